@@ -18,11 +18,17 @@ FUZZTIME ?= 10s
 # Where tools/need.sh puts buf.
 BUF      := $(BIN)/buf/bin/buf
 # Packages to test, and what else to tell go test: make test PACKAGES=./dag TESTFLAGS='-run TestMerge -v'
-PACKAGES  ?= ./...
+# The one that takes longest begins first, so that it is not left alone in the end.
+PACKAGES  ?= ./tests/faults ./...
 TESTFLAGS ?=
+# Packages at once, and parallel tests of each: most of what the tests take is waiting for leases, redeliveries and programs. vet is make lint's.
+ATONCE    ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 4 ? 4 : n)))
+PARALLEL  ?= 6
+# What shares memory between goroutines in ways of its own; the race detector makes a test two or three times as dear.
+RACED     ?= ./coordinator ./worker ./queue/... ./node ./client ./api/... ./executors/... ./internal/...
 
 # Every target is a name, not a file; go decides by itself what is up to date.
-.PHONY: help build install release test test-llm testfull chaos disasters interop demo showcase agents bench fuzz fmt lint vuln generate generated proto-check proto-release image sizes weigh kubernetes cluster-test check clean
+.PHONY: help build install release test race test-llm testfull chaos disasters interop demo showcase agents bench fuzz fmt lint vuln generate generated proto-check proto-release image sizes weigh kubernetes cluster-test check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -40,9 +46,13 @@ release: ## make the archives of a release and their SHA256SUMS in bin/release
 	@tools/need.sh go
 	tools/release.sh '$(shell cat VERSION)' '$(LDFLAGS)' $(PLATFORMS)
 
-test: ## run all tests with the race detector, on real Postgres and NATS servers that they start
+test: ## run all tests, on real Postgres and NATS servers that they start
+	@tools/need.sh go postgres
+	go test -vet=off -p $(ATONCE) -parallel $(PARALLEL) -timeout 20m $(TESTFLAGS) $(PACKAGES)
+
+race: ## run the tests of the packages in RACED with the race detector
 	@tools/need.sh go cc postgres
-	go test -race -timeout 20m $(TESTFLAGS) $(PACKAGES)
+	go test -race -vet=off -p $(ATONCE) -parallel $(PARALLEL) -timeout 30m $(TESTFLAGS) $(RACED)
 
 test-llm: ## ask the real services of models what the tests ask of the test service, where OPENAI_API_KEY or ANTHROPIC_API_KEY is set
 	@tools/need.sh go
@@ -57,9 +67,9 @@ nats-faults: ## kill, freeze and empty NATS servers of three under load, and pri
 	@tools/need.sh go postgres
 	TASKGROVE_FULL=1 go test -timeout 20m -run NATSServers -v ./tests/faults
 
-testfull: ## run the property test at its full size: 500 random trees
+testfull: ## run the property test at its full size, 500 random trees, the kill tests with all their rounds, and schedules of 1000 instants while coordinators are killed
 	@tools/need.sh go cc postgres
-	TASKGROVE_FULL=1 go test -race -timeout 60m -run RandomTrees -v ./tests/faults
+	TASKGROVE_FULL=1 go test -race -timeout 60m -run 'RandomTrees|Killed|ThousandInstants' -v ./tests/faults
 
 chaos: ## play histories of a real cluster under faults and check each (CHAOSFLAGS='-histories 500 -clusters 4'; -help lists the flags)
 	@tools/need.sh go postgres

@@ -10,10 +10,12 @@ import (
 
 // free are the methods that take no permission, and why.
 var free = map[string]string{
-	"Ready":     "processes ask for themselves",
-	"WhoAmI":    "tells callers of themselves only",
-	"CanI":      "tells callers of themselves; to ask about others takes bindings.read",
-	"ListRoles": "is a table that is the same everywhere",
+	"Ready":          "processes ask for themselves",
+	"WhoAmI":         "tells callers of themselves only",
+	"CanI":           "tells callers of themselves; to ask about others takes bindings.read",
+	"LinkedApproval": "shows who has the token of a link what that asks, and nothing else",
+	"ApproveByLink":  "answers what the token of a link stands for: whoever may answer made it",
+	"ListRoles":      "is a table that is the same everywhere",
 }
 
 // TestEveryMethodHasALineInThePolicy: a method of the service without a permission that the policy has a line for can't be landed.

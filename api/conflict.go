@@ -15,6 +15,8 @@ const (
 	ReasonCannotDelete  = "CANNOT_DELETE"  // a task is not pending, or others depend on it
 	ReasonTreeStarted   = "TREE_STARTED"   // nothing can be added to it any more
 	ReasonNoTree        = "NO_TREE"        // none came of a requirement
+	ReasonNotUnique     = "NOT_UNIQUE"     // another tree has the key
+	ReasonHeld          = "HELD"           // somebody holds the tree: nothing of it is deleted or changed
 )
 
 // conflict is the fault of a state that does not allow what was asked.
@@ -30,6 +32,10 @@ func conflict(err error) *Fault {
 		f.Reason, f.Facts = ReasonTreeStarted, map[string]string{"parent_id": e.ParentID, "tree_id": e.TreeID}
 	} else if e, ok := errors.AsType[*coordinator.GenerateError](err); ok {
 		f.Reason, f.Facts = ReasonNoTree, map[string]string{"task_id": e.TaskID}
+	} else if e, ok := errors.AsType[*coordinator.UniqueError](err); ok {
+		f.Reason, f.Facts = ReasonNotUnique, map[string]string{"tree_id": e.TreeID, "key": e.Key}
+	} else if e, ok := errors.AsType[*coordinator.HeldError](err); ok {
+		f.Reason, f.Facts = ReasonHeld, map[string]string{"tree_id": e.TreeID, "reason": e.Reason}
 	}
 	return f
 }

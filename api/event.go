@@ -13,4 +13,9 @@ var EventWords = map[coordinator.EventType]string{
 	coordinator.EventRetry:     "task_retry",
 	coordinator.EventProgress:  "progress",
 	coordinator.EventFinal:     "final",
+	coordinator.EventSkipped:   "task_skipped",
+	coordinator.EventExpanded:  "task_expanded",
+	coordinator.EventAwaiting:  "task_awaiting",
+	coordinator.EventRepeat:    "task_repeat",
+	coordinator.EventSignal:    "task_signal",
 }

@@ -88,11 +88,17 @@ func Classify(ctx context.Context, log *slog.Logger, operation string, err error
 	if f, ok := errors.AsType[*Fault](err); ok {
 		return f
 	}
+	if trees, ok := errors.AsType[*coordinator.TreesError](err); ok {
+		err = trees.Problems(nil)
+	}
 	if tree, ok := errors.AsType[*dag.InvalidTreeError](err); ok {
 		return &Fault{Kind: Invalid, Text: tree.Error(), Problems: tree.Problems, More: tree.More}
 	}
 	if task, ok := errors.AsType[*dag.InvalidTaskError](err); ok {
 		return &Fault{Kind: Invalid, Text: task.Error(), Problems: []*dag.InvalidTaskError{task}}
+	}
+	if schedule, ok := errors.AsType[*coordinator.ScheduleFaultsError](err); ok {
+		return &Fault{Kind: Invalid, Text: schedule.Error(), Problems: schedule.Problems(), More: schedule.More}
 	}
 	if arg, ok := errors.AsType[*coordinator.InvalidArgumentError](err); ok {
 		return &Fault{Kind: Invalid, Text: arg.Error(), Field: arg.Field}
@@ -104,7 +110,11 @@ func Classify(ctx context.Context, log *slog.Logger, operation string, err error
 		return conflict(level)
 	}
 	if quota, ok := errors.AsType[*coordinator.QuotaError](err); ok {
-		return &Fault{Kind: Exhausted, Text: quota.Error(), Reason: "quota", Facts: map[string]string{"namespace": quota.Namespace, "quota": quota.Quota}}
+		of := "namespace"
+		if quota.Quota == "waiting" {
+			of = "user_id"
+		}
+		return &Fault{Kind: Exhausted, Text: quota.Error(), Reason: "quota", Facts: map[string]string{of: quota.Namespace, "quota": quota.Quota}}
 	}
 	cause := context.Cause(ctx)
 	switch {

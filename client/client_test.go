@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -95,7 +96,7 @@ func TestSubmitAndRead(t *testing.T) {
 		t.Errorf("got %+v, %v", tree, err)
 	}
 	root, err := c.Task(t.Context(), "r")
-	if err != nil || len(root.Dependencies) != 1 || root.Dependencies[0] != (client.Dependency{Ref: "c", Type: "result"}) {
+	if err != nil || len(root.Dependencies) != 1 || !reflect.DeepEqual(root.Dependencies[0], client.Dependency{Ref: "c", Type: "result"}) {
 		t.Errorf("got %+v, %v", root, err)
 	}
 }
@@ -222,7 +223,7 @@ func TestErrors(t *testing.T) {
 		t.Errorf("got %v, want ErrNotFound", err)
 	}
 	svc.FailNext("Execute", fmt.Errorf("%w: busy", coordinator.ErrConflict))
-	if _, err := c.Execute(t.Context(), "x"); !errors.Is(err, client.ErrConflict) {
+	if _, err := c.Execute(t.Context(), "x"); !errors.Is(err, client.ErrConflict) || err.Error() != "execute x: conflict: busy" {
 		t.Errorf("got %v, want ErrConflict", err)
 	}
 	for _, err := range c.Watch(t.Context(), "x", 0) {

@@ -5,15 +5,14 @@ import (
 	"iter"
 
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/dag/treedoc"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
 // document is a tree that is read and sent at the same time.
 type document struct {
-	timed    bool                 // the submission has a timeout of its own
-	warnings treedoc.Warnings     // of keys that are not sent; the server warns of the others
-	faults   dag.InvalidTreeError // what is wrong with fields
+	timed  bool                 // the submission has a timeout of its own
+	kept   bool                 // it has a retention of its own
+	faults dag.InvalidTreeError // what is wrong with fields
 }
 
 // messages are the tasks as they are sent. After the first fault nothing is sent, and reading goes on for the others.
@@ -23,11 +22,13 @@ func (d *document) messages(tasks iter.Seq2[*dag.Task, error]) iter.Seq2[*pb.New
 			if err == nil && t.TreeTimeout > 0 && !d.timed {
 				err = fmt.Errorf("task %s: the tree's timeout must be given as an option, see WithTreeTimeout", t.Name)
 			}
+			if err == nil && t.Retention != 0 && !d.kept {
+				err = fmt.Errorf("task %s: the tree's retention must be given as an option, see WithRetention", t.Name)
+			}
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			d.warnings.Look(&dag.Task{Unknown: t.Unknown})
 			d.collect(t.Faults)
 			if len(d.faults.Problems) == 0 && !yield(messageOf(t), nil) {
 				return
@@ -47,13 +48,4 @@ func (d *document) collect(faults []*dag.InvalidTaskError) {
 			d.faults.More++
 		}
 	}
-}
-
-// join puts what was seen here before what the server saw.
-func (d *document) join(server []Warning) (all []Warning) {
-	for _, w := range d.warnings.All() {
-		all = append(all, Warning(w))
-	}
-	all = append(all, server...)
-	return all[:min(len(all), treedoc.MaxWarnings)]
 }

@@ -27,6 +27,10 @@ type Change struct {
 	Result                  json.RawMessage
 	Progress                *float64 // 0 to 1
 	StartedAt, CompletedAt  time.Time
+	// Limits, Lock and Rates replace what the task asks for, if the pointers are not nil; of pending tasks only. A lock without a key takes it away.
+	Limits *[]TaskLimit
+	Lock   *TaskLock
+	Rates  *[]TaskRate
 }
 
 // Update changes fields of a stored task, all or none, and returns it. [ErrNotFound]; an [InvalidError] has every fault.
@@ -48,10 +52,16 @@ func (c *Change) message(taskID string) (*pb.UpdateTaskRequest, error) {
 	if c.Priority != nil {
 		out.Priority = proto.Int32(c.Priority.wire())
 	}
+	if c.Limits != nil {
+		out.Limits = &pb.LimitList{Limits: limitsOf(*c.Limits)}
+	}
+	if out.Lock = c.Lock.message(); c.Rates != nil {
+		out.Rates = &pb.RateList{Rates: ratesOf(*c.Rates)}
+	}
 	if c.Dependencies != nil {
 		out.Dependencies = &pb.DependencyList{}
 		for _, d := range *c.Dependencies {
-			out.Dependencies.Dependencies = append(out.Dependencies.Dependencies, &pb.Dependency{Id: d.Ref, Required: proto.Bool(!d.Optional), Type: d.Type})
+			out.Dependencies.Dependencies = append(out.Dependencies.Dependencies, d.message())
 		}
 	}
 	for _, part := range []struct {
@@ -166,9 +176,6 @@ func (c *Client) Add(ctx context.Context, parentID string, tasks []NewTask, opti
 func (c *Client) AddJSON(ctx context.Context, parentID string, r io.Reader, options ...SubmitOption) (*Submitted, error) {
 	d := &document{}
 	sub, err := c.add(ctx, parentID, newSubmission(options), d.messages(treedoc.Read(r, treedoc.Options{})))
-	if sub != nil {
-		sub.Warnings = d.join(sub.Warnings)
-	}
 	return sub, wrap(ctx, err, "add tasks to %s", parentID)
 }
 

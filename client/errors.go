@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -24,11 +25,21 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrUnavailable: the cluster can't be reached, or is too busy; try again.
 	ErrUnavailable = errors.New("unavailable")
+	// ErrBusy: a coordinator has answered that there is too much now, of what the caller may have or of what it can do; try again later. It matches
+	// [ErrUnavailable], too.
+	ErrBusy error = busyError{}
 	// ErrUnauthenticated: the server asks for a token, and got none or one that does not hold.
 	ErrUnauthenticated = errors.New("not authenticated")
 	// ErrDenied: the caller may not do that.
 	ErrDenied = errors.New("denied")
 )
+
+// busyError is [ErrBusy].
+type busyError struct{}
+
+func (busyError) Error() string { return "refused for now" }
+
+func (busyError) Is(target error) bool { return target == ErrUnavailable }
 
 // Error is the error of a call.
 type Error struct {
@@ -138,9 +149,11 @@ func wrap(ctx context.Context, err error, format string, args ...any) error {
 	case codes.NotFound:
 		out.Err = ErrNotFound
 	case codes.FailedPrecondition:
-		out.Err, out.Text = conflictOf(st), st.Message()
+		out.Err, out.Text = conflictOf(st), strings.TrimPrefix(st.Message(), ErrConflict.Error()+": ")
 	case codes.Unavailable, codes.ResourceExhausted:
-		out.Err, out.Text = ErrUnavailable, plain(st.Message())
+		if out.Err, out.Text = ErrUnavailable, plain(st.Message()); st.Code() == codes.ResourceExhausted {
+			out.Err = ErrBusy
+		}
 		if retry, ok := detail[*errdetails.RetryInfo](st); ok {
 			out.RetryAfter = retry.RetryDelay.AsDuration()
 		}

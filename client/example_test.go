@@ -115,6 +115,34 @@ func ExampleClient_SubmitJSON() {
 	// Output: 1 task
 }
 
+func ExampleClient_SubmitFile() {
+	c, _, stop := local()
+	defer stop()
+
+	file := []byte(`taskgrove: 1
+name: greeting
+parameters:
+  who: {type: string, required: true}
+tasks:
+  - name: greet
+    executor: noop
+    inputs: {to: "{{parameters.who}}"}
+`)
+	sub, err := c.SubmitFile(context.Background(), file, map[string]any{"who": "you"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(sub.Tasks, "tasks")
+
+	_, err = c.SubmitFile(context.Background(), file, nil)
+	if bad, ok := errors.AsType[*client.InvalidError](err); ok {
+		fmt.Println(bad.Faults[0].Reason)
+	}
+	// Output:
+	// 2 tasks
+	// document:4:3: parameters.who: is required, and no value is given
+}
+
 // Submit, wait, and read the result of a task as a Go value. ID matters from the second run on: another tree has the id then.
 func ExampleClient_SubmitAndWait() {
 	ctx := context.Background()

@@ -29,6 +29,7 @@ type TaskFilter struct {
 	Custom      map[string]string // own keys of tasks, by the text of their value
 	RootOnly    bool              // roots of trees only
 	Labels      map[string]string // of the tree, at most 16; an empty value stands for any; with RootOnly only
+	Approvals   bool              // that wait for approvals; beside it UserID, Since, Before, AsSubmitted and the page only
 	AsSubmitted bool              // with [Task.Options], and without results of dependencies among the inputs
 	PageSize    int               // how many are asked for at a time; default 100, at most 1000
 	Offset      int               // so many are left out, at most 100 000; prefer Cursor
@@ -40,7 +41,7 @@ func (c *Client) TasksPage(ctx context.Context, f TaskFilter) (*Page[*Task], err
 	got, err := c.rpc.ListTasks(ctx, &pb.ListTasksRequest{
 		TreeId: f.TreeOf, ParentId: f.ParentID, UserId: f.UserID, Status: string(f.Status), State: string(f.State), Name: f.Name, Executor: f.Executor,
 		Since: stampOf(f.Since), Before: stampOf(f.Before), AsSubmitted: f.AsSubmitted, Limit: int32(f.PageSize), Cursor: f.Cursor,
-		OriginalTaskId: f.OriginalID, Custom: f.Custom, Labels: f.Labels, RootOnly: f.RootOnly, Offset: int32(f.Offset),
+		OriginalTaskId: f.OriginalID, Custom: f.Custom, Labels: f.Labels, RootOnly: f.RootOnly, Offset: int32(f.Offset), Approvals: f.Approvals,
 	})
 	if err != nil {
 		return nil, wrap(ctx, err, "list tasks")

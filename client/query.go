@@ -59,8 +59,8 @@ func (c *Client) Attempts(ctx context.Context, taskID string) ([]Attempt, error)
 	out := make([]Attempt, len(got.Attempts))
 	for i, a := range got.Attempts {
 		out[i] = Attempt{
-			Number: int(a.Number), Outcome: Outcome(a.Outcome), Counted: a.Counted, Error: a.Error, Detail: a.Detail,
-			Worker: a.Worker, Result: a.Result, StartedAt: at(a.StartedAt), FinishedAt: at(a.FinishedAt), CancelledAt: at(a.CancelledAt),
+			Number: int(a.Number), Outcome: Outcome(a.Outcome), Kind: a.Kind, Counted: a.Counted, Error: a.Error, Detail: a.Detail,
+			Worker: a.Worker, Result: a.Result, Outputs: a.Outputs, StartedAt: at(a.StartedAt), FinishedAt: at(a.FinishedAt), CancelledAt: at(a.CancelledAt),
 			Usage: usageOf(a.Usage),
 		}
 	}

@@ -34,6 +34,9 @@ const (
 	StateCompleted State = "completed"
 	StateFailed    State = "failed"
 	StateCancelled State = "cancelled"
+	StateSkipped   State = "skipped"  // nothing was to be done, see [Task.SkipReason]
+	StateExpanded  State = "expanded" // it found tasks, and waits for them
+	StateAwaiting  State = "awaiting" // it waits for something from outside
 )
 
 // Outcome is how an attempt ended.
@@ -48,6 +51,8 @@ const (
 	OutcomeReturned  Outcome = "returned" // the worker handed it back, as it stopped
 	OutcomeLost      Outcome = "lost"     // the worker was lost
 	OutcomeTimedOut  Outcome = "timed_out"
+	OutcomeSkipped   Outcome = "skipped"  // nothing was to be done
+	OutcomeRepeated  Outcome = "repeated" // it completed, and the task runs once more
 )
 
 // Priority says which tasks of a pool start first. The zero value is Normal; lower values are more urgent.
@@ -111,4 +116,15 @@ type RetryPolicy struct {
 	Backoff      Backoff       // empty: Exponential
 	InitialDelay time.Duration // the longest before the second attempt; 0: 1 s
 	MaxDelay     time.Duration // the longest between two attempts; 0: 1 min
+	Multiplier   float64       // of an exponential back-off, from one delay to the next; 0: 2
+	NoDelay      bool          // tries again at once: InitialDelay is zero, and not its default
+	NoJitter     bool          // delays are as long as they may be; else they are drawn from 0 up to that
+	RetryOn      []string      // kinds of errors: only failures of these are tried again; nil: of all
+	NoRetryOn    []string      // kinds of errors: failures of these are not, whatever RetryOn says
+}
+
+// IsZero reports whether the policy says nothing.
+func (p RetryPolicy) IsZero() bool {
+	return p.MaxAttempts == 0 && p.Backoff == "" && p.InitialDelay == 0 && p.MaxDelay == 0 && p.Multiplier == 0 && !p.NoDelay && !p.NoJitter &&
+		len(p.RetryOn) == 0 && len(p.NoRetryOn) == 0
 }

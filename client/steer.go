@@ -29,6 +29,14 @@ func RerunDependencies() ExecuteOption {
 	return func(r *execution) { r.RerunDependencies = true }
 }
 
+// KeepCompleted leaves completed tasks as they are, even where what they depend on runs again.
+func KeepCompleted() ExecuteOption {
+	return func(r *execution) { r.KeepCompleted = true }
+}
+
+// NoCache has what starts run: no task is ended by an earlier success. What ran before and runs again never is.
+func NoCache() ExecuteOption { return func(r *execution) { r.NoCache = true } }
+
 // Demo has nothing run: workers make up the results of what starts. A later execution without it runs what it starts for real.
 func Demo() ExecuteOption { return func(r *execution) { r.Demo = true } }
 
@@ -69,6 +77,16 @@ func (c *Client) Execute(ctx context.Context, taskID string, options ...ExecuteO
 
 func executionOf(got *pb.ExecuteResponse) *Execution {
 	return &Execution{TreeID: got.TreeId, Status: got.Status, Tasks: int(got.Tasks), CancelledID: got.CancelledId}
+}
+
+// Skip ends a task that has not begun, with the outcome skipped; what depends on it goes on as after any skip. It answers the task as it is then.
+// [ErrNotFound], [ErrConflict]: it has begun, has ended, or is held.
+func (c *Client) Skip(ctx context.Context, taskID string) (*Task, error) {
+	got, err := c.rpc.SkipTask(ctx, &pb.SkipTaskRequest{TaskId: taskID})
+	if err != nil {
+		return nil, wrap(ctx, err, "skip %s", taskID)
+	}
+	return taskOf(got), nil
 }
 
 // CancelOption is a setting of [Client.Cancel].

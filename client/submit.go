@@ -1,16 +1,21 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -37,6 +42,90 @@ type NewTask struct {
 	NotBefore               time.Time         // zero: none
 	Custom                  any               // a JSON object of keys of your own, shown with the task
 	Labels                  map[string]string // of the root: texts that its tree is found by
+	// Dependencies are waited for beside Needs and Wants: those that accept other outcomes than the usual.
+	Dependencies []Dependency
+	When         string      // a condition in CEL, evaluated when the dependencies have ended: if it is false, the task is skipped; empty: none
+	Fold         bool        // of a task without executor: takes the worst outcome of its dependencies as its own
+	AllowFailure bool        // its failure does not make its tree fail
+	Template     bool        // strings of Inputs are templates
+	Outputs      any         // a JSON object of templates, by the names of the values
+	Repeat       *Repeat     // nil: it runs once
+	Artifacts    []string    // patterns of the files that it makes
+	Imported     *Imported   // it has ended already; nil: it has not
+	Limits       []TaskLimit // what it asks for before it starts: all of it, or it waits
+	Lock         *TaskLock   // likewise; nil: none
+	Rates        []TaskRate  // likewise
+	Cache        *Cache      // by which earlier successes it may end; nil: by none
+	Unique       *Unique     // of the root; see [WithUnique]; nil: none
+}
+
+// Cache ends a task by an earlier success of the same executor with the same rendered inputs, of the same user in the same namespace.
+type Cache struct {
+	Key     string        // a template that stands for the inputs; empty: they count as they are rendered
+	Version string        // of what the executor does: successes with another one do not count
+	For     time.Duration // how old a success may be
+}
+
+func (c *Cache) message() *pb.Cache {
+	if c == nil {
+		return nil
+	}
+	return &pb.Cache{Key: c.Key, Version: c.Version, For: spanOf(c.For)}
+}
+
+// Unique lets one tree at a time have a key, of those of its user in its namespace.
+type Unique struct {
+	Key    string        // at most 255 characters
+	For    time.Duration // how long the key is taken from when the tree is stored, as long as the tree is there; 0: until it has ended
+	Return bool          // a further tree is not refused: the answer names the one that is there, see [Submitted.Existing]
+}
+
+func (u *Unique) message() *pb.Unique {
+	if u == nil {
+		return nil
+	}
+	out := &pb.Unique{Key: u.Key, For: spanOf(u.For)}
+	if u.Return {
+		out.OnConflict = "return"
+	}
+	return out
+}
+
+// TaskLimit lets at most Max be held under a key in the whole cluster while a task runs.
+type TaskLimit struct {
+	Key  string // may be a template over inputs, task and tree
+	Max  int    // sum of costs; 0: what an operator has set
+	Cost int    // 0: 1
+}
+
+// TaskLock lets one task at a time hold a key, with a token that is greater than any given before.
+type TaskLock struct {
+	Key          string
+	OnContention string        // wait, fail or skip; empty: wait
+	WaitTimeout  time.Duration // 0: none
+}
+
+// TaskRate lets at most Max tasks start in a time.
+type TaskRate struct {
+	Key   string
+	Per   string // second, minute or hour
+	Max   int
+	Burst int // starts at once after a pause; 0: Max
+}
+
+// Repeat has a task run until a condition holds of its result.
+type Repeat struct {
+	Until string        // in CEL, over result and attempt
+	Max   int           // runs in all; 0: 100 000
+	Delay time.Duration // between two runs; 0: 1 s
+}
+
+// Imported is how a task has ended before it is submitted: it never runs.
+type Imported struct {
+	Outcome  string // success, skipped, failed, cancelled or blocked
+	Result   any    // encoded as JSON
+	Error    string
+	Attempts int // that it took; 0: 1
 }
 
 // SubmitOption is a setting of a submission.
@@ -62,6 +151,16 @@ func WithLabels(labels map[string]string) SubmitOption {
 	return func(s *submission) { s.options.Labels = labels }
 }
 
+// WithoutCache has all tasks run: none is ended by an earlier success. For trees that start at once or are held; to one that was held give [NoCache], too, when
+// it is executed.
+func WithoutCache() SubmitOption { return func(s *submission) { s.options.NoCache = true } }
+
+// WithUnique gives the tree a key that no other one has at the same time; it wins over that of its root. If another one has it, nothing is stored: the error is
+// a *[ConflictError] with the reason NOT_UNIQUE, whose facts name the tree that is there, or the answer does.
+func WithUnique(u Unique) SubmitOption {
+	return func(s *submission) { s.options.Unique = u.message() }
+}
+
 // Hold stores the tree without starting it; [Client.Execute] does that.
 func Hold() SubmitOption { return func(s *submission) { s.options.Hold = true } }
 
@@ -79,6 +178,12 @@ func WithTreeTimeout(d time.Duration) SubmitOption {
 	return func(s *submission) { s.options.Timeout = durationpb.New(d) }
 }
 
+// WithRetention says how long the tree is kept once it has ended, such as "30d", "36h" or "keep", until it is deleted; it wins over what the root says. Without, the
+// operator's retention counts.
+func WithRetention(retention string) SubmitOption {
+	return func(s *submission) { s.options.Retention = retention }
+}
+
 // Submitted is the answer to a submission.
 type Submitted struct {
 	TreeID   string // the root's id
@@ -86,6 +191,7 @@ type Submitted struct {
 	Replayed bool              // the idempotency key was known: this is the first answer
 	IDMap    map[string]string // of ids that other tasks had already: from the one given to the actual one; nil if there are none
 	Warnings []Warning         // what was accepted and is likely a mistake; at most 20
+	Existing bool              // nothing was stored: the tree has the key that this one asked for, see [WithUnique]
 }
 
 // Warning is about something in a tree that was accepted and is likely a mistake, such as a key that is spelt nearly as one that
@@ -140,12 +246,128 @@ func (c *Client) SubmitSeq(ctx context.Context, tasks iter.Seq2[*NewTask, error]
 // task-tree protocol takes them.
 func (c *Client) SubmitJSON(ctx context.Context, r io.Reader, options ...SubmitOption) (*Submitted, error) {
 	s := newSubmission(options)
-	d := &document{timed: s.options.Timeout != nil}
+	d := &document{timed: s.options.Timeout != nil, kept: s.options.Retention != ""}
 	sub, err := c.submit(ctx, s, d.messages(treedoc.Read(r, treedoc.Options{})))
-	if sub != nil {
-		sub.Warnings = d.join(sub.Warnings)
-	}
 	return sub, wrap(ctx, err, "submit tasks")
+}
+
+// SubmitFile is Submit for a tree file in one message, at most 16 MiB of YAML or JSON: the cluster makes the tree of it, with the values of its
+// parameters, which are encoded as a JSON object; nil: none. Faults name the line and the column.
+func (c *Client) SubmitFile(ctx context.Context, file []byte, parameters any, options ...SubmitOption) (*Submitted, error) {
+	s := newSubmission(options)
+	values, err := structOf(parameters)
+	if err != nil {
+		return nil, fmt.Errorf("submit a tree file: %w", err)
+	}
+	request := &pb.SubmitTreeRequest{Options: proto.CloneOf(&s.options), Document: structpb.NewStringValue(string(file)), Parameters: values}
+	var got *pb.SubmitResponse
+	err = c.repeated(ctx, s.options.IdempotencyKey != "", "submit a tree file", func() (err error) {
+		got, err = c.rpc.SubmitTree(withKey(ctx, s.modelKey), request)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return submittedOf(got), nil
+}
+
+// structOf is a value as a JSON object; nil: none.
+func structOf(value any) (*structpb.Struct, error) {
+	if value == nil {
+		return nil, nil
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("encode parameters: %w", err)
+	}
+	out := &structpb.Struct{}
+	if err := protojson.Unmarshal(text, out); err != nil {
+		return nil, errors.New("parameters must be encoded as an object")
+	}
+	return out, nil
+}
+
+// repeated makes a call, and, if that does no harm, again while the cluster can't be reached.
+func (c *Client) repeated(ctx context.Context, harmless bool, what string, call func() error) error {
+	for try := 0; ; try++ {
+		err := call()
+		if err == nil || !harmless || !lost(err) || try == 10 {
+			return wrap(ctx, err, "%s", what)
+		}
+		if err := c.pause(ctx, try, err); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+	}
+}
+
+// NewTree is one of several trees that are submitted together, in one of three forms.
+type NewTree struct {
+	Tasks      []NewTask
+	JSON       []byte // instead: as [Client.SubmitJSON] takes it
+	File       []byte // instead: a tree file, in YAML or JSON
+	Parameters any    // of the file: an object; nil: none
+	// IdempotencyKey makes a repeated submission of this tree get the first answer; empty: none.
+	IdempotencyKey string
+}
+
+// SubmitTrees is Submit for up to 100 trees in one message of at most 16 MiB, with 10 000 tasks together: all are stored, or none. The options are those of all; idempotency keys, unique ones and webhooks are not among them. Faults are an [InvalidError] and name their trees: "trees[2].tasks[0].timeout". It is retried automatically only if each tree has a key.
+func (c *Client) SubmitTrees(ctx context.Context, trees []NewTree, options ...SubmitOption) ([]*Submitted, error) {
+	s := newSubmission(options)
+	request := &pb.SubmitTreesRequest{Options: proto.CloneOf(&s.options)}
+	harmless := true
+	for i := range trees {
+		one, err := trees[i].message(&s.options)
+		if err != nil {
+			return nil, wrap(ctx, err, "submit %d trees: tree %d", len(trees), i)
+		}
+		request.Trees = append(request.Trees, one)
+		harmless = harmless && one.IdempotencyKey != ""
+	}
+	var got *pb.SubmitTreesResponse
+	err := c.repeated(ctx, harmless, fmt.Sprintf("submit %d trees", len(trees)), func() (err error) {
+		got, err = c.rpc.SubmitTrees(withKey(ctx, s.modelKey), request)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*Submitted, len(got.Trees))
+	for i, one := range got.Trees {
+		out[i] = submittedOf(one)
+	}
+	return out, nil
+}
+
+func (t *NewTree) message(all *pb.SubmitOptions) (out *pb.NewTree, err error) {
+	out = &pb.NewTree{IdempotencyKey: t.IdempotencyKey}
+	if t.File != nil {
+		out.Document = structpb.NewStringValue(string(t.File))
+		out.Parameters, err = structOf(t.Parameters)
+		return out, err
+	}
+	tasks := fromSlice(t.Tasks)
+	if t.JSON != nil {
+		tasks = (&document{timed: true, kept: true}).messages(func(yield func(*dag.Task, error) bool) {
+			for task, err := range treedoc.Read(bytes.NewReader(t.JSON), treedoc.Options{}) {
+				if err == nil && task.TreeTimeout > 0 && all.Timeout == nil {
+					out.Timeout = durationpb.New(task.TreeTimeout)
+				}
+				if err == nil && task.Retention != 0 && all.Retention == "" {
+					out.Retention = dag.RetentionText(task.Retention)
+				}
+				if !yield(task, err) {
+					return
+				}
+			}
+		})
+	}
+	for task, err := range tasks {
+		if err != nil {
+			return nil, err
+		}
+		out.Tasks = append(out.Tasks, task)
+	}
+	return out, nil
 }
 
 func newSubmission(options []SubmitOption) *submission {
@@ -206,7 +428,7 @@ func (c *Client) submit(ctx context.Context, s *submission, tasks iter.Seq2[*pb.
 }
 
 func submittedOf(got *pb.SubmitResponse) *Submitted {
-	out := &Submitted{TreeID: got.TreeId, Tasks: int(got.Tasks), Replayed: got.Replayed, IDMap: got.IdMap}
+	out := &Submitted{TreeID: got.TreeId, Tasks: int(got.Tasks), Replayed: got.Replayed, IDMap: got.IdMap, Existing: got.Existing}
 	for _, w := range got.Warnings {
 		out.Warnings = append(out.Warnings, Warning{w.Field, w.Reason})
 	}
@@ -224,7 +446,7 @@ func (t *NewTask) message() (*pb.NewTask, error) {
 		name  string
 		value any
 		out   *[]byte
-	}{{"inputs", t.Inputs, &out.Inputs}, {"params", t.Params, &out.Params}, {"schemas", t.Schemas, &out.Schemas}, {"custom", t.Custom, &out.Custom}} {
+	}{{"inputs", t.Inputs, &out.Inputs}, {"params", t.Params, &out.Params}, {"schemas", t.Schemas, &out.Schemas}, {"custom", t.Custom, &out.Custom}, {"outputs", t.Outputs, &out.Outputs}} {
 		if part.value == nil {
 			continue
 		}
@@ -245,6 +467,22 @@ func (t *NewTask) message() (*pb.NewTask, error) {
 	for _, ref := range t.Wants {
 		out.Dependencies = append(out.Dependencies, &pb.Dependency{Id: ref, Required: proto.Bool(false)})
 	}
+	for _, d := range t.Dependencies {
+		out.Dependencies = append(out.Dependencies, d.message())
+	}
+	out.When, out.Fold, out.AllowFailure, out.Template, out.Artifacts = t.When, t.Fold, t.AllowFailure, t.Template, t.Artifacts
+	if r := t.Repeat; r != nil {
+		out.Repeat = &pb.Repeat{Until: r.Until, Max: int32(r.Max), Delay: spanOf(r.Delay)}
+	}
+	out.Limits, out.Lock, out.Rates = limitsOf(t.Limits), t.Lock.message(), ratesOf(t.Rates)
+	out.Unique, out.Cache = t.Unique.message(), t.Cache.message()
+	if i := t.Imported; i != nil {
+		result, err := json.Marshal(i.Result)
+		if err != nil {
+			return nil, fmt.Errorf("task %s: encode result: %w", t.Name, err)
+		}
+		out.Imported = &pb.Imported{Outcome: i.Outcome, Result: result, Error: i.Error, Attempts: int32(i.Attempts)}
+	}
 	return out, nil
 }
 
@@ -255,7 +493,7 @@ func messageOf(t *dag.Task) *pb.NewTask {
 		Inputs: slices.Clone(t.Inputs), Params: slices.Clone(t.Params), Schemas: slices.Clone(t.Schemas),
 		Custom: slices.Clone(t.Custom), Pool: t.Pool, Timeout: spanOf(t.Timeout),
 		ScheduleToStart: spanOf(t.ScheduleToStart), NotBefore: stampOf(t.NotBefore), Labels: t.Labels,
-		Retry: RetryPolicy{t.Retry.MaxAttempts, Backoff(t.Retry.Backoff), t.Retry.InitialDelay, t.Retry.MaxDelay}.message(),
+		Retry: retryFrom(t.Retry).message(), Fold: t.Fold, AllowFailure: t.AllowFailure,
 	}
 	if t.OnLost == dag.FailLost {
 		out.OnLost = "fail"
@@ -264,19 +502,107 @@ func messageOf(t *dag.Task) *pb.NewTask {
 		out.Repeatable = proto.Bool(true)
 	}
 	for _, d := range t.Dependencies {
-		out.Dependencies = append(out.Dependencies, &pb.Dependency{Id: d.Ref, Required: proto.Bool(!d.Optional), Type: d.Type})
+		out.Dependencies = append(out.Dependencies, Dependency{d.Ref, d.Optional, d.Type, d.Mode.Accept(), d.Mode.Otherwise(), d.Mode.OrderOnly(), d.Mode.Skips()}.message())
+	}
+	if c := t.Control; c != nil {
+		out.When, out.Template, out.Outputs, out.Artifacts = c.When, c.Template, slices.Clone(c.Outputs), c.Artifacts
+		if r := c.Repeat; r != nil {
+			out.Repeat = &pb.Repeat{Until: r.Until, Max: int32(r.Max), Delay: durationpb.New(r.Delay)}
+		}
+		if x := c.Cache; x != nil {
+			out.Cache = (&Cache{x.Key, x.Version, x.For}).message()
+		}
+	}
+	if l := t.Limiting; l != nil {
+		for _, one := range l.Limits {
+			out.Limits = append(out.Limits, &pb.Limit{Key: one.Key, Max: one.Max, Cost: one.Cost})
+		}
+		if k := l.Lock; k != nil {
+			out.Lock = (&TaskLock{k.Key, k.OnContention.Word(), k.WaitTimeout}).message()
+		}
+		for _, one := range l.Rates {
+			out.Rates = append(out.Rates, &pb.Rate{Key: one.Key, Per: dag.RateWord(one.Per), Max: one.Max, Burst: one.Burst})
+		}
+	}
+	if u := t.Unique; u != nil {
+		out.Unique = (&Unique{u.Key, u.For, u.Return}).message()
+	}
+	if i := t.Imported; i != nil {
+		out.Imported = &pb.Imported{Outcome: i.State.Outcome(), Result: slices.Clone(i.Result), Error: i.Error, Attempts: i.Attempts}
 	}
 	return out
 }
 
 func (p RetryPolicy) message() *pb.RetryPolicy {
-	if p == (RetryPolicy{}) {
+	if p.IsZero() {
 		return nil
 	}
-	return &pb.RetryPolicy{
+	out := &pb.RetryPolicy{
 		MaxAttempts: int32(p.MaxAttempts), Backoff: string(p.Backoff),
 		InitialDelay: spanOf(p.InitialDelay), MaxDelay: spanOf(p.MaxDelay),
+		Multiplier: p.Multiplier, RetryOn: p.RetryOn, NoRetryOn: p.NoRetryOn,
 	}
+	if p.NoDelay {
+		out.InitialDelay = &durationpb.Duration{}
+	}
+	if p.NoJitter {
+		out.Jitter = "none"
+	}
+	return out
+}
+
+// retryOf is the policy of a message.
+func retryOf(r *pb.RetryPolicy) RetryPolicy {
+	return RetryPolicy{MaxAttempts: int(r.MaxAttempts), Backoff: Backoff(r.Backoff), InitialDelay: r.InitialDelay.AsDuration(), MaxDelay: r.MaxDelay.AsDuration(),
+		Multiplier: r.Multiplier, NoDelay: r.InitialDelay != nil && r.InitialDelay.AsDuration() == 0, NoJitter: r.Jitter == "none", RetryOn: r.RetryOn, NoRetryOn: r.NoRetryOn}
+}
+
+// retryFrom is the policy of a task that was read from a document.
+func retryFrom(r dag.RetryPolicy) RetryPolicy {
+	words := func(kinds []dag.Kind) (out []string) {
+		for _, k := range kinds {
+			out = append(out, string(k))
+		}
+		return out
+	}
+	return RetryPolicy{MaxAttempts: r.MaxAttempts, Backoff: Backoff(r.Backoff), InitialDelay: r.InitialDelay, MaxDelay: r.MaxDelay,
+		Multiplier: r.Multiplier, NoDelay: r.NoDelay, NoJitter: r.NoJitter, RetryOn: words(r.RetryOn), NoRetryOn: words(r.NoRetryOn)}
+}
+
+func (d Dependency) message() *pb.Dependency {
+	out := &pb.Dependency{Id: d.Ref, Required: proto.Bool(!d.Optional), Type: d.Type, Accept: d.Accept, Otherwise: d.Otherwise, Skips: d.Skips}
+	if d.OrderOnly {
+		out.Merge = proto.Bool(false)
+	}
+	return out
+}
+
+func dependencyOf(d *pb.Dependency) Dependency {
+	return Dependency{d.Id, d.Required != nil && !*d.Required, d.Type, d.Accept, d.Otherwise, d.Merge != nil && !*d.Merge, d.Skips}
+}
+
+func limitsOf(limits []TaskLimit) (out []*pb.Limit) {
+	for _, l := range limits {
+		out = append(out, &pb.Limit{Key: l.Key, Max: count32(l.Max), Cost: count32(l.Cost)})
+	}
+	return out
+}
+
+func ratesOf(rates []TaskRate) (out []*pb.Rate) {
+	for _, r := range rates {
+		out = append(out, &pb.Rate{Key: r.Key, Per: r.Per, Max: count32(r.Max), Burst: count32(r.Burst)})
+	}
+	return out
+}
+
+// count32 is a number as messages have it; what is out of their range stays out of any bound.
+func count32(n int) int32 { return int32(max(math.MinInt32, min(math.MaxInt32, n))) }
+
+func (l *TaskLock) message() *pb.Lock {
+	if l == nil {
+		return nil
+	}
+	return &pb.Lock{Key: l.Key, OnContention: l.OnContention, WaitTimeout: spanOf(l.WaitTimeout)}
 }
 
 func spanOf(d time.Duration) *durationpb.Duration {

@@ -9,6 +9,12 @@ import (
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
+// CachedFrom is the task whose success ended another one.
+type CachedFrom struct {
+	TaskID string
+	TreeID string
+}
+
 // Task is a task as the cluster shows it. JSON fields are nil for null.
 type Task struct {
 	ID, TreeID, ParentID string // ParentID is empty for the root
@@ -22,9 +28,21 @@ type Task struct {
 	Params, Schemas      json.RawMessage
 	Custom               json.RawMessage
 	Result               json.RawMessage
+	Outputs              json.RawMessage // an object of the values that it names, once it has completed; nil: none
 	Error                string
-	Progress             float64 // 0 to 1
-	Executor, Pool       string  // Executor is empty for a group
+	Outcome              string      // of a settled task: success, skipped, failed, cancelled or blocked
+	SkipReason           string      // of a skipped one
+	ErrorKind            string      // of a failed one: a word for why, that retry policies name
+	When                 string      // its condition
+	Template             bool        // strings of its inputs are templates
+	Repeat               *Repeat     // nil: it runs once
+	Repeats              int         // how often it ran and was run once more
+	Cache                *Cache      // by which earlier successes it may end; nil: by none
+	CachedFrom           *CachedFrom // whose success ended it; nil: it ran, or has not ended
+	RepeatExhausted      bool        // it completed as it had run as often as it may, and its condition did not hold
+	Fold, AllowFailure   bool        // see [NewTask]
+	Progress             float64     // 0 to 1
+	Executor, Pool       string      // Executor is empty for a group
 	Worker               string
 	Attempt              int
 	BlockedBy            []string
@@ -39,6 +57,37 @@ type Task struct {
 	DueAt                time.Time // when a delayed task becomes ready
 	Options              *TaskOptions
 	Usage                *Usage // of models, by all its attempts that ended; nil: none, or a list, which does not tell
+	Waiting              *Waiting
+	SubtreeID            string // the tree that its attempt has submitted; empty: none
+	Expansion            *Expansion
+	Limits               []TaskLimit // what it asks for before it starts; keys that were templates are rendered, but with [TaskFilter.AsSubmitted]
+	Lock                 *TaskLock   // likewise; nil: none
+	Rates                []TaskRate  // likewise
+}
+
+// Expansion is what a task found when it ran, while its state is [StateExpanded].
+type Expansion struct {
+	Tasks      int `json:"tasks"`
+	Made       int `json:"made"`       // of them are stored; the others are yet to be
+	Unfinished int `json:"unfinished"` // have not ended, those that are yet to be stored among them
+	Window     int `json:"window"`     // items in progress at most; 0: all
+}
+
+// Waiting is what a task waits for from outside, while its state is [StateAwaiting].
+type Waiting struct {
+	Kind   string          `json:"kind"`           // signal, approval, time or tree
+	Name   string          `json:"name,omitempty"` // of the signal
+	Since  time.Time       `json:"since"`
+	Until  time.Time       `json:"until,omitzero"`    // zero: for ever
+	Data   json.RawMessage `json:"data,omitempty"`    // an object: message, choices and approvers of an approval, schema of a signal
+	TreeID string          `json:"tree_id,omitempty"` // whose end it waits for
+}
+
+func waitingOf(w *pb.Waiting) *Waiting {
+	if w == nil {
+		return nil
+	}
+	return &Waiting{Kind: w.Kind, Name: w.Name, Since: at(w.Since), Until: at(w.Until), Data: w.Data, TreeID: w.TreeId}
 }
 
 // TaskOptions are what a task was submitted with, besides what [Task] shows. They are told with [TaskFilter.AsSubmitted] only; zero fields
@@ -48,7 +97,12 @@ type TaskOptions struct {
 	Timeout, ScheduleToStart time.Duration
 	NotBefore                time.Time
 	FailLost                 bool
-	TreeTimeout              time.Duration // of the root
+	TreeTimeout              time.Duration   // of the root
+	Retention                string          // of the root: how long its tree is kept once it has ended; empty: as the operator says
+	Outputs                  json.RawMessage // an object of templates; nil: none
+	Artifacts                []string        // patterns of the files that it makes
+	Imported                 *Imported       // it was submitted as settled, and has not run since; nil otherwise
+	Found                    bool            // another task found it when it ran: no submission has it
 }
 
 // Tree is the aggregate of one tree.
@@ -58,8 +112,11 @@ type Tree struct {
 	Progress                              float64 // share of the leaves that completed, 0 to 1
 	Tasks, Held, Unfinished, Running      int
 	Completed, Failed, Cancelled, Blocked int
+	Skipped, FailuresAllowed              int   // parts of Completed and of Failed
 	Sequence                              int64 // sequence number of its last event
 	CreatedAt, StartedAt, FinishedAt      time.Time
+	Retention                             string    // how long it is kept once it has ended: "30d", "keep"; empty: as the operator says, or a list, which does not tell
+	Hold                                  *TreeHold // that keeps it from being deleted; nil: none, or a list
 	// OnlyOptionalFailed: the tree's status is failed, but all that failed was optional to tasks that ran, and the rest completed.
 	// [Client.Trees] doesn't tell.
 	OnlyOptionalFailed bool
@@ -74,10 +131,12 @@ func (t *Tree) Ended() bool { return t.Unfinished == 0 }
 type Attempt struct {
 	Number                int
 	Outcome               Outcome
-	Counted               bool // against the retry policy
+	Counted               bool   // against the retry policy
+	Kind                  string // of the error
 	Error, Detail, Worker string
 	Result                json.RawMessage
-	StartedAt, FinishedAt time.Time // StartedAt is zero if it never began
+	Outputs               json.RawMessage // an object of the values that its task names; nil: none
+	StartedAt, FinishedAt time.Time       // StartedAt is zero if it never began
 	// CancelledAt is when a cancelled attempt was told to stop; its work had stopped at FinishedAt. Zero: it was not cancelled, or its worker has
 	// not answered: then FinishedAt is when it was told.
 	CancelledAt time.Time
@@ -141,6 +200,11 @@ const (
 	EventRetry     EventType = "task_retry"
 	EventProgress  EventType = "progress"
 	EventFinal     EventType = "final"
+	EventSkipped   EventType = "task_skipped"
+	EventExpanded  EventType = "task_expanded" // an attempt found tasks, and the task waits for them
+	EventAwaiting  EventType = "task_awaiting" // the task waits for something from outside, see [Task.Waiting]
+	EventRepeat    EventType = "task_repeat"   // an attempt completed, and the task runs once more
+	EventSignal    EventType = "task_signal"   // a signal that was kept for the task is not what it asks for: it is dropped
 )
 
 // Dependency is what a task waits for.
@@ -148,6 +212,12 @@ type Dependency struct {
 	Ref      string // id, or name where tasks have no ids; of a task that is shown, always the id
 	Optional bool   // it need only end, successfully or not
 	Type     string // stored and shown, but without effect; usually "result"
+	// Accept are the outcomes that let the task go on: success, skipped, failed, cancelled, blocked, or any alone. Nil: success and skipped, or, of an optional
+	// one, any. Otherwise is what becomes of the task after another one: block or skip; empty: block after a failure, a cancellation or a block, else skip.
+	Accept    []string
+	Otherwise string
+	OrderOnly bool // its result is not merged into the inputs
+	Skips     bool // of a fold: if the dependency is skipped, so is the fold
 }
 
 // LogLine is one line that an executor wrote.
@@ -171,7 +241,7 @@ func taskOf(t *pb.Task) *Task {
 	out := &Task{
 		ID: t.Id, Ref: t.Ref, TreeID: t.TreeId, ParentID: t.ParentId, UserID: t.UserId, Name: t.Name,
 		Status: Status(t.Status), State: State(t.State), Priority: priorityOf(t.Priority),
-		Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, Result: t.Result, Error: t.Error,
+		Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, Result: t.Result, Outputs: t.Outputs, Error: t.Error,
 		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int(t.Attempt),
 		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, OriginalID: t.OriginalTaskId, HasCopy: t.HasCopy, Labels: t.Labels, Repeatable: t.Repeatable,
 		CreatedAt: at(t.CreatedAt), UpdatedAt: at(t.UpdatedAt), StartedAt: at(t.StartedAt),
@@ -179,14 +249,44 @@ func taskOf(t *pb.Task) *Task {
 	}
 	if o := t.Options; o != nil {
 		out.Options = &TaskOptions{Timeout: o.Timeout.AsDuration(), ScheduleToStart: o.ScheduleToStart.AsDuration(), NotBefore: at(o.NotBefore),
-			FailLost: o.OnLost == "fail", TreeTimeout: o.TreeTimeout.AsDuration()}
+			FailLost: o.OnLost == "fail", TreeTimeout: o.TreeTimeout.AsDuration(), Retention: o.Retention}
 		if r := o.Retry; r != nil {
-			out.Options.Retry = RetryPolicy{MaxAttempts: int(r.MaxAttempts), Backoff: Backoff(r.Backoff),
-				InitialDelay: r.InitialDelay.AsDuration(), MaxDelay: r.MaxDelay.AsDuration()}
+			out.Options.Retry = retryOf(r)
+		}
+		out.Options.Outputs, out.Options.Artifacts, out.Options.Found = o.Outputs, o.Artifacts, o.Found
+		if i := o.Imported; i != nil {
+			out.Options.Imported = &Imported{Outcome: i.Outcome, Error: i.Error, Attempts: int(i.Attempts)}
+			if i.Result != nil {
+				out.Options.Imported.Result = json.RawMessage(i.Result)
+			}
 		}
 	}
 	for _, d := range t.Dependencies {
-		out.Dependencies = append(out.Dependencies, Dependency{Ref: d.Id, Optional: d.Required != nil && !*d.Required, Type: d.Type})
+		out.Dependencies = append(out.Dependencies, dependencyOf(d))
+	}
+	out.Outcome, out.SkipReason, out.ErrorKind, out.When, out.Fold, out.AllowFailure = t.Outcome, t.SkipReason, t.ErrorKind, t.When, t.Fold, t.AllowFailure
+	out.Waiting, out.SubtreeID = waitingOf(t.Waiting), t.SubtreeId
+	out.Template, out.Repeats, out.RepeatExhausted = t.Template, int(t.Repeats), t.RepeatExhausted
+	if r := t.Repeat; r != nil {
+		out.Repeat = &Repeat{Until: r.Until, Max: int(r.Max), Delay: r.Delay.AsDuration()}
+	}
+	if c := t.Cache; c != nil {
+		out.Cache = &Cache{c.Key, c.Version, c.For.AsDuration()}
+	}
+	if from := t.CachedFrom; from != nil {
+		out.CachedFrom = &CachedFrom{from.TaskId, from.TreeId}
+	}
+	for _, l := range t.Limits {
+		out.Limits = append(out.Limits, TaskLimit{l.Key, int(l.Max), int(l.Cost)})
+	}
+	if l := t.Lock; l != nil {
+		out.Lock = &TaskLock{l.Key, l.OnContention, l.WaitTimeout.AsDuration()}
+	}
+	for _, r := range t.Rates {
+		out.Rates = append(out.Rates, TaskRate{r.Key, r.Per, int(r.Max), int(r.Burst)})
+	}
+	if e := t.Expansion; e != nil {
+		out.Expansion = &Expansion{int(e.Tasks), int(e.Made), int(e.Unfinished), int(e.Window)}
 	}
 	return out
 }
@@ -199,8 +299,10 @@ func treeOf(t *pb.Tree) *Tree {
 		ID: t.Id, Name: t.Name, UserID: t.UserId, Status: Status(t.Status), Progress: t.Progress,
 		Tasks: int(t.Tasks), Held: int(t.Held), Unfinished: int(t.Unfinished), Running: int(t.Running),
 		Completed: int(t.Completed), Failed: int(t.Failed), Cancelled: int(t.Cancelled), Blocked: int(t.Blocked),
+		Skipped: int(t.Skipped), FailuresAllowed: int(t.FailuresAllowed),
 		Sequence: t.Sequence, CreatedAt: at(t.CreatedAt), StartedAt: at(t.StartedAt), FinishedAt: at(t.FinishedAt),
 		OnlyOptionalFailed: t.OnlyOptionalFailed, Usage: usageOf(t.Usage), Labels: t.Labels,
+		Retention: t.Retention, Hold: holdOf(t.Hold),
 	}
 }
 

@@ -37,6 +37,7 @@ type WebhookSpec struct {
 	UserID string         // only of trees of this owner
 	Tree   string         // only of trees whose root has this name
 	Labels map[string]string
+	Owner  string // who keeps it in files: 1 to 63 letters, digits, -, _, . and /; it has one webhook of a name; empty: nobody
 }
 
 // WebhookChange changes a webhook of the cluster; nil fields stay as they are.
@@ -50,6 +51,8 @@ type WebhookChange struct {
 	MaxAttempts                     *int
 	Body                            json.RawMessage // null: the event as the task-tree protocol has it
 	Enabled                         *bool
+	Owner                           *string // empty: nobody
+	IfRevision                      int32   // change it only if it has this revision; 0: whatever it has
 }
 
 // WebhookInfo is a webhook as shown: without what is secret.
@@ -74,6 +77,8 @@ type WebhookInfo struct {
 	CreatedAt   time.Time
 	Waiting     int       // trees with events that are not delivered
 	FailingFrom time.Time // the first failure since the last success; zero: none
+	Owner       string    // who keeps it in files; empty: nobody
+	Revision    int32     // raised by each change
 }
 
 // Delivery is one event that was sent to one webhook, or could not be.
@@ -92,10 +97,10 @@ type Delivery struct {
 	At        time.Time // of the last attempt
 }
 
-// CreateWebhook makes a webhook of the cluster: it is told of what begins, or ends, after the answer. [ErrInvalid].
+// CreateWebhook makes a webhook of the cluster: it is told of what begins, or ends, after the answer. [ErrInvalid]; [ErrConflict]: its owner has one of that name.
 func (c *Client) CreateWebhook(ctx context.Context, spec WebhookSpec) (*WebhookInfo, error) {
 	got, err := c.rpc.CreateWebhook(ctx, &pb.CreateWebhookRequest{Webhook: spec.Webhook.message(), Name: spec.Name, Events: eventNames(spec.Events),
-		UserId: spec.UserID, Tree: spec.Tree, Labels: spec.Labels})
+		UserId: spec.UserID, Tree: spec.Tree, Labels: spec.Labels, Owner: spec.Owner})
 	if err != nil {
 		return nil, wrap(ctx, err, "create webhook")
 	}
@@ -146,10 +151,10 @@ func (c *Client) Webhook(ctx context.Context, id string) (*WebhookInfo, error) {
 	return webhookOf(got), nil
 }
 
-// UpdateWebhook changes a webhook of the cluster. What waits is delivered as it is changed to. [ErrNotFound], [ErrInvalid].
+// UpdateWebhook changes a webhook of the cluster. What waits is delivered as it is changed to. [ErrNotFound], [ErrInvalid]; [ErrConflict]: it has another revision.
 func (c *Client) UpdateWebhook(ctx context.Context, id string, ch WebhookChange) (*WebhookInfo, error) {
 	request := &pb.UpdateWebhookRequest{Id: id, Url: ch.URL, Method: ch.Method, Name: ch.Name, UserId: ch.UserID, Tree: ch.Tree, Secret: ch.Secret,
-		Events: eventNames(ch.Events), Body: ch.Body, Enabled: ch.Enabled}
+		Events: eventNames(ch.Events), Body: ch.Body, Enabled: ch.Enabled, Owner: ch.Owner, Revision: ch.IfRevision}
 	if ch.Headers != nil {
 		request.Headers = &pb.StringMap{Entries: *ch.Headers}
 	}
@@ -171,7 +176,12 @@ func (c *Client) UpdateWebhook(ctx context.Context, id string, ch WebhookChange)
 
 // DeleteWebhook forgets a webhook, with what waits to be delivered. [ErrNotFound].
 func (c *Client) DeleteWebhook(ctx context.Context, id string) error {
-	_, err := c.rpc.DeleteWebhook(ctx, &pb.DeleteWebhookRequest{Id: id})
+	return c.DeleteWebhookAt(ctx, id, 0)
+}
+
+// DeleteWebhookAt is [Client.DeleteWebhook] if the webhook has the revision; 0: whatever it has. [ErrConflict]: it has another one.
+func (c *Client) DeleteWebhookAt(ctx context.Context, id string, revision int32) error {
+	_, err := c.rpc.DeleteWebhook(ctx, &pb.DeleteWebhookRequest{Id: id, Revision: revision})
 	return wrap(ctx, err, "delete webhook %s", id)
 }
 
@@ -225,7 +235,8 @@ func (c *Client) Resend(ctx context.Context, deliveryID string) (*Delivery, erro
 func webhookOf(w *pb.WebhookInfo) *WebhookInfo {
 	out := &WebhookInfo{ID: w.Id, TreeID: w.TreeId, Name: w.Name, URL: w.Url, Method: w.Method, HeaderNames: w.HeaderNames, Timeout: w.Timeout.AsDuration(),
 		MaxAttempts: int(w.MaxAttempts), OwnSecret: w.OwnSecret, Signed: w.Signed, Body: w.Body, Form: w.Form, UserID: w.UserId, Tree: w.Tree, Labels: w.Labels,
-		State: w.State, Reason: w.Reason, CreatedAt: at(w.CreatedAt), Waiting: int(w.Waiting), FailingFrom: at(w.FailingFrom)}
+		State: w.State, Reason: w.Reason, CreatedAt: at(w.CreatedAt), Waiting: int(w.Waiting), FailingFrom: at(w.FailingFrom),
+		Owner: w.Owner, Revision: w.Revision}
 	for _, e := range w.Events {
 		out.Events = append(out.Events, WebhookEvent(e))
 	}

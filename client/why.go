@@ -18,7 +18,7 @@ type Explanation struct {
 
 // Wait is one thing that a task waits for. Fields that do not belong to its kind are zero.
 type Wait struct {
-	Kind      string    // execute, dependency, not_before, retry, pool, capacity, dispatch, worker, blocked, slot
+	Kind      string    // execute, dependency, not_before, retry, pool, capacity, dispatch, worker, blocked, slot, signal, approval, time, tree, limit, lock, rate
 	Text      string    // one sentence for people
 	TaskID    string    // dependency: which; blocked: the task whose end is the cause
 	TaskName  string    // of that task

@@ -13,6 +13,7 @@ type Call struct {
 	ID         string // the task or tree that it names; empty when it names none, as of the others
 	UserID     string // the owner that it names, of what it lists or stores
 	Webhook    string // the id of the webhook that it names
+	Schedule   string // the id of the schedule that it names
 	AgentTask  string // the task of the A2A protocol that it names
 	// Namespace is what it is about, if that is not where it is made; [AllNamespaces]: the cluster itself.
 	Namespace string
@@ -30,6 +31,8 @@ type Grant struct {
 	// Roles and Scopes are what a new API key gets, or, of a caller that asks about itself, its own.
 	Roles  []RoleIn
 	Scopes []Permission
+	// Attempt is the attempt whose approval may be answered; 0: any.
+	Attempt int32
 	// Incomplete: of a caller that asks about itself, there may be other roles, which can't be known now.
 	Incomplete bool
 }
@@ -101,6 +104,7 @@ type guarded struct {
 type part struct {
 	there      bool
 	permission Permission
+	schedule   string // whose runs the call is to know; empty: none
 }
 
 // allow asks the policy, also for the parts of a call, and has the record know of a refusal and of what may be changed. end is called when the call has ended.
@@ -109,8 +113,11 @@ func (g *guarded) allow(ctx context.Context, call Call, parts ...part) (to Grant
 	to, err = g.policy(ctx, g.caller, call)
 	for _, p := range parts {
 		if err == nil && p.there {
-			call.Permission = p.permission
-			_, err = g.policy(ctx, g.caller, call)
+			asked := call
+			if asked.Permission = p.permission; p.schedule != "" {
+				asked = Call{Method: "ScheduleRuns", Schedule: p.schedule}
+			}
+			_, err = g.policy(ctx, g.caller, asked)
 		}
 	}
 	switch {
@@ -147,6 +154,18 @@ func askFor[T any](ctx context.Context, g *guarded, call Call, do func(owner str
 		to.UserID = call.UserID
 	}
 	answer, err := do(to.UserID)
+	end(madeBy(answer, err), err)
+	return answer, err
+}
+
+// askTo makes a call that has to know how far it reaches, if the policy allows it.
+func askTo[T any](ctx context.Context, g *guarded, call Call, do func(Grant) (T, error)) (T, error) {
+	to, end, err := g.allow(ctx, call)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	answer, err := do(to)
 	end(madeBy(answer, err), err)
 	return answer, err
 }

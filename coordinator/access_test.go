@@ -43,22 +43,25 @@ func call(svc coordinator.Service, name string) error {
 	return err
 }
 
-// noTask are the methods whose text is no task: a user, a cursor, an executor, a webhook, a delivery, an owner of keys, an API key, an agent's task, or what may stand for several tasks.
+// noTask are the methods whose text is no task: a user, a cursor, an executor, a webhook, a delivery, an owner of keys, an API key, a schedule, an agent's task, a signed link, or what may stand for several tasks.
 var noTask = []string{"Running", "Executors", "Executor", "Resolve", "GetWebhook", "UpdateWebhook", "DeleteWebhook", "TestWebhook", "Resend",
 	"SetModelKey", "ModelKeys", "DeleteModelKey", "AgentTask", "DropAgentTask", "RevokeAPIKey", "RotateAPIKey", "DeletePoolRule", "RotateDataKeys",
-	"GetNamespace", "UpdateNamespace", "DeleteNamespace"}
+	"GetNamespace", "UpdateNamespace", "DeleteNamespace", "LinkedApproval", "ApproveByLink", "SetWeight", "GetSchedule", "PauseSchedule", "ResumeSchedule", "DeleteSchedule", "Erasure"}
 
 // ofCluster are the methods about the cluster itself.
 var ofCluster = []string{"Diagnose", "SealStatus", "RotateDataKeys", "RewrapDataKeys", "RotateTokens"}
 
 // ofUser are the methods whose text is a user.
-var ofUser = []string{"Running", "Resolve", "SetModelKey", "ModelKeys", "DeleteModelKey"}
+var ofUser = []string{"Running", "Resolve", "SetModelKey", "ModelKeys", "DeleteModelKey", "SetWeight"}
 
 // ofWebhook are the methods whose first text is a webhook.
 var ofWebhook = []string{"GetWebhook", "UpdateWebhook", "DeleteWebhook", "TestWebhook"}
 
 // ofAPIKey are the methods whose first text is an API key.
 var ofAPIKey = []string{"RevokeAPIKey", "RotateAPIKey"}
+
+// ofSchedule are the methods whose first text is a schedule.
+var ofSchedule = []string{"GetSchedule", "PauseSchedule", "ResumeSchedule", "DeleteSchedule"}
 
 // ofAgent are the methods whose text is a task of the A2A protocol.
 var ofAgent = []string{"AgentTask", "DropAgentTask"}
@@ -96,6 +99,9 @@ func TestEveryCallPassesThePolicy(t *testing.T) {
 		}
 		if slices.Contains(ofAPIKey, method.Name) {
 			want.APIKey = "x"
+		}
+		if slices.Contains(ofSchedule, method.Name) {
+			want.Schedule = "x"
 		}
 		if slices.Contains(ofAgent, method.Name) {
 			want.AgentTask = "x"

@@ -16,6 +16,11 @@ func (k keysOf) rightsOfAPIKey(_ context.Context, id string) ([]RoleIn, []Permis
 // OwnerOf is amy for each key.
 func (k keysOf) OwnerOf(context.Context, string, Call) (string, error) { return "amy", nil }
 
+// ApproversOf is nobody.
+func (k keysOf) ApproversOf(context.Context, string, string) ([]string, int32, error) {
+	return nil, 0, nil
+}
+
 // TestAKeyIsNoMoreThanItself: neither what its owner has come by otherwise, nor a way to a key that may do more.
 func TestAKeyIsNoMoreThanItself(t *testing.T) {
 	t.Parallel()

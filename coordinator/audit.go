@@ -11,11 +11,13 @@ import (
 )
 
 const (
-	auditEndedTasks = 20_000      // tasks of trees that have ended, or may have, looked at in one pass
-	auditShare      = 10          // a pause is at least that many times as long as the step before
-	auditMaxPause   = time.Minute // unless that is longer than this
-	auditFollowups  = 1000        // followups watched
-	auditSeen       = 100_000     // violations that are remembered, so that each is counted once
+	auditEndedTasks  = 20_000      // tasks of trees that have ended, or may have, looked at in one pass
+	auditShare       = 10          // a pause is at least that many times as long as the step before
+	auditMaxPause    = time.Minute // unless that is longer than this
+	auditFollowups   = 1000        // followups watched
+	auditContents    = 16          // contents of artifacts that a pass looks for in their store
+	verifiedContents = 1000        // and that Verify of all looks for
+	auditSeen        = 100_000     // violations that are remembered, so that each is counted once
 )
 
 // Verify derives the rules anew from what is stored; see [Service]. What takes time to be seen, a followup that nobody does,
@@ -29,13 +31,19 @@ func (c *Coordinator) Verify(ctx context.Context, treeOf string) iter.Seq2[*Viol
 				return
 			}
 			found, err := c.store.AuditTree(ctx, k.Tree(), c.auditOptions())
-			c.yieldViolations(ctx, found, err, yield)
+			if c.yieldViolations(ctx, found, err, yield) {
+				found, err = c.lostArtifacts(ctx, k.Tree())
+				c.yieldViolations(ctx, found, err, yield)
+			}
 			return
 		}
 		found, err := c.store.AuditRest(ctx, c.auditOptions())
 		for at := dag.TreeKey(0); c.yieldViolations(ctx, found, err, yield); {
 			if found, at, _, err = c.store.AuditAll(ctx, at, c.auditOptions()); at == 0 {
-				c.yieldViolations(ctx, found, err, yield)
+				if c.yieldViolations(ctx, found, err, yield) {
+					found, _, err = c.lostContents(ctx, 0, verifiedContents)
+					c.yieldViolations(ctx, found, err, yield)
+				}
 				return
 			}
 		}
@@ -103,6 +111,7 @@ type auditor struct {
 	turn      *pg.AuditTurn // nil: another coordinator audits
 	took      time.Duration // the longest step since the last pause
 	at        dag.TreeKey   // how far the slow walk over all trees got
+	content   int64         // and that over contents of artifacts
 	seen      map[pg.Violation]bool
 	followups map[pg.PendingFollowup]time.Time // since when each has been where it is
 }
@@ -136,6 +145,11 @@ func (a *auditor) pass(ctx context.Context) (err error) {
 		return err
 	}
 	a.report(ctx, append(found, late...))
+	lost, next, err := a.lostContents(ctx, a.content, auditContents)
+	if err == nil { // else the store of artifacts is away, which the doctor tells
+		a.content = next
+		a.report(ctx, lost)
+	}
 	if err := a.walk(ctx, 0, 1<<62, a.store.AuditOpen); err != nil {
 		return err
 	}

@@ -37,10 +37,37 @@ var corruptions = []struct{ fact, kind, sql string }{
 	{"a waiting task counts a dependency too many", "remaining", `update task set remaining = remaining + 1 where key = key('au-live')`},
 	{"a waiting task counts a dependency too few", "remaining", `update task set remaining = remaining - 1 where key = key('au-live')`},
 	{"a waiting task waits for nothing", "waiting_for_nothing", `update task set state = 1, remaining = 0 where key = key('au-ready-0')`},
+	{"an expanded task counts a task too many", "expansion", `update task set remaining = remaining + 1 where key = key('au-map')`},
+	{"nobody knows what an expanded task found", "expansion", `delete from expansion`},
+	{"of what tasks are to be made is gone", "expansion", `delete from expansion_part where part = 0`},
+	{"nothing ends an expanded task", "expansion", `with e as (update expansion set made = n) update task set remaining = 0 where key = key('au-map')`},
+	{"nothing says what a task waits for", "awaiting", `delete from await`},
+	{"a task waits by an attempt that it has not", "awaiting", `update await set attempt = attempt + 1`},
+	{"nothing ends a wait with an end", "awaiting", `delete from timer where task = key('au-wait')`},
+	{"a ready task is on record as waiting", "awaiting", `insert into await (task, attempt, kind, resume) select key, attempt, 1, false from task where key = key('au-ready-0')`},
+	{"nobody knows which tree a task waits for", "subtree", `update await set tree = null where task = key('au-sub')`},
+	{"nobody submits the tree of a task", "subtree", `delete from subtree where task = key('au-sub')`},
+	{"nobody tells a task that its tree has ended", "subtree", `update tree set unfinished = 0, finished_at = now() where depth = 1`},
+	{"nobody tells a task that its tree is gone", "subtree", `delete from tree where depth = 1`},
+	{"nobody cancels a tree for which its task waits no more", "subtree", `with w as (delete from await where task = key('au-sub')) update task set state = 7 where key = key('au-sub')`},
 	{"a task waits for one that failed", "waits_for_failed", `update task set state = 1, remaining = 1, blocked_by = null where key = key('au-live-blocked')`},
 	{"a ready task is in no stretch", "ready_without_stretch", `with a as (delete from ready) delete from published`},
 	{"a stretch has lost its last task", "ready_without_stretch", `update published set n = n - 1 where first = key('au-ready-0')`},
 	{"a ready task is in two stretches", "ready_in_two_stretches", `insert into ready (pool, priority, first, n, attempt) select pool, priority, key, 1, attempt from task where key = key('au-ready-0')`},
+	{"a ready task is in a stretch and in a line", "ready_in_two_stretches", `insert into waiter (namespace, kind, key, priority, id, task, attempt, n, cost, pool, share) select 1, 1, 'k', priority, 1, key, attempt, 1, 1, pool, 0 from task where key = key('au-ready-0')`},
+	{"a running task waits in a line", "waiter", `insert into waiter (namespace, kind, key, priority, id, task, attempt, n, cost, pool, share) select 1, 1, 'k', priority, 1, key, attempt, 1, 1, pool, 0 from task where key = key('au-long')`},
+	{"a task is not in all lines of what it asks for", "waiter", `with a as (delete from published where first = key('au-ready-0')) insert into waiter (namespace, kind, key, priority, id, task, attempt, n, cost, pool, share) select 1, 1, 'k', priority, 1, key, attempt, 2, 1, pool, 0 from task where key = key('au-ready-0')`},
+	{"a task that has ended holds a limit", "hold", `insert into hold (task, ord, attempt, namespace, kind, key, cost, id) values (key('au-done-a'), 0, 1, 1, 1, 'k', 1, 1)`},
+	{"a task holds what it has never asked for", "hold", `insert into hold (task, ord, attempt, namespace, kind, key, cost, id) select key, 0, attempt, 1, 1, 'k', 1, 1 from task where key = key('au-long')`},
+	{"a running task does not hold its limit", "granted_without_hold", fmt.Sprintf(`with t as (update task set flags = flags | %d where key = key('au-long')) update spec set limits = '{"limits":[{"key":"k","max":1}]}' where id = 'au-long'`, dag.FlagLimited)},
+	{"more is held than may be", "limit_exceeded", `insert into hold (task, ord, attempt, namespace, kind, key, cost, max, id) select key, 0, attempt, 1, 2, 'k', 1, 1, 1 from task where key in (key('au-long'), key('au-ready-0'))`},
+	{"a place is given beyond an operator's limit", "limit_exceeded", fmt.Sprintf(placesOf+` insert into hold (task, ord, attempt, namespace, kind, key, cost, id) select t.key, 100, attempt, 0, 4, r.pool::text, 1, 1 from t, r`, 1)},
+	{"an attempt runs without its place", "running_without_place", fmt.Sprintf(placesOf+` insert into hold (task, ord, attempt, namespace, kind, key, cost, id) select t.key, 100, attempt, 0, 4, r.pool::text, 1, 1 from t, r where t.key = key('au-ready-0')`, 5)},
+	{"a task that waits holds a place", "hold", fmt.Sprintf(`with t as (update task set flags = flags | %d where key = key('au-ready-0') returning key, attempt), p as (delete from published where first = key('au-ready-0') returning *),
+		r as (insert into ready (pool, priority, first, n, attempt) select pool, priority, first, n, attempt from p)
+		insert into hold (task, ord, attempt, namespace, kind, key, cost, id) select key, 100, attempt, 0, 4, '1', 1, 1 from t`, dag.FlagHolds)},
+	{"a task that has expanded holds a place", "hold", fmt.Sprintf(`with t as (update task set flags = flags | %d where key = key('au-map') returning key, attempt)
+		insert into hold (task, ord, attempt, namespace, kind, key, cost, id) select key, 100, attempt, 0, 4, '1', 1, 1 from t`, dag.FlagHolds)},
 	{"a stretch is at an attempt that has not come", "stretch_mismatch", `insert into ready (pool, priority, first, n, attempt) select pool, priority, key, 1, attempt + 1 from task where key = key('au-ready-0')`},
 	{"a stretch is in the wrong pool", "stretch_mismatch", `update published set pool = pool + 1 where first = key('au-ready-0')`},
 	{"a stretch has the wrong priority", "stretch_mismatch", `update published set priority = priority - 1 where first = key('au-ready-0')`},
@@ -83,10 +110,16 @@ var corruptions = []struct{ fact, kind, sql string }{
 	{"an edge leads to another tree", "edge", `update edge set dependent = key('au-held') where dependency = key('au-done-a')`},
 	{"a blocked task has no cause", "blocked_cause", `update task set blocked_by = null where key = key('au-live-blocked')`},
 	{"a task is blocked by one that completed", "blocked_cause", `update task set blocked_by = key('au-failed-b') where key = key('au-failed-c')`},
+	{"an artifact's content is gone", "artifact", `insert into artifact (task, attempt, kind, number, namespace, user_id, size, name, media_type, tag, content) select key('au-done-a'), 1, 1, 0, 1, '', 1, 'f', '', '\x00', 4711`},
+	{"an artifact has lost what was with it", "artifact", `insert into artifact (task, attempt, kind, number, namespace, user_id, size, name, media_type, tag) select key('au-done-a'), 1, 1, 0, 1, '', 1, 'f', '', '\x00'`},
 	{"a specification is missing", "orphan", `delete from spec where id = 'au-ready-0'`},
 	{"a payload belongs to no task", "orphan", `insert into payload (key) values (key('au-done') >> 24 << 24 | 4711)`},
 	{"a task belongs to no tree", "orphan", `insert into task (key, state, flags, priority, pool, remaining) values ((1000::bigint << 24) + 1, 6, 0, 2, 1, 0)`},
 }
+
+// placesOf sets a limit of a pool, for so many, and lets two tasks hold something.
+var placesOf = fmt.Sprintf(`with t as (update task set flags = flags | %d where key in (key('au-long'), key('au-ready-0')) returning key, attempt),
+	r as (insert into limit_rule (namespace, kind, key, max, pool, set_by, set_at) select 0, 4, 'p', %%d, pool, 'ops', now() - interval '1 minute' from task where key = key('au-long') returning pool)`, dag.FlagHolds)
 
 // castOfTrees brings trees into every state there is.
 func castOfTrees(c *cluster.Cluster) {
@@ -117,6 +150,9 @@ func castOfTrees(c *cluster.Cluster) {
 		live = append(live, ready)
 	}
 	c.Submit(coordinator.SubmitOptions{Timeout: time.Hour}, live...)
+	c.Submit(coordinator.SubmitOptions{}, expands("au-map", "", "map_executor", `{"items":[600,600,600],"window":2,"task":{"schemas":{"method":"sleep_executor"},"inputs":{"seconds":"{{item}}"}}}`))
+	c.Submit(coordinator.SubmitOptions{}, expands("au-wait", "", "wait_executor", `{"signal":"go","timeout":3600}`))
+	c.Submit(coordinator.SubmitOptions{}, expands("au-sub", "", "subtree_executor", `{"tree":[{"name":"inner","schemas":{"method":"wait_executor"},"inputs":{"signal":"go"}}]}`))
 	c.Settled("au-done")
 	c.Settled("au-failed")
 	c.Settled("au-hand")
@@ -130,6 +166,37 @@ func castOfTrees(c *cluster.Cluster) {
 		st := states(c, "au-live")
 		if st["au-live-blocked"] != dag.Blocked || st["au-ready-4"] != dag.Ready || st["au-delayed"] != dag.Delayed {
 			return fmt.Errorf("%v", st)
+		}
+		return nil
+	})
+	c.Eventually("the signal is waited for", func() error {
+		if s := states(c, "au-wait")["au-wait"]; s != dag.Awaiting {
+			return fmt.Errorf("it is %s", s)
+		}
+		return nil
+	})
+	c.Eventually("the tree of a task waits", func() error {
+		task, err := c.Service().Task(c.T.Context(), "au-sub")
+		if err == nil && task.SubtreeID == "" {
+			err = fmt.Errorf("it is %s", task.State)
+		}
+		if err != nil {
+			return err
+		}
+		if s := states(c, task.SubtreeID)[task.SubtreeID]; s != dag.Awaiting {
+			return fmt.Errorf("the tree is %s", s)
+		}
+		return nil
+	})
+	c.Eventually("what the map found runs", func() error {
+		n := 0
+		for _, s := range states(c, "au-map") {
+			if s == dag.Running {
+				n++
+			}
+		}
+		if n != 2 {
+			return fmt.Errorf("%d run", n)
 		}
 		return nil
 	})
@@ -159,7 +226,7 @@ func still(t *testing.T, c *cluster.Cluster) *stilled {
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	s := &stilled{conn: conn, svc: c.AddResting().P,
-		tables: []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "worker", "pool", "model_usage"}}
+		tables: []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "worker", "pool", "model_usage", "expansion", "expansion_part", "await", "subtree", "artifact", "waiter", "hold"}}
 	s.exec(t, "create schema saved")
 	for _, table := range s.tables {
 		s.exec(t, fmt.Sprintf("create table saved.%s as table %s", table, table))
@@ -180,7 +247,7 @@ func (s *stilled) exec(t *testing.T, statement string) int64 {
 func (s *stilled) undo(t *testing.T) {
 	t.Helper()
 	var b strings.Builder
-	b.WriteString("begin;")
+	b.WriteString("begin; delete from limit_rule;") // it has generated columns, and no row
 	for _, table := range s.tables {
 		fmt.Fprintf(&b, "delete from %[1]s; insert into %[1]s overriding system value select * from saved.%[1]s;", table)
 	}
@@ -238,6 +305,33 @@ func TestAuditorFindsEachCorruption(t *testing.T) {
 	})
 	if kinds, all := s.kinds(t, ""); len(kinds) > 0 {
 		t.Errorf("found after all was undone:%s", all)
+	}
+}
+
+// TestAuditorKnowsWhatWasCancelledLater: what was blocked by a blocked dependency stays so when that is cancelled, though the edge accepts what is cancelled.
+func TestAuditorKnowsWhatWasCancelledLater(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{Coordinator: func(s *config.Coordinator) { s.Audit = 0 }})
+	mode, _ := dag.EdgeOf([]string{"cancelled"}, "", false, false)
+	last := noop("later-c", "later")
+	last.Dependencies = []dag.Dependency{{Ref: "later-b", Optional: true, Mode: mode}}
+	c.Submit(coordinator.SubmitOptions{}, noop("later", ""), with(noop("later-a", "later"), `{"fail":"no"}`), noop("later-b", "later", "later-a"), last)
+	c.Settled("later")
+	if got, err := c.Service().Cancel(t.Context(), "later-b", coordinator.CancelOptions{}); err != nil || got.Outcome != coordinator.Cancelled {
+		t.Fatalf("a blocked task is not cancelled: %+v, %v", got, err)
+	}
+	if got, err := c.Service().Task(t.Context(), "later-c"); err != nil || got.State != dag.Blocked {
+		t.Fatalf("what it blocks is %+v, %v", got, err)
+	}
+	s := still(t, c)
+	if kinds, all := s.kinds(t, ""); len(kinds) > 0 {
+		t.Errorf("found in a tree that keeps the rules:%s", all)
+	}
+	if n := s.exec(t, `update task set state = 6, blocked_by = null where key = key('later-b')`); n != 1 {
+		t.Fatal("nothing was corrupted")
+	}
+	if kinds, all := s.kinds(t, ""); !slices.Contains(kinds, "blocked_cause") {
+		t.Errorf("blocked by what completed, and not found:%s", all)
 	}
 }
 

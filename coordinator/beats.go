@@ -40,13 +40,16 @@ func (c *Coordinator) beats(ctx context.Context, batch []request) {
 		c.clocks.hear(b.m.Instance, b.m.SentUnixMs, time.Now())
 	}
 	byInstance := newest(list, func(worker, instance string) bool { return c.instances.of(ctx, worker, instance).Key != 0 })
-	if err := c.extend(ctx, byInstance); err != nil {
+	keys, err := c.extend(ctx, byInstance)
+	if err != nil {
 		c.log.Warn("beats are not answered", "workers", len(byInstance), "error", err)
 		return // the workers ask again
 	}
+	c.keepNotes(ctx, list, keys)
 	for _, b := range list {
 		if n := byInstance[b.m.Instance]; n != nil && n != b && n.worker == b.worker && b.reply.Error == "" {
 			b.reply.LeaseMs, b.reply.Error, b.reply.PartsInResults = n.reply.LeaseMs, n.reply.Error, n.reply.PartsInResults
+			b.reply.Ends = n.reply.Ends
 		}
 		data, err := proto.Marshal(b.reply)
 		if err != nil {
@@ -99,9 +102,10 @@ func newest(list []*beating, owns func(worker, instance string) bool) map[string
 // errNotYours refuses a beat for an instance that another worker registered.
 const errNotYours = "the instance belongs to another worker"
 
-func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) error {
+// extend extends the leases of instances, and gives the keys of those that have one.
+func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) (map[string]dag.WorkerKey, error) {
 	if len(beats) == 0 {
-		return nil
+		return nil, nil
 	}
 	var rows []pg.Beat
 	var listed []dag.Key
@@ -117,11 +121,11 @@ func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) err
 	slices.SortFunc(rows, func(a, b pg.Beat) int { return cmp.Compare(a.Instance, b.Instance) })
 	keys, err := c.store.ExtendLeases(ctx, rows, c.cfg.Lease)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	states, err := c.store.TaskStates(ctx, listed)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	fresh := false
 	for name, b := range beats {
@@ -134,7 +138,7 @@ func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) err
 			c.outdated(ctx, b)
 		} else {
 			b.reply.LeaseMs = c.cfg.Lease.Milliseconds()
-			b.reply.PartsInResults = c.haveAll(dag.RunsLevel)
+			b.reply.PartsInResults, b.reply.Ends = c.haveAll(dag.RunsLevel), c.haveAll(dag.ControlLevel)
 		}
 		fresh = fresh || b.m.Number == 1 || b.m.Draining
 		who := c.instances.of(ctx, b.worker, name)
@@ -146,7 +150,7 @@ func (c *Coordinator) extend(ctx context.Context, beats map[string]*beating) err
 	if fresh {
 		wake(c.wakeWorkers)
 	}
-	return c.missed(ctx, beats, keys)
+	return keys, c.missed(ctx, beats, keys)
 }
 
 // missed names what was handed over to a worker with a receipt that it does not have: its result is settled, and the

@@ -42,13 +42,36 @@ func (c *Coordinator) runTimers(ctx context.Context) error {
 	}
 }
 
-// runFollowups does follow-up work in bounded batches: telling many dependents, cancelling whole trees.
+// runFollowups does follow-up work in bounded batches: telling many dependents, cancelling whole trees. It has tasks take signals that were kept:
+// those that it hears of, and now and then those that another, dead coordinator knew of.
 func (c *Coordinator) runFollowups(ctx context.Context) error {
+	var conditions conditionWalk
+	var looked, lookedKept time.Time
 	for {
 		more, err := c.followup(ctx)
 		if err != nil && ctx.Err() == nil {
 			c.log.Warn("followups could not be done", "error", err)
 			more = false
+		}
+		if c.conditionsDue.Swap(false) || time.Since(looked) >= followupsFallback { // no look is spent where no tree has a condition
+			others, err := conditions.step(ctx, c)
+			if err != nil && ctx.Err() == nil {
+				c.log.Warn("conditions could not be evaluated", "error", err)
+			}
+			if looked = time.Now(); others {
+				c.conditionsDue.Store(true)
+				more = true
+			}
+		}
+		if c.keptSignals.Swap(false) || time.Since(lookedKept) >= followupsFallback {
+			others, err := c.takeKept(ctx)
+			if err != nil && ctx.Err() == nil {
+				c.log.Warn("kept signals could not be taken", "error", err)
+			}
+			if lookedKept = time.Now(); others || err != nil {
+				c.keptSignals.Store(true)
+				more = more || others
+			}
 		}
 		if more && ctx.Err() == nil {
 			continue
@@ -66,7 +89,11 @@ func (c *Coordinator) followup(ctx context.Context) (more bool, err error) {
 		eff.Followups = 0 // more says it
 		c.after(ctx, eff)
 	}
-	return more, err
+	if err != nil {
+		return more, err
+	}
+	expands, err := c.expansionStep(ctx)
+	return more || expands, err
 }
 
 // runReconcile looks after what was published and never claimed: a message may have been lost between the commit and
@@ -114,12 +141,27 @@ func (c *Coordinator) oldest(ctx context.Context, l dag.Lane) (time.Time, bool) 
 	return oldest, err == nil
 }
 
+// expireKept deletes trees whose own retention is over, and goes on with deletions that somebody began.
+func (c *Coordinator) expireKept(ctx context.Context) {
+	for ctx.Err() == nil {
+		n, err := c.store.ExpireKept(ctx, c.cfg.Retention, treesAtOnce)
+		if err != nil && ctx.Err() == nil {
+			c.log.Warn("trees whose retention is over could not be deleted", "error", err)
+		}
+		if n < treesAtOnce || err != nil {
+			return
+		}
+	}
+}
+
 // runRetention deletes trees that ended long enough ago, and small leftovers.
 func (c *Coordinator) runRetention(ctx context.Context) error {
 	for sleep(ctx, retentionEvery) {
 		if err := c.store.Tidy(ctx); err != nil && ctx.Err() == nil {
 			c.log.Warn("departed workers and parts of results could not be deleted", "error", err)
 		}
+		c.forgetFires(ctx)
+		c.expireKept(ctx)
 		for c.cfg.Retention > 0 {
 			n, err := c.store.Expire(ctx, c.cfg.Retention, treesAtOnce)
 			if err != nil && ctx.Err() == nil {

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"encoding/json"
 	"log/slog"
 	"os"
 	"time"
@@ -21,8 +22,10 @@ type Config struct {
 	Retention time.Duration // how long finished trees are kept; 0: for ever
 	PoolIdle  time.Duration // after how long a pool is closed that no worker serves and no unfinished tree needs; default 10 min
 	Limits    dag.Limits
-	// Known are the built-in executors; those that workers announce are learned.
+	// Known are the built-in executors, and those that the process was given; those that workers announce are learned.
 	Known dag.Known
+	// Given are those of Known that the process was given: nobody knows what they wait for.
+	Given []string
 	// Catalogue gives what the built-in executors say of themselves; nil: nothing. It is asked once.
 	Catalogue func() []Executor
 	// InputKeys are the keys of the inputs of executors, as far as they are known; likely mistakes are warned of, also in these executors' ids.
@@ -30,10 +33,14 @@ type Config struct {
 	// InputFaults gives what finds faults in the inputs of a tree's tasks, of executors that are known here; nil: nothing does. Results of
 	// dependencies are still to come. Each tree gets one of its own.
 	InputFaults func() func(*dag.Task) []InputFault
+	// SchemaFaults are the violations of a JSON Schema by a value, for signals; nil: nothing is checked. The value is valid JSON.
+	SchemaFaults func(schema, value json.RawMessage) []string
+	// BaseURL is by which URL clients reach the HTTP listener, for links; empty: it is not known.
+	BaseURL string
 	// Repeatable are the executors whose tasks may run twice at once without harm, whatever the tasks say of themselves.
 	Repeatable []string
 
-	Window      int           // ready tasks published per lane when its pool has little capacity and takes few; default 256
+	Window      int           // ready tasks published per lane of a pool without workers; default 16
 	Batch       int           // the most claims or results in one transaction; default 4096
 	Submissions int           // of large trees at once, each with a connection of its own, and four times as many in all; more wait; default 8
 	Linger      time.Duration // how long a settle waits for more results while there is a queue; default 5 ms
@@ -48,6 +55,8 @@ type Config struct {
 	InlineBytes int // larger inputs are asked for by the worker; default 128 KiB
 	MaxInputs   int // of one task, merged; default 64 MiB
 	MaxResult   int // of one attempt, when it comes in parts; not less than any worker's own bound; default 16 MiB
+
+	Artifacts ArtifactConfig // files that tasks make, and logs of attempts that ended
 
 	// PodCost tells Kubernetes what it costs to take a worker's pod away; nil: it is not told.
 	PodCost  PodCost
@@ -80,11 +89,12 @@ func (c Config) orDefaults() Config {
 	for _, d := range []struct {
 		field *int
 		value int
-	}{{&c.Window, 256}, {&c.Batch, 4096}, {&c.Submissions, 8}, {&c.InlineBytes, 128 << 10}, {&c.MaxInputs, 64 << 20}, {&c.MaxResult, 16 << 20}} {
+	}{{&c.Window, 16}, {&c.Batch, 4096}, {&c.Submissions, 8}, {&c.InlineBytes, 128 << 10}, {&c.MaxInputs, 64 << 20}, {&c.MaxResult, 16 << 20}} {
 		if *d.field == 0 {
 			*d.field = d.value
 		}
 	}
+	c.Artifacts = c.Artifacts.orDefaults()
 	if c.Levels == nil {
 		c.Levels = dag.AllLevels
 	}

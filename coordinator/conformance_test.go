@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -43,6 +44,7 @@ type hands struct {
 // order makes an attempt write a line, use a model or tell something live, or ends it.
 type order struct {
 	log, result, fail string
+	keep, content     string // an artifact
 	use               dag.Used
 	tell              []coordinator.Piece
 }
@@ -82,6 +84,11 @@ func (h *hands) Run(ctx context.Context, call *executors.Call) (*executors.Outco
 					CostNanos: u.CostNanos, Unpriced: u.Unpriced, Currency: u.Currency})
 			case o.log != "":
 				call.Reporter.Log("stdout", o.log)
+			case o.keep != "":
+				file := executors.SavedFile{Name: o.keep, MediaType: "text/plain", Size: int64(len(o.content))}
+				if _, err := call.Files.Save(ctx, file, strings.NewReader(o.content)); err != nil {
+					return nil, err
+				}
 			case o.tell != nil:
 				for _, p := range o.tell {
 					call.Tell(executors.Piece{Kind: executors.PieceKind(p.Kind), Agent: p.Agent, Name: p.Name, Text: p.Text})
@@ -152,6 +159,20 @@ func (b *backend) Use(id string, u dag.Used) {
 // Tell lets the attempt tell pieces.
 func (b *backend) Tell(id string, pieces ...coordinator.Piece) {
 	b.hands.of(id) <- order{tell: pieces}
+}
+
+// Keep makes the attempt save a file, and waits until it is listed.
+func (b *backend) Keep(id, name, content string) {
+	b.c.T.Helper()
+	b.Start(id)
+	b.hands.of(id) <- order{keep: name, content: content}
+	b.c.Eventually(name+" is kept", func() error {
+		page, err := b.Artifacts(context.Background(), coordinator.ArtifactFilter{TaskID: id})
+		if err == nil && len(page.Items) == 0 {
+			err = errors.New("it is not")
+		}
+		return err
+	})
 }
 
 // Log makes the attempt write a line, and waits until it can be read.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/artifact"
 	"github.com/taskgrove/taskgrove/internal/attemptkey"
 	"github.com/taskgrove/taskgrove/internal/modelkey"
 	"github.com/taskgrove/taskgrove/internal/readiness"
@@ -50,6 +51,8 @@ type engine struct {
 	walkAfter  atomic.Int64 // nanoseconds; see walkAfter. Tests shorten it
 	live       liveLimits
 	lanes      *lanes
+	grants     *granter
+	contended  *contention
 	demands    *demands
 	instances  *instances
 	executors  *executorIDs
@@ -70,6 +73,9 @@ type engine struct {
 	keyFinder  *keyFinder
 	bindings   *bindings
 	spaces     *spaces
+	artifacts  artifact.Store
+	contents   contents     // rows of contents that are put or read
+	vouch      []byte       // what receipts of blocks are made with
 	recorder   *recorder    // nil: nothing is recorded
 	rulesMu    sync.Mutex   // of reading the rules of pools
 	level      atomic.Int32 // the lowest feature level of a live coordinator; 0: not known
@@ -77,13 +83,20 @@ type engine struct {
 	recordOnce sync.Once
 	records    bool // spans go somewhere; set once by recordOnce
 	writes     *writeCheck
-	fenced     atomic.Bool // the server of the database is not the newest that is known
+	// keptSignals: signals that were kept are to be taken, by followups of this process
+	keptSignals atomic.Bool
+	fenced      atomic.Bool // the server of the database is not the newest that is known
 
 	clocks     clocks
 	violations seenViolations
 
-	wakeTimers, wakeFollowups, wakeWorkers chan struct{} // capacity 1: there may be work
-	announced                              chan announcement
+	expansions   chan dag.Result // large ones that the expander is to settle
+	expandingMu  sync.Mutex
+	expandingNow map[attemptKey]bool // those that it has
+
+	wakeTimers, wakeFollowups, wakeWorkers, wakeSchedules, wakeErasures chan struct{} // capacity 1: there may be work
+	announced                                                           chan announcement
+	conditionsDue                                                       atomic.Bool // there may be conditions to evaluate
 }
 
 var _ Service = (*Coordinator)(nil)
@@ -103,10 +116,13 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 		submitting:    make(chan struct{}, readers*cfg.Submissions),
 		copying:       make(chan struct{}, cfg.Submissions),
 		wakeTimers:    make(chan struct{}, 1),
-		wakeFollowups: make(chan struct{}, 1),
-		wakeWorkers:   make(chan struct{}, 1),
-		announced:     make(chan announcement, maxAnnouncements),
-		demands:       newDemands(),
+		expansions:    make(chan dag.Result, largeExpansions),
+		expandingNow:  map[attemptKey]bool{},
+		wakeFollowups: make(chan struct{}, 1), wakeSchedules: make(chan struct{}, 1),
+		wakeErasures: make(chan struct{}, 1),
+		wakeWorkers:  make(chan struct{}, 1),
+		announced:    make(chan announcement, maxAnnouncements),
+		demands:      newDemands(),
 	}}
 	box, _ := cfg.Seal.box() // a process checks it before; see Check
 	c.keyring = cfg.Seal.keyring(box, store.DataKeys())
@@ -119,8 +135,13 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 	if cfg.Catalogue != nil {
 		c.catalogue.builtIn = cfg.Catalogue()
 	}
+	if c.artifacts = cfg.Artifacts.Store; c.artifacts == nil {
+		c.artifacts = onStream(conn)
+	}
+	c.vouch = store.VouchSecret()
 	store.OnPoolsChanged(c.poolsChanged)
-	c.lanes = newLanes(cfg.Window)
+	c.lanes, c.contended = newLanes(cfg.Window), newContention()
+	c.grants = newGranter(c.lanes)
 	c.meter = newMeter(c)
 	c.writes = newWriteCheck(store.CheckWrite)
 	c.webhooks = newDeliverer(cfg.Webhooks, seals{box, c.keyring}, cfg.Version, store, cfg.Log, c.meter)
@@ -181,13 +202,14 @@ func (c *Coordinator) Run(ctx context.Context) error {
 // loops are what a prepared coordinator does, by name.
 func (c *Coordinator) loops() map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
-		"claimer": c.runClaims, "settler": c.runSettle, "beats": c.runBeats, "pools": c.runPools, "dispatcher": c.runDispatch,
+		"claimer": c.runClaims, "settler": c.runSettle, "beats": c.runBeats, "pools": c.runPools, "dispatcher": c.runDispatch, "grants": c.runGrants, "idle grants": c.runIdleGrants,
+		"artifacts": c.runArtifacts, "sweep": c.runSweep,
 		"chunks": c.runChunks, "inputs": c.runInputs, "progress": c.runProgress, "catalogue": c.runCatalogue,
 		"model keys": c.runModelKeys, "stored model keys": c.runStoredKeys, "ended model keys": c.runEndedModelKeys,
-		"timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "demand": c.runDemand, "pod costs": c.runPodCosts, "workers": c.runWorkers, "idle pools": c.runIdlePools,
-		"secrets": c.runSecrets, "retention": c.runRetention, "audit": c.runAudit, "sealing": c.runSealing, "webhooks": c.webhooks.run, "API keys": c.runAPIKeys, "bindings": c.runBindings,
+		"expander": c.runExpander, "timers": c.runTimers, "followups": c.runFollowups, "reconcile": c.runReconcile, "demand": c.runDemand, "pod costs": c.runPodCosts, "workers": c.runWorkers, "idle pools": c.runIdlePools,
+		"secrets": c.runSecrets, "retention": c.runRetention, "erasures": c.runErasures, "audit": c.runAudit, "sealing": c.runSealing, "webhooks": c.webhooks.run, "API keys": c.runAPIKeys, "bindings": c.runBindings,
 		"record": c.runRecord, "record retention": c.runRecordRetention, "record heads": c.runRecordHeads,
-		"pool rules": c.runPoolRules, "walker": c.runWalker, "namespaces": c.runNamespaces, "roll calls": c.runRollCalls,
+		"pool rules": c.runPoolRules, "gates": c.runGates, "walker": c.runWalker, "schedules": c.runSchedules, "namespaces": c.runNamespaces, "roll calls": c.runRollCalls,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/record"
 )
 
@@ -91,7 +92,11 @@ func madeBy(answer any, err error) Details {
 }
 
 func (s *Submitted) made() Details {
-	return detail("tree", s.TreeID, "tasks", s.Tasks, "replayed", s.Replayed)
+	var more []string
+	for _, one := range s.More {
+		more = append(more, one.TreeID)
+	}
+	return detail("tree", s.TreeID, "tasks", s.Tasks, "replayed", s.Replayed, "more", more)
 }
 
 func (g *Generated) made() Details {
@@ -135,13 +140,13 @@ func (d *Delivery) made() Details {
 }
 
 func (o SubmitOptions) asked() Details {
-	d := detail("hold", o.Hold, "demo", o.Demo, "timeout", o.Timeout, "model_key", o.ModelKey.Given(), "require_existing", o.RequireExisting)
-	return d.with("webhook", o.Webhook != nil).with("attach", len(o.Attach))
+	d := detail("hold", o.Hold, "demo", o.Demo, "timeout", o.Timeout, "model_key", o.ModelKey.Given(), "require_existing", o.RequireExisting, "retention", dag.RetentionText(o.Retention))
+	return d.with("webhook", o.Webhook != nil).with("attach", len(o.Attach)).with("more", len(o.More)).with("no_cache", o.NoCache)
 }
 
 func (o ExecuteOptions) asked() Details {
-	d := detail("force", o.Force, "rerun_cancelled", o.RerunCancelled, "rerun_dependencies", o.RerunDependencies, "demo", o.Demo, "model_key", o.ModelKey.Given())
-	return d.with("webhook", o.Webhook != nil).with("attach", len(o.Attach))
+	d := detail("force", o.Force, "rerun_cancelled", o.RerunCancelled, "rerun_dependencies", o.RerunDependencies, "keep_completed", o.KeepCompleted, "demo", o.Demo, "model_key", o.ModelKey.Given())
+	return d.with("webhook", o.Webhook != nil).with("attach", len(o.Attach)).with("no_cache", o.NoCache)
 }
 
 func (o CopyOptions) asked() Details {

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,9 +50,14 @@ func (c *Coordinator) Diagnose(ctx context.Context) (*Diagnosis, error) {
 		{Check: doctor.NATSReach, Run: func(ctx context.Context) []Finding { return doctor.JudgeNATS(c.queue.Examine(ctx), time.Now()) }},
 		{Check: doctor.Coordinators, Run: c.probeCluster},
 		{Check: doctor.WebhooksOff, Run: c.probeWebhooks},
+		{Check: doctor.SchedulesRun, Run: c.probeSchedules},
 		{Check: doctor.Quotas, Run: c.probeQuotas},
+		{Check: doctor.Paused, Run: c.probePauses},
+		{Check: doctor.TreesHeld, Run: c.probeHolds},
+		{Check: doctor.ErasuresMove, Run: c.probeErasures},
 		{Check: doctor.SealingState, Run: c.probeSealing},
 		{Check: doctor.RecordState, Run: c.probeRecord},
+		{Check: doctor.ArtifactStore, Run: c.probeArtifacts},
 	}
 	probes = append(probes, c.cfg.Probes...)
 	found := doctor.Run(ctx, probeWithin, probes...)
@@ -163,6 +169,28 @@ func (c *Coordinator) probeWebhooks(ctx context.Context) (out []Finding) {
 	return out
 }
 
+func (c *Coordinator) probeSchedules(ctx context.Context) (out []Finding) {
+	list, err := c.store.AilingSchedules(ctx)
+	if err != nil {
+		return []Finding{doctor.Failed(doctor.SchedulesRun, "", err)}
+	}
+	for _, s := range list {
+		name, at := fmt.Sprintf("schedule %s of namespace %s", clean(s.ID), s.Namespace), s.At.UTC().Format(time.RFC3339)
+		severity, text := doctor.Warning, name+" has a run that was due at "+at+" and has not ended"
+		switch s.What {
+		case "refused":
+			severity, text = doctor.Problem, fmt.Sprintf("the tree of %s was refused at %s: %s", name, at, cut(clean(s.Reason)))
+		case "undecided":
+			severity, text = doctor.Problem, fmt.Sprintf("%s had something to decide at %s, and no coordinator has", name, at)
+		}
+		out = append(out, doctor.New(doctor.SchedulesRun, severity, s.ID, text, fmt.Sprintf("taskgrove schedule why %s -n %s", clean(s.ID), s.Namespace)))
+	}
+	if len(out) == 0 {
+		out = append(out, doctor.New(doctor.SchedulesRun, doctor.OK, "", "no run of a schedule is late, and no tree of one was refused"))
+	}
+	return out
+}
+
 func (c *Coordinator) probeQuotas(ctx context.Context) (out []Finding) {
 	list, err := c.store.Namespaces(ctx, "", namespacesAt)
 	if err != nil {
@@ -184,6 +212,94 @@ func (c *Coordinator) probeQuotas(ctx context.Context) (out []Finding) {
 		out = append(out, doctor.New(doctor.Quotas, doctor.OK, "", "no namespace is near its quota"))
 	}
 	return out
+}
+
+// pausesSeen is how many pauses a diagnosis tells of.
+const pausesSeen = 20
+
+func (c *Coordinator) probePauses(ctx context.Context) (out []Finding) {
+	list, err := c.store.AllPauses(ctx, pausesSeen)
+	if err != nil {
+		return []Finding{doctor.Failed(doctor.Paused, "", err)}
+	}
+	for _, p := range list {
+		what, mend := "everything", "taskgrove resume --all"
+		switch p.Scope {
+		case dag.PausePool:
+			what, mend = "pool "+p.Name, "taskgrove resume --pool "+p.Name
+		case dag.PauseTree:
+			what, mend = "tree "+clean(p.Name), "taskgrove resume "+clean(p.Name)
+		}
+		by := cmp.Or(clean(p.SetBy), "somebody")
+		text := fmt.Sprintf("%s is paused by %s since %s", what, by, p.SetAt.UTC().Format(time.RFC3339))
+		if p.Reason != "" {
+			text += ": " + clean(p.Reason)
+		}
+		severity := doctor.Note
+		if p.Scope == dag.PauseEverything {
+			severity = doctor.Warning
+		}
+		out = append(out, doctor.New(doctor.Paused, severity, cmp.Or(p.Name, "everything"), text, "When it may go on: "+mend))
+	}
+	limits, err := c.store.ClosedLimits(ctx, pausesSeen)
+	if err != nil {
+		return append(out, doctor.Failed(doctor.Paused, "", err))
+	}
+	for _, l := range limits {
+		out = append(out, closedBy(l))
+	}
+	if len(out) == 0 {
+		out = append(out, doctor.New(doctor.Paused, doctor.OK, "", "nothing is paused, and no limit is 0"))
+	}
+	return out
+}
+
+// probeHolds tells of trees that would have been deleted by now if nobody held them.
+func (c *Coordinator) probeHolds(ctx context.Context) []Finding {
+	held, longer, err := c.store.HeldLonger(ctx, c.cfg.Retention)
+	switch {
+	case err != nil:
+		return []Finding{doctor.Failed(doctor.TreesHeld, "", err)}
+	case longer > 0:
+		return []Finding{doctor.New(doctor.TreesHeld, doctor.Note, "", fmt.Sprintf("of %d trees that are held, %d would have been deleted by now", held, longer))}
+	case held > 0:
+		return []Finding{doctor.New(doctor.TreesHeld, doctor.OK, "", fmt.Sprintf("%d trees are held, none for longer than it would be kept otherwise", held))}
+	}
+	return []Finding{doctor.New(doctor.TreesHeld, doctor.OK, "", "no tree is held")}
+}
+
+// erasureStill is how long an erasure may stand still before a diagnosis tells of it.
+const erasureStill = 10 * time.Minute
+
+// probeErasures tells of erasures that do not come further.
+func (c *Coordinator) probeErasures(ctx context.Context) (out []Finding) {
+	list, err := c.store.StuckErasures(ctx, erasureStill)
+	if err != nil {
+		return []Finding{doctor.Failed(doctor.ErasuresMove, "", err)}
+	}
+	for _, e := range list {
+		out = append(out, doctor.New(doctor.ErasuresMove, doctor.Warning, "erasure "+e.ID,
+			fmt.Sprintf("the erasure %s of user %s is at %s since %s", e.ID, clean(e.UserID), erasureSteps[e.Step], e.MovedAt.UTC().Format(time.RFC3339))))
+	}
+	if len(out) == 0 {
+		out = append(out, doctor.New(doctor.ErasuresMove, doctor.OK, "", "no erasure stands still"))
+	}
+	return out
+}
+
+// closedBy tells of a limit that lets nothing start.
+func closedBy(l *pg.ClosedLimit) Finding {
+	key := clean(l.Key)
+	flag := map[dag.LimitKind]string{dag.KindLimit: "key", dag.KindRate: "rate", dag.KindPool: "pool", dag.KindUser: "user"}[l.Kind]
+	what, in := flag+" "+key, ""
+	if l.Namespace != "" && l.Namespace != DefaultNamespace {
+		what, in = what+" of namespace "+l.Namespace, " --namespace "+l.Namespace
+	}
+	text := fmt.Sprintf("the limit of %s is 0, set by %s since %s", what, cmp.Or(clean(l.SetBy), "somebody"), l.SetAt.UTC().Format(time.RFC3339))
+	if l.Reason != "" {
+		text += ": " + clean(l.Reason)
+	}
+	return doctor.New(doctor.Paused, doctor.Note, what, text, fmt.Sprintf("When it may go on: taskgrove limits delete --%s %s%s", flag, key, in))
 }
 
 func (c *Coordinator) probeSealing(ctx context.Context) []Finding {
@@ -211,6 +327,29 @@ func (c *Coordinator) probeSealing(ctx context.Context) []Finding {
 		return []Finding{doctor.New(doctor.SealingState, doctor.Note, "", fmt.Sprintf("stored values are being sealed anew; %d rows were written in this round", rows))}
 	}
 	return []Finding{doctor.New(doctor.SealingState, doctor.OK, "", "stored values are sealed under the current keys")}
+}
+
+// probeArtifacts asks the store of artifacts, also for a content that it should have.
+func (c *Coordinator) probeArtifacts(ctx context.Context) []Finding {
+	facts := &doctor.Artifacts{Where: "the stream of artifacts"}
+	stored, overdue, err := c.store.ArtifactStoreFacts(ctx)
+	facts.Overdue = overdue
+	if err != nil {
+		return []Finding{doctor.Failed(doctor.ArtifactStore, "", err)}
+	}
+	if bucket, ok := c.artifacts.(interface{ Check(context.Context) error }); ok {
+		facts.Where, facts.Err = "the bucket of artifacts", bucket.Check(ctx)
+	}
+	if facts.Err == nil {
+		facts.Used, facts.Most, facts.Err = c.artifacts.Usage(ctx)
+	}
+	if facts.Err == nil && stored {
+		found, _, err := c.lostContents(ctx, 0, 1)
+		if facts.Err = err; len(found) > 0 {
+			facts.Lost = errors.New(found[0].Text)
+		}
+	}
+	return doctor.JudgeArtifacts(facts)
 }
 
 func (c *Coordinator) probeRecord(ctx context.Context) []Finding {

@@ -154,11 +154,65 @@ func TestDiagnosisFindsWhatIsWrong(t *testing.T) {
 	}
 	want(doctor.WebhooksOff, doctor.Warning, "webhook pager of namespace default is off: it failed for long")
 
+	// schedules: one whose run is late, and one whose tree is refused
+	schedule(t, c, `{"id":"slow","cron":"0 2 1 1 *","tree":{"name":"a","pool":"gpu","schemas":{"method":"noop_executor"}}}`)
+	schedule(t, c, `{"id":"broken","cron":"0 2 1 1 *","tree":{"name":"a","schemas":{"method":"noop_executor"}}}`)
+	for _, id := range []string{"slow", "broken"} {
+		if _, err := c.Service().TriggerSchedule(t.Context(), coordinator.ScheduleTrigger{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+		untilRuns(t, c, id, func(runs []*coordinator.ScheduleRun) bool { return len(runs) == 1 && runs[0].Status != "due" })
+	}
+	for _, statement := range []string{"update fire set late = true, due_at = now() where schedule = (select key from schedule where id = 'slow')",
+		"update fire set state = 5, tree = null, reason = 'tree[0]: no luck' where schedule = (select key from schedule where id = 'broken')"} {
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(doctor.SchedulesRun, doctor.Warning, "schedule slow of namespace default has a run that was due at ")
+	want(doctor.SchedulesRun, doctor.Problem, "the tree of schedule broken of namespace default was refused at ")
+
 	// a namespace at its quota
 	if _, err := conn.Exec(t.Context(), "insert into namespace (key, name, trees, has_trees, has_tasks, has_bytes) values (77, 'team', 10, 10, 0, 0)"); err != nil {
 		t.Fatal(err)
 	}
 	want(doctor.Quotas, doctor.Warning, "namespace team has 10 of 10 trees")
+
+	// a pause of a pool
+	if _, err := c.Service().Pause(t.Context(), coordinator.PauseTarget{Pool: "apart"}, "maintenance"); err != nil {
+		t.Fatal(err)
+	}
+	want(doctor.Paused, doctor.Note, "pool apart is paused by somebody since ")
+
+	// limits that let nothing start
+	none := int32(0)
+	for _, spec := range []coordinator.LimitSpec{{LimitTarget: coordinator.LimitTarget{Key: "warehouse"}, Max: &none, Reason: "it moves"}, {LimitTarget: coordinator.LimitTarget{UserID: "amy"}, Running: &none}} {
+		if _, err := c.Service().SetLimit(t.Context(), spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(doctor.Paused, doctor.Note, "the limit of key warehouse is 0, set by somebody since ")
+	want(doctor.Paused, doctor.Note, "the limit of user amy is 0, set by somebody since ")
+
+	// a tree that is held for longer than it would be kept
+	held := c.Submit(coordinator.SubmitOptions{Hold: true}, noop("evidence", "")).TreeID
+	if _, err := c.Service().Hold(t.Context(), coordinator.HoldSpec{TreeID: held, Reason: "case 7"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "update tree set finished_at = now() - interval '1000 days' where root_id = $1", held); err != nil {
+		t.Fatal(err)
+	}
+	want(doctor.TreesHeld, doctor.Note, "of 1 trees that are held, 1 would have been deleted by now")
+
+	// an erasure that stands still: a tree of the user runs
+	waits := noop("of-ed", "")
+	waits.Pool = "gpu"
+	c.Submit(coordinator.SubmitOptions{UserID: "ed"}, waits)
+	if _, err := conn.Exec(t.Context(), `insert into erasure (id, namespace, user_id, cancel, asked_by, upto, writers, moved_at)
+			values ('still', 0, 'ed', false, '', 1 << 30, pg_current_xact_id(), now() - interval '1 hour')`); err != nil {
+		t.Fatal(err)
+	}
+	want(doctor.ErasuresMove, doctor.Warning, "the erasure still of user ed is at trees since ")
 
 	// a worker that is lost
 	if _, err := conn.Exec(t.Context(), "update worker set lease_until = now() - interval '10 seconds' where id = 'late'"); err != nil {

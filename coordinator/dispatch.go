@@ -31,11 +31,12 @@ const (
 
 // runDispatch moves waiting tasks to NATS as their pools get room.
 func (c *Coordinator) runDispatch(ctx context.Context) error {
-	d := dispatcher{Coordinator: c, corrected: map[dag.Lane]time.Time{}}
+	d := dispatcher{Coordinator: c, corrected: map[dag.Lane]time.Time{}, after: map[dag.Lane]dag.ShareKey{}}
 	var asked time.Time
 	for ctx.Err() == nil {
-		if time.Since(asked) >= backlogEvery {
+		if c.lanes.askBacklog() || time.Since(asked) >= backlogEvery {
 			asked = time.Now()
+			c.contended.forget()
 			if backlog, err := c.store.Backlog(ctx); err == nil {
 				c.lanes.found(backlog)
 			} else if ctx.Err() == nil {
@@ -54,7 +55,8 @@ func (c *Coordinator) runDispatch(ctx context.Context) error {
 // dispatcher is what the dispatch loop keeps between rounds.
 type dispatcher struct {
 	*Coordinator
-	corrected map[dag.Lane]time.Time // when a lane's count was last set right
+	corrected map[dag.Lane]time.Time    // when a lane's count was last set right
+	after     map[dag.Lane]dag.ShareKey // the last share that was looked at, of lanes with more of them than are looked at together
 }
 
 // round dispatches from every lane as long as one has room. It reports whether a lane is full, by our count, and will
@@ -63,15 +65,26 @@ func (d *dispatcher) round(ctx context.Context) (full bool) {
 	for more := true; more && ctx.Err() == nil; {
 		more, full = false, false
 		for _, l := range d.lanes.open() {
+			var taken pg.Dispatched
+			var err error
+			switch {
+			case l.room > 0:
+				taken, err = d.take(ctx, l)
+			case l.came:
+				taken, err = d.pass(ctx, l.id)
+			}
+			work := taken.Work
 			if l.room == 0 {
 				d.correct(ctx, l.id)
 				full = true
+			}
+			if again := taken.Several && !l.several && len(work) == 0; again && err == nil {
+				more = true
 				continue
 			}
-			n := min(l.room, maxDispatch)
-			work, err := d.store.Dispatch(ctx, l.id, n, rand.IntN(shareEvery) == 0)
 			if err == nil || len(work) > 0 {
-				d.lanes.published(l.id, len(work), len(work) == 0)
+				d.lanes.published(l.id, len(work), l.room > 0 && !taken.Took && len(work) == 0)
+				more = more || taken.Took
 			}
 			if len(work) > 0 {
 				failpoint.Hit("coordinator.after-dispatch-commit")
@@ -91,6 +104,52 @@ func (d *dispatcher) round(ctx context.Context) (full bool) {
 	return full
 }
 
+// take takes what a lane has room for, as far as what operators hold back lets it start: by turns, if several shares wait.
+func (d *dispatcher) take(ctx context.Context, l openLane) (out pg.Dispatched, err error) {
+	n, shared := min(l.room, maxDispatch), rand.IntN(shareEvery) == 0
+	if d.store.Gated(l.id.Pool) {
+		return d.takeHeld(ctx, l.id, n)
+	}
+	if l.several {
+		portions, express, err := d.portions(ctx, l.id, n)
+		if err != nil {
+			return out, err
+		}
+		if portions != nil {
+			out, err = d.store.Dispatch(ctx, l.id, n, shared, portions)
+			d.contended.published(l.id.Pool, out, express)
+			return out, err
+		}
+	}
+	out, err = d.store.Dispatch(ctx, l.id, n, shared, nil)
+	only := dag.ShareKey(0)
+	if len(out.Work) > 0 {
+		only = out.Of[out.Work[0].Key.Tree()]
+		d.contended.alone(l.id.Pool, only)
+	}
+	d.lanes.sharedBy(l.id, out.Several, only)
+	return out, err
+}
+
+// takeHeld is take for a pool that operators hold back. Whose own limit is reached leaves a portion, so that what is taken then is what got ready first.
+func (d *dispatcher) takeHeld(ctx context.Context, id dag.Lane, n int) (out pg.Dispatched, err error) {
+	if n, err = d.store.HeldRoom(ctx, id.Pool, n); err != nil || n == 0 {
+		return out, err
+	}
+	portions, _, err := d.portions(ctx, id, n)
+	if err != nil {
+		return out, err
+	}
+	if portions != nil {
+		out, err = d.store.DispatchHeld(ctx, id, n, portions)
+		d.contended.published(id.Pool, out, nil)
+		if len(out.Work) > 0 || err != nil {
+			return out, err
+		}
+	}
+	return d.store.DispatchHeld(ctx, id, n, nil)
+}
+
 // correct asks NATS how much of a lane it holds: other coordinators' workers may have taken it.
 func (d *dispatcher) correct(ctx context.Context, id dag.Lane) {
 	if time.Since(d.corrected[id]) < correctEvery {
@@ -101,10 +160,16 @@ func (d *dispatcher) correct(ctx context.Context, id dag.Lane) {
 	if err != nil {
 		return
 	}
-	depth, _, err := d.queue.Depth(ctx, name, int(id.Priority))
-	if err == nil {
-		d.lanes.correct(id, depth)
+	var is inNATS
+	if is.messages, is.oldest, err = d.queue.Depth(ctx, name, int(id.Priority)); err != nil {
+		return
 	}
+	if is.shared = d.lanes.shared(id); is.shared { // else slots need not be free
+		if is.asked, err = d.queue.Asked(ctx, name, int(id.Priority)); err != nil {
+			return
+		}
+	}
+	d.lanes.correct(id, is)
 }
 
 // publish sends attempts that are published on record. What does not get through is found by reconcile.
@@ -118,6 +183,7 @@ func (c *Coordinator) publish(ctx context.Context, work []*pg.Work) {
 		c.published(len(work), err)
 		return
 	}
+	c.loadValues(ctx, work)
 	messages := make([]queue.WorkMessage, 0, len(work))
 	for part := range c.bundles(work) {
 		m, err := c.bundle(ctx, part)
@@ -143,15 +209,19 @@ const (
 	bundledBytes = 64 << 10
 )
 
-// bundles yields what goes into one message each: adjacent attempts of a lane, as many as its workers start within milliseconds. What is
-// traced goes alone, as its message carries the trace.
+// bundles yields what goes into one message each: adjacent attempts of a lane, as many as its workers start within milliseconds; of those that are granted what
+// they hold, as many as surely have slots, as they hold it while they wait for one. What is traced goes alone, as its message carries the trace.
 func (c *Coordinator) bundles(work []*pg.Work) iter.Seq[[]*pg.Work] {
 	return func(yield func([]*pg.Work) bool) {
 		alone := c.recording()
 		for len(work) > 0 {
 			same := adjacent(work)
 			most := 1
-			if !alone {
+			switch {
+			case alone:
+			case limited(work[0]):
+				most = c.lanes.bundleGranted(work[0].Lane(), same, c.grants.unclaimed(work[0].Pool))
+			default:
 				most = c.lanes.bundle(work[0].Lane(), same)
 			}
 			for lane := work[:same]; len(lane) > 0; {
@@ -166,9 +236,12 @@ func (c *Coordinator) bundles(work []*pg.Work) iter.Seq[[]*pg.Work] {
 	}
 }
 
-// adjacent is how many of the attempts, from the first on, are of its lane.
+// adjacent is how many of the attempts, from the first on, are of its lane, and limited as it is.
 func adjacent(work []*pg.Work) int {
-	n := slices.IndexFunc(work, func(w *pg.Work) bool { return w.Lane() != work[0].Lane() })
+	first := work[0]
+	n := slices.IndexFunc(work, func(w *pg.Work) bool {
+		return w.Lane() != first.Lane() || w.Express != first.Express || limited(w) != limited(first)
+	})
 	if n < 0 {
 		return len(work)
 	}
@@ -180,11 +253,18 @@ func fits(lane []*pg.Work, most int) int {
 	bytes := 0
 	for n, w := range lane {
 		bytes += w.Size()
-		if n > 0 && (n == most || bytes > bundledBytes || !w.MayBeClaimedAhead() || !lane[0].MayBeClaimedAhead()) {
+		if n > 0 && (n == most || bytes > bundledBytes || !sharesMessage(w) || !sharesMessage(lane[0])) {
 			return n
 		}
 	}
 	return len(lane)
+}
+
+func limited(w *pg.Work) bool { return w.Flags&dag.FlagLimited != 0 }
+
+// sharesMessage reports whether an attempt may be in a message with others, although it may have to wait there for a slot.
+func sharesMessage(w *pg.Work) bool {
+	return dag.MayBeClaimedAhead(w.Attempt, w.Run, w.Flags&^dag.FlagLimited)
 }
 
 // bundle makes the message of attempts of one lane.
@@ -206,7 +286,11 @@ func (c *Coordinator) bundle(ctx context.Context, part []*pg.Work) (queue.WorkMe
 		return queue.WorkMessage{}, err
 	}
 	data, err := proto.Marshal(m)
-	return queue.WorkMessage{Pool: pool, Priority: int(first.Priority), Data: data, Header: c.dispatched(ctx, first)}, err
+	way := int(first.Priority)
+	if first.Express {
+		way-- // see [lanes.express]
+	}
+	return queue.WorkMessage{Pool: pool, Priority: way, Data: data, Header: c.dispatched(ctx, first)}, err
 }
 
 // message is what a worker is told of an attempt, sealed if the cluster seals.
@@ -226,15 +310,20 @@ func (c *Coordinator) plainMessage(w *pg.Work) *workerv1.Work {
 	m := &workerv1.Work{
 		Version: workerv1.Version, Attempt: &workerv1.Attempt{Task: int64(w.Key), Number: uint32(w.Attempt)},
 		Token: c.tokens.Of(w.Key, w.Attempt), TaskId: w.ID, TreeId: w.TreeID, Name: w.Name, Executor: w.Executor,
-		Params: w.Params, Schemas: w.Schemas, TimeoutMs: w.TimeoutMS, Repeatable: w.Flags&(dag.FlagRepeatable|dag.FlagKeyed) == dag.FlagRepeatable && !c.store.Ruled(w.Pool),
+		Params: w.Params, Schemas: w.Schemas, TimeoutMs: w.TimeoutMS, Repeatable: w.Flags&(dag.FlagRepeatable|dag.FlagKeyed|dag.FlagLimited) == dag.FlagRepeatable && !c.store.Ruled(w.Pool),
 		IdempotencyKey: idempotencyKey(w), UserId: w.UserID, Namespace: c.spaces.name(context.Background(), w.Namespace), // the store bounds it
 		Demo:    w.Flags&dag.FlagDemo != 0,
+		Passes:  w.Express,
 		Keyed:   w.Flags&dag.FlagKeyed != 0,
 		Spent:   sentUsage(w.Spent),
-		Unlocks: w.Flags.Unlocks(), Facts: uint64(w.Facts()),
-		Ahead: w.MayBeClaimedAhead() && c.haveAll(dag.AheadLevel),
+		Unlocks: w.Flags.Unlocks(), Facts: uint64(w.Facts()), Checkpoint: w.Checkpoint,
+		Answer: sentAnswer(w.Answer),
+		Ahead:  w.MayBeClaimedAhead() && c.haveAll(dag.AheadLevel),
 	}
-	if w.Deps > pg.MaxInlineDeps {
+	if w.Lock != nil {
+		m.Lock = &workerv1.Lock{Key: w.Lock.Key, Token: w.Lock.Token}
+	}
+	if w.Deps > pg.MaxInlineDeps || w.Flags&dag.FlagMore != 0 && (w.Control == nil || w.Large) {
 		m.InputsSize = 1 // not known before it is asked for
 		return m
 	}
@@ -242,10 +331,13 @@ func (c *Coordinator) plainMessage(w *pg.Work) *workerv1.Work {
 	switch {
 	case err != nil: // the worker hears why when it asks for them, and fails the attempt
 		m.InputsSize = 1
-	case len(inputs)+len(w.Params)+len(w.Schemas) > c.inlineBytes():
-		m.InputsSize = uint64(len(inputs))
+	case len(inputs)+len(w.Params)+len(w.Schemas)+len(w.Scope) > c.inlineBytes():
+		m.InputsSize = uint64(len(inputs) + len(w.Scope))
 	default:
-		m.Inputs, m.References = inputs, dag.References(w.Inputs, inputs)
+		m.Inputs, m.References, m.Control = inputs, dag.References(w.Executor, w.Control, w.Inputs, inputs), controlOf(w, inputs)
+		if m.Control != nil {
+			m.Control.Scope = w.Scope
+		}
 	}
 	return m
 }
@@ -285,18 +377,35 @@ func (c *Coordinator) after(ctx context.Context, eff *pg.Effects) {
 		return
 	}
 	c.happened(eff)
-	c.lanes.settle(eff.Taken, eff.Waiting)
+	c.contended.left(eff.Flights)
+	for _, r := range eff.Waiting {
+		if c.contended.newcomer(r.Pool, r.Share) {
+			c.lanes.came(dag.Lane{Pool: r.Pool, Priority: r.Priority}, r.Share)
+		}
+	}
+	c.lanes.settle(eff.Taken, eff.Flights, eff.Waiting)
+	c.grants.note(eff.Keys, eff.Freed, eff.Claimed)
+	c.lanes.freed(eff.Freed)
 	if len(eff.Publish)+len(eff.Waiting) > 0 {
 		c.gotWork()
 	}
 	c.publish(ctx, eff.Publish)
-	if eff.Followups > 0 {
+	if eff.Conditions > 0 {
+		c.conditionsDue.Store(true)
+	}
+	if eff.Kept > 0 {
+		c.keptSignals.Store(true)
+	}
+	if eff.Followups+eff.Conditions > 0 {
 		wake(c.wakeFollowups)
 	}
-	if len(eff.Timers) > 0 {
+	if len(eff.Timers) > 0 || slices.ContainsFunc(eff.Keys, func(k dag.LimitKey) bool { return k.Kind == dag.KindLock }) { // locks may have timers
 		wake(c.wakeTimers)
 	}
 	c.tellStops(ctx, eff.Stops)
+	if slices.ContainsFunc(eff.Trees, func(t pg.TreeSequence) bool { return t.Final && t.Fired }) {
+		wake(c.wakeSchedules)
+	}
 	c.announce(eff.Trees)
 	c.webhooks.nudge(eff.Trees)
 }

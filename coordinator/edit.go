@@ -50,7 +50,7 @@ func (g *guarded) Add(ctx context.Context, parentID string, opts SubmitOptions, 
 // Copy asks for the start of a copy, too.
 func (g *guarded) Copy(ctx context.Context, taskID string, opts CopyOptions) (*Copied, error) {
 	to, end, err := g.allow(ctx, Call{Method: "Copy", ID: taskID, Details: opts.asked()},
-		part{opts.Execute != nil, policy.TreesExecute}, part{opts.Execute != nil && opts.Execute.hooked(), policy.WebhooksWrite})
+		part{there: opts.Execute != nil, permission: policy.TreesExecute}, part{there: opts.Execute != nil && opts.Execute.hooked(), permission: policy.WebhooksWrite})
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,9 @@ func (c *Coordinator) Update(ctx context.Context, taskID string, change TaskChan
 	if refused, ok := errors.AsType[*pg.Refused](err); ok {
 		return nil, &UpdateError{Faults: refused.Faults, Transition: refused.Transition}
 	}
+	if errors.Is(err, pg.ErrHeld) {
+		return nil, c.heldError(ctx, k.Tree())
+	}
 	if err != nil {
 		return nil, c.editError("update", err)
 	}
@@ -48,6 +51,9 @@ func (c *Coordinator) Delete(ctx context.Context, taskID string, opts DeleteOpti
 	n, eff, err := c.store.Delete(ctx, k, pg.DeleteOptions{Force: opts.Force, Alone: opts.Alone, Room: c.lanes.room})
 	if refused, ok := errors.AsType[*pg.NotDeletable](err); ok {
 		return nil, &DeleteError{Reasons: refused.Reasons}
+	}
+	if errors.Is(err, pg.ErrHeld) {
+		return nil, c.heldError(ctx, k.Tree())
 	}
 	if err != nil {
 		return nil, c.editError("delete", err)
@@ -79,7 +85,7 @@ func (c *Coordinator) Add(ctx context.Context, parentID string, opts SubmitOptio
 	out, eff, err := c.store.Add(ctx, k, parentID, pg.Submission{
 		IdempotencyKey: opts.IdempotencyKey, Limits: c.cfg.Limits, Known: has,
 		Repeatable: func(id string) bool { return slices.Contains(c.cfg.Repeatable, id) },
-		Levels:     c.cfg.Levels, Version: c.cfg.Version, Tasks: warnings.See(c.checkPools(c.checkInputs(ctx, tasks))),
+		Levels:     c.cfg.Levels, Version: c.cfg.Version, Tasks: warnings.See(c.checked(ctx, tasks)),
 	})
 	switch {
 	case errors.Is(err, pg.ErrStarted):

@@ -25,7 +25,23 @@ func readEnd(res *dag.Result, r *workerv1.Result) {
 		res.Outcome, res.Permanent = dag.OutcomeFailed, end.Failed.GetPermanent()
 		res.RetryAfter = time.Duration(min(max(0, end.Failed.GetRetryAfterMs()), dag.MaxRetryAfter.Milliseconds())) * time.Millisecond
 	case *workerv1.Result_TimedOut:
-		res.Outcome = dag.OutcomeTimedOut
+		res.Outcome, res.Kind = dag.OutcomeTimedOut, dag.KindTimeout
+	case *workerv1.Result_Skipped:
+		res.Outcome, value = dag.OutcomeSkipped, end.Skipped.GetValue()
+		res.Chunked = end.Skipped.GetValueSize() > 0 && len(value) == 0
+		if !res.Chunked {
+			value = dag.SkippedResult(skipReason(end.Skipped.GetReason()), value)
+		}
+	case *workerv1.Result_Expanded:
+		res.Outcome, value = dag.OutcomeExpanded, end.Expanded.GetTasks()
+		res.Chunked = end.Expanded.GetTasksSize() > 0 && len(value) == 0
+	case *workerv1.Result_Awaiting:
+		res.Outcome = dag.OutcomeAwaiting
+		readAwait(res, end.Awaiting)
+	case *workerv1.Result_Repeated:
+		res.Outcome, value = dag.OutcomeRepeated, end.Repeated.GetValue()
+		res.Chunked = end.Repeated.GetValueSize() > 0 && len(value) == 0
+		res.After.Delay = time.Duration(min(max(0, end.Repeated.GetDelayMs()), dag.MaxDuration.Milliseconds())) * time.Millisecond
 	case *workerv1.Result_Cancelled: // a task that we cancelled takes what comes along; another is handed back
 		res.Outcome, value = dag.OutcomeReturned, end.Cancelled.GetValue()
 		res.Chunked = end.Cancelled.GetValueSize() > 0 && len(value) == 0
@@ -34,6 +50,10 @@ func readEnd(res *dag.Result, r *workerv1.Result) {
 	default:
 		res.Outcome, res.Error = dag.OutcomeFailed, unknownEnd
 	}
+	if k := dag.Kind(r.Kind); k.Valid() && res.Kind == "" {
+		res.Kind = k
+	}
+	readOutputs(res, r.Outputs)
 	if r.OutcomeV1 != workerv1.OutcomeV1_OUTCOME_V1_UNSPECIFIED {
 		readEndV1(res, r)
 	}
@@ -42,7 +62,7 @@ func readEnd(res *dag.Result, r *workerv1.Result) {
 	}
 	value, err := rawjson.LastNames(value)
 	if err != nil {
-		res.Outcome, res.Permanent, res.Error = dag.OutcomeFailed, true, "the result is "+err.Error()
+		res.Outcome, res.Permanent, res.Kind, res.Error = dag.OutcomeFailed, true, dag.KindOutput, "the result is "+err.Error()
 		return
 	}
 	res.Value = value
@@ -61,4 +81,57 @@ func readEndV1(res *dag.Result, r *workerv1.Result) {
 	default:
 		res.Outcome = dag.OutcomeReturned
 	}
+}
+
+// skipReason is the reason of a skip, as a worker reports it.
+func skipReason(word string) string {
+	if !dag.Kind(word).Valid() {
+		return "unknown"
+	}
+	return word
+}
+
+// readAwait puts into res what its attempt waits for. A wait that can't be stored fails the attempt.
+func readAwait(res *dag.Result, end *workerv1.Awaiting) {
+	a := dag.Await{Kind: dag.AwaitKind(end.GetKind()), Name: end.GetName(), Resume: end.GetResume(), Data: end.GetData(),
+		Timeout: time.Duration(min(max(0, end.GetTimeoutMs()), dag.MaxDuration.Milliseconds())) * time.Millisecond}
+	if us := end.GetUntilUnixUs(); us > 0 {
+		a.Until = time.UnixMicro(us)
+	}
+	fail := func(why string) {
+		res.Outcome, res.Permanent, res.Kind, res.Error = dag.OutcomeFailed, true, dag.KindOutput, "the wait that the worker reports "+why
+	}
+	switch {
+	case a.Kind < dag.AwaitSignal || a.Kind > dag.AwaitTree:
+		fail("is of a kind that this coordinator does not know")
+		return
+	case len(a.Data) > dag.MaxAwaitData:
+		fail("carries too much")
+		return
+	case !dag.Storable(a.Name) || len(a.Name) > dag.DefaultLimits.IDChars:
+		fail("has a name that can't be stored")
+		return
+	}
+	if len(a.Data) > 0 {
+		data, err := rawjson.LastNames(a.Data)
+		if err != nil {
+			fail("is " + err.Error())
+			return
+		}
+		a.Data = data
+	}
+	res.After.Await = a
+}
+
+// readOutputs puts into res the values that its task names. Outputs that can't be stored fail the attempt.
+func readOutputs(res *dag.Result, outputs []byte) {
+	if len(outputs) == 0 {
+		return
+	}
+	outputs, err := rawjson.LastNames(outputs)
+	if err != nil || outputs[0] != '{' || len(outputs) > dag.DefaultLimits.PayloadBytes {
+		res.Outcome, res.Permanent, res.Kind, res.Error = dag.OutcomeFailed, true, dag.KindOutput, "the outputs are no object that can be stored"
+		return
+	}
+	res.Outputs = outputs
 }

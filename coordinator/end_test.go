@@ -16,7 +16,7 @@ import (
 // newer makes a result whose end a worker of a later version sent: a message in a field that is reserved for it.
 func newer(r *workerv1.Result) *workerv1.Result {
 	r.End = nil
-	r.ProtoReflect().SetUnknown(protowire.AppendBytes(protowire.AppendTag(nil, 19, protowire.BytesType), []byte("\x08\x01")))
+	r.ProtoReflect().SetUnknown(protowire.AppendBytes(protowire.AppendTag(nil, 23, protowire.BytesType), []byte("\x08\x01")))
 	return r
 }
 

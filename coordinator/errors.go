@@ -3,6 +3,7 @@ package coordinator
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/taskgrove/taskgrove/internal/sealed"
 	"github.com/taskgrove/taskgrove/pg"
@@ -69,16 +70,41 @@ func (c *Coordinator) internal(what string, err error) error {
 
 func unavailable(err error) error { return fmt.Errorf("%w: %w", ErrUnavailable, err) }
 
+// UniqueError refuses a tree as another one, of the same user, has the key that it asks for ([dag.Unique]).
+type UniqueError struct {
+	Key    string    // empty: that of the tree that would be returned
+	TreeID string    // that has it
+	Until  time.Time // zero: until that tree has ended
+}
+
+// Error names the tree that is there.
+func (e *UniqueError) Error() string {
+	if e.Key == "" {
+		return fmt.Sprintf("conflict: tree %s has the key: nothing was stored", e.TreeID)
+	}
+	until := "until it has ended"
+	if !e.Until.IsZero() {
+		until = "until " + e.Until.UTC().Format(time.RFC3339)
+	}
+	return fmt.Sprintf("conflict: tree %s has the key %q, %s: nothing was stored", e.TreeID, e.Key, until)
+}
+
+// Unwrap makes it an [ErrConflict].
+func (e *UniqueError) Unwrap() error { return ErrConflict }
+
 // QuotaError refuses what would go over a quota of the namespace. Its text is safe to show.
 type QuotaError struct {
-	Namespace string
-	Quota     string // "open_trees", "trees", "tasks", "bytes"
+	Namespace string // or the user, of what waits
+	Quota     string // "open_trees", "trees", "tasks", "bytes"; "waiting": a limit of what waits of a user
 	Most      int64  // the quota
 	Has       int64  // what there would be
 }
 
 // Error names the quota.
 func (e *QuotaError) Error() string {
+	if e.Quota == "waiting" {
+		return fmt.Sprintf("of user %s at most %d tasks may wait, and this would make %d: try again when some have started", e.Namespace, e.Most, e.Has)
+	}
 	return fmt.Sprintf("namespace %s is at its quota of %s: %d at most, and this would make %d", e.Namespace, e.Quota, e.Most, e.Has)
 }
 

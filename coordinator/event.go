@@ -22,6 +22,11 @@ const (
 	EventRetry    // an attempt failed, was lost or was handed back, and another follows
 	EventProgress // of the tree, or what an executor reports; it has no sequence and can't be replayed
 	EventFinal    // the execution ended; Tree is set
+	EventSkipped  // nothing was to be done: on the wire of the task-tree protocol, a completion
+	EventExpanded // an attempt found tasks, and the task waits for them
+	EventAwaiting // a task waits for something from outside, and holds no slot
+	EventRepeat   // an attempt completed, and the task runs once more
+	EventSignal   // a signal that was kept for a task is not what it asks for: it is dropped, and the task waits on
 )
 
 // eventKinds has a row for each type.
@@ -38,6 +43,11 @@ var eventKinds = [...]struct {
 	EventRetry:     {"retry", dag.EventRetry, dag.StatusPending},
 	EventProgress:  {name: "progress"},
 	EventFinal:     {"final", dag.EventFinal, ""},
+	EventSkipped:   {"skipped", dag.EventSkipped, dag.StatusCompleted},
+	EventExpanded:  {"expanded", dag.EventExpanded, dag.StatusInProgress},
+	EventAwaiting:  {"awaiting", dag.EventAwaiting, dag.StatusInProgress},
+	EventRepeat:    {"repeat", dag.EventRepeat, dag.StatusPending},
+	EventSignal:    {"signal", dag.EventSignal, dag.StatusInProgress},
 }
 
 // EventTypes are all types of events.

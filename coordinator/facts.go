@@ -83,6 +83,7 @@ func (c *Coordinator) moved(work []*pg.Work) {
 // What the events of a transaction, and the ends of executions, count as.
 var taskOutcomes = map[dag.EventType]metric.MeasurementOption{
 	dag.EventCompleted: labelled("outcome", "completed"), dag.EventFailed: labelled("outcome", "failed"), dag.EventCancelled: labelled("outcome", "cancelled"),
+	dag.EventSkipped: labelled("outcome", "skipped"),
 }
 
 var treeOutcomes = map[pg.End]metric.MeasurementOption{

@@ -8,7 +8,9 @@ import (
 	"slices"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/expansion"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	conditions "github.com/taskgrove/taskgrove/internal/condition/tasks"
 )
 
 // InputFault is a fault of a task's inputs that is known before a worker is asked. Its texts show no value.
@@ -37,6 +39,9 @@ func (c *Coordinator) checkInputs(ctx context.Context, tasks iter.Seq2[*dag.Task
 		for t, err := range tasks {
 			if err == nil && t.Executor != "" && !t.Demo && len(t.Faults) == 0 {
 				check.look(ctx, index, t)
+				if t.Executor == expansion.MapExecutor {
+					check.maps(ctx, index, t)
+				}
 			}
 			index++
 			if !yield(t, err) {
@@ -52,6 +57,22 @@ func (k *inputCheck) look(ctx context.Context, index int, t *dag.Task) {
 			continue
 		}
 		t.Faults = append(t.Faults, k.fault(index, t, f))
+	}
+}
+
+// maps looks at what a map is to make, as far as it is known now.
+func (k *inputCheck) maps(ctx context.Context, index int, t *dag.Task) {
+	if k.described(ctx, t.Executor) {
+		return
+	}
+	opts := expansion.Options{Limits: k.c.cfg.Limits, Executors: k.c.cfg.Known, Check: func(index int, made *dag.Task) {
+		conditions.Check(index, made)
+		if made.Executor != "" {
+			k.look(ctx, index, made)
+		}
+	}}
+	for _, f := range expansion.InputFaults(t, opts) {
+		t.Faults = append(t.Faults, k.fault(index, t, InputFault{Field: f.Field, Reason: f.Reason}))
 	}
 }
 

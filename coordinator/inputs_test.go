@@ -80,6 +80,28 @@ func TestBadInputsAreRefused(t *testing.T) {
 	}
 }
 
+// TestBadMapsAreRefused: what a map could never make is known when its tree is submitted, and nothing is stored; what items that are found may mend is left to the run.
+func TestBadMapsAreRefused(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{})
+	find := dag.Dependency{Ref: "find"}
+	got := refused(c, coordinator.SubmitOptions{}, task("r", "", `{}`), task("find", "noop_executor", `{"value":[1]}`),
+		task("a", "map_executor", `{"items":"deps.fnd.result","task":{"schemas":{"method":"noop_executor"},"retry":{"often":1}},"collect":"all"}`, find),
+		task("b", "map_executor", `{"items":[1,"x"],"task":{"schemas":{"method":"sleep_executor"},"inputs":{"seconds":"{{item}}"},"when":"deps.find.result > 1"}}`, find),
+		task("c", "map_executor", `{"items":[1],"tasks":[{"id":"x","name":"x"},{"id":"y","name":"y","parent_id":"x","when":"1 +"}]}`),
+		task("d", "map_executor", `{"items":"deps.find.result","task":{"schemas":{"method":"sleep_executor"},"inputs":{"seconds":"{{item}}"}}}`, find))
+	want := []string{
+		"tasks[2].inputs.collect: value must be one of 'list', 'map', 'none' (map_executor of task 'a')",
+		"tasks[2].inputs.items: the task does not depend on 'fnd'; is 'find' meant? (map_executor of task 'a')",
+		"tasks[2].inputs.task.retry.often: is not known; there are max_attempts, backoff, initial_delay, max_delay, multiplier, jitter, retry_on and no_retry_on (map_executor of task 'a')",
+		"tasks[3].inputs.items[0]: tasks[0].when: line 1, column 5: the task does not depend on 'find': it has no dependencies (of task 'name of b[0]') (map_executor of task 'b')",
+		"tasks[4].inputs.items[0]: tasks[1].when: line 1, column 4: the expression ends where a value is expected (of task 'y') (map_executor of task 'c')",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 // TestOtherInputsOfWorkersCount: where live workers describe other inputs of an executor than the coordinator knows, they judge.
 func TestOtherInputsOfWorkersCount(t *testing.T) {
 	t.Parallel()

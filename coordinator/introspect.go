@@ -176,7 +176,7 @@ func (g *guarded) ListRoles(ctx context.Context) ([]RoleRights, error) {
 
 func (g *guarded) CanI(ctx context.Context, q AccessQuestion) ([]AccessAnswer, error) {
 	others := q.User != "" && q.User != g.caller.User || len(q.Roles) > 0
-	if _, _, err := g.allow(ctx, Call{Method: "CanI"}, part{others, policy.BindingsRead}); err != nil {
+	if _, _, err := g.allow(ctx, Call{Method: "CanI"}, part{there: others, permission: policy.BindingsRead}); err != nil {
 		return nil, err
 	}
 	if g.caller.User == "" {

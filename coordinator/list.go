@@ -81,6 +81,8 @@ func (c *Coordinator) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], err
 	}
 	var list []*pg.Shown
 	switch {
+	case f.Approvals:
+		list, page.Next, err = c.approvals(ctx, here, f, filter)
 	case f.ParentID != "":
 		list, page.Next, err = c.children(ctx, f, filter)
 	case f.TreeOf != "":
@@ -118,6 +120,9 @@ func (f TaskFilter) Check() error {
 		return &InvalidArgumentError{Field: "offset", Reason: "can't be counted where own keys are asked for; use the cursor"}
 	}
 	one := f.TreeOf != "" || f.ParentID != ""
+	if f.Approvals && (one || f.Status != "" || f.States != 0 || f.Name != "" || f.Executor != "" || f.OriginalID != "" || f.RootOnly || f.Offset > 0 || len(f.Custom)+len(f.Labels) > 0) {
+		return &InvalidArgumentError{Field: "approvals", Reason: "are asked for by their owner and the age of their trees only"}
+	}
 	const reason = "selects trees by their age, and one tree's tasks are asked for"
 	switch {
 	case len(f.Labels) > 0 && (one || !f.RootOnly || f.Offset > 0):
@@ -278,6 +283,22 @@ func (c *Coordinator) copies(ctx context.Context, here dag.NamespaceKey, f TaskF
 		next = cursorTo("a", int64(part.Last().Key))
 	}
 	return part.Tasks, next, nil
+}
+
+// approvals lists what waits for approvals, and looks at stepTasks of them a page at most.
+func (c *Coordinator) approvals(ctx context.Context, here dag.NamespaceKey, f TaskFilter, filter pg.Filter) (list []*pg.Shown, next string, err error) {
+	low, high, err := c.window(ctx, f)
+	if err != nil {
+		return nil, "", err
+	}
+	page, at, err := c.store.Approvals(ctx, here, high, low, stepTasks, filter)
+	if err != nil {
+		return nil, "", c.internal("list approvals", err)
+	}
+	if at != 0 {
+		next = cursorTo("a", int64(at))
+	}
+	return page.Tasks, next, nil
 }
 
 // placeIn is the key that a cursor of the kind holds; 0 without a cursor.

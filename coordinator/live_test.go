@@ -3,6 +3,7 @@ package coordinator
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,9 +36,14 @@ func (s *stage) ends(kind dag.EventType) {
 	s.publish(nil)
 }
 
+// hearing orders what is told after a look behind that look: time that passes does not.
+var hearing sync.Mutex
+
 // heard collects what is told live.
 func heard(to *[]string) func(*Event) {
 	return func(e *Event) {
+		hearing.Lock()
+		defer hearing.Unlock()
 		for _, p := range e.Pieces {
 			*to = append(*to, fmt.Sprintf("%s %d %s", e.TaskID, e.Attempt, p.Text))
 		}
@@ -46,6 +52,8 @@ func heard(to *[]string) func(*Event) {
 
 func wantHeard(t *testing.T, got []string, want ...string) {
 	t.Helper()
+	hearing.Lock()
+	defer hearing.Unlock()
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

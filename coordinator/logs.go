@@ -22,18 +22,31 @@ func (c *Coordinator) Logs(ctx context.Context, f LogFilter) iter.Seq2[*LogLine,
 			yield(nil, err)
 			return
 		}
+		r := &logReader{filter: f, open: c.openLogs(ctx), labels: source.labels, kept: tail{most: f.Tail}, yield: func(l *LogLine) bool { return yield(l, nil) }}
+		told, err := c.archivedLogs(ctx, source, f, func(l *workerv1.LogLine) bool { r.take(l); return !r.left })
+		if r.left || ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			yield(nil, c.internal("read logs", err))
+			return
+		}
+		r.told = told
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		if f.Follow {
 			go c.cancelWhenEnded(ctx, source.ended, cancel)
 		}
-		r := &logReader{filter: f, open: c.openLogs(ctx), labels: source.labels, kept: tail{most: f.Tail}, yield: func(l *LogLine) bool { return yield(l, nil) }}
 		q := queue.LogQuery{Tasks: source.keys, Follow: f.Follow}
 		if !f.Since.IsZero() {
 			q.Since = f.Since.Add(-clockSkew)
 		}
 		if err := c.queue.ReadLogs(ctx, q, r.batch); err != nil && !r.left && ctx.Err() == nil {
 			yield(nil, unavailable(err))
+			return
+		}
+		if !r.left {
+			r.flush() // there is no stream
 		}
 	}
 }
@@ -46,6 +59,9 @@ type logSource struct {
 	keys   []int64
 	labels map[dag.Key]pg.Label
 	ended  func(ctx context.Context) (bool, error) // whether no more lines come
+
+	from, end dag.Key   // range of keys
+	since     time.Time // when the tree was made: there are no older lines
 }
 
 // logSource finds the tasks that a filter selects, and checks the filter.
@@ -76,6 +92,7 @@ func (c *Coordinator) taskLogs(ctx context.Context, id string, attempt int) (*lo
 		return nil, &InvalidArgumentError{Field: "attempt", Reason: fmt.Sprintf("attempt %d of %s has not begun: there are %d", attempt, id, max(begun, 0))}
 	}
 	return &logSource{
+		from: t.Key, end: t.Key + 1, since: t.CreatedAt,
 		keys: []int64{int64(t.Key)}, labels: map[dag.Key]pg.Label{t.Key: {ID: t.ID, Name: t.Name}},
 		ended: func(ctx context.Context) (bool, error) {
 			t, err := c.shownTask(ctx, id)
@@ -97,7 +114,8 @@ func (c *Coordinator) treeLogs(ctx context.Context, id string) (*logSource, erro
 		return nil, &InvalidArgumentError{Field: "tree", Reason: fmt.Sprintf(
 			"%s has %d tasks; logs of whole trees are read up to %d tasks: name a task", tree.ID, tree.Tasks, MaxLogTasks)}
 	}
-	source := &logSource{ended: func(ctx context.Context) (bool, error) {
+	from, end := k.Tree().Range()
+	source := &logSource{from: from, end: end, since: tree.CreatedAt, ended: func(ctx context.Context) (bool, error) {
 		t, err := c.store.Tree(ctx, k.Tree())
 		return err == nil && t.Unfinished == 0, err
 	}}
@@ -134,9 +152,10 @@ type logReader struct {
 	filter LogFilter
 	open   func(*workerv1.LogBatch) error
 	labels map[dag.Key]pg.Label
-	kept   tail // until all stored lines are read
-	read   bool // they are
-	left   bool // who reads wants no more
+	kept   tail                  // until all stored lines are read
+	read   bool                  // they are
+	left   bool                  // who reads wants no more
+	told   map[attemptOfLog]bool // that are kept with the tree, and were told
 	yield  func(*LogLine) bool
 }
 
@@ -150,21 +169,36 @@ func (r *logReader) batch(data []byte, left uint64) error {
 		b = unreadable(b)
 	}
 	for _, l := range b.Lines {
-		label := r.labels[dag.Key(l.GetAttempt().GetTask())]
-		r.line(&LogLine{TaskID: label.ID, Name: label.Name, Attempt: int(l.GetAttempt().GetNumber()), Number: int64(l.Number), Stream: l.Stream,
-			Text: l.Text, At: time.UnixMicro(l.UnixUs)})
-	}
-	if left == 0 && !r.read {
-		r.read = true
-		for _, l := range r.kept.lines {
-			r.tell(l)
+		if !r.told[attemptOfLog{dag.Key(l.GetAttempt().GetTask()), int32(l.GetAttempt().GetNumber())}] {
+			r.take(l)
 		}
-		r.kept.lines = nil
+	}
+	if left == 0 {
+		r.flush()
 	}
 	if r.left {
 		return context.Canceled
 	}
 	return nil
+}
+
+// flush tells the last lines of those that are stored.
+func (r *logReader) flush() {
+	if r.read {
+		return
+	}
+	r.read = true
+	for _, l := range r.kept.lines {
+		r.tell(l)
+	}
+	r.kept.lines = nil
+}
+
+// take takes a line as its worker sent it.
+func (r *logReader) take(l *workerv1.LogLine) {
+	label := r.labels[dag.Key(l.GetAttempt().GetTask())]
+	r.line(&LogLine{TaskID: label.ID, Name: label.Name, Attempt: int(l.GetAttempt().GetNumber()), Number: int64(l.Number), Stream: l.Stream,
+		Text: l.Text, At: time.UnixMicro(l.UnixUs)})
 }
 
 func (r *logReader) line(l *LogLine) {

@@ -12,13 +12,14 @@ import (
 
 // ofWhole are the methods that are about a namespace or the cluster as a whole, also if they name something.
 var ofWhole = []string{"Workers", "Coordinators", "Pools", "Diagnose", "SetPoolRule", "DeletePoolRule", "PoolRules", "Verify", "CreateWebhook", "Resend", "ListWebhooks", "Deliveries",
-	"Record", "ReadRecord", "VerifyRecord", "GrantRole", "RevokeRole", "Bindings", "Demand", "WatchDemand"}
+	"Record", "ReadRecord", "VerifyRecord", "GrantRole", "RevokeRole", "Bindings", "Demand", "WatchDemand", "SetLimit", "Limits", "DeleteLimit", "SetWeight", "Pause", "Resume",
+	"UpdateSchedule", "TriggerSchedule", "BackfillSchedule", "ScheduleRuns", "Erase", "Erasure", "Erasures"}
 
 // ofNobody are the methods about nothing that anybody owns.
-var ofNobody = []string{"Executors", "Executor", "CheckAttachment"}
+var ofNobody = []string{"Executors", "Executor", "CheckAttachment", "NextInstants"}
 
 // ofCaller are the methods that list, or store what becomes the caller's, when they name nobody.
-var ofCaller = []string{"Submit", "Generate", "Tasks", "Trees", "Usage", "KeepAgentTask", "Logs", "AgentTasks", "CreateAPIKey", "APIKeys"}
+var ofCaller = []string{"Submit", "Generate", "Tasks", "Trees", "Usage", "KeepAgentTask", "Logs", "Artifacts", "OpenArtifact", "AgentTasks", "CreateAPIKey", "APIKeys", "Pauses", "Holds", "CreateSchedule", "Schedules"}
 
 // TestMatrixOfMethods: each method of the service × each role, held in a namespace, in all and in another × own, another's, nobody's and not there. What the
 // table of the policy allows reaches the service; nothing else does.
@@ -41,6 +42,9 @@ func TestMatrixOfMethods(t *testing.T) {
 					}
 					cells++
 					reach := policy.Reach(held, nil, coordinator.DefaultNamespace, permission)
+					if permission == policy.ApprovalsAnswer { // of a task that names nobody
+						reach |= policy.Reach(held, nil, coordinator.DefaultNamespace, policy.TreesExecute)
+					}
 					sees := policy.Reach(held, nil, coordinator.DefaultNamespace, policy.TreesRead) == policy.All
 					may, missing := mayReach(name, reach, whose), whose == policy.None && reach != policy.None && reach != policy.All && sees && ofNamed(name)
 					reached, err := reaches(coordinator.NewAccess(nil, rules).For(caller), name)

@@ -17,6 +17,7 @@ import (
 type meter struct {
 	publishes, republishes, claims, results, lost, violations, drops, deliveries metric.Int64Counter
 	submissions, submitted, tasks, retries, trees, workersLost, passes           metric.Int64Counter
+	artifacts, cached                                                            metric.Int64Counter
 	recorded, recordFaults, recordGone, recordBreaks                             metric.Int64Counter
 	claimSeconds, settleSeconds, deliveryLag, dispatchLag                        metric.Float64Histogram
 	settleBatch, claimBatch                                                      metric.Int64Histogram
@@ -59,9 +60,11 @@ func newMeter(c *Coordinator) *meter {
 		submitted:     counter("taskgrove.tasks.submitted"),
 		tasks:         counter("taskgrove.tasks.ended"),
 		retries:       counter("taskgrove.tasks.retried"),
+		cached:        counter("taskgrove.cache.lookups"),
 		trees:         counter("taskgrove.trees.ended"),
 		workersLost:   counter("taskgrove.workers.lost"),
 		passes:        counter("taskgrove.audit.passes"),
+		artifacts:     counter("taskgrove.artifact.bytes"),
 		recorded:      counter("taskgrove.record.appended"),
 		recordFaults:  counter("taskgrove.record.failures"),
 		recordGone:    counter("taskgrove.record.lost"),
@@ -95,8 +98,9 @@ func (m *meter) begin() {
 	none(m.tasks, "outcome", "completed", "failed", "cancelled")
 	none(m.trees, "outcome", "completed", "failed", "cancelled")
 	none(m.passes, "outcome", "done", "failed")
+	none(m.artifacts, "direction", "in", "out")
 	none(m.deliveries, "outcome", string(Delivered), string(Retrying), string(Refused), string(GaveUp))
-	none(m.drops, "kind", string(queue.Claim), string(queue.Beat), string(queue.Chunk), string(queue.Inputs), string(queue.Progress))
+	none(m.drops, "kind", string(queue.Claim), string(queue.Beat), string(queue.Chunk), string(queue.Inputs), string(queue.Progress), string(queue.Artifact))
 }
 
 func (c *Coordinator) meterFault(err error) {
@@ -111,6 +115,11 @@ func (m *meter) delivered(outcome DeliveryOutcome, lag time.Duration) {
 	if outcome == Delivered {
 		m.deliveryLag.Record(context.Background(), lag.Seconds())
 	}
+}
+
+// artifactBytes counts bytes of files that tasks made, on their way into the store or out of it.
+func (m *meter) artifactBytes(ctx context.Context, direction string, n int) {
+	m.artifacts.Add(ctx, int64(n), labelled("direction", direction))
 }
 
 // appended counts entries that were to be added to the audit record; a nil meter counts nothing, as with the next two.

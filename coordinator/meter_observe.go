@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/instrument"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/queue"
@@ -23,6 +24,7 @@ const (
 type samples struct {
 	pools, sent []pg.PoolDepth
 	backlogs    *pg.Backlogs
+	lines       *pg.LimitCounts
 	streams     []queue.StreamState
 }
 
@@ -61,6 +63,9 @@ func (c *Coordinator) look(ctx context.Context) (out samples) {
 	if out.backlogs != nil { // else Postgres is away, and each would wait
 		out.pools, _ = c.store.PoolDepths(ctx)
 		out.sent, _ = c.store.PoolsSent(ctx)
+		if n, err := c.store.LimitsInUse(ctx); err == nil {
+			out.lines = &n
+		}
 	}
 	looking.Wait()
 	return out
@@ -122,6 +127,7 @@ func (c *Coordinator) observe(mt metric.Meter) {
 	c.observePools(o)
 	c.observeDemand(o)
 	c.observeTrees(o)
+	c.observeLimits(o)
 	c.observePostgres(o)
 	c.observeServer(o)
 	c.observeNATS(o)
@@ -169,6 +175,24 @@ func (c *Coordinator) observeTrees(o *observer) {
 		o.ObserveFloat64(oldest, b.Oldest.Seconds())
 		o.ObserveFloat64(timers, b.Timers.Seconds())
 		o.ObserveInt64(followups, int64(b.Followups))
+		return nil
+	})
+}
+
+// observeLimits shows how many tasks limits hold back, and how much is held. Keys are none of its labels: users make them up.
+func (c *Coordinator) observeLimits(o *observer) {
+	waiting, held := o.ints("taskgrove.limit.waiting"), o.ints("taskgrove.limit.held")
+	o.register(func(ctx context.Context, o metric.Observer) error {
+		n := c.samples(ctx).lines
+		if n == nil {
+			return nil
+		}
+		for kind, name := range map[dag.LimitKind]string{dag.KindLimit: "limit", dag.KindLock: "lock", dag.KindRate: "rate"} {
+			o.ObserveInt64(waiting, n.Waiting[kind], labelled("kind", name))
+		}
+		for kind, name := range map[dag.LimitKind]string{dag.KindLimit: "limit", dag.KindLock: "lock", dag.KindPool: "pool", dag.KindUser: "user"} {
+			o.ObserveInt64(held, n.Held[kind], labelled("kind", name))
+		}
 		return nil
 	})
 }

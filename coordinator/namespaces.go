@@ -23,7 +23,7 @@ type NamespaceKeeper interface {
 	ListNamespaces(ctx context.Context, f NamespaceFilter) (Page[*NamespaceInfo], error)
 	// UpdateNamespace changes description and quotas. Other coordinators go by new quotas of default within 10 seconds, by those of others at once.
 	UpdateNamespace(ctx context.Context, name string, change NamespaceChange) (*NamespaceInfo, error)
-	// DeleteNamespace deletes one. One with trees is an [ErrConflict] unless force says that they go, too: what runs is cancelled, and coordinators
+	// DeleteNamespace deletes one. One with trees or schedules is an [ErrConflict] unless force says that they go, too: what runs is cancelled, and coordinators
 	// delete tree by tree. It answers what is left: nil when all is gone, else the namespace, in which nothing can be stored any more and which is
 	// found by these methods only. default can't be deleted.
 	DeleteNamespace(ctx context.Context, name string, force bool) (*NamespaceInfo, error)
@@ -257,7 +257,9 @@ func (c *Coordinator) DeleteNamespace(ctx context.Context, name string, force bo
 	err = c.store.CloseNamespace(ctx, n.Key, force)
 	switch {
 	case errors.Is(err, pg.ErrNotEmpty):
-		return nil, fmt.Errorf("%w: namespace %s has trees: delete them first, or ask for that with force", ErrConflict, name)
+		return nil, fmt.Errorf("%w: namespace %s has trees or schedules: delete them first, or ask for that with force", ErrConflict, name)
+	case errors.Is(err, pg.ErrHeld):
+		return nil, fmt.Errorf("%w: trees of namespace %s are held: nothing of them is deleted until they are released", ErrConflict, name)
 	case err != nil:
 		return nil, c.internal("delete a namespace", err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/scheduledoc"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/tests/cluster"
 )
@@ -80,6 +81,15 @@ func plant(t *testing.T, c *cluster.Cluster, svc coordinator.Service, mark strin
 	if err := svc.SetModelKey(ctx, p.user, coordinator.ModelKeyOf{Key: keyOf(t, "sk-"+mark)}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := svc.SetLimit(ctx, coordinator.LimitSpec{LimitTarget: coordinator.LimitTarget{Key: p.key()}, Max: new(int32(1))}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := svc.Pause(ctx, coordinator.PauseTarget{TreeID: p.root}, "its customer asked"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := svc.CreateSchedule(ctx, scheduledoc.Spec{ID: p.schedule(), Cron: "@yearly", Tree: []byte(`{"name":"n","schemas":{"method":"noop_executor"}}`), UserID: p.user}); err != nil {
+		t.Fatal(err)
+	}
 	tasks, err := svc.Tasks(ctx, coordinator.TaskFilter{Limit: 1})
 	if err != nil || tasks.Next == "" {
 		t.Fatalf("got %+v, %v", tasks, err)
@@ -92,6 +102,11 @@ func plant(t *testing.T, c *cluster.Cluster, svc coordinator.Service, mark strin
 	p.cursors.trees = trees.Next
 	return p
 }
+
+// key is that of a limit.
+func (p planted) key() string { return p.root + "-key" }
+
+func (p planted) schedule() string { return p.root + "-nightly" }
 
 // looks has, for every method of the service, how it could find what is another namespace's. A look gives what it has found, as text: it must be
 // nothing, or an error that says so.
@@ -123,6 +138,21 @@ var looks = map[string]func(ctx context.Context, svc coordinator.Service, p plan
 			return e, err
 		}
 		return nil, nil
+	},
+	"Artifacts": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.Artifacts(ctx, coordinator.ArtifactFilter{TaskID: p.child})
+	},
+	"OpenArtifact": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.OpenArtifact(ctx, coordinator.ArtifactQuery{TaskID: p.child, Name: "a"})
+	},
+	"Signal": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.Signal(ctx, p.child, coordinator.Signal{Name: "go"})
+	},
+	"Approve": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.Approve(ctx, p.child, coordinator.Approval{Choice: "approve"})
+	},
+	"ApprovalLink": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.ApprovalLink(ctx, p.child, coordinator.LinkOptions{Name: "amy"})
 	},
 	"Logs": func(ctx context.Context, svc coordinator.Service, p planted) (found any, err error) {
 		for _, tree := range []bool{false, true} {
@@ -192,6 +222,95 @@ var looks = map[string]func(ctx context.Context, svc coordinator.Service, p plan
 	"Cancel": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
 		return svc.Cancel(ctx, p.root, coordinator.CancelOptions{})
 	},
+	"Limits": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		page, err := svc.Limits(ctx, coordinator.LimitFilter{All: true})
+		var keys []string
+		for _, l := range page.Items {
+			keys = append(keys, l.Key)
+		}
+		return keys, err
+	},
+	"DeleteLimit": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return nil, svc.DeleteLimit(ctx, coordinator.LimitTarget{Key: p.key()}, 0)
+	},
+	"Pause": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.Pause(ctx, coordinator.PauseTarget{TreeID: p.child}, "")
+	},
+	"Resume": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return nil, svc.Resume(ctx, coordinator.PauseTarget{TreeID: p.root})
+	},
+	"Pauses": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		page, err := svc.Pauses(ctx, coordinator.PauseFilter{})
+		var trees []string
+		for _, paused := range page.Items {
+			trees = append(trees, paused.TreeID)
+		}
+		return trees, err
+	},
+	"CreateSchedule": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		_, err := svc.CreateSchedule(ctx, scheduledoc.Spec{ID: "after", On: &scheduledoc.On{Schedule: p.schedule()}, Tree: []byte(`{"name":"n","schemas":{"method":"noop_executor"}}`)})
+		if err == nil || !strings.Contains(err.Error(), "there is no schedule") {
+			return p.schedule(), err
+		}
+		return nil, nil
+	},
+	"GetSchedule": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.GetSchedule(ctx, p.schedule())
+	},
+	"Schedules": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		page, err := svc.Schedules(ctx, coordinator.ScheduleFilter{})
+		var ids []string
+		for _, s := range page.Items {
+			ids = append(ids, s.ID)
+		}
+		return ids, err
+	},
+	"UpdateSchedule": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.UpdateSchedule(ctx, scheduledoc.Spec{ID: p.schedule(), Cron: "@daily", Tree: []byte(`{"name":"n","schemas":{"method":"noop_executor"}}`)}, 0)
+	},
+	"PauseSchedule": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.PauseSchedule(ctx, p.schedule(), "")
+	},
+	"ResumeSchedule": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.ResumeSchedule(ctx, p.schedule())
+	},
+	"TriggerSchedule": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.TriggerSchedule(ctx, coordinator.ScheduleTrigger{ID: p.schedule()})
+	},
+	"BackfillSchedule": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.BackfillSchedule(ctx, coordinator.ScheduleBackfill{ID: p.schedule(), From: time.Now().AddDate(-2, 0, 0), To: time.Now()})
+	},
+	"DeleteSchedule": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return nil, svc.DeleteSchedule(ctx, p.schedule(), 0)
+	},
+	"ScheduleRuns": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		page, err := svc.ScheduleRuns(ctx, coordinator.ScheduleRunFilter{ID: p.schedule()})
+		return zeroIsNothing(len(page.Items)), err
+	},
+	"Erasure": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.Erasure(ctx, "an id of nobody")
+	},
+	"Erasures": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		page, err := svc.Erasures(ctx, coordinator.ErasureFilter{})
+		return page.Items, err
+	},
+	"Hold": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.Hold(ctx, coordinator.HoldSpec{TreeID: p.child, Reason: "case 7"})
+	},
+	"Release": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return nil, svc.Release(ctx, p.root)
+	},
+	"Holds": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		page, err := svc.Holds(ctx, coordinator.HoldFilter{})
+		var trees []string
+		for _, held := range page.Items {
+			trees = append(trees, held.TreeID)
+		}
+		return trees, err
+	},
+	"Skip": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.Skip(ctx, p.root)
+	},
 	"Update": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
 		return svc.Update(ctx, p.root, coordinator.TaskChange{})
 	},
@@ -222,10 +341,10 @@ var looks = map[string]func(ctx context.Context, svc coordinator.Service, p plan
 		return svc.UpdateWebhook(ctx, p.webhook, coordinator.WebhookChange{})
 	},
 	"DeleteWebhook": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
-		if err := svc.DeleteWebhook(ctx, p.attached); !errors.Is(err, coordinator.ErrNotFound) {
+		if err := svc.DeleteWebhook(ctx, p.attached, 0); !errors.Is(err, coordinator.ErrNotFound) {
 			return p.attached, err
 		}
-		return nil, svc.DeleteWebhook(ctx, p.webhook)
+		return nil, svc.DeleteWebhook(ctx, p.webhook, 0)
 	},
 	"TestWebhook": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
 		return svc.TestWebhook(ctx, p.webhook)
@@ -278,7 +397,9 @@ var lookless = map[string]string{
 	"RotateAPIKey": "see the tests of API keys", "CreateNamespace": "of the cluster", "GetNamespace": "of the cluster", "ListNamespaces": "of the cluster",
 	"UpdateNamespace": "of the cluster", "DeleteNamespace": "of the cluster", "PoolRules": "of the cluster", "SetPoolRule": "of the cluster", "DeletePoolRule": "of the cluster",
 	"Record": "says of which namespaces: see the tests of the record", "ReadRecord": "as Record", "VerifyRecord": "of the cluster",
+	"NextInstants": "looks at nothing that is stored", "SetLimit": "makes something", "SetWeight": "makes something", "Erase": "see the tests of erasures",
 	"GrantRole": "makes something", "RevokeRole": "see the tests of bindings", "Bindings": "see the tests of bindings", "WhoAmI": "about the caller", "CanI": "see the tests of the policy",
+	"LinkedApproval": "a link proves what it is about", "ApproveByLink": "a link proves what it is about",
 	"ListRoles": "of the cluster", "Diagnose": "of the cluster", "SealStatus": "of the cluster", "RotateDataKeys": "of the cluster", "RewrapDataKeys": "of the cluster", "RotateTokens": "of the cluster",
 }
 
@@ -310,7 +431,7 @@ func TestEveryLookStaysInItsNamespace(t *testing.T) {
 			home, other := in(c, where.home), in(c, where.other)
 			p := plant(t, c, home, "m"+where.home[len(where.home)-1:]+where.other[len(where.other)-1:])
 			before := stateOf(t, home, p)
-			for _, name := range []string{"Task", "Attempts", "Why", "Tree", "Watch", "Tasks", "Trees", "Resolve", "GetWebhook", "Deliveries", "AgentTask", "AgentTaskOf", "AgentTasks", "ModelKeys"} {
+			for _, name := range []string{"Task", "Attempts", "Why", "Tree", "Watch", "Tasks", "Trees", "Resolve", "GetWebhook", "Deliveries", "AgentTask", "AgentTaskOf", "AgentTasks", "ModelKeys", "Limits", "Pauses", "GetSchedule", "Schedules"} {
 				if found, _ := looks[name](t.Context(), home, p); !reported(found) {
 					t.Errorf("%s finds nothing in its own namespace", name)
 				}
@@ -366,7 +487,9 @@ func stateOf(t *testing.T, svc coordinator.Service, p planted) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprint(tree.Sequence, tree.Tasks, tree.Namespace, task.State, task.Namespace, names, agent.ID, len(hooks.Items), hook.ID)
+	limits, _ := looks["Limits"](t.Context(), svc, p)
+	pauses, _ := looks["Pauses"](t.Context(), svc, p)
+	return fmt.Sprint(tree.Sequence, tree.Tasks, tree.Namespace, task.State, task.Namespace, names, agent.ID, len(hooks.Items), hook.ID, limits, pauses)
 }
 
 // TestNamespacesHoldTheSameNames: ids, idempotency keys and names of webhooks are taken in one namespace only.

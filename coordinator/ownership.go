@@ -17,6 +17,9 @@ type Owners interface {
 	// OwnerOf is the user who owns what a call names in a namespace: its task, its API key, or the tree of its webhook or of its task of the A2A protocol;
 	// empty: nobody. [ErrNotFound], which takes no less and no more time than an answer.
 	OwnerOf(ctx context.Context, namespace string, call Call) (userID string, err error)
+	// ApproversOf are who may answer the approval that a task waits for, by its word: users and roles; none: it does not say, or waits for none. attempt is
+	// the one that waits. [ErrNotFound].
+	ApproversOf(ctx context.Context, namespace, taskID string) (approvers []string, attempt int32, err error)
 }
 
 // owned are the tasks of a submission with the owner that they get in place of the one that they name (spec 2.2). The one that they name must be
@@ -71,6 +74,8 @@ func (c *Coordinator) OwnerOf(ctx context.Context, namespace string, call Call) 
 		name, find = call.APIKey, func(ctx context.Context, _ dag.NamespaceKey, id string) (string, error) {
 			return c.ownerOfAPIKey(ctx, namespace, id)
 		}
+	case call.Schedule != "":
+		name, find = call.Schedule, c.store.OwnerOfSchedule
 	case call.AgentTask != "":
 		name, find = call.AgentTask, c.store.OwnerOfAgentTask
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,7 +17,15 @@ import (
 // owners are whose tasks are: the tasks of the default namespace.
 type owners map[string]string
 
-// OwnerOf takes the webhook "of-x", and the A2A task "for-x", for those of the tree x. Other webhooks are the cluster's.
+// ApproversOf takes the task "asks-x" for one that asks x.
+func (o owners) ApproversOf(_ context.Context, _, id string) ([]string, int32, error) {
+	if who, ok := strings.CutPrefix(id, "asks-"); ok {
+		return []string{who}, 3, nil
+	}
+	return nil, 0, nil
+}
+
+// OwnerOf takes the webhook "of-x", the schedule "nightly-x" and the A2A task "for-x" for those of the tree x. Other webhooks are the cluster's.
 func (o owners) OwnerOf(_ context.Context, namespace string, call coordinator.Call) (string, error) {
 	id := call.ID
 	switch {
@@ -26,6 +35,8 @@ func (o owners) OwnerOf(_ context.Context, namespace string, call coordinator.Ca
 		id = strings.TrimPrefix(call.Webhook, "of-")
 	case call.APIKey != "": // whoever has the key's name
 		return call.APIKey, nil
+	case call.Schedule != "":
+		id = strings.TrimPrefix(call.Schedule, "nightly-")
 	case call.AgentTask != "":
 		id = strings.TrimPrefix(call.AgentTask, "for-")
 	}
@@ -70,11 +81,11 @@ func TestEveryMethodHasItsRow(t *testing.T) {
 			t.Errorf("%s: an admin is refused: %v", method, err)
 		}
 		_, err := policy(t.Context(), coordinator.Anonymous(coordinator.SurfaceGRPC, ""), call)
-		if want := method != "Ready"; errors.Is(err, coordinator.ErrUnauthenticated) != want {
+		if want := !slices.Contains([]string{"Ready", "LinkedApproval", "ApproveByLink"}, method); errors.Is(err, coordinator.ErrUnauthenticated) != want {
 			t.Errorf("%s: who has not said who it is gets %v", method, err)
 		}
 		_, err = policy(t.Context(), bob, call)
-		if open := permissions[method] == "" || method == "Executors" || method == "Executor" || method == "CheckAttachment"; errors.Is(err, coordinator.ErrDenied) == open {
+		if open := permissions[method] == "" || slices.Contains(ofNobody, method); errors.Is(err, coordinator.ErrDenied) == open {
 			t.Errorf("%s of another's task: got %v", method, err)
 		}
 	}
@@ -136,6 +147,11 @@ func TestByRoles(t *testing.T) {
 		"one, as an admin":                           {root, coordinator.Call{Method: "GetWebhook", Webhook: "whole"}, "", ""},
 		"all webhooks":                               {amy, coordinator.Call{Method: "ListWebhooks"}, "", fmt.Sprintf(own, "amy", "manage webhooks of", "webhooks.read")},
 		"those of one's own tree":                    {amy, coordinator.Call{Method: "ListWebhooks", ID: "amys"}, "", ""},
+		"a schedule of one's own":                    {amy, coordinator.Call{Method: "TriggerSchedule", Schedule: "nightly-amys"}, "", ""},
+		"a schedule of another's":                    {bob, coordinator.Call{Method: "TriggerSchedule", Schedule: "nightly-amys"}, "", fmt.Sprintf(own, "bob", "change schedules of", "schedules.write")},
+		"a schedule that is not there":               {bob, coordinator.Call{Method: "GetSchedule", Schedule: "nightly-none"}, "", fmt.Sprintf(own, "bob", "see schedules of", "schedules.read")},
+		"a schedule, as a viewer":                    {viewer, coordinator.Call{Method: "ScheduleRuns", Schedule: "nightly-amys"}, "", ""},
+		"a new one for another":                      {bob, coordinator.Call{Method: "CreateSchedule", UserID: "amy"}, "", fmt.Sprintf(own, "bob", "schedule trees for", "schedules.write")},
 		"an agent's task of one's own":               {amy, coordinator.Call{Method: "AgentTask", AgentTask: "for-amys"}, "", ""},
 		"one of another's":                           {bob, coordinator.Call{Method: "AgentTask", AgentTask: "for-amys"}, "", fmt.Sprintf(own, "bob", "access", "trees.read")},
 		"one that is not there":                      {bob, coordinator.Call{Method: "AgentTask", AgentTask: "for-none"}, "", fmt.Sprintf(own, "bob", "access", "trees.read")},
@@ -433,6 +449,43 @@ func TestAgentTasksAreOfTheirTree(t *testing.T) {
 		err = on.DropAgentTask(t.Context(), tt.id)
 		if denied := errors.Is(tt.err, coordinator.ErrDenied) || errors.Is(tt.err, coordinator.ErrUnauthenticated); denied != (err != nil) || denied != (len(dropped) == 0) {
 			t.Errorf("%s drops %s of %q: got %v, %q dropped", tt.caller.User, tt.id, tt.owner, err, dropped)
+		}
+	}
+}
+
+// TestNamedApproversAnswerAndNobodyElse: who may answer is what the task says, by ids of users and by roles that they hold there; else whoever may run
+// its tree, or answers approvals.
+func TestNamedApproversAnswerAndNobodyElse(t *testing.T) {
+	tasks := owners{"amys": "amy", "asks-bob": "amy", "asks-operator": "amy"}
+	policy := byRoles(tasks)
+	approver, elsewhere := holding("pia", "approver@default"), holding("eli", "operator@team-a")
+	scoped := holding("bob", "submitter@default")
+	scoped.Scopes = []coordinator.Permission{"trees.read"}
+	for _, method := range []string{"Approve", "ApprovalLink"} {
+		for fact, tt := range map[string]struct {
+			caller  coordinator.Caller
+			task    string
+			may     bool
+			attempt int32
+		}{
+			"the user that it names":                  {bob, "asks-bob", true, 3},
+			"the tree's owner, where it names others": {amy, "asks-bob", false, 0},
+			"an admin, where it names others":         {root, "asks-bob", false, 0},
+			"an approver, where it names others":      {approver, "asks-bob", false, 0},
+			"that user, beyond the token's scopes":    {scoped, "asks-bob", false, 0},
+			"who holds the role that it names":        {holding("ops", "operator@default"), "asks-operator", true, 3},
+			"who holds it everywhere":                 {holding("ops", "operator@*"), "asks-operator", true, 3},
+			"who holds it in another namespace":       {elsewhere, "asks-operator", false, 0},
+			"the owner, of one that names nobody":     {amy, "amys", true, 0},
+			"another user":                            {bob, "amys", false, 0},
+			"an approver, of one that names nobody":   {approver, "amys", true, 0},
+			"a viewer":                                {holding("vic", "viewer@default"), "amys", false, 0},
+			"an approver, of none":                    {bob, "none", false, 0},
+		} {
+			got, err := policy(t.Context(), tt.caller, coordinator.Call{Method: method, ID: tt.task})
+			if (err == nil) != tt.may || got.Attempt != tt.attempt || err != nil && !errors.Is(err, coordinator.ErrDenied) {
+				t.Errorf("%s by %s: got %+v, %v", method, fact, got, err)
+			}
 		}
 	}
 }

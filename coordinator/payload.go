@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -87,7 +88,17 @@ func (c *Coordinator) inputsFor(ctx context.Context, r request) *workerv1.Inputs
 			return wholeInputs{}, err
 		}
 		merged, err := c.merge(w)
-		return wholeInputs{merged, dag.References(w.Inputs, merged)}, err
+		if err == nil && len(merged)+len(w.Scope) > c.cfg.MaxInputs {
+			err = pg.ErrTooLarge
+		}
+		if err != nil {
+			return wholeInputs{}, err
+		}
+		whole := wholeInputs{data: merged, references: dag.References(w.Executor, w.Control, w.Inputs, merged), control: controlOf(w, merged)}
+		if whole.control != nil {
+			whole.data, whole.scope = slices.Concat(merged, w.Scope), len(w.Scope)
+		}
+		return whole, nil
 	})
 	switch {
 	case errors.Is(err, pg.ErrTooLarge):
@@ -110,16 +121,18 @@ func (c *Coordinator) inputsFor(ctx context.Context, r request) *workerv1.Inputs
 	return reply
 }
 
-// wholeInputs are the merged inputs of an attempt.
+// wholeInputs are the merged inputs of an attempt, and behind them the values that its templates name.
 type wholeInputs struct {
 	data       []byte
-	references []string // see [dag.References]
+	references []string          // see [dag.References]
+	control    *workerv1.Control // nil: the task says nothing beyond the protocol
+	scope      int               // how much of data's end are values for templates
 }
 
 // part is what a reply carries of them, from an offset on.
 func (w wholeInputs) part(offset uint64, most int) *workerv1.InputsReply {
 	reply := partOf(w.data, offset, most)
-	reply.References = w.references
+	reply.References, reply.Control, reply.ScopeSize = w.references, w.control, uint64(w.scope)
 	return reply
 }
 

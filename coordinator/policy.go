@@ -35,8 +35,11 @@ func ByRoles(owners Owners, roles Roles) Policy {
 		}
 		how.permission = cmp.Or(call.Permission, how.permission)
 		d := decision{owners, caller, call, how, held, policy.Reach(held, caller.Scopes, call.namespace(caller), how.permission)}
-		if !complete && d.reach != policy.All {
+		if !complete && (d.reach != policy.All || how.about == aboutAnswer) {
 			return Grant{}, fmt.Errorf("%w: the roles that are stored can't be read", ErrUnavailable)
+		}
+		if how.about == aboutAnswer {
+			return d.mayAnswer(ctx)
 		}
 		return d.make(ctx)
 	}
@@ -66,7 +69,7 @@ type decision struct {
 }
 
 func (d decision) make(ctx context.Context) (Grant, error) {
-	names := d.call.ID != "" || d.call.Webhook != "" || d.call.AgentTask != "" || d.call.APIKey != ""
+	names := d.call.ID != "" || d.call.Webhook != "" || d.call.AgentTask != "" || d.call.Schedule != "" || d.call.APIKey != ""
 	allowed := false
 	switch about := d.how.about; {
 	case about == aboutNothing:

@@ -29,6 +29,10 @@ type Reader interface {
 	// Usage sums up what attempts that ended used of models, a page of groups by their keys, trees newest first. Trees that retention deleted
 	// are not in it.
 	Usage(ctx context.Context, f UsageFilter) (Page[UsageGroup], error)
+	// Artifacts lists a page of the files that the attempts of a task, or of all tasks of its tree, made, by task and attempt.
+	Artifacts(ctx context.Context, f ArtifactFilter) (Page[*Artifact], error)
+	// OpenArtifact reads one of them. The caller closes it. [ErrNotFound]: there is none of that name.
+	OpenArtifact(ctx context.Context, q ArtifactQuery) (*OpenedArtifact, error)
 	// Executors shows a page of the executors that tasks may name, by id: the built-in ones, and those that workers describe.
 	Executors(ctx context.Context, cursor string) (Page[*Executor], error)
 	// Executor shows one of them; _executor at the end of its id may be left out. [ErrNotFound].
@@ -147,14 +151,22 @@ func (c *Coordinator) show(t *pg.Shown) *Task {
 func show(t *pg.Shown) *Task {
 	out := &Task{Key: t.Key, ID: t.ID, Ref: t.Ref, TreeID: t.TreeID, ParentID: str(t.ParentID), UserID: str(t.UserID), Name: t.Name,
 		State: t.State, Priority: t.Priority, Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom,
-		Result: t.Result, Error: str(t.Error), Executor: t.Executor, Pool: t.Pool, Worker: str(t.Worker), Attempt: int(t.Attempt),
+		Result: t.Result, Outputs: t.Outputs, Error: str(t.Error), Executor: t.Executor, Pool: t.Pool, Worker: str(t.Worker), Attempt: int(t.Attempt),
 		HasChildren: t.Flags&dag.FlagLeaf == 0, Repeatable: t.Flags&dag.FlagRepeatable != 0, CreatedAt: t.CreatedAt, UpdatedAt: t.CreatedAt,
-		OriginalID: str(t.Original), HasCopy: t.HasCopy, Labels: t.Labels, Options: TaskOptions{t.Policy, t.TreeTimeout}}
+		OriginalID: str(t.Original), HasCopy: t.HasCopy, Labels: t.Labels, Options: showOptions(t)}
+	out.Beyond = showBeyond(t)
+	out.Waiting, out.SubtreeID = showWaiting(t.Waiting), t.SubtreeID
+	if out.Waiting != nil {
+		out.Waiting.TreeID = t.SubtreeID
+	}
+	if e := t.Expansion; e != nil {
+		out.Expansion = &Expansion{Tasks: int(e.Tasks), Made: int(e.Made), Unfinished: int(e.Unfinished), Window: int(e.Window)}
+	}
 	for _, d := range t.Dependencies {
-		out.Dependencies = append(out.Dependencies, Dependency{ID: d.ID, Required: d.Required, Type: d.Type})
+		out.Dependencies = append(out.Dependencies, Dependency{ID: d.ID, Required: d.Required, Type: d.Type, Mode: d.Mode.Shown(out.Fold)})
 	}
 	switch {
-	case t.State == dag.Completed:
+	case dag.SuccessfulStates.Has(t.State):
 		out.Progress = 1
 	case t.Progress != nil:
 		out.Progress = float64(*t.Progress)
@@ -162,8 +174,8 @@ func show(t *pg.Shown) *Task {
 	if t.BlockedBy != nil {
 		out.BlockedBy = []string{*t.BlockedBy}
 	}
-	if t.State < dag.Completed { // what a settled attempt left behind counts only when it is the last word
-		out.Result, out.Error = nil, ""
+	if !dag.OutcomeStates.Has(t.State) { // what a settled attempt left behind counts only when it is the last word
+		out.Result, out.Outputs, out.Error = nil, nil, ""
 	}
 	for _, at := range []struct {
 		from *time.Time
@@ -182,6 +194,71 @@ func show(t *pg.Shown) *Task {
 		}
 	}
 	return out
+}
+
+// showBeyond is what the task shows beyond the protocol. A control that can't be read shows nothing: it is the process of a later version that
+// wrote it.
+func showBeyond(t *pg.Shown) Beyond {
+	out := Beyond{Fold: t.Flags&dag.FlagFold != 0, AllowFailure: t.Flags&dag.FlagAllowed != 0}
+	if c := controlOfShown(t); c != nil {
+		out.When, out.Template, out.Repeat, out.Repeats = c.When, c.Template, c.Repeat, int(t.Repeats)
+		out.Cache, out.CachedFrom = c.Cache, t.CachedFrom
+		out.Exhausted = c.Repeat != nil && t.State == dag.Completed && dag.Exhausted(t.Result)
+	}
+	if out.Limiting = t.Limiting; t.Submitted {
+		out.Limiting = t.Limiting.AsSubmitted()
+	}
+	switch t.State {
+	case dag.Skipped:
+		out.SkipReason = dag.SkipReason(t.Result)
+	case dag.Failed:
+		out.ErrorKind = cmp.Or(dag.Kind(str(t.Kind)), dag.KindExecutor)
+	}
+	return out
+}
+
+// controlOfShown is what the task says beyond the protocol, as far as this process can read it; nil: nothing.
+func controlOfShown(t *pg.Shown) *dag.Control {
+	if t.Control == nil {
+		return nil
+	}
+	c, err := dag.ReadControl(t.Control)
+	if err != nil {
+		return nil
+	}
+	return c
+}
+
+// showOptions are what the task was submitted with, if that was read.
+func showOptions(t *pg.Shown) TaskOptions {
+	out := TaskOptions{Policy: t.Policy, TreeTimeout: t.TreeTimeout, Retention: t.Retention}
+	if !t.Submitted {
+		return out
+	}
+	if c := controlOfShown(t); c != nil {
+		out.Outputs, out.Artifacts = c.Outputs, c.Artifacts
+	}
+	if t.Flags&dag.FlagImported != 0 && t.State.Settled() {
+		out.Imported = &dag.Imported{State: t.State, Attempts: t.Attempt}
+		if dag.OutcomeStates.Has(t.State) {
+			out.Imported.Result, out.Imported.Error = t.Result, str(t.Error)
+		}
+	}
+	out.Found = t.Flags&dag.FlagChild != 0
+	return out
+}
+
+// kindOf is the kind of the error of an attempt that ended; empty: it did not fail.
+func kindOf(a pg.Attempt) dag.Kind {
+	switch a.Outcome {
+	case dag.OutcomeFailed:
+		return cmp.Or(dag.Kind(a.Kind), dag.KindExecutor)
+	case dag.OutcomeTimedOut:
+		return cmp.Or(dag.Kind(a.Kind), dag.KindTimeout)
+	case dag.OutcomeLost:
+		return cmp.Or(dag.Kind(a.Kind), dag.KindLost)
+	}
+	return ""
 }
 
 func str(p *string) string {
@@ -203,8 +280,8 @@ func (c *Coordinator) Attempts(ctx context.Context, taskID string) ([]Attempt, e
 	}
 	var out []Attempt
 	for _, a := range list {
-		one := Attempt{Number: int(a.Number), Outcome: a.Outcome, Counted: a.Counted, Error: a.Error, Detail: a.Detail,
-			Worker: a.Worker, Result: a.Result, Usage: UsageOf(a.Used, true)}
+		one := Attempt{Number: int(a.Number), Outcome: a.Outcome, Kind: kindOf(a), Counted: a.Counted, Error: a.Error, Detail: a.Detail,
+			Worker: a.Worker, Result: a.Result, Outputs: a.Outputs, Usage: UsageOf(a.Used, true)}
 		if a.StartedAt != nil {
 			one.StartedAt = *a.StartedAt
 		}
@@ -216,7 +293,7 @@ func (c *Coordinator) Attempts(ctx context.Context, taskID string) ([]Attempt, e
 		}
 		out = append(out, one)
 	}
-	if t.State == dag.Running {
+	if t.State == dag.Running || t.State == dag.Awaiting {
 		out = append(out, Attempt{Number: t.Attempt, Running: true, Worker: t.Worker, StartedAt: t.StartedAt})
 	}
 	return out, nil
@@ -234,6 +311,9 @@ func (c *Coordinator) Tree(ctx context.Context, id string) (*TreeStatus, error) 
 	}
 	out := c.showTree(t)
 	out.Usage = UsageOf(used, true)
+	if t.Keeping {
+		return out, c.addKeeping(ctx, out)
+	}
 	return out, nil
 }
 
@@ -244,7 +324,7 @@ func showTree(t *pg.Tree, namespace string) *TreeStatus {
 	counts := t.Counts()
 	out := &TreeStatus{Key: t.Key, Namespace: namespace, ID: t.ID, Name: t.Name, UserID: t.UserID, Status: counts.Status(), Progress: counts.Progress(),
 		Tasks: t.Tasks, Held: t.Held, Unfinished: t.Unfinished, Running: t.Running, Completed: t.Completed, Failed: t.Failed,
-		Cancelled: t.Cancelled, Blocked: t.Blocked, Sequence: t.Sequence, CreatedAt: t.CreatedAt,
+		Cancelled: t.Cancelled, Blocked: t.Blocked, Skipped: t.Skipped, Allowed: t.Allowed, Sequence: t.Sequence, CreatedAt: t.CreatedAt,
 		OnlyOptionalFailed: t.OnlyOptionalFailed, Labels: t.Labels}
 	if t.StartedAt != nil {
 		out.StartedAt = *t.StartedAt

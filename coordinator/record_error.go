@@ -72,6 +72,9 @@ func faultOf(err error) (code, text string) {
 	if task, ok := errors.AsType[*dag.InvalidTaskError](err); ok {
 		return codeInvalid, fieldOf(task)
 	}
+	if schedule, ok := errors.AsType[*ScheduleFaultsError](err); ok && len(schedule.Faults) > 0 {
+		return codeInvalid, fmt.Sprintf("%d faults, the first in %s", len(schedule.Faults)+schedule.More, schedule.Faults[0].Field)
+	}
 	if arg, ok := errors.AsType[*InvalidArgumentError](err); ok {
 		return codeInvalid, arg.Field
 	}

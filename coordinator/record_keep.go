@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -191,7 +192,7 @@ func recordedIn(caller Caller, call Call) string {
 func (r *recorder) entry(ctx context.Context, kind record.Kind, caller Caller, call Call) *record.Entry {
 	how := methods[call.Method]
 	short := func(s string) string { return recordable(s, maxDetailRunes) }
-	e := &record.Entry{Kind: kind, Namespace: short(recordedIn(caller, call)), Method: call.Method, Permission: string(how.permission), Task: short(call.ID), Count: 1,
+	e := &record.Entry{Kind: kind, Namespace: short(recordedIn(caller, call)), Method: call.Method, Permission: string(cmp.Or(call.Permission, how.permission)), Task: short(call.ID), Count: 1,
 		Coordinator: r.name,
 		Caller: record.Caller{Kind: string(caller.Kind), Name: short(caller.Name), User: short(caller.User), Issuer: short(caller.Issuer), KeyID: short(caller.KeyID),
 			From: short(caller.From), Surface: string(caller.Surface)}}
@@ -199,7 +200,7 @@ func (r *recorder) entry(ctx context.Context, kind record.Kind, caller Caller, c
 		e.Caller.Kind = string(AnonymousCaller)
 	}
 	details := maps.Clone(call.Details)
-	e.Details = details.with("user", call.UserID).with("webhook", call.Webhook).with("key", call.APIKey)
+	e.Details = details.with("user", call.UserID).with("webhook", call.Webhook).with("schedule", call.Schedule).with("key", call.APIKey)
 	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 		e.Trace = span.TraceID().String()
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/scheduledoc"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/modelkey"
 	"github.com/taskgrove/taskgrove/tests/cluster"
@@ -125,6 +126,26 @@ var changes = map[string]struct {
 		_, err := s.Cancel(ctx, "nobody", coordinator.CancelOptions{})
 		return err
 	}, ""},
+	"Skip": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.Skip(ctx, "nobody")
+		return err
+	}, ""},
+	"Signal": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.Signal(ctx, "nobody", coordinator.Signal{Name: "go"})
+		return err
+	}, ""},
+	"Approve": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.Approve(ctx, "nobody", coordinator.Approval{Choice: "approve"})
+		return err
+	}, ""},
+	"ApprovalLink": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.ApprovalLink(ctx, "nobody", coordinator.LinkOptions{Name: "ops"})
+		return err
+	}, ""},
+	"ApproveByLink": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.ApproveByLink(ctx, "nobody", coordinator.Approval{Choice: "approve"})
+		return err
+	}, ""},
 	"Update": {func(ctx context.Context, s coordinator.Service, tree string) error {
 		name := "canary-name"
 		_, err := s.Update(ctx, tree, coordinator.TaskChange{Name: &name})
@@ -212,6 +233,79 @@ var changes = map[string]struct {
 	"DeletePoolRule": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
 		return s.DeletePoolRule(ctx, "nobody")
 	}, ""},
+	"SetLimit": {func(ctx context.Context, s coordinator.Service, _ string) error {
+		one := int32(1)
+		_, err := s.SetLimit(ctx, coordinator.LimitSpec{LimitTarget: coordinator.LimitTarget{Key: "warehouse"}, Max: &one})
+		return err
+	}, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.SetLimit(ctx, coordinator.LimitSpec{LimitTarget: coordinator.LimitTarget{Key: "warehouse"}})
+		return err
+	}, "invalid"},
+	"DeleteLimit": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		return s.DeleteLimit(ctx, coordinator.LimitTarget{Key: "of nobody"}, 0)
+	}, ""},
+	"SetWeight": {func(ctx context.Context, s coordinator.Service, _ string) error {
+		return s.SetWeight(ctx, "u", 2)
+	}, func(ctx context.Context, s coordinator.Service, _ string) error {
+		return s.SetWeight(ctx, "u", 0)
+	}, "invalid"},
+	"Pause": {func(ctx context.Context, s coordinator.Service, tree string) error {
+		_, err := s.Pause(ctx, coordinator.PauseTarget{TreeID: tree}, "its customer asked")
+		return err
+	}, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.Pause(ctx, coordinator.PauseTarget{TreeID: "nobody"}, "")
+		return err
+	}, ""},
+	"Resume": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		return s.Resume(ctx, coordinator.PauseTarget{Pool: "nobodys"})
+	}, ""},
+	"CreateSchedule": {func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.CreateSchedule(ctx, recordedSchedule("nightly"))
+		return err
+	}, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.CreateSchedule(ctx, scheduledoc.Spec{})
+		return err
+	}, "invalid"},
+	"UpdateSchedule": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.UpdateSchedule(ctx, recordedSchedule("nobodys"), 0)
+		return err
+	}, ""},
+	"PauseSchedule": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.PauseSchedule(ctx, "nobodys", "")
+		return err
+	}, ""},
+	"ResumeSchedule": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.ResumeSchedule(ctx, "nobodys")
+		return err
+	}, ""},
+	"TriggerSchedule": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.TriggerSchedule(ctx, coordinator.ScheduleTrigger{ID: "nobodys"})
+		return err
+	}, ""},
+	"BackfillSchedule": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.BackfillSchedule(ctx, coordinator.ScheduleBackfill{ID: "nobodys"})
+		return err
+	}, "invalid"},
+	"DeleteSchedule": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		return s.DeleteSchedule(ctx, "nobodys", 0)
+	}, ""},
+	"Erase": {func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.Erase(ctx, coordinator.EraseSpec{UserID: "of nobody"})
+		return err
+	}, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.Erase(ctx, coordinator.EraseSpec{})
+		return err
+	}, "invalid"},
+	"Hold": {func(ctx context.Context, s coordinator.Service, tree string) error {
+		_, err := s.Hold(ctx, coordinator.HoldSpec{TreeID: tree, Reason: "case 7"})
+		return err
+	}, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.Hold(ctx, coordinator.HoldSpec{TreeID: "nobody", Reason: "case 7"})
+		return err
+	}, ""},
+	"Release": {nil, func(ctx context.Context, s coordinator.Service, tree string) error {
+		return s.Release(ctx, tree)
+	}, ""},
 	"CreateNamespace": {func(ctx context.Context, s coordinator.Service, _ string) error {
 		_, err := s.CreateNamespace(ctx, coordinator.NamespaceSpec{Name: "recorded"})
 		return err
@@ -243,7 +337,7 @@ var changes = map[string]struct {
 		return err
 	}, ""},
 	"DeleteWebhook": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
-		return s.DeleteWebhook(ctx, "nobody")
+		return s.DeleteWebhook(ctx, "nobody", 0)
 	}, ""},
 	"TestWebhook": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
 		_, err := s.TestWebhook(ctx, "nobody")
@@ -253,6 +347,11 @@ var changes = map[string]struct {
 		_, err := s.Resend(ctx, "1")
 		return err
 	}, ""},
+}
+
+// recordedSchedule is a schedule that does not fire soon.
+func recordedSchedule(id string) scheduledoc.Spec {
+	return scheduledoc.Spec{ID: id, Cron: "@yearly", Tree: []byte(`{"name":"n","schemas":{"method":"noop_executor"},"inputs":{"x":"canary-input"}}`)}
 }
 
 // TestEachChangeIsRecordedOnce: whatever may change something leaves one call on record with its outcome, whether it works, fails or is refused, and

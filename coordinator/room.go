@@ -60,6 +60,8 @@ func (r *room) give(worker string, size int) {
 var busyReplies = map[queue.Kind]proto.Message{
 	queue.Chunk:  &workerv1.ChunkReply{Error: busyText, Busy: true},
 	queue.Inputs: &workerv1.InputsReply{Error: busyText, Busy: true},
+
+	queue.Artifact: &workerv1.ArtifactReply{Error: busyText, Busy: true},
 }
 
 const busyText = "the coordinator is busy"

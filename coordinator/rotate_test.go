@@ -113,8 +113,9 @@ func TestSecretsAreNotInTheClear(t *testing.T) {
 	}
 }
 
-// TestSealingWaitsForOlderProcesses runs beside no other test, as a worker that comes late has its true level: while a worker lives that could read nothing, trees are refused that would be sealed, and it is named.
+// TestSealingWaitsForOlderProcesses: while a worker lives that could read nothing, trees are refused that would be sealed, and it is named.
 func TestSealingWaitsForOlderProcesses(t *testing.T) {
+	t.Parallel()
 	var settings func(*config.Coordinator)
 	c := cluster.Start(t, cluster.Options{Coordinator: func(cfg *config.Coordinator) {
 		if settings != nil {
@@ -126,29 +127,29 @@ func TestSealingWaitsForOlderProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(t.Context())
-	older := func() {
-		if _, err := conn.Exec(t.Context(), "update worker set level = $1", dag.AccessLevel-1); err != nil {
+	exec := func(query string, args ...any) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), query, args...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	older()
+	// A row without a process: a real worker's beats would say again which level it has.
+	exec(`insert into worker (instance, id, host, build, pools, state, beat, lease_until, attempts, level)
+		values ('older', 'older', '', '', '{}', 1, 1, now() + interval '1 hour', '{}', $1)`, dag.AccessLevel-1)
 	settings = sealing()
 	seals := c.AddCoordinator()
-	older() // also if the worker has begun a new session meanwhile
 	submit := func(id string) error {
 		_, err := seals.P.Submit(t.Context(), coordinator.SubmitOptions{}, cluster.Seq([]*dag.Task{noop(id, "")}))
 		return err
 	}
 	err = submit("early")
-	if _, ok := errors.AsType[*dag.LevelError](err); !ok || !strings.Contains(err.Error(), `worker "worker-1"`) {
+	if _, ok := errors.AsType[*dag.LevelError](err); !ok || !strings.Contains(err.Error(), `worker "older"`) {
 		t.Fatalf("got %v, want a refusal that names the worker", err)
 	}
 	if _, err := seals.P.RotateTokens(t.Context()); err == nil {
 		t.Error("the secret of tokens has changed while a worker lives that does not know generations")
 	}
-	if err := c.Workers[0].Stop(); err != nil {
-		t.Fatal(err)
-	}
+	exec("update worker set lease_until = now() where id = 'older'")
 	if err := submit("later"); err != nil {
 		t.Error(err)
 	}

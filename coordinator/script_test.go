@@ -1,6 +1,7 @@
 package coordinator_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,10 +73,12 @@ type script struct {
 	prefix   string        // of its tasks' ids in the cluster
 	patience time.Duration // how long an output may take to become what is wanted
 	rewrite  bool          // take outputs as they come
+	rest     time.Duration // how long nothing must change before a rewritten output is taken; 0: rest
 	tree     string        // the id of the tree that was submitted last; empty: none
 }
 
-// rest is how long nothing must change before a rewritten output is taken, and how long the last one must stay as it is.
+// rest is how long nothing must change before a rewritten output is taken, where a script says nothing else, and how long the last one must stay
+// as it is.
 const rest = 300 * time.Millisecond
 
 // stuck is how long the system may take for anything: a script that waits longer has failed.
@@ -105,7 +108,7 @@ func (s *script) step(ctx context.Context, st *step) (show func() string, err er
 	}
 	show = func() string { return strings.ReplaceAll(answer+look(), s.prefix, "") }
 	if s.rewrite {
-		st.want = settledText(show)
+		st.want = settledText(show, cmp.Or(s.rest, rest))
 		return show, nil
 	}
 	got := show()
@@ -123,7 +126,7 @@ func (st *step) compare(got string) error {
 }
 
 // settledText calls show until it gives the same for a while.
-func settledText(show func() string) string {
+func settledText(show func() string, rest time.Duration) string {
 	got, since := show(), time.Now()
 	for time.Since(since) < rest {
 		time.Sleep(5 * time.Millisecond)

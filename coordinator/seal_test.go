@@ -45,20 +45,29 @@ func (echo) Run(_ context.Context, call *executors.Call) (*executors.Outcome, er
 	return executors.Completed(json.RawMessage(out)), err
 }
 
-// sealedCluster is one that seals values.
-func sealedCluster(t *testing.T) *cluster.Cluster {
+// awaitSealing waits until a cluster seals values.
+func awaitSealing(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
-	c := cluster.Start(t, cluster.Options{
-		Coordinators: 2, Pools: []string{"echo_executor"},
-		Coordinator: func(c *config.Coordinator) { c.SealKey, c.SealValues = testSeal, true },
-		Executors:   func() []executors.Executor { return []executors.Executor{echo{}} },
-	})
 	conn := connected(t, c.URL)
 	c.Eventually("values are sealed", func() error {
 		var on bool
 		if err := conn.QueryRow(t.Context(), "select sealing = 1 from cluster").Scan(&on); err != nil || !on {
 			return fmt.Errorf("not yet: %w", err)
 		}
+		return nil
+	})
+}
+
+// sealedCluster is one that seals values.
+func sealedCluster(t *testing.T, pools ...string) *cluster.Cluster {
+	t.Helper()
+	c := cluster.Start(t, cluster.Options{
+		Coordinators: 2, Pools: append(pools, "echo_executor"),
+		Coordinator: func(c *config.Coordinator) { c.SealKey, c.SealValues = testSeal, true },
+		Executors:   func() []executors.Executor { return []executors.Executor{echo{}} },
+	})
+	awaitSealing(t, c)
+	c.Eventually("all coordinators seal", func() error {
 		for _, p := range c.Coordinators {
 			if _, _, err := p.P.Store.Sealing(t.Context()); err != nil {
 				return err

@@ -39,6 +39,8 @@ const canary = "CANARY-7f3a"
 
 // ear hears all that passes over NATS.
 type ear struct {
+	t        *testing.T
+	nc       *nats.Conn
 	mu       sync.Mutex
 	messages map[string]int // by the first words of the subject
 	bad      []string
@@ -51,7 +53,7 @@ func listen(t *testing.T, c *cluster.Cluster) *ear {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	e := &ear{messages: map[string]int{}}
+	e := &ear{t: t, nc: nc, messages: map[string]int{}}
 	for _, subject := range []string{"_INBOX.>", "tg.event.>", "tg.claim.*", "tg.beat.*", "tg.chunk.*", "tg.inputs.*", "tg.progress.*"} {
 		if _, err := nc.Subscribe(subject, e.hear); err != nil {
 			t.Fatal(err)
@@ -73,7 +75,17 @@ func (e *ear) hear(m *nats.Msg) {
 	}
 }
 
+// heard is what passed until now: a coordinator may have had a message, and this ear be behind.
 func (e *ear) heard() (map[string]int, []string) {
+	e.t.Helper()
+	caughtUp := make(chan struct{})
+	if err := e.nc.FlushTimeout(time.Minute); err != nil { // the server has sent it all
+		e.t.Fatal(err)
+	}
+	if err := e.nc.Barrier(func() { close(caughtUp) }); err != nil {
+		e.t.Fatal(err)
+	}
+	<-caughtUp
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return maps.Clone(e.messages), slices.Clone(e.bad)

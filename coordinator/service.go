@@ -1,10 +1,12 @@
 package coordinator
 
 import (
+	"iter"
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/modelkey"
+	"github.com/taskgrove/taskgrove/pg"
 )
 
 // Service is all that surfaces stand on. *[Coordinator] implements it. Surfaces don't get it directly: [Access] gives
@@ -13,6 +15,7 @@ type Service interface {
 	Submitter
 	Reader
 	Steerer
+	Answerer
 	Editor
 	Agent
 	Watcher
@@ -22,6 +25,11 @@ type Service interface {
 	APIKeys
 	Recorded
 	PoolKeeper
+	Limiter
+	Scheduling
+	Scheduler
+	TreeKeeper
+	Eraser
 	Bindings
 	Introspection
 	Sealing
@@ -36,17 +44,33 @@ type SubmitOptions struct {
 	UserID         string        // owner of tasks that name none
 	Hold           bool          // store only (spec K1); Execute starts it
 	Timeout        time.Duration // of the whole tree, from its start; 0: none
+	Retention      time.Duration // how long the tree is kept once it has ended; [dag.KeepForever]; 0: as its root says. It wins over that
 	Demo           bool          // nothing runs: workers make up results (spec 3.10); not together with Hold
 	ModelKey       modelkey.Key  // for the models that the tree's tasks ask (spec 5.7); kept in memory only; not together with Hold
+	NoCache        bool          // no task is ended by an earlier success: all run
 	// RequireExisting refuses a tree unless each id that it names is stored already (spec 3.1).
 	RequireExisting bool
 	existingOf      string            // whose tasks count for that; empty: everybody's
+	fire            int64             // the run of a schedule that the tree is; 0: of none
+	waiter          *pg.Waiter        // the attempt for which the tree is submitted; nil: a user does it
 	Webhook         *Webhook          // told of the execution that begins; nil: none. Not together with Hold
 	Attach          []Attachment      // likewise, at most [MaxAttachments]
 	Labels          map[string]string // of the tree, see [dag.CheckLabels]; they win over those of its root
+	Unique          *dag.Unique       // of the tree; it wins over that of its root. nil: what the root says
 	// Show asks for the tasks as they are stored, if the tree is held and has no more than this. The tasks' payloads must not change before
 	// the answer.
 	Show ShowLimits
+	// More are further trees, to which the other options apply, too, but for the idempotency key, the timeout and the retention: they are stored in one transaction
+	// with the first, all or none. At most [MaxTogether] trees, without webhooks. What is wrong with them is a *[TreesError].
+	More []NewTree
+}
+
+// NewTree is a tree that is stored beside others.
+type NewTree struct {
+	IdempotencyKey string        // of this tree; empty: none
+	Timeout        time.Duration // likewise; 0: none
+	Retention      time.Duration // likewise; 0: as its root says
+	Tasks          iter.Seq2[*dag.Task, error]
 }
 
 // ShowLimits are how much the answer to a submission may show.
@@ -64,6 +88,9 @@ type Submitted struct {
 	Warnings []dag.Warning     // keys that have no effect and were likely meant to, at most [treedoc.MaxWarnings]
 	// Shown are the tasks as they were stored, in their order; nil: not asked for, more than may be shown, or replayed.
 	Shown []*Task
+	// Existing: nothing was stored, as the tree that is named has the key that this one asked for ([dag.Unique]).
+	Existing bool
+	More     []*Submitted // of the further trees, in their order
 }
 
 // ExecuteOptions steer a start or re-run (spec 3.7).
@@ -71,7 +98,9 @@ type ExecuteOptions struct {
 	Force             bool         // the task though it has completed or was cancelled; of a root, all of the tree
 	RerunCancelled    bool         // cancelled tasks, too: also those that the task depends on
 	RerunDependencies bool         // completed dependencies of what is run again, too
+	KeepCompleted     bool         // completed tasks stay as they are, even where what they depend on runs again
 	Demo              bool         // nothing runs: workers make up the results of what starts (spec 3.10)
+	NoCache           bool         // no task is ended by an earlier success: what starts runs
 	ModelKey          modelkey.Key // for the models that what starts asks (spec 5.7); kept in memory only
 	Webhook           *Webhook     // told of the execution that begins; nil: none
 	Attach            []Attachment // likewise, at most [MaxAttachments]
@@ -136,6 +165,7 @@ type TaskFilter struct {
 	Custom      map[string]string // own keys of tasks, by the text of their value; at most [MaxCustomFilters]
 	Labels      map[string]string // of the tree, whose roots are asked for: only with RootOnly; an empty value stands for any
 	RootOnly    bool
+	Approvals   bool   // those that wait for approvals: with UserID, AsSubmitted, Since, Before and the page only
 	AsSubmitted bool   // with Options, and without results of dependencies among the inputs
 	Limit       int    // default 100, at most 1000
 	Offset      int    // spec 5.3; prefer Cursor

@@ -70,7 +70,7 @@ func (c *Coordinator) runSettle(ctx context.Context) error {
 
 // gather takes what has arrived, up to a batch; while there is a queue, and only then, it lingers a little for more.
 func (c *Coordinator) gather(first delivery, arrived <-chan delivery) []delivery {
-	batch, n, bytes, offered := []delivery{first}, len(first.results), first.bytes, first.offers()
+	batch, n, bytes, pressing := []delivery{first}, len(first.results), first.bytes, first.presses()
 	var linger <-chan time.Time
 	for n < c.cfg.Batch && bytes < settleBytes {
 		select {
@@ -78,11 +78,11 @@ func (c *Coordinator) gather(first delivery, arrived <-chan delivery) []delivery
 			if !ok {
 				return batch
 			}
-			batch, n, bytes, offered = append(batch, d), n+len(d.results), bytes+d.bytes, offered || d.offers()
+			batch, n, bytes, pressing = append(batch, d), n+len(d.results), bytes+d.bytes, pressing || d.presses()
 			continue
 		default:
 		}
-		if n < 64 || offered { // hardly a queue, or a slot waits for what a result unlocks: a hop must not wait
+		if n < 64 || pressing { // hardly a queue, or somebody waits for what a result unlocks or gives back
 			return batch
 		}
 		if linger == nil {
@@ -93,7 +93,7 @@ func (c *Coordinator) gather(first delivery, arrived <-chan delivery) []delivery
 			if !ok {
 				return batch
 			}
-			batch, n, bytes, offered = append(batch, d), n+len(d.results), bytes+d.bytes, offered || d.offers()
+			batch, n, bytes, pressing = append(batch, d), n+len(d.results), bytes+d.bytes, pressing || d.presses()
 		case <-linger:
 			return batch
 		}
@@ -101,9 +101,9 @@ func (c *Coordinator) gather(first delivery, arrived <-chan delivery) []delivery
 	return batch
 }
 
-// offers reports whether one of the results offers its slot.
-func (d *delivery) offers() bool {
-	return slices.ContainsFunc(d.results, func(r dag.Result) bool { return r.Offer })
+// presses reports whether one of the results offers its slot, or is of a limited task, whose key others may wait for.
+func (d *delivery) presses() bool {
+	return slices.ContainsFunc(d.results, func(r dag.Result) bool { return r.Offer || r.Facts.Flags()&dag.FlagLimited != 0 })
 }
 
 // settling is a batch of results on its way into Postgres.
@@ -138,8 +138,8 @@ func (c *Coordinator) settleBatch(ctx context.Context, batch []delivery) {
 	if err == nil {
 		err = c.withhold(grace, batch)
 	}
-	for _, d := range batch {
-		b.results = append(b.results, d.results...)
+	if err == nil {
+		b.results, err = c.expanding(grace, batch)
 	}
 	if err == nil {
 		err = c.record(grace, b)
@@ -308,6 +308,7 @@ func plainResult(r *workerv1.Result, k dag.Key, attempt int32, who instance) dag
 	res.Unstarted = r.GetReturned().GetUnstarted() || r.GetCancelled().GetUnstarted()
 	res.Used = readUsage(r.Usage)
 	readEnd(&res, r)
+	readNote(&res, r)
 	return res
 }
 
@@ -365,6 +366,7 @@ func (c *Coordinator) handover(ctx context.Context, h pg.Handover, instance stri
 	for name, values := range c.dispatched(ctx, h.Work) {
 		header[name] = values[0]
 	}
+	c.loadValues(ctx, []*pg.Work{h.Work})
 	work, err := c.message(h.Work)
 	if err != nil {
 		return nil, err

@@ -79,7 +79,7 @@ func (s *speakers) weave(events []*Event, now time.Time, show func(*workerv1.Liv
 	var out []*Event
 	for _, e := range events {
 		switch e.Type {
-		case EventCompleted, EventFailed, EventCancelled, EventRetry, EventFinal:
+		case EventCompleted, EventSkipped, EventFailed, EventCancelled, EventRetry, EventFinal:
 			for k, sp := range s.known {
 				if e.Type != EventFinal && 0 < e.Attempt && e.Attempt < int(sp.attempt) {
 					continue // the end of an attempt before the one that runs

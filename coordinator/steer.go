@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -19,18 +20,73 @@ type Steerer interface {
 	Execute(ctx context.Context, taskID string, opts ExecuteOptions) (*Execution, error)
 	// Cancel cancels a task, or a whole tree by its root. [ErrNotFound].
 	Cancel(ctx context.Context, id string, opts CancelOptions) (*Cancellation, error)
+	// Skip ends a task that has not begun: what depends on it goes on as after any skip. It answers the task as it is then. [ErrNotFound];
+	// *[SkipError]: it has begun, has ended, or is held.
+	Skip(ctx context.Context, taskID string) (*Task, error)
 }
+
+// SkipError says why a task can't be skipped. It is an [ErrConflict]. Its text is safe to show.
+type SkipError struct {
+	TaskID string
+	State  dag.State
+}
+
+// Error tells how far the task is.
+func (e *SkipError) Error() string {
+	why := "it has begun"
+	switch {
+	case e.State.Settled():
+		why = "it has ended"
+	case e.State == dag.Held:
+		why = "its tree has not started"
+	}
+	return fmt.Sprintf("conflict: task %s can't be skipped: %s (%s)", e.TaskID, why, e.State)
+}
+
+// Unwrap makes it an [ErrConflict].
+func (e *SkipError) Unwrap() error { return ErrConflict }
 
 // Execute asks for the webhooks of an execution, too: they are told of its results.
 func (g *guarded) Execute(ctx context.Context, taskID string, opts ExecuteOptions) (*Execution, error) {
 	return ask(ctx, g, Call{Method: "Execute", ID: taskID, Details: opts.asked()}, func() (*Execution, error) { return g.next.Execute(ctx, taskID, opts) },
-		part{opts.hooked(), policy.WebhooksWrite})
+		part{there: opts.hooked(), permission: policy.WebhooksWrite})
 }
 
 func (o *ExecuteOptions) hooked() bool { return o.Webhook != nil || len(o.Attach) > 0 }
 
 func (g *guarded) Cancel(ctx context.Context, id string, opts CancelOptions) (*Cancellation, error) {
 	return ask(ctx, g, Call{Method: "Cancel", ID: id, Details: detail("cascade", opts.Cascade)}, func() (*Cancellation, error) { return g.next.Cancel(ctx, id, opts) })
+}
+
+func (g *guarded) Skip(ctx context.Context, taskID string) (*Task, error) {
+	return ask(ctx, g, Call{Method: "Skip", ID: taskID}, func() (*Task, error) { return g.next.Skip(ctx, taskID) })
+}
+
+// Skip ends a task that has not begun; see [Steerer].
+func (c *Coordinator) Skip(ctx context.Context, taskID string) (*Task, error) {
+	if !text(taskID) {
+		return nil, ErrNotFound
+	}
+	t, err := c.shownTask(ctx, taskID)
+	if err != nil {
+		return nil, c.internal("skip", err)
+	}
+	failpoint.Hit("coordinator.before-skip-commit")
+	did, state, eff, err := c.store.Skip(ctx, t.Key, c.lanes.room)
+	if err != nil {
+		return nil, c.internal("skip", c.gone(err))
+	}
+	if !did {
+		return nil, &SkipError{TaskID: taskID, State: state}
+	}
+	failpoint.Hit("coordinator.after-skip-commit")
+	c.after(ctx, eff)
+	now, err := c.Task(ctx, taskID)
+	if errors.Is(err, ErrNotFound) { // deleted since
+		t.State = dag.Skipped
+		now, err = c.show(t), nil
+	}
+	return now, err
 }
 
 // Execute starts a held tree, or runs again what a user asks for; see [Steerer].
@@ -52,8 +108,9 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 	}
 	came := opts.ModelKey.Given() && !opts.Demo
 	keyed := came || !opts.Demo && c.userKeys.Has(c.keeperOf(tree.UserID))
+	failpoint.Hit("coordinator.before-execute-commit")
 	got, err := c.store.Execute(ctx, k, dag.ExecutionOptions{
-		Force: opts.Force, RerunCancelled: opts.RerunCancelled, RerunDependencies: opts.RerunDependencies, Demo: opts.Demo, Keyed: keyed,
+		Force: opts.Force, RerunCancelled: opts.RerunCancelled, RerunDependencies: opts.RerunDependencies, KeepCompleted: opts.KeepCompleted, Demo: opts.Demo, Keyed: keyed, NoCache: opts.NoCache,
 	}, hooks...)
 	if below, ok := errors.AsType[*dag.LevelError](err); ok {
 		return nil, below

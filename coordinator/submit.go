@@ -21,7 +21,7 @@ import (
 type Submitter interface {
 	// Submit validates and stores a tree and, unless it is held, starts it. tasks is consumed once; an error that it
 	// yields ends the submission and is returned. Nothing is stored unless all is valid. It answers after the commit.
-	// *[dag.LevelError] when a live process could not handle the tree.
+	// *[dag.LevelError] when a live process could not handle the tree, *[UniqueError] when another one has its key.
 	Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error)
 	// Generate makes a tree of a requirement in plain language, by a task of generate_executor, and waits for it. *[GenerateError].
 	Generate(ctx context.Context, opts GenerateOptions) (*Generated, error)
@@ -30,13 +30,18 @@ type Submitter interface {
 // Submit asks for the webhooks of a submission, too: they are told of its results.
 func (g *guarded) Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {
 	call := Call{Method: "Submit", UserID: opts.UserID, Details: opts.asked()}
-	to, end, err := g.allow(ctx, call, part{opts.Webhook != nil || len(opts.Attach) > 0, policy.WebhooksWrite})
+	to, end, err := g.allow(ctx, call, part{there: opts.Webhook != nil || len(opts.Attach) > 0, permission: policy.WebhooksWrite})
 	if err != nil {
 		return nil, err
 	}
 	if to.UserID != "" { // spec 2.2: whoever submits owns, also an admin
 		opts.UserID, opts.IdempotencyKey = to.UserID, keyOfOwner(to.UserID, opts.IdempotencyKey)
 		tasks = g.owned(ctx, call, to.UserID, tasks)
+		more := make([]NewTree, len(opts.More))
+		for i, t := range opts.More {
+			more[i] = NewTree{keyOfOwner(to.UserID, t.IdempotencyKey), t.Timeout, t.Retention, g.owned(ctx, call, to.UserID, t.Tasks)}
+		}
+		opts.More = more
 		if opts.RequireExisting { // else it would tell which ids others have
 			sees, err := g.policy(ctx, g.caller, Call{Method: "Trees"})
 			if err != nil {
@@ -64,9 +69,21 @@ func (c *Coordinator) Submit(ctx context.Context, opts SubmitOptions, tasks iter
 	return out, err
 }
 
+// submitNew stores a tree for whom one that is there already is no answer. *[UniqueError]: it has the key.
+func (c *Coordinator) submitNew(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) error {
+	out, err := c.submit(ctx, opts, tasks)
+	if err == nil && out.Existing {
+		return &UniqueError{TreeID: out.TreeID}
+	}
+	return err
+}
+
 func (c *Coordinator) submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*Submitted, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
+	}
+	if len(opts.More) > 0 {
+		return c.submitTogether(ctx, opts, tasks)
 	}
 	if err := c.takesWork(); err != nil {
 		return nil, err
@@ -79,56 +96,91 @@ func (c *Coordinator) submit(ctx context.Context, opts SubmitOptions, tasks iter
 	if err != nil {
 		return nil, err
 	}
-	done, err := slot(ctx, c.submitting)
-	if err != nil {
-		return nil, err
+	if opts.waiter == nil { // else there is one at a time, and others' followups wait for it
+		done, err := slot(ctx, c.submitting)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
 	}
-	defer done()
 	begin := time.Now()
-	keyed := opts.ModelKey.Given() && !opts.Demo
-	stored := !opts.Demo && !opts.Hold && !c.userKeys.Empty()
-	if opts.Demo || keyed || stored || len(opts.Labels) > 0 {
-		owner := opts.UserID
-		tasks = marked(tasks, func(t *dag.Task) {
-			owner = cmp.Or(t.UserID, owner)
-			t.Demo, t.Keyed, t.KeyStored = opts.Demo, keyed, stored && c.userKeys.Has(c.keeperOf(owner))
-			withLabels(opts.Labels, t)
-		})
-	}
-	tasks = c.checkPools(c.checkInputs(ctx, tasks))
-	has := func(id string) bool { return c.executors.has(ctx, id) }
-	warnings := &treedoc.Warnings{Inputs: c.cfg.InputKeys, Known: has}
-	out, err := c.store.Submit(ctx, here, pg.Submission{
-		IdempotencyKey: opts.IdempotencyKey, UserID: opts.UserID, Hold: opts.Hold, Show: pg.ShowLimits(opts.Show), Timeout: opts.Timeout, RequireExisting: opts.RequireExisting, ExistingOf: opts.existingOf,
-		Limits:     c.cfg.Limits,
-		Known:      has,
-		Repeatable: func(id string) bool { return slices.Contains(c.cfg.Repeatable, id) },
-		Levels:     c.cfg.Levels, Version: c.cfg.Version,
-		Tasks: warnings.See(tasks), Room: c.lanes.room, Webhooks: hooks,
-		Large: func(ctx context.Context) (func(), error) { return slot(ctx, c.copying) },
-	})
+	intake := c.intake(ctx, opts, NewTree{opts.IdempotencyKey, opts.Timeout, opts.Retention, tasks})
+	intake.sub.Webhooks, intake.sub.Waiter, intake.sub.Fire = hooks, opts.waiter, opts.fire
+	out, err := c.store.Submit(ctx, here, intake.sub)
 	switch {
-	case errors.Is(err, ErrUnavailable): // no slot
+	case errors.Is(err, ErrUnavailable), errors.Is(err, pg.ErrNoWaiter), errors.Is(err, pg.ErrFired): // no slot
 		return nil, err
-	case errors.Is(err, pg.ErrDigest):
-		return nil, &InvalidArgumentError{Field: "idempotency_key", Reason: "was used for a different submission"}
 	case err != nil:
 		return nil, c.submitError(err)
 	}
 	failpoint.Hit("coordinator.after-submit-commit")
+	return c.stored(ctx, opts, intake, out, begin), nil
+}
+
+// intake is a tree on its way into the store.
+type intake struct {
+	sub      pg.Submission
+	warnings *treedoc.Warnings
+}
+
+// keyed reports whether the tree has the key of a model in memory.
+func (o *SubmitOptions) keyed() bool { return o.ModelKey.Given() && !o.Demo }
+
+// intake says how a tree is to be stored. Its tasks are looked at as they are read.
+func (c *Coordinator) intake(ctx context.Context, opts SubmitOptions, tree NewTree) *intake {
+	tasks := tree.Tasks
+	stored := !opts.Demo && !opts.Hold && !c.userKeys.Empty()
+	if opts.Demo || opts.keyed() || stored || len(opts.Labels) > 0 || opts.Unique != nil || tree.Retention != 0 || opts.NoCache {
+		owner := opts.UserID
+		tasks = marked(tasks, func(t *dag.Task) {
+			owner = cmp.Or(t.UserID, owner)
+			t.Demo, t.Keyed, t.KeyStored = opts.Demo, opts.keyed(), stored && c.userKeys.Has(c.keeperOf(owner))
+			withLabels(opts.Labels, t)
+			t.NoCache = opts.NoCache
+			if opts.Unique != nil && t.ParentRef == "" {
+				t.Unique = opts.Unique
+			}
+			if tree.Retention != 0 && t.ParentRef == "" {
+				t.Retention = tree.Retention
+			}
+		})
+	}
+	has := func(id string) bool { return c.executors.has(ctx, id) }
+	in := &intake{warnings: &treedoc.Warnings{Inputs: c.cfg.InputKeys, Known: has}}
+	in.sub = pg.Submission{
+		IdempotencyKey: tree.IdempotencyKey, UserID: opts.UserID, Hold: opts.Hold, Show: pg.ShowLimits(opts.Show), Timeout: tree.Timeout, RequireExisting: opts.RequireExisting, ExistingOf: opts.existingOf,
+		Limits:     c.cfg.Limits,
+		Known:      has,
+		Repeatable: func(id string) bool { return slices.Contains(c.cfg.Repeatable, id) },
+		Levels:     c.cfg.Levels, Version: c.cfg.Version,
+		Tasks: in.warnings.See(c.checked(ctx, tasks)), Room: c.lanes.room,
+		Locked: func() error {
+			failpoint.Hit("coordinator.before-unique-commit")
+			return nil
+		},
+		Large: func(ctx context.Context) (func(), error) { return slot(ctx, c.copying) },
+	}
+	return in
+}
+
+// stored brings about what follows from a tree that was stored, and answers.
+func (c *Coordinator) stored(ctx context.Context, opts SubmitOptions, in *intake, out *pg.Submitted, begin time.Time) *Submitted {
+	if out.Existing {
+		return &Submitted{TreeID: out.RootID, Tasks: out.Tasks, Existing: true, Warnings: in.warnings.All()}
+	}
 	c.submitted(ctx, out, begin)
-	if keyed { // before a worker can have it
+	if opts.keyed() { // before a worker can have it
 		c.keepKey(ctx, out, opts.ModelKey)
 	}
 	c.after(ctx, out.Effects)
-	answer := &Submitted{TreeID: out.RootID, Tasks: out.Tasks, Replayed: out.Replayed, IDMap: out.IDMap, Warnings: warnings.All()}
+	answer := &Submitted{TreeID: out.RootID, Tasks: out.Tasks, Replayed: out.Replayed, IDMap: out.IDMap, Warnings: in.warnings.All()}
 	if out.Shown != nil {
 		answer.Shown = make([]*Task, 0, out.Tasks)
 		for t := range out.Shown {
 			answer.Shown = append(answer.Shown, c.show(t))
 		}
 	}
-	return answer, nil
+	return answer
 }
 
 // marked are tasks with what the submission says of all of them.
@@ -169,8 +221,15 @@ func (o SubmitOptions) validate() error {
 		return &InvalidArgumentError{Field: "llm_api_key", Reason: "is for what runs, and a held tree does not: give it to the execution"}
 	case (o.Webhook != nil || len(o.Attach) > 0) && o.Hold:
 		return &InvalidArgumentError{Field: "webhook", Reason: "is for what runs, and a held tree does not: give it to the execution"}
+	case o.Retention != 0 && dag.RetentionFault(o.Retention, 0) != "":
+		return &InvalidArgumentError{Field: "retention", Reason: dag.RetentionFault(o.Retention, 0)}
 	case o.Timeout < 0:
 		return &InvalidArgumentError{Field: "timeout", Reason: "must not be negative"}
+	}
+	if o.Unique != nil {
+		for _, f := range o.Unique.Faults() {
+			return &InvalidArgumentError{Field: "unique" + f.Field, Reason: f.Reason}
+		}
 	}
 	return checkLabels(o.Labels)
 }
@@ -190,6 +249,9 @@ func (c *Coordinator) submitError(err error) error {
 	if _, ok := errors.AsType[*pg.QuotaError](err); ok {
 		return quotaError(err)
 	}
+	if errors.Is(err, pg.ErrDigest) {
+		return &InvalidArgumentError{Field: "idempotency_key", Reason: "was used for a different submission"}
+	}
 	err = c.gone(err)
 	if _, ok := errors.AsType[*dag.InvalidTreeError](err); ok {
 		return err
@@ -202,6 +264,9 @@ func (c *Coordinator) submitError(err error) error {
 	}
 	if _, ok := errors.AsType[*dag.LevelError](err); ok {
 		return err
+	}
+	if taken, ok := errors.AsType[*pg.KeyTakenError](err); ok {
+		return (*UniqueError)(taken)
 	}
 	if limit, ok := errors.AsType[*pg.PoolLimitError](err); ok {
 		return &InvalidArgumentError{Field: "pool", Reason: limit.Reason}

@@ -14,6 +14,7 @@ type Dependency struct {
 	ID       string
 	Required bool
 	Type     string
+	Mode     dag.EdgeMode // what it says beyond the protocol
 }
 
 // Task is one task as shown. JSON fields are nil for null.
@@ -29,27 +30,59 @@ type Task struct {
 	Inputs                  json.RawMessage // merged ones once started (spec 3.6)
 	Params, Schemas, Custom json.RawMessage
 	Result                  json.RawMessage
+	Outputs                 json.RawMessage // the values that it names, once it has completed; nil: none
 	Error                   string
-	Progress                float64
-	Executor, Pool, Worker  string
-	Attempt                 int
-	BlockedBy               []string
-	HasChildren             bool
-	OriginalID              string            // the task that this one was copied from; empty: none
-	HasCopy                 bool              // it was copied
-	Labels                  map[string]string // of the root: those of its tree; nil: none
-	Repeatable              bool              // may run twice at once without harm, by its own word or its executor's
-	CreatedAt, UpdatedAt    time.Time
-	StartedAt, CompletedAt  time.Time // zero: null
-	DueAt                   time.Time // delayed: until when
-	Options                 TaskOptions
-	Usage                   *Usage // of all its attempts that ended; nil: none, or a list, which does not tell
+	Beyond
+	Progress               float64
+	Executor, Pool, Worker string
+	Attempt                int
+	BlockedBy              []string
+	HasChildren            bool
+	OriginalID             string            // the task that this one was copied from; empty: none
+	HasCopy                bool              // it was copied
+	Labels                 map[string]string // of the root: those of its tree; nil: none
+	Repeatable             bool              // may run twice at once without harm, by its own word or its executor's
+	CreatedAt, UpdatedAt   time.Time
+	StartedAt, CompletedAt time.Time  // zero: null
+	DueAt                  time.Time  // delayed, awaiting: until when
+	Waiting                *Waiting   // awaiting: for what; nil otherwise
+	Expansion              *Expansion // expanded: what it found; nil otherwise
+	SubtreeID              string     // the tree that its attempt has submitted; empty: none
+	Options                TaskOptions
+	Usage                  *Usage // of all its attempts that ended; nil: none, or a list, which does not tell
+}
+
+// Beyond is what a task shows beyond the protocol (control 1 to 4).
+type Beyond struct {
+	SkipReason   string   // of a skipped one
+	ErrorKind    dag.Kind // of a failed one
+	When         string   // its condition
+	Fold         bool
+	AllowFailure bool
+	Template     bool            // strings of its inputs are templates
+	Repeat       *dag.Repeat     // nil: it runs once
+	Repeats      int             // how often it ran and was run once more
+	Cache        *dag.Cache      // by which earlier successes it may end; nil: by none
+	CachedFrom   *dag.CachedFrom // whose success ended it; nil: it ran, or has not ended
+	Limiting     *dag.Limiting   // what it asks for before it starts, with the keys that were made of templates; as submitted where that is asked for; nil: nothing
+	Exhausted    bool            // it completed as it had run as often as it may, and its condition did not hold
 }
 
 // TaskOptions are what a task was submitted with, besides what it shows. They are told with [TaskFilter.AsSubmitted] only.
 type TaskOptions struct {
 	dag.Policy
-	TreeTimeout time.Duration // of the root
+	TreeTimeout time.Duration   // of the root
+	Retention   time.Duration   // of the root; [dag.KeepForever]; 0: as the operator says
+	Outputs     json.RawMessage // an object of templates; nil: none
+	Artifacts   []string        // patterns of the files that it makes
+	Imported    *dag.Imported   // it was submitted as settled, and has not run since; nil otherwise
+	Found       bool            // another task found it when it ran: no submission has it
+}
+
+// IsZero reports whether nothing was said.
+func (o TaskOptions) IsZero() bool {
+	return o.Executor == "" && o.Retry.IsZero() && o.OnLost == 0 && o.Timeout == 0 && o.ScheduleToStart == 0 && o.NotBefore.IsZero() && o.TreeTimeout == 0 && o.Retention == 0 &&
+		o.Outputs == nil && o.Artifacts == nil && o.Imported == nil && !o.Found
 }
 
 // TreeStatus is the aggregate of one tree: one row, whatever its size.
@@ -61,12 +94,15 @@ type TreeStatus struct {
 	Progress                              float64    // share of the leaves that completed
 	Tasks, Held, Unfinished, Running      int
 	Completed, Failed, Cancelled, Blocked int
+	Skipped, Allowed                      int               // parts of Completed and of Failed: failures that tasks allow
 	Labels                                map[string]string // of the root; nil: none
 	Sequence                              int64             // of the last event; 0: the tree has never been executed
 	CreatedAt, StartedAt, FinishedAt      time.Time
 	// OnlyOptionalFailed: all that failed was optional to tasks that ran, and the rest completed. Lists don't tell.
 	OnlyOptionalFailed bool
-	Usage              *Usage // of its attempts that ended, by model; nil: none, or a list, which does not tell
+	Retention          time.Duration // of its own, once it has ended; [dag.KeepForever]; 0: as the operator says. Lists don't tell
+	Hold               *HoldInfo     // that keeps it from being deleted; nil: none, or a list, which does not tell
+	Usage              *Usage        // of its attempts that ended, by model; nil: none, or a list, which does not tell
 }
 
 // ExecutionStatus is how the tree's last execution ended. It is the tree's status, but for an execution of a part that went well: that
@@ -90,9 +126,11 @@ type Attempt struct {
 	Running               bool        // open: it has no outcome yet
 	Outcome               dag.Outcome // of one that ended
 	Counted               bool        // against the retry policy
+	Kind                  dag.Kind    // of the error of one that failed
 	Error, Detail, Worker string
 	Result                json.RawMessage
-	StartedAt, FinishedAt time.Time // StartedAt is zero if it never began
+	Outputs               json.RawMessage // the values that its task names; nil: none
+	StartedAt, FinishedAt time.Time       // StartedAt is zero if it never began
 	// CancelledAt is when a cancelled attempt was told to stop; its work had stopped at FinishedAt. Zero: it was not cancelled, or its worker has
 	// not answered: then FinishedAt is when it was told.
 	CancelledAt time.Time

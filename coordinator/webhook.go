@@ -23,7 +23,8 @@ type Webhook struct {
 // One of the cluster (a [WebhookSpec]) is told of every execution that it asks for. One of an execution comes with its submission, its start
 // ([SubmitOptions], [ExecuteOptions]) or [Webhooks.Attach], and goes with its tree.
 type Webhooks interface {
-	// CreateWebhook makes one of the cluster. It is told of whatever begins, or ends, after the answer. *[InvalidArgumentError].
+	// CreateWebhook makes one of the cluster. It is told of whatever begins, or ends, after the answer. *[InvalidArgumentError]; [ErrConflict]: its owner has
+	// one of that name.
 	CreateWebhook(ctx context.Context, spec WebhookSpec) (*WebhookInfo, error)
 	// Attach makes one of an execution that runs: it is told what happens after the answer, until the end. A name that
 	// another webhook of the tree has is an [ErrConflict].
@@ -33,10 +34,11 @@ type Webhooks interface {
 	GetWebhook(ctx context.Context, id string) (*WebhookInfo, error)
 	// ListWebhooks shows those of the cluster, oldest first, or those of one tree.
 	ListWebhooks(ctx context.Context, f WebhookFilter) (Page[*WebhookInfo], error)
-	// UpdateWebhook changes one of the cluster. What waits to be delivered is delivered by the new words.
+	// UpdateWebhook changes one of the cluster. What waits to be delivered is delivered by the new words. [ErrConflict]: it has another revision, or its owner
+	// another webhook of that name.
 	UpdateWebhook(ctx context.Context, id string, change WebhookChange) (*WebhookInfo, error)
-	// DeleteWebhook forgets one, with what waits to be delivered.
-	DeleteWebhook(ctx context.Context, id string) error
+	// DeleteWebhook forgets one that has the revision, or whatever it has (0), with what waits to be delivered. [ErrConflict]: it has another one.
+	DeleteWebhook(ctx context.Context, id string, revision int32) error
 	// TestWebhook sends an event of no tree at once, and tells what became of it.
 	TestWebhook(ctx context.Context, id string) (*Delivery, error)
 	// Deliveries shows the last deliveries, newest first: [MaxDeliveries] of each webhook are kept.
@@ -78,6 +80,7 @@ type WebhookSpec struct {
 	UserID string            // only of trees of this owner
 	Tree   string            // only of trees whose root has this name
 	Labels map[string]string // only of trees that have them; an empty value stands for any
+	Owner  string            // who keeps it in files: see [dag.OwnerFault]; empty: nobody
 }
 
 // WebhookChange changes a webhook of the cluster; nil fields stay as they are.
@@ -92,6 +95,8 @@ type WebhookChange struct {
 	MaxAttempts                             *int
 	Body                                    json.RawMessage // null: that of spec 5.5
 	Enabled                                 *bool
+	Owner                                   *string // empty: nobody
+	IfRevision                              int32   // that it has; 0: whatever it has
 }
 
 // Attachment is a webhook of an execution.
@@ -134,6 +139,8 @@ type WebhookInfo struct {
 	CreatedAt   time.Time
 	Waiting     int       // trees with events that are not delivered
 	FailingFrom time.Time // the first failure since the last success; zero: none
+	Owner       string    // who keeps it in files; empty: nobody
+	Revision    int32     // raised by each change
 }
 
 // WebhookFilter selects webhooks.
@@ -179,7 +186,7 @@ type DeliveryFilter struct {
 }
 
 func (g *guarded) CreateWebhook(ctx context.Context, spec WebhookSpec) (*WebhookInfo, error) {
-	return ask(ctx, g, Call{Method: "CreateWebhook", Details: detail("name", spec.Name)}, func() (*WebhookInfo, error) { return g.next.CreateWebhook(ctx, spec) })
+	return ask(ctx, g, Call{Method: "CreateWebhook", Details: detail("name", spec.Name, "owner", spec.Owner)}, func() (*WebhookInfo, error) { return g.next.CreateWebhook(ctx, spec) })
 }
 
 func (g *guarded) Attach(ctx context.Context, taskID string, a Attachment) (*WebhookInfo, error) {
@@ -200,11 +207,11 @@ func (g *guarded) ListWebhooks(ctx context.Context, f WebhookFilter) (Page[*Webh
 }
 
 func (g *guarded) UpdateWebhook(ctx context.Context, id string, change WebhookChange) (*WebhookInfo, error) {
-	return ask(ctx, g, Call{Method: "UpdateWebhook", Webhook: id}, func() (*WebhookInfo, error) { return g.next.UpdateWebhook(ctx, id, change) })
+	return ask(ctx, g, Call{Method: "UpdateWebhook", Webhook: id, Details: ownedBy(nil, change.Owner)}, func() (*WebhookInfo, error) { return g.next.UpdateWebhook(ctx, id, change) })
 }
 
-func (g *guarded) DeleteWebhook(ctx context.Context, id string) error {
-	_, err := ask(ctx, g, Call{Method: "DeleteWebhook", Webhook: id}, func() (struct{}, error) { return struct{}{}, g.next.DeleteWebhook(ctx, id) })
+func (g *guarded) DeleteWebhook(ctx context.Context, id string, revision int32) error {
+	_, err := ask(ctx, g, Call{Method: "DeleteWebhook", Webhook: id}, func() (struct{}, error) { return struct{}{}, g.next.DeleteWebhook(ctx, id, revision) })
 	return err
 }
 

@@ -79,7 +79,7 @@ func wordsOf(e *Event) []WebhookEvent {
 		return []WebhookEvent{TreeCreated, TreeStarted}
 	case EventStart:
 		return []WebhookEvent{TaskStart}
-	case EventCompleted:
+	case EventCompleted, EventSkipped:
 		return []WebhookEvent{TaskCompleted}
 	case EventFailed:
 		return []WebhookEvent{TaskFailed}
@@ -101,7 +101,7 @@ func wordsOf(e *Event) []WebhookEvent {
 
 // executionWords are the types of events for a webhook of an execution (spec 5.4).
 var executionWords = map[EventType]string{
-	EventExecution: "progress", EventStart: "task_start", EventCompleted: "task_completed", EventFailed: "task_failed", EventCancelled: "task_failed",
+	EventExecution: "progress", EventStart: "task_start", EventCompleted: "task_completed", EventSkipped: "task_completed", EventFailed: "task_failed", EventCancelled: "task_failed",
 	EventRetry: "task_retry", EventFinal: "final",
 }
 
@@ -158,7 +158,7 @@ func bodyOf(e *Event, word string, cluster bool) webhookBody {
 	switch e.Type {
 	case EventExecution:
 		b.Message = "Task tree execution started"
-	case EventCompleted:
+	case EventCompleted, EventSkipped:
 		b.Progress, b.Result = 1, e.Result
 		if b.Result == nil {
 			b.Result = json.RawMessage("null")
@@ -202,7 +202,7 @@ func (m *message) encode(t *target, w *pg.Webhook, most int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	rendered, err := template.Render(document, m.scope(w), 4*most)
+	rendered, err := storedBodyRules.Render(document, m.scope(w), 4*most)
 	if err != nil {
 		return nil, err
 	}

@@ -186,12 +186,15 @@ func signingKey(secret string) ([]byte, error) {
 	return key, nil
 }
 
-// bodyRoots are what the template of a body may name.
-var bodyRoots = map[string][]string{
-	"event":   {"id", "type", "task_id", "name", "status", "progress", "message", "timestamp", "final", "result", "error", "attempt", "sequence"},
-	"tree":    {"id", "name", "user_id", "status", "progress", "tasks", "completed", "failed", "cancelled", "created_at", "started_at", "finished_at", "labels"},
-	"webhook": {"id", "name"},
-}
+// bodyRules are how the template of a body is read, and what it may name.
+var bodyRules = template.Rules{Roots: template.Roots{
+	"event":   {Names: 1, Of: []string{"id", "type", "task_id", "name", "status", "progress", "message", "timestamp", "final", "result", "error", "attempt", "sequence"}},
+	"tree":    {Names: 1, Of: []string{"id", "name", "user_id", "status", "progress", "tasks", "completed", "failed", "cancelled", "created_at", "started_at", "finished_at", "labels"}},
+	"webhook": {Names: 1, Of: []string{"id", "name"}},
+}}
+
+// storedBodyRules are those by which a stored body is rendered. Version 0.9 stored what is refused since.
+var storedBodyRules = template.Rules{Roots: bodyRules.Roots, Blanks: true}
 
 func (w *Webhook) checkBody() error {
 	if len(w.Body) == 0 || string(bytes.TrimSpace(w.Body)) == "null" {
@@ -205,37 +208,8 @@ func (w *Webhook) checkBody() error {
 	if err != nil || !utf8.Valid(w.Body) {
 		return webhookFault("body", "must be JSON")
 	}
-	if err := template.Check(document, slices.Sorted(maps.Keys(bodyRoots))); err != nil {
-		return webhookFault("body", "%v", err)
-	}
-	return checkRefs(document)
-}
-
-// checkRefs refuses what no event has.
-func checkRefs(document any) error {
-	switch v := document.(type) {
-	case string:
-		t, err := template.Parse(v)
-		if err != nil {
-			return webhookFault("body", "%v", err)
-		}
-		for _, ref := range t.Refs() {
-			if known := bodyRoots[ref[0]]; len(ref) < 2 || !slices.Contains(known, ref[1]) {
-				return webhookFault("body", "{{%s}}: %s has %s", strings.Join(ref, "."), ref[0], strings.Join(known, ", "))
-			}
-		}
-	case map[string]any:
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			if err := checkRefs(v[name]); err != nil {
-				return err
-			}
-		}
-	case []any:
-		for _, e := range v {
-			if err := checkRefs(e); err != nil {
-				return err
-			}
-		}
+	if faults := bodyRules.Check(document, nil); len(faults) > 0 {
+		return webhookFault("body", "%v", faults[0])
 	}
 	return nil
 }

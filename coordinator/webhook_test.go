@@ -170,18 +170,18 @@ func TestBadWebhooksAreRefused(t *testing.T) {
 	c := hooked(t, cluster.Options{Workers: 1})
 	for want, hook := range map[string]coordinator.Webhook{
 		"webhook.url: is required": {},
-		"webhook.url: must begin with https:// or http:// and name a host":                                                                               {URL: "ftp://h"},
-		"webhook.url: must not hold a user or a password: send them in a header":                                                                         {URL: "https://u:p@h"},
-		"webhook.url: address 10.0.0.1 is not public, and TASKGROVE_WEBHOOK_ALLOW does not name it":                                                      {URL: "http://10.0.0.1/x"},
-		"webhook.url: address 169.254.169.254 is not public, and TASKGROVE_WEBHOOK_ALLOW does not name it":                                               {URL: "http://169.254.169.254/x"},
-		"webhook.method: must be POST or PUT":                                                                                                            {URL: "https://h", Method: "GET"},
-		"webhook.timeout: must be above 0 and at most 60 seconds":                                                                                        {URL: "https://h", Timeout: time.Hour},
-		"webhook.max_retries: must be at least 1 and at most 100":                                                                                        {URL: "https://h", MaxAttempts: 101},
-		"webhook.headers.Host: is set by each delivery itself":                                                                                           {URL: "https://h", Headers: map[string]string{"Host": "x"}},
-		"webhook.headers.X: has a value that no header can have":                                                                                         {URL: "https://h", Headers: map[string]string{"X": "a\r\nb: c"}},
-		"webhook.secret: must be whsec_ and base64 of 24 to 64 bytes":                                                                                    {URL: "https://h", Secret: "whsec_c2hvcnQ="},
-		`webhook.body: text: "{{env.HOME}}": begins with none of event, tree, webhook (template.unknown_root)`:                                           {URL: "https://h", Body: []byte(`{"text":"{{env.HOME}}"}`)},
-		"webhook.body: {{event.nope}}: event has id, type, task_id, name, status, progress, message, timestamp, final, result, error, attempt, sequence": {URL: "https://h", Body: []byte(`{"text":"{{event.nope}}"}`)},
+		"webhook.url: must begin with https:// or http:// and name a host":                                     {URL: "ftp://h"},
+		"webhook.url: must not hold a user or a password: send them in a header":                               {URL: "https://u:p@h"},
+		"webhook.url: address 10.0.0.1 is not public, and TASKGROVE_WEBHOOK_ALLOW does not name it":            {URL: "http://10.0.0.1/x"},
+		"webhook.url: address 169.254.169.254 is not public, and TASKGROVE_WEBHOOK_ALLOW does not name it":     {URL: "http://169.254.169.254/x"},
+		"webhook.method: must be POST or PUT":                                                                  {URL: "https://h", Method: "GET"},
+		"webhook.timeout: must be above 0 and at most 60 seconds":                                              {URL: "https://h", Timeout: time.Hour},
+		"webhook.max_retries: must be at least 1 and at most 100":                                              {URL: "https://h", MaxAttempts: 101},
+		"webhook.headers.Host: is set by each delivery itself":                                                 {URL: "https://h", Headers: map[string]string{"Host": "x"}},
+		"webhook.headers.X: has a value that no header can have":                                               {URL: "https://h", Headers: map[string]string{"X": "a\r\nb: c"}},
+		"webhook.secret: must be whsec_ and base64 of 24 to 64 bytes":                                          {URL: "https://h", Secret: "whsec_c2hvcnQ="},
+		`webhook.body: text: "{{env.HOME}}": begins with none of event, tree, webhook (template.unknown_root)`: {URL: "https://h", Body: []byte(`{"text":"{{env.HOME}}"}`)},
+		`webhook.body: text: "{{event.nope}}": event has id, type, task_id, name, status, progress, message, timestamp, final, result, error, attempt, sequence (template.missing_key)`: {URL: "https://h", Body: []byte(`{"text":"{{event.nope}}"}`)},
 	} {
 		_, err := c.Service().Submit(t.Context(), coordinator.SubmitOptions{Webhook: &hook}, cluster.Seq([]*dag.Task{noop("bad", "")}))
 		if err == nil || err.Error() != want {

@@ -25,7 +25,7 @@ func (c *Coordinator) CreateWebhook(ctx context.Context, spec WebhookSpec) (*Web
 	if err != nil {
 		return nil, err
 	}
-	w.Name, w.Events = spec.Name, events
+	w.Name, w.Events, w.Owner = spec.Name, events, spec.Owner
 	here, err := c.here(ctx)
 	if err != nil {
 		return nil, err
@@ -35,9 +35,20 @@ func (c *Coordinator) CreateWebhook(ctx context.Context, spec WebhookSpec) (*Web
 		return nil, below
 	}
 	if err != nil {
-		return nil, c.internal("create webhook", err)
+		return nil, c.storeError("create webhook", spec.Owner, err)
 	}
 	return c.GetWebhook(ctx, w.ID)
+}
+
+// storeError is why a webhook could not be stored or forgotten, in the service's words.
+func (c *Coordinator) storeError(what, owner string, err error) error {
+	switch {
+	case errors.Is(err, pg.ErrTaken):
+		return fmt.Errorf("%w: the owner %s has a webhook of that name", ErrConflict, owner)
+	case errors.Is(err, pg.ErrChanged):
+		return errChanged
+	}
+	return c.internal(what, err)
 }
 
 // checkSpec finds the first fault of a webhook of the cluster, and says what is stored of it beside the address.
@@ -58,6 +69,11 @@ func (d *deliverer) checkSpec(spec *WebhookSpec) (events int32, view webhookView
 	for field, value := range map[string]string{"name": spec.Name, "user_id": spec.UserID, "tree": spec.Tree} {
 		if len(value) > 255 || !text(value) {
 			return 0, view, webhookFault(field, "must be at most 255 bytes of UTF-8 without NUL")
+		}
+	}
+	if spec.Owner != "" {
+		if fault := dag.OwnerFault(spec.Owner); fault != "" {
+			return 0, view, webhookFault("owner", "%s", fault)
 		}
 	}
 	if faults := dag.CheckLabels(spec.Labels); len(faults) > 0 {
@@ -132,7 +148,8 @@ func (d *deliverer) show(w *pg.Webhook) (*WebhookInfo, error) {
 	}
 	out := &WebhookInfo{ID: w.ID, TreeID: w.TreeID, Name: w.Name, URL: shownURL(v.URL), Method: v.Method, HeaderNames: v.HeaderNames,
 		Timeout: time.Duration(v.TimeoutMS) * time.Millisecond, MaxAttempts: v.MaxAttempts, OwnSecret: v.OwnSecret, Signed: v.OwnSecret || len(d.secrets) > 0,
-		Body: v.Body, Form: v.Form, UserID: v.UserID, Tree: v.Tree, Labels: v.Labels, State: WebhookActive, Reason: w.Reason, CreatedAt: w.CreatedAt, Waiting: w.Waiting}
+		Body: v.Body, Form: v.Form, UserID: v.UserID, Tree: v.Tree, Labels: v.Labels, State: WebhookActive, Reason: w.Reason, CreatedAt: w.CreatedAt, Waiting: w.Waiting,
+		Owner: w.Owner, Revision: w.Revision}
 	for _, e := range WebhookEvents() {
 		if w.Events&clusterWords[e] != 0 {
 			out.Events = append(out.Events, e)
@@ -210,14 +227,29 @@ func (c *Coordinator) ListWebhooks(ctx context.Context, f WebhookFilter) (page P
 	return page, nil
 }
 
+// updateTries is how often a change of a webhook is laid over what another has made of it meanwhile.
+const updateTries = 5
+
 // UpdateWebhook changes a webhook of the cluster; see [Webhooks].
-func (c *Coordinator) UpdateWebhook(ctx context.Context, id string, change WebhookChange) (*WebhookInfo, error) {
+func (c *Coordinator) UpdateWebhook(ctx context.Context, id string, change WebhookChange) (info *WebhookInfo, err error) {
+	for range updateTries {
+		if info, err = c.updateWebhook(ctx, id, change); !errors.Is(err, errChanged) || change.IfRevision != 0 {
+			break
+		}
+	}
+	return info, err
+}
+
+func (c *Coordinator) updateWebhook(ctx context.Context, id string, change WebhookChange) (*WebhookInfo, error) {
 	w, err := c.webhook(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	if w.Tree != 0 {
 		return nil, &InvalidArgumentError{Field: "webhook_id", Reason: "is a webhook of an execution, which can't be changed"}
+	}
+	if change.IfRevision != 0 && change.IfRevision != w.Revision {
+		return nil, errChanged
 	}
 	t, err := c.webhooks.open(ctx, w)
 	if err != nil {
@@ -232,7 +264,7 @@ func (c *Coordinator) UpdateWebhook(ctx context.Context, id string, change Webho
 	if err != nil {
 		return nil, err
 	}
-	fresh.ID, fresh.Name, fresh.Events, fresh.Active, fresh.Reason = w.ID, spec.Name, events, w.Active, w.Reason
+	fresh.ID, fresh.Name, fresh.Events, fresh.Active, fresh.Reason, fresh.Owner = w.ID, spec.Name, events, w.Active, w.Reason, spec.Owner
 	if change.Enabled != nil {
 		fresh.Active, fresh.Reason = *change.Enabled, "by a user"
 	}
@@ -243,8 +275,8 @@ func (c *Coordinator) UpdateWebhook(ctx context.Context, id string, change Webho
 	if err != nil {
 		return nil, err
 	}
-	if err := c.store.UpdateWebhook(ctx, here, fresh); err != nil {
-		return nil, c.internal("update webhook", err)
+	if err := c.store.UpdateWebhook(ctx, here, fresh, w.Revision); err != nil {
+		return nil, c.storeError("update webhook", fresh.Owner, err)
 	}
 	return c.GetWebhook(ctx, id)
 }
@@ -252,14 +284,14 @@ func (c *Coordinator) UpdateWebhook(ctx context.Context, id string, change Webho
 // apply is what a webhook becomes.
 func (ch *WebhookChange) apply(w *pg.Webhook, t *target) WebhookSpec {
 	v := &t.view
-	spec := WebhookSpec{Name: w.Name, UserID: v.UserID, Tree: v.Tree, Labels: v.Labels, Webhook: Webhook{URL: t.url, Method: v.Method, Headers: t.headers,
+	spec := WebhookSpec{Name: w.Name, Owner: w.Owner, UserID: v.UserID, Tree: v.Tree, Labels: v.Labels, Webhook: Webhook{URL: t.url, Method: v.Method, Headers: t.headers,
 		Timeout: time.Duration(v.TimeoutMS) * time.Millisecond, MaxAttempts: v.MaxAttempts, Secret: t.own, Body: v.Body}}
 	for _, e := range WebhookEvents() {
 		if w.Events&clusterWords[e] != 0 {
 			spec.Events = append(spec.Events, e)
 		}
 	}
-	for to, from := range map[*string]*string{&spec.URL: ch.URL, &spec.Method: ch.Method, &spec.Name: ch.Name, &spec.UserID: ch.UserID, &spec.Tree: ch.Tree, &spec.Secret: ch.Secret} {
+	for to, from := range map[*string]*string{&spec.URL: ch.URL, &spec.Method: ch.Method, &spec.Name: ch.Name, &spec.UserID: ch.UserID, &spec.Tree: ch.Tree, &spec.Secret: ch.Secret, &spec.Owner: ch.Owner} {
 		if from != nil {
 			*to = *from
 		}
@@ -286,7 +318,7 @@ func (ch *WebhookChange) apply(w *pg.Webhook, t *target) WebhookSpec {
 }
 
 // DeleteWebhook forgets a webhook; see [Webhooks].
-func (c *Coordinator) DeleteWebhook(ctx context.Context, id string) error {
+func (c *Coordinator) DeleteWebhook(ctx context.Context, id string, revision int32) error {
 	if !text(id) {
 		return ErrNotFound
 	}
@@ -294,8 +326,8 @@ func (c *Coordinator) DeleteWebhook(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := c.store.DeleteWebhook(ctx, here, id); err != nil {
-		return c.internal("delete webhook", err)
+	if err := c.store.DeleteWebhook(ctx, here, id, revision); err != nil {
+		return c.storeError("delete webhook", "", err)
 	}
 	return nil
 }

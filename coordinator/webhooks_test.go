@@ -55,6 +55,7 @@ func TestNoEndIsMissed(t *testing.T) {
 	r := newReceiver(t)
 	stop, wanted := make(chan struct{}), map[string]bool{}
 	var mu sync.Mutex
+	submitted := 0
 	var created time.Time // when the answer came
 	var load sync.WaitGroup
 	load.Go(func() {
@@ -65,18 +66,36 @@ func TestNoEndIsMissed(t *testing.T) {
 			default:
 			}
 			id := fmt.Sprint("t", i)
+			mu.Lock()
+			later := !created.IsZero() // before it is submitted: a tree may end long before its answer comes
+			mu.Unlock()
 			if _, err := c.Coordinators[i%2].P.Submit(t.Context(), coordinator.SubmitOptions{}, cluster.Seq([]*dag.Task{noop(id, "")})); err != nil {
 				t.Error(err)
 				return
 			}
 			mu.Lock()
-			if !created.IsZero() {
+			submitted++
+			if later {
 				wanted[id] = true
 			}
 			mu.Unlock()
 		}
 	})
-	time.Sleep(300 * time.Millisecond)
+	more := func(n int) { // trees are submitted, however long that takes
+		t.Helper()
+		mu.Lock()
+		n += submitted
+		mu.Unlock()
+		c.Eventually("more trees are submitted", func() error {
+			mu.Lock()
+			defer mu.Unlock()
+			if submitted < n {
+				return fmt.Errorf("%d of %d", submitted, n)
+			}
+			return nil
+		})
+	}
+	more(50)
 	if _, err := c.Service().CreateWebhook(t.Context(), coordinator.WebhookSpec{Webhook: coordinator.Webhook{URL: r.URL}, Events: []coordinator.WebhookEvent{coordinator.TreeCompleted}}); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +109,7 @@ func TestNoEndIsMissed(t *testing.T) {
 		wanted[tr.ID] = true
 	}
 	mu.Unlock()
-	time.Sleep(700 * time.Millisecond)
+	more(100)
 	close(stop)
 	load.Wait()
 	r.until(t, "the ends of all", func(got []delivered) bool {
@@ -160,7 +179,7 @@ func TestWebhooksAreLookedAfter(t *testing.T) {
 	if err != nil || len(page.Items) != 1 || page.Items[0].ID != info.ID {
 		t.Errorf("listed: %v, %v", page.Items, err)
 	}
-	if err := svc.DeleteWebhook(ctx, info.ID); err != nil {
+	if err := svc.DeleteWebhook(ctx, info.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := svc.GetWebhook(ctx, info.ID); !errors.Is(err, coordinator.ErrNotFound) {

@@ -1,7 +1,9 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -24,6 +26,35 @@ func (c *Coordinator) Why(ctx context.Context, taskID string) (*Explanation, err
 		return nil, c.internal("explain task", err)
 	}
 	e := explain(w)
+	if w.State == dag.Awaiting && w.CancelledAt == nil {
+		waiting, err := c.store.Waiting(ctx, w.Key)
+		if err != nil && !pg.Unreadable(err) {
+			return nil, c.internal("explain task", err)
+		}
+		if waiting != nil && waiting.Kind == dag.AwaitTree && waiting.Attempt == w.Attempt {
+			if err = c.explainSubtree(ctx, here, e, waiting); err != nil {
+				return nil, c.internal("explain task", err)
+			}
+		} else {
+			e.awaiting(w, waiting)
+		}
+	}
+	if w.State == dag.Completed && w.Flags&dag.FlagCache != 0 {
+		from, err := c.store.CachedFrom(ctx, w.Key, w.Attempt)
+		if err != nil {
+			return nil, c.internal("explain task", err)
+		}
+		if from != nil {
+			e.Summary += fmt.Sprintf("; it has not run: it was taken from the cache of task %s of tree %s", from.TaskID, from.TreeID)
+		}
+	}
+	if w.State == dag.Ready && w.CancelledAt == nil && c.store.AnyGates() {
+		pauses, err := c.store.PausesOf(ctx, w.PoolID, w.Key.Tree())
+		if err != nil {
+			return nil, c.internal("explain task", err)
+		}
+		e.paused(pauses)
+	}
 	if w.State.Unfinished() && w.State != dag.Running || w.State == dag.Held {
 		forbidden, err := c.store.ForbiddenBy(ctx, w.Key)
 		if err != nil {
@@ -43,6 +74,11 @@ func explain(w *pg.Why) *Explanation {
 		e.Summary = fmt.Sprintf("its tree was cancelled %s (%s): it will not start, and is about to be marked", clock(w.CancelledAt), w.CancelMessage)
 		return e
 	}
+	defer func() {
+		if w.Flags&dag.FlagImported != 0 && w.State.Settled() {
+			e.Summary += "; it was submitted as ended, and did not run here"
+		}
+	}()
 	switch w.State {
 	case dag.Held:
 		e.Summary = "held: it was stored, and no execution includes it"
@@ -53,18 +89,28 @@ func explain(w *pg.Why) *Explanation {
 		e.delay(w)
 	case dag.Ready:
 		e.place(w)
+		e.ruled(w)
 	case dag.Running:
 		e.running(w)
+	case dag.Expanded:
+		e.expanded(w)
+	case dag.Awaiting:
+		e.Summary = fmt.Sprintf("awaiting: attempt %d waits for something from outside, and holds no slot", w.Attempt)
 	case dag.Blocked:
-		e.Summary = "blocked: a required dependency can't succeed any more"
+		e.Summary = "blocked: a dependency can't end any more as it has to" + refusals(w.Steps)
 		by := "rerun"
 		if w.CauseState == dag.Cancelled {
 			by = "rerun --cancelled"
 		}
 		e.wait(Wait{Kind: WaitBlocked, TaskID: w.Cause, TaskName: w.CauseName, TaskState: w.CauseState, Error: w.CauseError,
 			Text: fmt.Sprintf("a re-run (%s): %s %s%s", by, called(w.CauseName, w.Cause), ended(w.CauseState), because(w.CauseError))})
+	case dag.Skipped:
+		e.Summary = fmt.Sprintf("was skipped %s: %s; it waits for nothing", clock(w.FinishedAt), skipped(w.Steps))
 	default:
 		e.Summary = fmt.Sprintf("%s %s%s: it waits for nothing", ended(w.State), clock(w.FinishedAt), because(w.Error))
+		if c := conditionOf(w.Steps); c != "" && w.State == dag.Failed && dag.Kind(w.Steps[0].Kind) == dag.KindWhen {
+			e.Summary += "; its condition was " + c
+		}
 		if w.State == dag.Cancelled {
 			e.Summary += ", and runs again only when that is asked for (rerun --cancelled)"
 		}
@@ -75,6 +121,90 @@ func explain(w *pg.Why) *Explanation {
 		}
 	}
 	return e
+}
+
+// awaiting adds what an awaiting task waits for; nil: it was answered just now, or nobody can read it
+func (e *Explanation) awaiting(w *pg.Why, waits *pg.Waiting) {
+	if waits == nil || waits.Attempt != w.Attempt {
+		return
+	}
+	out := Wait{Since: waits.Since, Attempt: int(waits.Attempt)}
+	rules, over := waits.Rules(), ""
+	if waits.Due != nil {
+		out.Until = *waits.Due
+		over = ", until " + clock(waits.Due)
+	}
+	since := "since " + clock(&waits.Since) + over
+	switch waits.Kind {
+	case dag.AwaitSignal:
+		out.Kind, out.Text = WaitSignal, fmt.Sprintf("the signal %q, %s; \"taskgrove signal %s %s\" sends it", waits.Name, since, w.ID, waits.Name)
+	case dag.AwaitApproval:
+		who := "whoever may run it"
+		if len(rules.Approvers) > 0 {
+			who = strings.Join(rules.Approvers, ", ")
+		}
+		out.Kind, out.Text = WaitApproval, fmt.Sprintf("an answer (%s) by %s, %s: %s", strings.Join(rules.Choices, ", "), who, since, cut(rules.Message))
+	case dag.AwaitTime:
+		out.Kind, out.Text = WaitTime, "its time, "+clock(waits.Due)
+	default:
+		return
+	}
+	e.wait(out)
+}
+
+// explainSubtree adds the tree whose end a task waits for.
+func (c *Coordinator) explainSubtree(ctx context.Context, here dag.NamespaceKey, e *Explanation, waits *pg.Waiting) error {
+	out := Wait{Kind: WaitTree, Since: waits.Since, Attempt: int(waits.Attempt)}
+	since := "since " + clock(&waits.Since)
+	if waits.Due != nil {
+		out.Until = *waits.Due
+		since += ", until " + clock(waits.Due)
+	}
+	if waits.Tree == 0 {
+		out.Text = "a coordinator to submit its tree; that is on record and happens in batches"
+		e.wait(out)
+		return nil
+	}
+	tree, err := c.store.Tree(ctx, waits.Tree)
+	var root *pg.Shown
+	if err == nil {
+		root, err = c.store.Task(ctx, here, tree.ID)
+	}
+	switch {
+	case errors.Is(err, pg.ErrNotFound):
+		out.Text = "a coordinator to tell it that the tree was deleted which it had submitted"
+	case err != nil:
+		return err
+	default:
+		out.TaskID, out.TaskName, out.TaskState = tree.ID, tree.Name, root.State
+		out.Text = fmt.Sprintf("the end of the tree that it has submitted, %s, %s; its root is %s, and %d of its %d tasks have ended", called(tree.Name, tree.ID), since, root.State,
+			tree.Tasks-tree.Held-tree.Unfinished, tree.Tasks)
+		if tree.Unfinished == 0 {
+			out.Text += "; a coordinator is about to tell it"
+		}
+	}
+	e.wait(out)
+	return nil
+}
+
+// paused says what holds a ready task back, before what else it waits for; the first of what is given. A parked task is in no run.
+func (e *Explanation) paused(pauses []*pg.Pause) {
+	var waits []Wait
+	for _, p := range pauses {
+		what := map[dag.PauseScope]string{dag.PauseEverything: "everything", dag.PausePool: "pool " + p.Name, dag.PauseTree: "its tree"}[p.Scope]
+		waits = append(waits, Wait{Kind: WaitPause, Since: p.SetAt,
+			Text: fmt.Sprintf("somebody to resume %s, which %s has paused %s%s", what, cmp.Or(p.SetBy, AnonymousName), clock(&p.SetAt), because(cut(p.Reason)))})
+	}
+	e.heldBack("ready, and held back by a pause", waits)
+}
+
+// cut is the beginning of a text that may be long.
+func cut(text string) string {
+	const most = 200
+	if r := []rune(text); len(r) > most {
+		return string(r[:most]) + "…"
+	}
+	return text
 }
 
 func (e *Explanation) wait(w Wait) { e.Waits = append(e.Waits, w) }
@@ -99,6 +229,18 @@ func (e *Explanation) dependencies(w *pg.Why) {
 			e.Summary = "waiting: it has nothing to wait for"
 			text = "a coordinator to let it go"
 		}
+		if w.Remaining == 0 && w.Dependencies > 0 && w.Flags&dag.FlagsJudged != 0 {
+			e.Summary = "waiting: all its dependencies have ended"
+			text = "a coordinator to decide by how they have ended whether it runs"
+			switch {
+			case w.Flags&dag.FlagFold != 0:
+				text = "a coordinator to take the worst outcome of them as its own"
+			case w.Flags&dag.FlagsEvaluated == dag.FlagCache:
+				text = "a coordinator to look for an earlier success by which it may end"
+			case w.Flags&dag.FlagWhen != 0:
+				text = "a coordinator to evaluate its condition " + conditionOf(w.Steps)
+			}
+		}
 		e.wait(Wait{Kind: WaitDispatch, Text: text + "; that is on record and happens in batches"})
 		return
 	}
@@ -113,11 +255,11 @@ func (e *Explanation) dependencies(w *pg.Why) {
 	if more := w.Total - len(w.Unfinished); more > 0 {
 		e.Summary += fmt.Sprintf("; the first %d are named, and %d are not", len(w.Unfinished), more)
 	}
+	if c := conditionOf(w.Steps); c != "" {
+		e.Summary += "; then its condition decides, " + c
+	}
 	for _, d := range w.Unfinished {
-		until := "to complete"
-		if !d.Required {
-			until = "to end (optional)"
-		}
+		until := until(d.Required, d.Mode, w.Flags)
 		e.wait(Wait{Kind: WaitDependency, TaskID: d.ID, TaskName: d.Name, TaskState: d.State,
 			Text: fmt.Sprintf("%s %s; it is %s", called(d.Name, d.ID), until, d.State)})
 	}
@@ -129,6 +271,11 @@ func (e *Explanation) delay(w *pg.Why) {
 	var until time.Time
 	if w.DueAt != nil {
 		until = *w.DueAt
+	}
+	if w.Again {
+		e.Summary = "delayed: it repeats, and its condition did not hold of its last result"
+		e.wait(Wait{Kind: WaitNotBefore, Until: until, Text: "its next run, " + clock(w.DueAt)})
+		return
 	}
 	if w.Failures == 0 {
 		e.Summary = "delayed: its time has not come"
@@ -144,6 +291,12 @@ func (e *Explanation) delay(w *pg.Why) {
 func (e *Explanation) place(w *pg.Why) {
 	if w.Workers.Workers == 0 {
 		e.pool(w)
+		e.lines(w)
+		return
+	}
+	if len(w.Lines) > 0 {
+		e.Summary = "ready: it waits for what it asks for"
+		e.lines(w)
 		return
 	}
 	p := w.Place
@@ -216,8 +369,8 @@ func ended(s dag.State) string {
 	switch s {
 	case dag.Completed, dag.Failed:
 		return s.String()
-	case dag.Cancelled:
-		return "was cancelled"
+	case dag.Cancelled, dag.Skipped:
+		return "was " + s.String()
 	}
 	return "is " + s.String()
 }

@@ -44,7 +44,10 @@ func TestWhy(t *testing.T) {
 		{"dependencies in several states", whyDependencies},
 		{"more dependencies than are named", whyManyDependencies},
 		{"a group waits as others do", whyGroup},
+		{"edges, folds and conditions that are waited for", whyOutcomesWaited},
+		{"skipped and blocked by others, named down to the first", whyOutcomes},
 		{"a time", whyTime},
+		{"its next run", whyRepeat},
 		{"the back-off before another attempt", whyRetry},
 		{"a pool that no worker ever served", whyPoolNever},
 		{"a pool whose worker left", whyPoolLeft},
@@ -158,6 +161,16 @@ func whyTime(w *whyTest) {
 		w.Errorf("until: got %s, want %s", e.Waits[0].Until, task.NotBefore)
 	}
 	w.starts("time")
+}
+
+func whyRepeat(w *whyTest) {
+	task := noop("poll", "")
+	task.Control = &dag.Control{Repeat: &dag.Repeat{Until: "attempt == 2", Max: 9, Delay: 5 * time.Second}}
+	w.Submit(coordinator.SubmitOptions{}, task)
+	if e := w.why("poll", "not_before"); !strings.Contains(e.Summary, "it repeats") || !strings.Contains(e.Waits[0].Text, "its next run") {
+		w.Errorf("got %q, %q", e.Summary, e.Waits[0].Text)
+	}
+	w.starts("poll")
 }
 
 func whyRetry(w *whyTest) {
@@ -284,14 +297,6 @@ func whyBacklog(w *whyTest) {
 		tasks = append(tasks, pooled(fmt.Sprintf("log-%d", i), "log", pool))
 	}
 	w.Submit(coordinator.SubmitOptions{}, tasks...)
-	w.Eventually("the lane is filled", func() error { // else a dispatch that is shared among trees may take log-last first
-		var left int
-		err := w.db.QueryRow(w.Context(), "select sum(n) from ready where pool = (select id from pool where name = $1)", pool).Scan(&left)
-		if err == nil && left == len(tasks)-1 {
-			err = fmt.Errorf("%d wait in Postgres", left)
-		}
-		return err
-	})
 	w.Submit(coordinator.SubmitOptions{}, pooled("log-last", "", pool))
 	for id, ahead := range map[string]int{"log-0": 0, "log-1": 1, "log-250": 250, "log-499": 499, "log-last": 500} {
 		w.why(id, fmt.Sprintf("capacity %s ahead %d of 2", pool, ahead))
@@ -329,6 +334,82 @@ func whyBlocked(w *whyTest) {
 	w.why("blocked-c", "dependency blocked-b waiting")
 	w.gate.open("blocked-a")
 	w.starts("blocked-c")
+}
+
+// needs are tasks that the task depends on by an edge.
+func needs(t *dag.Task, dependencies ...dag.Dependency) *dag.Task {
+	t.Dependencies = dependencies
+	return t
+}
+
+func whyOutcomesWaited(w *whyTest) {
+	fold := needs(group("wait-fold", "wait"), dag.Dependency{Ref: "wait-a"}, dag.Dependency{Ref: "wait-b", Optional: true})
+	fold.Fold = true
+	w.Submit(coordinator.SubmitOptions{}, group("wait", ""), gated("wait-a", "wait", "", `{}`), gated("wait-b", "wait", "", `{}`), fold,
+		needs(noop("wait-on", "wait"), edge(w.T, "wait-a", "failed", "skip"), edge(w.T, "wait-b", "any", "")),
+		when(noop("wait-when", "wait", "wait-a"), `deps["wait-a"].outcome == "success"`))
+	for _, tt := range []struct{ id, want, summary, first, second string }{
+		{"wait-on", "dependency wait-a running, dependency wait-b running", "2 of its 2", "to end as failed; otherwise it is skipped", "to end, in whichever outcome"},
+		{"wait-fold", "dependency wait-a running, dependency wait-b running", "2 of its 2", "as one of those that it folds", "as one of those that it folds"},
+		{"wait-when", "dependency wait-a running", `then its condition decides, "deps[\"wait-a\"].outcome == \"success\""`, "to complete; it is running", ""},
+	} {
+		e := w.why(tt.id, tt.want)
+		if !strings.Contains(e.Summary, tt.summary) || !strings.Contains(e.Waits[0].Text, tt.first) || !strings.Contains(e.Waits[len(e.Waits)-1].Text, tt.second) {
+			w.Errorf("%s: got %+v", tt.id, *e)
+		}
+	}
+	w.gate.open("wait-a")
+	w.gate.open("wait-b")
+	w.Settled("wait")
+}
+
+func whyOutcomes(w *whyTest) {
+	found := with(noop("end-found", "end"), `{"n":0}`)
+	fold := needs(group("end-fold", "end"), dag.Dependency{Ref: "end-some"}, dag.Dependency{Ref: "end-more"})
+	fold.Fold = true
+	rerun := w.importing("end-old")
+	w.Submit(coordinator.SubmitOptions{}, group("end", ""), found, rerun,
+		when(noop("end-some", "end", "end-found"), `deps["end-found"].attempts > 7`),
+		needs(noop("end-more", "end"), edge(w.T, "end-some", "success", "skip")),
+		gated("end-fails", "end", "", `{"fail":"no luck"}`),
+		needs(noop("end-next", "end"), edge(w.T, "end-fails", "success", "skip")),
+		needs(noop("end-needs", "end"), edge(w.T, "end-more", "success", "block")),
+		noop("end-last", "end", "end-needs"), fold,
+		when(noop("end-errs", "end", "end-found"), `deps["end-found"].result.nothing > 1`),
+		needs(pooled("end-user", "end", "why-end")))
+	if _, err := w.Service().Skip(w.Context(), "end-user"); err != nil {
+		w.Fatal(err)
+	}
+	w.Settled("end")
+	const some = `deps[\"end-found\"].attempts > 7`
+	for id, want := range map[string]string{
+		"end-some":  `: when_false, its condition "` + some + `" was false; it waits for nothing`,
+		"end-more":  `: dependency_skipped: it accepts success of end-some, which was skipped (when_false: "` + some + `"); it waits`,
+		"end-next":  `: dependency_failed: it accepts success of end-fails, which failed (no luck); it waits`,
+		"end-needs": `blocked: a dependency can't end any more as it has to: it accepts success of end-more, which was skipped (dependency_skipped); end-more accepts success of end-some, which was skipped (when_false: "` + some + `")`,
+		"end-last":  `: it accepts success or skipped of end-needs, which is blocked; end-needs accepts success of end-more, which was skipped (dependency_skipped); end-more accepts`,
+		"end-fold":  `: dependency_skipped, all that it folds were skipped`,
+		"end-errs":  `failed`,
+		"end-user":  `: user, by somebody's word`,
+		"end-old":   ` (of old): it waits for nothing; it was submitted as ended, and did not run here`,
+	} {
+		e, err := w.Service().Why(w.Context(), id)
+		if err != nil || !strings.Contains(e.Summary, want) {
+			w.Errorf("%s: got %q, %v, want %q", id, e.Summary, err, want)
+		}
+	}
+	for _, want := range []string{"when_error: line 1, column", `its condition was "deps[`} {
+		if e, err := w.Service().Why(w.Context(), "end-errs"); err != nil || !strings.Contains(e.Summary, want) {
+			w.Errorf("got %q, %v, want %q", e.Summary, err, want)
+		}
+	}
+}
+
+// importing is a task that had failed before it was submitted, and whose failure does not matter.
+func (w *whyTest) importing(id string) *dag.Task {
+	t := noop(id, "end")
+	t.AllowFailure, t.Imported = true, &dag.Imported{State: dag.Failed, Error: "of old"}
+	return t
 }
 
 func whyOpen(w *whyTest) {

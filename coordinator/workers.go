@@ -197,11 +197,12 @@ func (c *Coordinator) refreshCapacity(ctx context.Context) {
 			}
 			if id, err := c.store.PoolID(ctx, name); err == nil {
 				p, known := pools[id]
-				p.slots, p.workers = p.slots+n, p.workers+1
+				p.slots, p.workers, p.held = p.slots+n, p.workers+1, p.held+len(w.Attempts)
 				p.bundles = w.Level >= dag.AheadLevel && (p.bundles || !known)
 				pools[id] = p
 			}
 		}
 	}
 	c.lanes.setCapacity(pools)
+	c.grants.served(pools)
 }

@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// MaxMultiplier is the most that [RetryPolicy.Multiplier] may be; it is at least 1.
+const MaxMultiplier = 1000
+
 // MaxRetryAttempts is the most that [RetryPolicy.MaxAttempts] may be.
 const MaxRetryAttempts = 1000
 
@@ -16,6 +19,9 @@ func (p RetryPolicy) Exhausted(counted int) bool { return counted >= max(1, p.Ma
 // with full jitter: random, from [0,1), times what [RetryPolicy.Ceiling] allows. So it lies in [0, ceiling), and tasks
 // that failed together do not come back together. A random outside [0,1) is moved to its nearer end.
 func (p RetryPolicy) Delay(failed int, random float64) time.Duration {
+	if p.NoJitter {
+		return p.Ceiling(failed)
+	}
 	if !(random > 0) { // NaN too
 		return 0
 	}
@@ -23,17 +29,20 @@ func (p RetryPolicy) Delay(failed int, random float64) time.Duration {
 	return time.Duration(random * float64(p.Ceiling(failed)))
 }
 
-// MaxRetryAfter bounds how long a failed attempt may ask for no further one: what runs into a service that wants to be left alone
-// for longer tries again after this.
+// MaxRetryAfter bounds how long a failed attempt may ask for no further one where its policy names no MaxDelay: what runs into a service that wants to be left
+// alone for longer tries again after this.
 const MaxRetryAfter = time.Hour
 
-// DelayAfter is [RetryPolicy.Delay] where the failure said after what time another attempt makes sense: at least that, even over
-// MaxDelay, and [MaxRetryAfter] at most. It comes on top of the jitter's draw, so that tasks which were turned away together do not
-// come back together.
+// DelayAfter is [RetryPolicy.Delay] where the failure said after what time another attempt makes sense: that on top of the
+// jitter's draw, so that tasks which were turned away together do not come back together. A MaxDelay that the policy names bounds the whole (control 4);
+// where it names none, what was asked for counts up to [MaxRetryAfter].
 func (p RetryPolicy) DelayAfter(failed int, random float64, after time.Duration) time.Duration {
 	delay := p.Delay(failed, random)
 	if after <= 0 {
 		return delay
+	}
+	if p.MaxDelay > 0 {
+		return min(after, p.MaxDelay-min(delay, p.MaxDelay)) + delay
 	}
 	return min(after, MaxRetryAfter) + delay
 }
@@ -43,7 +52,10 @@ func (p RetryPolicy) DelayAfter(failed int, random float64, after time.Duration)
 // never over MaxDelay, which thereby also cuts an initial delay above it. It is never negative.
 func (p RetryPolicy) Ceiling(failed int) time.Duration {
 	initial, limit := p.InitialDelay, p.MaxDelay
-	if initial <= 0 {
+	switch {
+	case p.NoDelay:
+		return 0
+	case initial <= 0:
 		initial = DefaultInitialDelay
 	}
 	if limit <= 0 {
@@ -58,15 +70,26 @@ func (p RetryPolicy) Ceiling(failed int) time.Duration {
 		}
 		initial *= time.Duration(failed)
 	default:
-		for range failed - 1 {
-			if initial >= limit { // at most 63 rounds
+		for range min(failed-1, maxDoublings) {
+			if initial >= limit {
 				break
 			}
-			if initial > math.MaxInt64/2 {
+			next := float64(initial) * p.multiplier()
+			if next >= float64(limit) {
 				return limit
 			}
-			initial *= 2
+			initial = time.Duration(next)
 		}
 	}
 	return min(initial, limit)
+}
+
+// maxDoublings bounds the rounds of a back-off whose multiplier is hardly over 1: no task has more attempts.
+const maxDoublings = MaxRetryAttempts
+
+func (p RetryPolicy) multiplier() float64 {
+	if p.Multiplier < 1 {
+		return 2
+	}
+	return p.Multiplier
 }

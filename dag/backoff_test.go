@@ -89,22 +89,30 @@ func TestExhausted(t *testing.T) {
 }
 
 func TestFailureMayAskTheNextAttemptToWait(t *testing.T) {
-	p := RetryPolicy{MaxAttempts: 3, InitialDelay: 2 * time.Second, MaxDelay: 10 * time.Second}
+	open := RetryPolicy{MaxAttempts: 3, InitialDelay: 2 * time.Second}
+	bounded := open
+	bounded.MaxDelay = 10 * time.Second
 	for _, row := range []struct {
+		p      RetryPolicy
 		after  time.Duration
 		random float64
 		want   time.Duration
 	}{
-		{0, 0.5, time.Second},
-		{-time.Second, 0.5, time.Second},
-		{time.Millisecond, 0.5, time.Second + time.Millisecond},
-		{time.Minute, 0, time.Minute}, // over MaxDelay
-		{time.Minute, 0.5, time.Minute + time.Second},
-		{math.MaxInt64, 0, MaxRetryAfter},
-		{math.MaxInt64, 0.5, MaxRetryAfter + time.Second},
+		{open, 0, 0.5, time.Second},
+		{open, -time.Second, 0.5, time.Second},
+		{open, time.Millisecond, 0.5, time.Second + time.Millisecond},
+		{open, 2 * time.Minute, 0, 2 * time.Minute}, // over the default of MaxDelay
+		{open, time.Minute, 0.5, time.Minute + time.Second},
+		{open, math.MaxInt64, 0, MaxRetryAfter},
+		{open, math.MaxInt64, 0.5, MaxRetryAfter + time.Second},
+		{bounded, 0, 0.5, time.Second},
+		{bounded, 5 * time.Second, 0.5, 6 * time.Second},
+		{bounded, time.Minute, 0, 10 * time.Second}, // the policy's own word
+		{bounded, time.Minute, 0.5, 10 * time.Second},
+		{bounded, math.MaxInt64, 0.5, 10 * time.Second},
 	} {
-		if got := p.DelayAfter(1, row.random, row.after); got != row.want {
-			t.Errorf("DelayAfter(1, %v, %v) = %v, want %v", row.random, row.after, got, row.want)
+		if got := row.p.DelayAfter(1, row.random, row.after); got != row.want {
+			t.Errorf("DelayAfter(1, %v, %v) of a max_delay of %v = %v, want %v", row.random, row.after, row.p.MaxDelay, got, row.want)
 		}
 	}
 }

@@ -8,14 +8,17 @@ func (d *Decision) Cancel(k Key, message string, quiet bool) bool {
 	if r == nil || !r.State.Cancellable() {
 		return false
 	}
-	running := r.State == Running
-	if running || !quiet {
+	running, was := r.State == Running, r.State
+	parked := was == Expanded || was == Awaiting // its attempt is open, and no worker has it
+	if running || parked || !quiet {
 		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeCancelled, Worker: r.Worker, StartedAt: r.StartedAt, Error: message})
 	}
 	if running {
 		d.Stops = append(d.Stops, Stop{Worker: r.Worker, Task: r.Key, Attempt: r.Attempt})
 	}
-	was := r.State
+	if was == Expanded && !quiet {
+		d.ToCancel = append(d.ToCancel, r.Key)
+	}
 	if was.Unfinished() && !quiet {
 		d.finish(r, Cancelled)
 		return true

@@ -25,6 +25,9 @@ type Change struct {
 	// Labels, with HasLabels, replace those of the tree, whose root the task must be.
 	Labels    map[string]string
 	HasLabels bool
+	// Limiting has what the task asks for in the place of what it has: limits if HasLimits, and so on.
+	Limiting                     *Limiting
+	HasLimits, HasLock, HasRates bool
 	// Faults are what a reader of the request found wrong; they are reported with the others.
 	Faults []string
 }
@@ -34,6 +37,7 @@ type Edited struct {
 	ID                         string
 	Root                       bool
 	State                      State
+	Fold                       bool      // it takes the worst outcome of its dependencies as its own
 	Created, Started, Finished time.Time // of the tree; of the last attempt, zero if it has none
 	Executing                  []string  // ids of the tasks that depend on it and are in progress; for a change of dependencies, as the next
 	Missing                    []string  // references of the new dependencies that no task of the tree answers to
@@ -43,6 +47,8 @@ type Edited struct {
 	InputFaults                []string  // of the inputs as they will be, by the schema of the executor
 	Executor                   string    // as it will be
 	PoolFault                  string    // why its pool can't be had
+	LimitFaults                []string  // of what it will ask for
+	Limited                    bool      // it will ask for something
 	Now                        time.Time // by the store's clock
 }
 
@@ -68,6 +74,7 @@ func (c *Change) Check(t Edited, limits Limits) (faults []string, transition boo
 	transition = f.status()
 	f.outcome()
 	f.plain()
+	f.limiting()
 	return f.faults, transition
 }
 
@@ -111,6 +118,7 @@ func (f *changeCheck) dependencies() {
 		if !plain(d.Type, f.limits.IDChars) {
 			f.text(fmt.Sprintf("dependencies[%d].type", k), d.Type, f.limits.IDChars)
 		}
+		edgeFaults(f.t.Fold, d.Mode, func(key, reason string) { f.field(fmt.Sprintf("dependencies[%d].%s", k, key), "%s", reason) })
 	}
 	for _, ref := range f.t.Missing {
 		f.add("Dependency reference '%s' not found in task tree", cut(ref, f.limits.IDChars*utf8.UTFMax))
@@ -258,6 +266,25 @@ func (f *changeCheck) plain() {
 	}
 	if f.t.PoolFault != "" {
 		f.field("schemas", "%s", f.t.PoolFault)
+	}
+}
+
+// limiting checks what the task asks for, which has no effect on an attempt that has begun.
+func (f *changeCheck) limiting() {
+	for _, of := range []struct {
+		name  string
+		given bool
+	}{{"limits", f.HasLimits}, {"lock", f.HasLock}, {"rates", f.HasRates}} {
+		if s := f.t.State.Status(); of.given && s != StatusPending {
+			f.field(of.name, "task status is '%s' (must be 'pending')", s)
+		}
+	}
+	for _, text := range f.t.LimitFaults {
+		field, reason, _ := strings.Cut(text, ": ")
+		f.field(field, "%s", reason)
+	}
+	if f.t.Limited && f.t.Executor == "" {
+		f.field("limits", "a group, which runs nothing, asks for nothing")
 	}
 }
 

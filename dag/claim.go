@@ -80,8 +80,10 @@ func (d *Decision) Claims(claims []Claim, alive func(WorkerKey) bool) []Verdict 
 
 // MayBeClaimedAhead reports whether a worker may claim an attempt before it has a slot for it; run is the first attempt of its
 // run. Nobody can tell whether what was claimed and lost with its worker had begun. So an attempt that follows a lost one of the
-// same run is not claimed ahead, nor is a task that must not start twice.
-func MayBeClaimedAhead(attempt, run int32, f Flags) bool { return attempt == run && f&FlagOnce == 0 }
+// same run is not claimed ahead, nor is a task that must not start twice, or that would hold its limits meanwhile.
+func MayBeClaimedAhead(attempt, run int32, f Flags) bool {
+	return attempt == run && f&(FlagOnce|FlagLimited) == 0
+}
 
 // Handover is a task that was claimed, as soon as it was ready, for the worker whose result unlocked it.
 type Handover struct {
@@ -145,7 +147,7 @@ func (d *Decision) bestUnlocked(res *Result) (best *Row) {
 	}
 	for _, dep := range d.deps[res.Task] {
 		r := d.rows[dep.Key]
-		if r == nil || r.State != Ready || r.was.State == Ready || r.Pool != from.Pool {
+		if r == nil || r.State != Ready || r.was.State == Ready || r.Pool != from.Pool || r.Flags&FlagLimited != 0 { // the last has to wait for its limits
 			continue
 		}
 		if best == nil || r.startsBefore(best) < 0 {
@@ -169,7 +171,7 @@ type laneCounts map[Lane]int
 func (d *Decision) readied() laneCounts {
 	counts := laneCounts{}
 	for _, r := range d.changed {
-		if r.gotReady() {
+		if r.gotReady() && r.Flags&FlagLimited == 0 {
 			counts[r.Lane()]++
 		}
 	}

@@ -268,7 +268,7 @@ func (c *copying) plan(root int) (p CopyPlan) {
 
 // Copied are the flags of a copy of a task: what says how the original was run is left out, and its place in the copy is said anew.
 func (f Flags) Copied(leaf bool, dependents int32, known bool) Flags {
-	f &^= flagsOfExecution | FlagLeaf | FlagDependents | FlagWide
+	f &^= flagsOfExecution | FlagHolds | FlagFresh | FlagLeaf | FlagDependents | FlagWide
 	if known {
 		f &^= FlagUnknown
 	}

@@ -27,6 +27,15 @@ type Decision struct {
 	Stops  []Stop
 	Unlock []Key
 	Trees  map[TreeKey]*TreeDelta
+	// ToJudge names tasks whose dependencies have ended and of which a followup decides what becomes of them; ToCollect, expanded tasks whose
+	// children have ended, which a followup ends; ToCancel, cancelled ones whose children a followup cancels.
+	ToJudge, ToCollect, ToCancel []Key
+	Awaits                       []Awaits
+	Expansions                   []Expands
+	// Spent is what attempts used of models that wait from now on; nothing else of these is said.
+	Spent []Ended
+	// ToCache names completed tasks that others may end by.
+	ToCache []Key
 	// Handovers are the tasks that [Decision.HandOver] claimed.
 	Handovers []Handover
 }
@@ -35,6 +44,7 @@ type Decision struct {
 type Dependent struct {
 	Key      Key
 	Required bool
+	Mode     EdgeMode
 }
 
 // NewDecision starts one; now is zero when it is not known, or not yet (see [Decision.SetNow]). random must give numbers in
@@ -52,7 +62,7 @@ func (d *Decision) Now() time.Time { return d.now }
 // Add hands in a row; treeCancelled tells whether its tree's cancellation is on record.
 func (d *Decision) Add(r Row, treeCancelled bool) *Row {
 	row := &r
-	row.was, row.wasFixed = r.Guard(), r.fixed()
+	row.was, row.wasFixed, row.repeats = r.Guard(), r.fixed(), r.Repeats
 	row.cancelled = treeCancelled
 	d.rows[r.Key] = row
 	return row

@@ -37,7 +37,7 @@ func what(d *dag.Decision) string {
 
 func TestRetryWaitsAsLongAsTheFailureAsks(t *testing.T) {
 	row := runningRow(0)
-	row.Policy = &dag.Policy{Retry: dag.RetryPolicy{MaxAttempts: 3, MaxDelay: time.Second}}
+	row.Policy = &dag.Policy{Retry: dag.RetryPolicy{MaxAttempts: 3}}
 	d := decision(row)
 	d.Settle(dag.Result{Task: key(0), Attempt: 2, Worker: 9, Outcome: dag.OutcomeFailed, RetryAfter: time.Minute})
 	if r := d.Row(key(0)); r.State != dag.Delayed || len(d.Timers) != 1 || d.Timers[0].Delay < time.Minute {

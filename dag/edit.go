@@ -71,6 +71,11 @@ func (e Edit) Revise(k Key, v Revision) {
 func (d *Decision) refix(r *Row, p Priority, pool int32, f Flags) {
 	d.count(r, -1)
 	d.tree(r.Key).Leaves -= leaf(r.Flags)
+	// What it holds goes back at its end, whatever it asks for then.
+	f |= r.Flags & FlagHolds
+	if r.Flags&FlagLimited != 0 && f&FlagLimited == 0 {
+		f |= FlagHolds
+	}
 	r.Priority, r.Pool, r.Flags = p, pool, f
 	d.tree(r.Key).Leaves += leaf(f)
 	d.count(r, +1)
@@ -153,7 +158,7 @@ func (e Edit) outlook(r *Row) (remaining int32, cause Key, held bool) {
 		case !on.State.Settled():
 			remaining++
 			held = held || on.State == Held
-		case dep.Required && on.State != Completed && cause == 0:
+		case cause == 0 && dep.fate(on.State) == fateBlocks:
 			cause = on.cause()
 		}
 	}

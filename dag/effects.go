@@ -16,9 +16,14 @@ const (
 	OutcomeReturned  Outcome = 4 // handed back by its worker, unfinished
 	OutcomeTimedOut  Outcome = 5 // start-to-close, or schedule-to-start when it never started
 	OutcomeLost      Outcome = 6 // its worker was lost
+	OutcomeSkipped   Outcome = 7 // nothing was to be done (control 1)
+	OutcomeRepeated  Outcome = 8 // completed, and its task runs once more (control 5)
+	// What a run may end with though its attempt stays open; never stored.
+	OutcomeExpanded Outcome = 9  // waits for tasks that it found
+	OutcomeAwaiting Outcome = 10 // waits for something from outside
 )
 
-var outcomeNames = [...]string{"", "completed", "failed", "cancelled", "returned", "timed_out", "lost"}
+var outcomeNames = [...]string{"", "completed", "failed", "cancelled", "returned", "timed_out", "lost", "skipped", "repeated", "expanded", "awaiting"}
 
 // String is the outcome's name in our own API.
 func (o Outcome) String() string {
@@ -39,7 +44,9 @@ type Ended struct {
 	Waited    time.Duration // of a completed one: from its claim to its start; StartedAt has it already, unless that was not read
 	Result    []byte        // JSON; nil: null
 	Error     string
+	Kind      Kind // of the failure; empty: [KindExecutor]
 	Detail    string
+	Outputs   []byte // of a completed or skipped one: values that its task names, JSON object; nil: none
 	Used      []Used // of models
 	// Receipt: the row was written when the task was cancelled; only result, usage and finish are added to it.
 	Receipt bool
@@ -59,11 +66,18 @@ const (
 	EventCancelled EventType = 5
 	EventRetry     EventType = 6
 	EventFinal     EventType = 7 // the last of an execution
+	EventSkipped   EventType = 8
+	EventExpanded  EventType = 9  // the task found tasks and waits for them
+	EventAwaiting  EventType = 10 // the task waits for something from outside
+	EventRepeat    EventType = 11 // an attempt completed, and the task runs once more
+	EventSignal    EventType = 12 // a signal that was kept could not be taken: it breaks the schema of who waits
+
+	EventTypes = 13 // one more than the last
 )
 
 // Ends reports whether the event is about an attempt that ended.
 func (t EventType) Ends() bool {
-	return t == EventCompleted || t == EventFailed || t == EventCancelled || t == EventRetry
+	return t == EventCompleted || t == EventFailed || t == EventCancelled || t == EventRetry || t == EventSkipped || t == EventRepeat
 }
 
 // Event is one thing that happened to a task; the store gives it its place in the tree's sequence.
@@ -76,7 +90,8 @@ type Event struct {
 // TreeDelta is what a decision adds to a tree's aggregate.
 type TreeDelta struct {
 	Held, Unfinished, Running, Completed, Failed, Cancelled, Blocked, LeavesCompleted int
-	Tasks, Leaves                                                                     int // of an edit, which writes them itself
+	Skipped, Allowed                                                                  int // parts of Completed and of Failed
+	Tasks, Leaves                                                                     int // of an edit or an expansion, which writes them itself
 	Events                                                                            []Event
 }
 
@@ -92,13 +107,19 @@ func (t *TreeDelta) Count(s State, f Flags, n int) {
 	switch s {
 	case Held:
 		t.Held += n
-	case Completed:
+	case Completed, Skipped:
 		t.Completed += n
 		if f&FlagLeaf != 0 {
 			t.LeavesCompleted += n
 		}
+		if s == Skipped {
+			t.Skipped += n
+		}
 	case Failed:
 		t.Failed += n
+		if f&FlagAllowed != 0 {
+			t.Allowed += n
+		}
 	case Cancelled:
 		t.Cancelled += n
 	case Blocked:

@@ -33,6 +33,17 @@ type InvalidTaskError struct {
 // Error is the reason alone, without the field.
 func (e *InvalidTaskError) Error() string { return e.Reason }
 
+// FieldOf is the field that a fault is about, as warnings name it: "tasks[3].inputs"; empty when the tree itself is at fault.
+func FieldOf(e *InvalidTaskError) string {
+	switch {
+	case e.Index < 0:
+		return ""
+	case e.Field == "":
+		return fmt.Sprintf("tasks[%d]", e.Index)
+	}
+	return fmt.Sprintf("tasks[%d].%s", e.Index, e.Field)
+}
+
 // Warning is about something in a tree that is accepted and likely a mistake. Its texts are safe to show to users.
 type Warning struct {
 	Field  string // as in "tasks[3].dependecies"

@@ -26,10 +26,13 @@ func FactsOf(attempt int32, f Flags, p Priority, pool int32) Facts {
 // Row is the row of a first attempt: as it is when nothing but what the state and the worker tell has happened to its task. Since when it
 // runs is not known. false: there is no such row.
 func (f Facts) Row(k Key, attempt int32, s State, w WorkerKey) (r Row, ok bool) {
-	pool, flags := f>>(factsFlags+factsPriority), Flags(uint32(f))
+	pool, flags := f>>(factsFlags+factsPriority), f.Flags()
 	if attempt != 1 || pool == 0 || flags < 0 {
 		return Row{}, false
 	}
 	return Row{Key: k, State: s, Attempt: attempt, Worker: w, Flags: flags, Pool: int32(pool),
 		Priority: Priority(f >> factsFlags & (1<<factsPriority - 1))}, true
 }
+
+// Flags are those of the task.
+func (f Facts) Flags() Flags { return Flags(uint32(f)) }

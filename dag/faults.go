@@ -1,6 +1,10 @@
 package dag
 
-import "strings"
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
 
 // place orders faults as they are reported: as the checks of spec 2.1 are numbered, after the owners (2.2 rule 2).
 type place int
@@ -50,8 +54,9 @@ func printable(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// err is all faults in order.
+// err is all faults in order. What is wrong with fields is found at different times, and told by task.
 func (f *faults) err() error {
+	slices.SortStableFunc(f.kept[atField], func(a, b *InvalidTaskError) int { return cmp.Compare(a.Index, b.Index) })
 	e := &InvalidTreeError{}
 	for _, some := range f.kept {
 		e.Problems = append(e.Problems, some[:min(len(some), MaxProblems-len(e.Problems))]...)

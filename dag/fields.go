@@ -155,6 +155,7 @@ func (c *check) fields() {
 	}
 	c.retry(t.Retry)
 	c.labels()
+	c.unique()
 	if t.OnLost != RetryLost && t.OnLost != FailLost {
 		c.field("on_lost", "must be retry or fail")
 	}
@@ -164,6 +165,7 @@ func (c *check) fields() {
 	if t.TreeTimeout != 0 && t.ParentRef != "" {
 		c.field("tree_timeout", "only the root task may have one")
 	}
+	c.retention()
 	if !t.NotBefore.IsZero() && (t.NotBefore.Year() < 1970 || t.NotBefore.Year() > 9999) {
 		c.field("not_before", "must be in the years 1970 to 9999")
 	}

@@ -17,17 +17,37 @@ type Graph struct {
 	Leaf     []bool  // no task names it as parent
 	DepStart []int32 // len(IDs)+1
 	Dep      []Edge  // in the order given, each task once (a repeated one: the first place, required if any is)
+	Told     []bool  // whose dependents a followup tells, as what they wait for is not the protocol's; nil: nobody's
+	Judged   []bool  // of which a followup decides whether they run; nil: none
 }
 
 // Edge is one dependency of a task.
 type Edge struct {
 	Task     int32 // index of the dependency
 	Required bool
+	Mode     EdgeMode
 	Type     string // as given; empty: "result"
 }
 
 // Dependencies are what task i waits for; the caller must not change them.
 func (g *Graph) Dependencies(i int) []Edge { return g.Dep[g.DepStart[i]:g.DepStart[i+1]] }
+
+// Flags are those of task i, on which so many others depend: its own, and those that its place in the tree gives it.
+func (g *Graph) Flags(i int, dependents int32, own Flags) Flags {
+	if g.Leaf[i] {
+		own |= FlagLeaf
+	}
+	if dependents > 0 {
+		own |= FlagDependents
+	}
+	if dependents > InlineDependents || g.Told != nil && g.Told[i] {
+		own |= FlagWide
+	}
+	if g.Judged != nil && g.Judged[i] && own&FlagWhen == 0 {
+		own |= FlagJudged
+	}
+	return own
+}
 
 // graph hands over what the builder holds; there are no faults.
 func (b *Builder) graph(root int32) *Graph {
@@ -41,6 +61,7 @@ func (b *Builder) graph(root int32) *Graph {
 			g.IDs[i] = b.newID()
 		}
 	}
+	b.judge(g)
 	for i := range g.Leaf {
 		g.Leaf[i] = true
 	}
@@ -68,6 +89,9 @@ func (b *Builder) collapse() {
 			}
 			if at := place[e.Task] - 1; at >= first {
 				b.edges[at].Required = b.edges[at].Required || e.Required
+				if b.edges[at].Mode == 0 {
+					b.edges[at].Mode = e.Mode
+				}
 				continue
 			}
 			b.edges[kept] = e

@@ -29,6 +29,20 @@ const (
 	// AccessLevel: trees are of namespaces, values may be sealed, pools have rules, and the secret of attempts' tokens may change. Older coordinators
 	// would find what is another namespace's, and could read nothing that is sealed; older workers neither.
 	AccessLevel Level = 7
+	// ControlLevel: trees may say more than the protocol has: outcomes, edges that accept, conditions, templates, waits, work found at run time
+	// (control 1 to 9). Older coordinators know none of the states that come of it, older workers none of the ends.
+	ControlLevel Level = 8
+	// LimitsLevel: tasks ask for limits, locks and rates, and pools, users and trees are held back (control 7). Older coordinators would start them, and
+	// older workers would hide the tokens of locks.
+	LimitsLevel Level = 9
+	// ReuseLevel: trees have keys that no other one has at the same time (control 12). Older coordinators would store another one.
+	ReuseLevel Level = 10
+	// KeepingLevel: a tree may have a retention of its own, and may be held. Older coordinators would delete it when theirs is over. Workers need not know.
+	KeepingLevel Level = 11
+	// SchedulesLevel: schedules submit trees (control 8). Older coordinators don't write down how their runs end.
+	SchedulesLevel Level = 12
+	// CacheLevel: tasks end by earlier successes (control 12). Older coordinators would leave them waiting for a condition, or run them.
+	CacheLevel Level = 13
 )
 
 // FeatureLevel is one row of a table of levels.
@@ -58,6 +72,12 @@ var AllLevels = Levels{
 	{Level: KeyedLevel, Name: "keys with a request", Since: "0.6.0", Needs: func(t *Task) bool { return t.Keyed || t.KeyStored }},
 	{Level: EditLevel, Name: "changes and copies of stored trees", Since: "0.7.0"},
 	{Level: AccessLevel, Name: "namespaces and sealed values", Since: "0.8.0"},
+	{Level: ControlLevel, Name: "outcomes, conditions, values, waits and expansions", Since: "0.10.0", Needs: (*Task).controls},
+	{Level: LimitsLevel, Name: "limits, locks, rates and pauses", Since: "0.11.0", Needs: func(t *Task) bool { return !t.Limiting.Empty() }},
+	{Level: ReuseLevel, Name: "unique trees", Since: "0.12.0", Needs: func(t *Task) bool { return t.Unique != nil }},
+	{Level: KeepingLevel, Name: "retention of trees, and holds", Since: "0.12.0"},
+	{Level: SchedulesLevel, Name: "schedules", Since: "0.12.0"},
+	{Level: CacheLevel, Name: "cached tasks", Since: "0.12.0", Needs: func(t *Task) bool { return t.Control != nil && t.Control.Cache != nil }},
 }
 
 // Highest is the level of a process that has all of the table.

@@ -10,9 +10,10 @@ import (
 
 // DependencyResult is what one completed dependency gives to its dependent.
 type DependencyResult struct {
-	Ref    string          // what the submission calls the dependency: its id as given there, or its name where tasks have no ids
-	Result json.RawMessage // any JSON; null or empty adds nothing
-	Legacy bool            // the edge is stored as a plain string: an object's keys go straight into the inputs
+	Ref     string          // what the submission calls the dependency: its id as given there, or its name where tasks have no ids
+	Result  json.RawMessage // any JSON; null or empty adds nothing
+	Skipped bool            // it was skipped: its result goes under Ref, whatever it is called in the schemas (control 13)
+	Legacy  bool            // the edge is stored as a plain string: an object's keys go straight into the inputs
 }
 
 // Merge lays the results of a task's completed dependencies, in the order of its list, over its submitted inputs
@@ -36,7 +37,7 @@ func Merge(inputs, schemas json.RawMessage, deps []DependencyResult) (json.RawMe
 	}
 	properties, mapped := schemaProperties(schemas)
 	for _, dep := range deps {
-		switch object := isObject(dep.Result); {
+		switch object := isObject(dep.Result) && !dep.Skipped; {
 		case object && dep.Legacy:
 			for v := range members(dep.Result) {
 				m.set(v.name(), v)

@@ -41,9 +41,9 @@ func closest(word string, known []string, most func(a, b []rune) int) string {
 func SameWord(a, b string) bool { return plainWord(a) == plainWord(b) }
 
 // plainWord is a word without what people forget.
-func plainWord(word string) string {
-	return strings.ToLower(strings.NewReplacer("_", "", "-", "", " ", "").Replace(word))
-}
+func plainWord(word string) string { return strings.ToLower(forgotten.Replace(word)) }
+
+var forgotten = strings.NewReplacer("_", "", "-", "", " ", "")
 
 // slack is how many edits may lie between two words that are likely the same: none in the shortest; one in usual ones, which in
 // words of four letters is not an exchanged letter (pool is not tool), and in words of three only a swap (evn for env); two in long

@@ -66,7 +66,7 @@ func (o *Optimistic) AssumeResults(results []Result, m Memory) bool {
 	for i := range results {
 		r := &results[i]
 		row, ok := r.Facts.Row(r.Task, r.Attempt, Running, r.Worker)
-		if !ok || !r.plain() || !o.assume(row) {
+		if !ok || !r.plain() || row.Flags&FlagCache != 0 || !o.assume(row) {
 			return false
 		}
 		if row.Flags.Unlocks() && !o.assumeDependents(r.Task, m) {
@@ -79,7 +79,7 @@ func (o *Optimistic) AssumeResults(results []Result, m Memory) bool {
 // plain reports whether the result is a completion that ends an attempt which a claim began: nothing else about it is to be
 // decided or kept.
 func (res *Result) plain() bool {
-	return res.Outcome == OutcomeCompleted && res.Worker != 0 && !res.Early && !res.Chunked && res.Error == "" && res.Detail == ""
+	return res.Outcome == OutcomeCompleted && res.Worker != 0 && !res.Early && !res.Chunked && res.Error == "" && res.Detail == "" && !res.Noted
 }
 
 // assumeDependents hands in the tasks that wait for the task. Only those of a tree's first execution can be assumed: later ones
@@ -113,7 +113,7 @@ func waitingRow(k Key, m Memory) (Row, bool) {
 // waitsPlainly reports whether the task waits for dependencies in its first attempt, and will just be ready after the last of
 // them: a group then ends, and a policy may have more to say.
 func (r *Row) waitsPlainly() bool {
-	return r.State == Waiting && r.Remaining > 0 && r.Attempt == 1 && r.Failures == 0 && r.Crashes == 0 && r.Flags&(FlagPolicy|FlagGroup) == 0
+	return r.State == Waiting && r.Remaining > 0 && r.Attempt == 1 && r.Failures == 0 && r.Crashes == 0 && r.Flags&(FlagPolicy|FlagGroup|FlagsJudged) == 0
 }
 
 // Memorable reports whether a later decision may assume the row as this one leaves it: [Memory] may give its facts and its

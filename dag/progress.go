@@ -9,6 +9,7 @@ type Counts struct {
 	Running    int
 	Completed  int
 	Failed     int
+	Allowed    int // part of Failed: whose failure does not make the tree fail (control 2)
 	Cancelled  int
 	Blocked    int
 
@@ -17,24 +18,19 @@ type Counts struct {
 }
 
 // Status is the tree's outcome (spec 3.9). While an execution has unfinished tasks it is in_progress, or pending as
-// long as nothing has started, whatever failed already. After that: failed if any task failed, the root included;
-// else cancelled if any was cancelled; else completed if all are. A tree of which only a part was executed, with
-// success, is pending: it waits for the rest to be asked for.
-//
-// A blocked task always has a failed or cancelled cause in its tree. If the cause was taken away (deleted), the tree
-// did not succeed all the same: failed.
+// long as nothing has started, whatever failed already. After that: failed if any task failed whose failure is not allowed, the root included;
+// else cancelled if any was cancelled; else completed. A tree of which only a part was executed, with
+// success, is pending: it waits for the rest to be asked for. Blocked and skipped tasks never decide (control 13).
 func (c Counts) Status() Status {
 	switch {
 	case c.Unfinished > 0 && c.started():
 		return StatusInProgress
 	case c.Unfinished > 0:
 		return StatusPending
-	case c.Failed > 0:
+	case c.Failed > c.Allowed:
 		return StatusFailed
 	case c.Cancelled > 0:
 		return StatusCancelled
-	case c.Blocked > 0:
-		return StatusFailed
 	case c.Held > 0 || c.Tasks == 0:
 		return StatusPending
 	}

@@ -2,6 +2,7 @@ package dag
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"testing"
 )
@@ -42,7 +43,7 @@ func TestReferencesAreOfTheSubmission(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", fact, err)
 		}
-		if got := References(json.RawMessage(tt.inputs), merged); !slices.Equal(got, tt.want) {
+		if got := References("x", nil, json.RawMessage(tt.inputs), merged); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %q of %s, want %q", fact, got, merged, tt.want)
 		}
 	}
@@ -58,8 +59,66 @@ func BenchmarkReferences(b *testing.B) {
 			text := json.RawMessage(inputs)
 			b.ReportAllocs()
 			for b.Loop() {
-				References(text, text)
+				References("x", nil, text, text)
 			}
 		})
+	}
+}
+
+// TestReferencesOfItems: an input into which an item was put is data, if it might name something, and inputs that hold tasks are told of by name.
+func TestReferencesOfItems(t *testing.T) {
+	inputs := json.RawMessage(`{"a":{"secret":"x"},"b":{"secret":"y"},"task":{"name":"t"}}`)
+	merged := json.RawMessage(`{"a":{"secret":"x"},"b":{"secret":"y"},"task":{"name":"t"},"tasks":[]}`)
+	for _, tt := range []struct {
+		executor string
+		control  *Control
+		want     []string
+	}{{"rest_executor", nil, []string{"a", "b"}}, {"rest_executor", &Control{Data: []string{"a"}}, []string{"b"}}, {"map_executor", nil, []string{"a", "b", "task"}}} {
+		if got := References(tt.executor, tt.control, inputs, merged); !slices.Equal(got, tt.want) {
+			t.Errorf("%s, %+v: got %q, want %q", tt.executor, tt.control, got, tt.want)
+		}
+	}
+	if got := References("map_executor", nil, json.RawMessage(`{"task":{"name":"t"}}`), json.RawMessage(`{"task":{"name":"from elsewhere"}}`)); len(got) > 0 {
+		t.Errorf("a task that a dependency wrote is told of as %q", got)
+	}
+}
+
+// TestReferencesOfSubtrees: a tree, and the name of one, are told of if they are as they were submitted.
+func TestReferencesOfSubtrees(t *testing.T) {
+	submitted := json.RawMessage(`{"tree":[],"copy_of":"x","inputs":{"a":{"b":1}}}`)
+	if got := References(SubtreeExecutor, nil, submitted, submitted); !slices.Equal(got, []string{"tree", "copy_of"}) {
+		t.Errorf("got %q", got)
+	}
+	if got := References(SubtreeExecutor, nil, submitted, json.RawMessage(`{"tree":[{}],"copy_of":"y"}`)); len(got) > 0 {
+		t.Errorf("what a dependency wrote is told of as %q", got)
+	}
+	if got := References("map_executor", nil, json.RawMessage(`{"copy_of":"x"}`), json.RawMessage(`{"copy_of":"x"}`)); len(got) > 0 {
+		t.Errorf("an input of another executor is told of as %q", got)
+	}
+}
+
+// TestFixedTexts are those that say what no value from elsewhere may.
+func TestFixedTexts(t *testing.T) {
+	inputs := json.RawMessage(`{"connection":"c","allow_commands":["x",{"y":"z"}],"headers":[{"a":{"secret":"s"}},{"secret":"n","b":1}],"task":{"inputs":{"a":{"secret":"inner"}}}}`)
+	got := map[string]string{}
+	for at, text := range FixedTexts("map_executor", inputs) {
+		got[at] = text
+	}
+	want := map[string]string{"connection": "c", "allow_commands[0]": "x", "allow_commands[1].y": "z", "headers[0].a.secret": "s"}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestAddItem: whatever else there is for templates stays.
+func TestAddItem(t *testing.T) {
+	c := &Control{Item: json.RawMessage(`{"n":"{{x}}"}`), Index: 3}
+	for scope, want := range map[string]string{"": `{"item":{"n":"{{x}}"},"index":3}`, `{}`: `{"item":{"n":"{{x}}"},"index":3}`, `{"deps":{"a":{}}}`: `{"item":{"n":"{{x}}"},"index":3,"deps":{"a":{}}}`} {
+		if got := c.AddItem([]byte(scope)); string(got) != want {
+			t.Errorf("%s: got %s, want %s", scope, got, want)
+		}
+	}
+	if got := (&Control{}).AddItem(nil); got != nil {
+		t.Errorf("without an item there is %s", got)
 	}
 }

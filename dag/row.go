@@ -16,12 +16,14 @@ type Row struct {
 	Remaining int32     // dependencies that have not ended; meaningful while Waiting
 	Failures  int32     // counted attempts that failed, in this execution
 	Crashes   int32     // workers lost, in this execution
+	Repeats   int32     // runs that completed and were followed by another, in this execution; see [Row.Repeated]
 	Worker    WorkerKey // holds the open attempt. Invariant: set while Running; may stay set when Cancelled, until the receipt
 	StartedAt time.Time // of the current attempt; zero before
 	BlockedBy Key       // Blocked: the task whose end is the cause
 	Policy    *Policy   // loaded where a decision may need it, else nil
 
 	was       Guard // as it was handed in
+	repeats   int32 // likewise
 	wasFixed  fixed // likewise
 	changed   bool
 	cancelled bool   // its tree was cancelled
@@ -53,6 +55,12 @@ type Policy struct {
 
 // Expected is what a write of the row must find.
 func (r *Row) Expected() Guard { return r.was }
+
+// Repeated reports whether Repeats is to be written, too: then the attempt is the first of a run.
+func (r *Row) Repeated() bool { return r.Repeats != r.repeats }
+
+// Cancelled reports whether the cancellation of its tree is on record.
+func (r *Row) Cancelled() bool { return r.cancelled }
 
 // fixed is what only an update of the task changes, or one of the tasks around it.
 type fixed struct {

@@ -21,6 +21,12 @@ type Result struct {
 	RetryAfter     time.Duration // of a failure: the next attempt makes no sense earlier; see [RetryPolicy.DelayAfter]
 	Early          bool          // started before its claim was confirmed
 	Offer          bool          // its slot waits for a task that it unlocks
+	After          After         // with [OutcomeSkipped], [OutcomeExpanded], [OutcomeAwaiting] and [OutcomeRepeated]: what follows
+	Outputs        []byte        // of a completed or skipped one: JSON object, or nil
+	Kind           Kind          // of a failure; empty: [KindExecutor]
+	Noted          bool          // there may be a checkpoint of the task: one that ends well forgets it
+	Note           []byte        // what the attempt noted last, if that is not stored yet: JSON, or nil
+	NoteNumber     int64         // of that, within the attempt
 	UnlocksNothing bool          // its worker was not told that it unlocks anything: a hint which rows to load; a followup tells dependents that are not
 	Facts          Facts
 	Used           []Used        // of models, whatever the end
@@ -59,7 +65,7 @@ func (d *Decision) Settle(res Result) bool {
 	if r == nil || r.Attempt != res.Attempt {
 		return false
 	}
-	repeatable := r.Flags&FlagRepeatable != 0
+	repeatable := r.Flags&FlagRepeatable != 0 && r.Flags&FlagLimited == 0
 	switch {
 	case r.State == Running && (res.from(r.Worker) || repeatable && res.Early):
 	case r.State == Ready && repeatable && res.Early && !r.cancelled && r.forbidden != "":
@@ -82,18 +88,37 @@ func (d *Decision) Settle(res Result) bool {
 	if res.Waited > 0 && !res.Early {
 		r.StartedAt = res.began(r.StartedAt, d.now)
 	}
-	end := Ended{Outcome: res.Outcome, Waited: res.Waited, Result: res.Value, Chunked: res.Chunked, Used: res.Used, Error: res.Error, Detail: res.Detail}
+	end := Ended{Outcome: res.Outcome, Waited: res.Waited, Result: res.Value, Chunked: res.Chunked, Used: res.Used, Error: res.Error, Detail: res.Detail,
+		Kind: res.Kind, Outputs: res.Outputs}
 	switch res.Outcome {
 	case OutcomeCompleted:
 		end.Counted = true
 		d.end(r, end)
 		d.finish(r, Completed)
+		if r.Flags&(FlagCache|FlagDemo) == FlagCache {
+			d.ToCache = append(d.ToCache, r.Key)
+		}
 	case OutcomeFailed, OutcomeTimedOut:
 		end.Counted = true
 		if end.Error == "" {
 			end.Error = "failed without a reason"
 		}
+		if end.Kind == "" && res.Outcome == OutcomeTimedOut {
+			end.Kind = KindTimeout
+		}
 		d.fail(r, end, res.Permanent, res.RetryAfter)
+	case OutcomeSkipped:
+		end.Counted = true
+		d.end(r, end)
+		d.finish(r, Skipped)
+	case OutcomeRepeated:
+		d.repeat(r, end, res.After.Delay)
+	case OutcomeExpanded:
+		d.spend(r, res.Used)
+		d.expand(r, res.After)
+	case OutcomeAwaiting:
+		d.spend(r, res.Used)
+		d.await(r, res.After)
 	default: // handed back
 		end.Outcome = OutcomeReturned
 		if end.Error == "" {
@@ -120,7 +145,7 @@ func (d *Decision) fail(r *Row, e Ended, permanent bool, after time.Duration) {
 	d.end(r, e)
 	r.Failures++
 	policy := r.policy()
-	if permanent || policy.Retry.Exhausted(int(r.Failures)) {
+	if permanent || e.Kind.Permanent() || !policy.Retry.Retries(e.Kind) || policy.Retry.Exhausted(int(r.Failures)) {
 		d.finish(r, Failed)
 		return
 	}
@@ -169,15 +194,15 @@ func (d *Decision) Lost(k Key, w WorkerKey, crash bool) bool {
 	}
 	switch r.State {
 	case Running:
-		outcome, text := OutcomeReturned, Disowned
+		outcome, text, kind := OutcomeReturned, Disowned, Kind("")
 		if crash {
 			r.Crashes++
-			outcome, text = OutcomeLost, "its worker was lost"
+			outcome, text, kind = OutcomeLost, "its worker was lost", KindLost
 			if r.Crashes >= PoisonLimit {
 				text = fmt.Sprintf("its worker was lost; that was the case %d times", r.Crashes)
 			}
 		}
-		d.interrupt(r, Ended{Outcome: outcome, Error: text}, true)
+		d.interrupt(r, Ended{Outcome: outcome, Kind: kind, Error: text}, true)
 		return true
 	case Cancelled:
 		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeCancelled, Worker: w, StartedAt: r.StartedAt, Receipt: true})

@@ -16,6 +16,9 @@ const (
 	Completed State = 6
 	Failed    State = 7
 	Cancelled State = 8
+	Skipped   State = 9  // ended without a run, or with nothing to do: no failure (control 1)
+	Expanded  State = 10 // its run found tasks: waits for these to end, without a worker (control 5)
+	Awaiting  State = 11 // its run asked for something from outside: waits for it, without a worker (control 6)
 )
 
 // stage is how far an execution is with a task.
@@ -31,20 +34,25 @@ const (
 // next are the states that may follow. A re-run, at a user's word, may go from any settled state back to the beginning
 // (spec 3.7, 12.3), and an update may end what is pending, or change what it waits for (2.3); nothing else leaves a settled state.
 var states = [...]struct {
-	name   string // in our own API, logs and metrics
-	status Status // on the wire
-	stage  stage
-	next   StateSet
+	name    string // in our own API, logs and metrics
+	status  Status // on the wire
+	stage   stage
+	outcome string // of a settled task (control 13); empty: it has none
+	next    StateSet
 }{
-	Held:      {"held", StatusPending, stored, setOf(Waiting, Ready, Blocked, Completed, Failed, Cancelled)},
-	Waiting:   {"waiting", StatusPending, unfinished, setOf(Delayed, Ready, Blocked, Completed, Failed, Cancelled)},
-	Delayed:   {"delayed", StatusPending, unfinished, setOf(Waiting, Ready, Blocked, Completed, Failed, Cancelled)},
-	Ready:     {"ready", StatusPending, unfinished, setOf(Waiting, Ready, Running, Delayed, Blocked, Completed, Failed, Cancelled)},
-	Running:   {"running", StatusInProgress, unfinished, setOf(Ready, Delayed, Completed, Failed, Cancelled)},
-	Blocked:   {"blocked", StatusPending, settled, setOf(Held, Waiting, Ready, Completed, Failed, Cancelled)},
-	Completed: {"completed", StatusCompleted, settled, setOf(Waiting, Ready, Blocked)},
-	Failed:    {"failed", StatusFailed, settled, setOf(Waiting, Ready, Blocked)},
-	Cancelled: {"cancelled", StatusCancelled, settled, setOf(Waiting, Ready, Blocked)},
+	Held:    {"held", StatusPending, stored, "", setOf(Waiting, Ready, Blocked, Completed, Failed, Cancelled, Skipped)},
+	Waiting: {"waiting", StatusPending, unfinished, "", setOf(Delayed, Ready, Blocked, Completed, Failed, Cancelled, Skipped)},
+	Delayed: {"delayed", StatusPending, unfinished, "", setOf(Waiting, Ready, Blocked, Completed, Failed, Cancelled, Skipped)},
+	Ready:   {"ready", StatusPending, unfinished, "", setOf(Waiting, Ready, Running, Delayed, Blocked, Completed, Failed, Cancelled, Skipped)},
+	Running: {"running", StatusInProgress, unfinished, "", setOf(Ready, Delayed, Completed, Failed, Cancelled, Skipped, Expanded, Awaiting)},
+	Blocked: {"blocked", StatusPending, settled, "blocked", setOf(Held, Waiting, Ready, Completed, Failed, Cancelled, Skipped, Expanded)},
+
+	Completed: {"completed", StatusCompleted, settled, "success", setOf(Waiting, Ready, Blocked, Expanded)},
+	Failed:    {"failed", StatusFailed, settled, "failed", setOf(Waiting, Ready, Blocked, Expanded)},
+	Cancelled: {"cancelled", StatusCancelled, settled, "cancelled", setOf(Waiting, Ready, Blocked, Expanded)},
+	Skipped:   {"skipped", StatusCompleted, settled, "skipped", setOf(Waiting, Ready, Blocked)},
+	Expanded:  {"expanded", StatusInProgress, unfinished, "", setOf(Completed, Failed, Cancelled)},
+	Awaiting:  {"awaiting", StatusInProgress, unfinished, "", setOf(Ready, Delayed, Completed, Failed, Cancelled, Skipped)},
 }
 
 // StateSet is a set of states, one bit for each. It is what stores list when they look for such tasks.
@@ -60,8 +68,10 @@ var (
 	SettledStates = statesThat(func(s State) bool { return states[s].stage == settled })
 	// UnsettledStates are all others: who depends on such a task may still wait for it.
 	UnsettledStates = AllStates &^ SettledStates
-	// UnsuccessfulStates are those of tasks that are settled, and not completed: they block who requires them.
-	UnsuccessfulStates = SettledStates &^ setOf(Completed)
+	// SuccessfulStates are those of tasks that ended well: they let go who requires them.
+	SuccessfulStates = setOf(Completed, Skipped)
+	// UnsuccessfulStates are those of tasks that are settled, and not successful: they block who requires them.
+	UnsuccessfulStates = SettledStates &^ SuccessfulStates
 	// OutcomeStates are those of tasks that ended by themselves or by a user's word, so that their last attempt has an
 	// outcome. A blocked task is settled without one.
 	OutcomeStates = SettledStates &^ setOf(Blocked)
@@ -112,6 +122,24 @@ func (s State) Unfinished() bool { return UnfinishedStates.Has(s) }
 
 // Cancellable reports whether the state is one of [CancellableStates].
 func (s State) Cancellable() bool { return CancellableStates.Has(s) }
+
+// Outcome is the word for how a settled task ended: success, skipped, failed, cancelled or blocked (control 13); empty before that.
+func (s State) Outcome() string {
+	if !AllStates.Has(s) {
+		return ""
+	}
+	return states[s].outcome
+}
+
+// ParseOutcome reads the word for an outcome.
+func ParseOutcome(word string) (State, bool) {
+	for s := range State(len(states)) {
+		if word != "" && states[s].outcome == word {
+			return s, true
+		}
+	}
+	return 0, false
+}
 
 // String is the state's name in our own API, logs and metrics.
 func (s State) String() string {

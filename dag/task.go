@@ -27,6 +27,9 @@ type Key int64
 // Key is the key of the tree's task number index (from 0).
 func (t TreeKey) Key(index int) Key { return Key(int64(t)<<indexBits | int64(index)) }
 
+// TreeKeys is how many keys a tree has.
+const TreeKeys = 1 << indexBits
+
 // Range is the half-open range of keys that the tree's tasks lie in.
 func (t TreeKey) Range() (first, end Key) { return t.Key(0), (t + 1).Key(0) }
 
@@ -76,6 +79,13 @@ type RetryPolicy struct {
 	Backoff      Backoff       // empty: Exponential
 	InitialDelay time.Duration // before the second attempt; 0: [DefaultInitialDelay]
 	MaxDelay     time.Duration // the most between two attempts; 0: [DefaultMaxDelay]
+
+	// Beside the protocol's (control 4).
+	Multiplier float64 // of an exponential back-off, from one delay to the next; 0: 2
+	NoJitter   bool    // delays are as long as they may be; else they are drawn from 0 up to that
+	NoDelay    bool    // InitialDelay is zero by the task's own word
+	RetryOn    []Kind  // only failures of these kinds are tried again; empty: of all
+	NoRetryOn  []Kind  // failures of these kinds are not, whatever RetryOn says
 }
 
 // Defaults of a [RetryPolicy], from the example of spec 12.5.
@@ -94,6 +104,7 @@ type Dependency struct {
 	Type     string // stored and echoed, never acted upon; empty means "result"
 	Legacy   bool   // given as a plain string; read as {id, required: true}
 	ByName   bool   // given as {"name": ref}
+	Mode     EdgeMode
 }
 
 // Task is one task as submitted, in the engine's own words. Inputs, Params, Schemas and Custom are JSON objects, valid
@@ -115,17 +126,25 @@ type Task struct {
 	Repeatable      bool              // may run twice at once without harm: may start before its claim is confirmed
 	Timeout         time.Duration     // start to close, of one attempt; 0: the executor's own
 	ScheduleToStart time.Duration     // ready to started; 0: none
+	Fold            bool              // groups only: takes the worst outcome of its dependencies as its own (control 2)
+	AllowFailure    bool              // its failure does not make its tree fail (control 2)
+	Control         *Control          // what it says beyond the protocol; nil: nothing
+	Imported        *Imported         // it is settled already (control 4); nil: it is not
+	Limiting        *Limiting         // what it asks for before it starts (control 7); nil: nothing
 	Demo            bool              // is only demonstrated by the execution that it is submitted for (spec 3.10)
 	Keyed           bool              // the execution that it is submitted for came with the key of a language model (spec 5.7)
 	KeyStored       bool              // its owner has stored such keys; no part of what is submitted: the same submission may find others later
 	TreeTimeout     time.Duration     // root only: start to end of the whole tree; 0: none
+	Retention       time.Duration     // root only: how long its tree is kept once it has ended, or [KeepForever]; 0: as the operator says
 	NotBefore       time.Time         // zero: none
 	Labels          map[string]string // root only: of the tree, see [CheckLabels]; the task keeps them
+	NoCache         bool              // the execution that it is submitted for takes nothing from the cache
+	Unique          *Unique           // root only: which other tree must not be there (control 12); nil: any may
 
+	// Calls are the dependencies that its condition names: [Builder] looks for them.
+	Calls []Call
 	// Faults are what a reader of documents found wrong with fields, whose values are zero then. [Builder] reports them.
 	Faults []*InvalidTaskError
-	// Unknown are keys that a reader left out, by their path: "dependencies[0].optional". They are no fault.
-	Unknown []string
 }
 
 // QueueName is the pool that the task waits in.

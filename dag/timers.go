@@ -14,6 +14,8 @@ const (
 	TimerScheduleToStart TimerKind = 2
 	TimerStartToClose    TimerKind = 3
 	TimerTree            TimerKind = 4 // the tree's deadline; its task is the root
+	TimerAwait           TimerKind = 5 // what a task waits for has not come in time
+	TimerLock            TimerKind = 6 // the lock that a task waits for has not come in time; the store finds out whether it still waits
 )
 
 // Timer asks for a decision after a delay.
@@ -23,6 +25,7 @@ type Timer struct {
 	Kind    TimerKind
 	Delay   time.Duration // from the decision on
 	At      time.Time     // instead of Delay, unless zero
+	Answer  *Answer       // of [TimerAwait]: what is to follow
 }
 
 // TimeoutGrace is how long after an attempt's own timeout its worker has to report it, before it is settled without.
@@ -52,13 +55,15 @@ func (d *Decision) Due(t Timer) bool {
 	switch {
 	case t.Kind == TimerDue && r.State == Delayed:
 		d.ready(r)
+	case t.Kind == TimerAwait && r.State == Awaiting && t.Answer != nil:
+		return d.Answer(t.Task, t.Attempt, *t.Answer)
 	case t.Kind == TimerScheduleToStart && r.State == Ready:
 		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeTimedOut, Counted: true,
-			Error: fmt.Sprintf("not started within %s of being ready", r.policy().ScheduleToStart)})
+			Kind: KindScheduleToStart, Error: fmt.Sprintf("not started within %s of being ready", r.policy().ScheduleToStart)})
 		d.finish(r, Failed)
 	case t.Kind == TimerStartToClose && r.State == Running:
 		d.Stops = append(d.Stops, Stop{Worker: r.Worker, Task: r.Key, Attempt: r.Attempt})
-		d.fail(r, Ended{Outcome: OutcomeTimedOut, Counted: true, Error: fmt.Sprintf("timeout after %s (the task's timeout, which its worker did not report)", r.policy().Timeout)}, false, 0)
+		d.fail(r, Ended{Outcome: OutcomeTimedOut, Counted: true, Kind: KindTimeout, Error: fmt.Sprintf("timeout after %s (the task's timeout, which its worker did not report)", r.policy().Timeout)}, false, 0)
 	default:
 		return false
 	}

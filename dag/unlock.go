@@ -2,8 +2,18 @@ package dag
 
 import "slices"
 
-// release lets a task go whose dependencies all allow it: to its pool, to wait for its time, or, a group, to its end.
+// release lets a task go whose dependencies have ended.
 func (d *Decision) release(r *Row) {
+	if r.Flags&FlagsJudged != 0 { // it stays Waiting, for nothing: a followup decides
+		d.touch(r)
+		d.ToJudge = append(d.ToJudge, r.Key)
+		return
+	}
+	d.proceed(r)
+}
+
+// proceed lets a task go that runs for sure: to its pool, to wait for its time, or, a group, to its end.
+func (d *Decision) proceed(r *Row) {
 	if r.Flags&FlagGroup != 0 {
 		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeCompleted, Counted: true, StartedAt: d.now, Result: []byte("{}")})
 		r.StartedAt = d.now
@@ -12,7 +22,7 @@ func (d *Decision) release(r *Row) {
 		return
 	}
 	if r.Flags&FlagUnknown != 0 {
-		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeFailed, Counted: true, Error: UnknownExecutor(r.policy().Executor, nil, nil, nil), Unknown: true})
+		d.Ended = append(d.Ended, Ended{Task: r.Key, Attempt: r.Attempt, Outcome: OutcomeFailed, Counted: true, Kind: KindUnknownExecutor, Error: UnknownExecutor(r.policy().Executor, nil, nil, nil), Unknown: true})
 		d.finish(r, Failed)
 		return
 	}
@@ -58,6 +68,8 @@ func (d *Decision) finish(r *Row, to State) {
 		d.event(EventFailed, r, r.Attempt)
 	case Cancelled:
 		d.event(EventCancelled, r, r.Attempt)
+	case Skipped:
+		d.event(EventSkipped, r, r.Attempt)
 	}
 	d.announce(r)
 }
@@ -82,13 +94,17 @@ func (d *Decision) announce(r *Row) {
 // Each edge must be told once for each end of its dependency.
 func (d *Decision) DependencyEnded(dep Dependent, state State, cause Key) {
 	r := d.rows[dep.Key]
+	if dep.Mode.Child() { // whoever expanded may have been cancelled since, and wait for dependencies of another run
+		if r != nil && r.State == Expanded {
+			d.childEnded(r)
+		}
+		return
+	}
 	if r == nil || r.State != Waiting {
 		return // held, cancelled, or blocked by another dependency already
 	}
-	if dep.Required && state != Completed {
-		r.BlockedBy = cause
-		d.move(r, Blocked)
-		d.announce(r)
+	if dep.fate(state) == fateBlocks {
+		d.block(r, cause)
 		return
 	}
 	r.Remaining--

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"math"
 	"slices"
+	"time"
 	"unicode/utf8"
 )
 
@@ -15,7 +16,8 @@ type Limits struct {
 	Dependencies int // dependencies of one task
 	IDChars      int // characters of id, user id, executor, references, types of dependencies
 	NameChars    int
-	PayloadBytes int // each of inputs, params, schemas, custom of one task
+	PayloadBytes int           // each of inputs, params, schemas, custom of one task
+	Retention    time.Duration // how long a tree may ask to be kept at most; 0: any time
 }
 
 // DefaultLimits are the bounds in force when none are configured.
@@ -60,7 +62,17 @@ type Builder struct {
 	later      []later // references that no task before answered to, in order
 	owners     Owners
 	known      index
-	unsure     bool // a reader could not tell who a task is or what it refers to, so nothing is said about the tree's shape
+	traits     []trait            // of each task; nil: none has any
+	named      []namedBy          // dependencies that templates name
+	outputs    map[int32][]string // of tasks that have some: their names
+	unsure     bool               // a reader could not tell who a task is or what it refers to, so nothing is said about the tree's shape
+	calls      []calling          // dependencies that conditions name
+	ofItems    bool               // the tasks are made for items
+	unfilled   bool               // the items are yet to be put into them
+	keyed      []keyedTask        // whose keys of limits name what is known at the end
+	owner      string             // of the tree if its tasks don't say, if that is known
+	ownerKnown bool
+	first      int32 // 1 + index of the first task without a parent; 0: there is none yet
 }
 
 // Marks in place of a task's index.
@@ -87,6 +99,18 @@ func NewBuilder(limits Limits, newID func() string) *Builder {
 	return &Builder{limits: limits.OrDefaults(), newID: newID, known: index{seed: maphash.MakeSeed()}}
 }
 
+// ForItems says that the tasks are made for items: their templates may name the item and its index.
+func (b *Builder) ForItems() *Builder {
+	b.ofItems = true
+	return b
+}
+
+// Unfilled says that the items are yet to be put into the tasks: keys of limits may name them, too.
+func (b *Builder) Unfilled() *Builder {
+	b.unfilled = true
+	return b
+}
+
 // Add records the next task and returns its index. It keeps nothing of t but its id, name, references and user.
 // Field faults are kept for Build; an error, an *InvalidTaskError, is returned only when the tree is beyond its bound of
 // tasks or edges, so that a reader can stop early. Build then reports it too.
@@ -105,6 +129,8 @@ func (b *Builder) Add(t *Task) (index int, err error) {
 	b.addParent(&c, t)
 	b.starts = append(b.starts, int32(len(b.edges)))
 	b.addDependencies(&c, t)
+	b.addTraits(&c, t)
+	b.addCalls(i, t.Calls)
 	return i, nil
 }
 
@@ -190,6 +216,9 @@ func (o Owners) Fault() string {
 
 func (b *Builder) addParent(c *check, t *Task) {
 	parent := int32(noParent)
+	if t.ParentRef == "" && b.first == 0 {
+		b.first = int32(c.index) + 1
+	}
 	if t.ParentRef != "" {
 		parent = unresolved
 		if c.text("parent_id", t.ParentRef, b.limits.IDChars) {
@@ -223,7 +252,7 @@ func (b *Builder) addDependencies(c *check, t *Task) {
 			task = unresolved
 			b.postpone(later{ref: d.Ref, task: int32(c.index), edge: int32(len(b.edges)), legacy: d.Legacy})
 		}
-		b.edges = append(b.edges, Edge{Task: task, Required: !d.Optional, Type: b.share(d.Type)})
+		b.edges = append(b.edges, Edge{Task: task, Required: !d.Optional, Mode: d.Mode, Type: b.share(d.Type)})
 	}
 }
 
@@ -270,8 +299,11 @@ func (b *Builder) Build() (*Graph, error) {
 	if !b.unsure {
 		b.resolve()
 		b.collapse()
+		b.checkNamed()
+		b.checkCalls()
 		b.checkCycles()
 		root = b.checkRoots()
+		b.checkKeyed()
 	}
 	if b.faults.total > 0 {
 		return nil, b.faults.err()

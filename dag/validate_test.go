@@ -242,6 +242,8 @@ func TestBuildRefusesFields(t *testing.T) {
 		"timeout negative":                      {func(t *Task) { t.Timeout = -1 }, "tasks[0].timeout: must be 0 to 315360000 seconds"},
 		"schedule_to_start negative":            {func(t *Task) { t.ScheduleToStart = -1 }, "tasks[0].schedule_to_start: must be 0 to 315360000 seconds"},
 		"tree_timeout negative":                 {func(t *Task) { t.TreeTimeout = -1 }, "tasks[0].tree_timeout: must be 0 to 315360000 seconds"},
+		"retention of the root":                 {func(t *Task) { t.Retention = time.Hour }, ""},
+		"retention too short":                   {func(t *Task) { t.Retention = time.Second }, "tasks[0].retention: must be at least a minute"},
 		"tree_timeout of the root":              {func(t *Task) { t.TreeTimeout = time.Hour }, ""},
 		"not_before long ago":                   {func(t *Task) { t.NotBefore = time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC) }, "tasks[0].not_before: must be in the years 1970 to 9999"},
 		"not_before in the far future":          {func(t *Task) { t.NotBefore = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) }, "tasks[0].not_before: must be in the years 1970 to 9999"},
@@ -261,6 +263,13 @@ func TestBuildRefusesFields(t *testing.T) {
 				t.Errorf("Build = %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+func TestBuildRefusesARetentionBelowTheRoot(t *testing.T) {
+	_, err := build(Limits{}, node("a", ""), with(node("b", "a"), func(t *Task) { t.Retention = time.Hour }))
+	if err == nil || !strings.Contains(err.Error(), "tasks[1].retention: only the root task may have one") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -376,7 +385,7 @@ func TestBuildAccepts(t *testing.T) {
 			},
 			Graph{
 				IDs: []string{"a", "b", "c"}, Parent: []int32{-1, 0, 0}, Leaf: []bool{false, true, true},
-				DepStart: []int32{0, 2, 3, 3}, Dep: []Edge{{2, true, "data"}, {1, true, ""}, {2, false, ""}},
+				DepStart: []int32{0, 2, 3, 3}, Dep: []Edge{{2, true, 0, "data"}, {1, true, 0, ""}, {2, false, 0, ""}},
 			},
 		},
 		"one owner, named by some": {

@@ -37,7 +37,8 @@ type expectation struct {
 
 // TestExamplesGiveWhatTheyMust submits each several times: ids are taken then, and all else is the same.
 func TestExamplesGiveWhatTheyMust(t *testing.T) {
-	c := cluster.Start(t, cluster.Options{Worker: func(s *config.Worker) { s.CommandAllow = true }})
+	files := t.TempDir()
+	c := cluster.Start(t, cluster.Options{Worker: func(s *config.Worker) { s.CommandAllow, s.FileRoot = true, files }})
 	for tree, expected := range map[string]string{
 		"etl/tree.json":          "etl/expected.json",
 		"inventory/tree.json":    "inventory/expected.json",
@@ -46,6 +47,14 @@ func TestExamplesGiveWhatTheyMust(t *testing.T) {
 		"patterns/fan-in.json":   "patterns/fan-in.expected.json",
 		"patterns/complex.json":  "patterns/complex.expected.json",
 		"patterns/fallback.yaml": "patterns/fallback.expected.json",
+		"patterns/map.yaml":      "patterns/map.expected.json",
+		"patterns/poll.yaml":     "patterns/poll.expected.json",
+		"patterns/handlers.yaml": "patterns/handlers.expected.json",
+		"patterns/gate.yaml":     "patterns/gate.expected.json",
+		"patterns/approval.yaml": "patterns/approval.expected.json",
+		"patterns/limits.yaml":   "patterns/limits.expected.json",
+		"patterns/lock.yaml":     "patterns/lock.expected.json",
+		"patterns/rates.yaml":    "patterns/rates.expected.json",
 	} {
 		t.Run(tree, func(t *testing.T) {
 			c := c.For(t)

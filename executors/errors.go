@@ -53,6 +53,28 @@ func RetryAfterOf(err error) time.Duration {
 	return marked.after
 }
 
+type kindError struct {
+	error
+	kind string
+}
+
+func (e kindError) Unwrap() error { return e.error }
+
+// WithKind says by a word of the executor's documentation what kind of error it is, such as connect or http_5xx: a task's retry_on and no_retry_on
+// may name it. 1 to 64 letters, digits, _, - and dots.
+func WithKind(err error, kind string) error {
+	if err == nil || kind == "" {
+		return err
+	}
+	return kindError{err, kind}
+}
+
+// KindOf is what [WithKind] said last of err, or of anything it wraps; empty: nothing.
+func KindOf(err error) string {
+	marked, _ := errors.AsType[kindError](err)
+	return marked.kind
+}
+
 type detailedError struct {
 	error
 	detail string

@@ -75,6 +75,8 @@ type Description struct {
 	Connection *Connection
 	// Examples are shown in the documentation and the catalogue. Tests run them.
 	Examples []Example
+	// Kinds are those of its errors, beside those that every executor's may have (timeout, input and so on).
+	Kinds []ErrorKind
 }
 
 // Connection says what an executor takes from a connection that the worker's operator has named: where to go, and as whom.
@@ -126,6 +128,22 @@ type Call struct {
 	// alone may allow (allow_commands, executors). A result of a dependency may have written all others. nil: nobody knows.
 	Submitted []string
 
+	// Checkpoint is what an earlier attempt of this run noted last; nil: nothing.
+	Checkpoint json.RawMessage
+	// Answer is how the wait has ended that an earlier attempt began with [Await.Resume]; nil: there was none.
+	Answer *Answer
+	// Repeat is how many runs of a repeated task came before this one.
+	Repeat int
+	// Lock is the lock that the attempt holds; nil: its task asks for none.
+	Lock *Lock
+	// Files keeps files that the attempt makes, and gives those that it is told of; nil: the worker has no place for them.
+	Files Files
+	// Artifacts are patterns of files that the task makes, below its working directory: see package workdir. An executor that has such a
+	// directory saves them when it has completed.
+	Artifacts []string
+	// KeepOutputs: an output over its bound becomes an artifact, and its reference is in the result, where it would be cut otherwise.
+	KeepOutputs bool
+
 	// What executors of models and agents use. In each a nil means that there is none; [Call.Tell] and [Call.Record] mind that.
 	Live      func(Piece)                                                // see [Call.Tell]
 	Used      func(model string, u Usage)                                // see [Call.Record]
@@ -135,6 +153,17 @@ type Call struct {
 	ModelKey  func(ctx context.Context, provider string) (string, error) // the key that whoever started the task sent along (spec 5.7); empty: none
 }
 
+// Stored waits until what the attempt noted last ([Reporter.Checkpoint]) is stored, some seconds at most: for who is about to do what must not be
+// done twice. Its error says that it is not stored, or not known to be, and ends nothing but the wait.
+func (c *Call) Stored(ctx context.Context) error {
+	if s, ok := c.Reporter.(interface {
+		Stored(ctx context.Context) error
+	}); ok {
+		return s.Stored(ctx)
+	}
+	return nil
+}
+
 // Reporter takes what an executor says while it runs. Its methods never block for long, may be called from several
 // goroutines, and may drop what exceeds their bounds.
 type Reporter interface {
@@ -142,7 +171,13 @@ type Reporter interface {
 	Log(stream, line string)
 	// Progress records how much is done, 0 to 1, and what is being done.
 	Progress(fraction float64, message string)
+	// Checkpoint notes where the work has come: JSON of at most [MaxCheckpointBytes], in place of what was noted before. It is stored soon, not at
+	// once; the next attempt, if there is one, finds the last note that was stored in [Call.Checkpoint]. An error says that it is no JSON, or too large.
+	Checkpoint(data json.RawMessage) error
 }
+
+// MaxCheckpointBytes is how large a note may be that [Reporter.Checkpoint] takes.
+const MaxCheckpointBytes = 64 << 10
 
 // Lease is how long the worker may still own its attempts. Executors that start something which outlives a frozen
 // worker must have it stopped at the lease's end by someone else (see package guardian).

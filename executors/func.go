@@ -24,7 +24,8 @@ import (
 //
 // f must stop when its context ends, and may return ctx.Err() then. [FromContext] gives it the attempt: its number, its
 // idempotency key, and where to log and to report progress. An error may be retried unless it was made by [Permanent]. The
-// value that f returns together with an error, unless it is zero, is the partial result of a task that was cancelled.
+// value that f returns together with an error, unless it is zero, is the partial result of a task that was cancelled. A function that may end
+// otherwise than with a result returns an [*Outcome]: [Skip], [Expanding], [Awaiting], or [Completed] with its result, which then has no schema.
 //
 // Func panics if a type can't be described, if In is not a struct, map or interface, or if f is nil: that is a programmer's
 // error, seen at start-up.
@@ -42,12 +43,15 @@ func Func[In, Out any](id string, f func(ctx context.Context, in In) (Out, error
 	if err != nil {
 		panic(fmt.Sprintf("executors.Func %s: inputs: %v", id, err))
 	}
+	e.required, e.named, e.d.Inputs = in.Required, slices.Collect(maps.Keys(in.Properties)), in.text()
+	if reflect.TypeFor[Out]() == reflect.TypeFor[*Outcome]() {
+		return e
+	}
 	out, err := derive(reflect.TypeFor[Out](), outward)
 	if err != nil {
 		panic(fmt.Sprintf("executors.Func %s: output: %v", id, err))
 	}
-	e.required, e.named = in.Required, slices.Collect(maps.Keys(in.Properties))
-	e.d.Inputs, e.d.Output = in.text(), out.text()
+	e.d.Output = out.text()
 	return e
 }
 
@@ -115,6 +119,12 @@ func (e *function[In, Out]) Run(ctx context.Context, call *Call) (*Outcome, erro
 		return nil, context.Cause(ctx)
 	}
 	out, err := e.f(context.WithValue(ctx, callKey{}, call), in)
+	if outcome, ok := any(out).(*Outcome); ok {
+		if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			err = context.Cause(ctx)
+		}
+		return outcome, err
+	}
 	if err == nil {
 		return Completed(out), nil
 	}
@@ -237,3 +247,5 @@ type unlimited struct{}
 
 func (unlimited) Until() time.Time         { return time.Time{} }
 func (unlimited) Changed() <-chan struct{} { return nil }
+
+func (deaf) Checkpoint(data json.RawMessage) error { return nil }

@@ -30,6 +30,6 @@ func LimitTime(ctx context.Context, id string, seconds json.Number, what string)
 	}
 	const most = 1 << 53 / float64(time.Second) // 104 days
 	limit := time.Duration(min(number, most) * float64(time.Second))
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s after %s seconds%s", what, seconds, whose))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, WithKind(fmt.Errorf("%s after %s seconds%s", what, seconds, whose), KindTimeout))
 	return ctx, cancel, nil
 }

@@ -129,6 +129,18 @@ func (o *Output) Bytes() []byte {
 	return slices.Clone(o.kept)
 }
 
+// TruncatedFields is what a result says under truncated_fields: the names of its members of which it has only a part, though the task did not ask for
+// one. Templates of other tasks don't take such a value for the whole. nil: there are none.
+func TruncatedFields(cut map[string]bool) (names []string) {
+	for name, is := range cut {
+		if is {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // Truncated reports whether more was written than was kept.
 func (o *Output) Truncated() bool {
 	o.mu.Lock()

@@ -1,6 +1,7 @@
 package executors_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -73,3 +74,5 @@ func TestFaithfulLosesNothing(t *testing.T) {
 		}
 	}
 }
+
+func (*lines) Checkpoint(data json.RawMessage) error { return nil }

@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/taskgrove/taskgrove/api/apitest"
+	"github.com/taskgrove/taskgrove/api/approvals"
 	"github.com/taskgrove/taskgrove/api/identity"
 	"github.com/taskgrove/taskgrove/api/openapi"
 	"github.com/taskgrove/taskgrove/coordinator"
@@ -129,6 +130,15 @@ func TestEverySurfaceAsksWhoCalls(t *testing.T) {
 		path = strings.NewReplacer("{$}", "", "{", "", "}", "", "...", "").Replace(path)
 		if one.public != (documents[path] || documents[one.path]) {
 			t.Errorf("%s: public is %v: does it show what is somebody's?", one.path, one.public)
+		}
+		if one.signed { // what the path has is asked for instead
+			if !slices.Contains(approvals.Paths, one.path) {
+				t.Errorf("%s: needs no token: what lets a request in?", one.path)
+			}
+			if got, body := s.request(t, method, path, "", "{}"); got != 404 {
+				t.Errorf("%s with no link: got HTTP %d %.200s, want 404", one.path, got, body)
+			}
+			continue
 		}
 		for _, m := range []string{"GET", "POST", "PUT", "DELETE"} {
 			if method != "" && m != method || m == "GET" && (one.public || documents["GET "+one.path]) {

@@ -12,6 +12,7 @@ import (
 	"github.com/taskgrove/taskgrove/api/keda"
 	"github.com/taskgrove/taskgrove/api/mcp"
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/internal/artifact/s3"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/sealed"
 	"github.com/taskgrove/taskgrove/pg"
@@ -53,6 +54,11 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 	p.warnOfPlain(callers != nil, secured, &parts)
 	if parts.store, err = parts.postgres.login(parts.store); err != nil {
 		return nil, err
+	}
+	if parts.artifacts.Endpoint != "" {
+		if parts.coordinator.Artifacts.Store, err = s3.New(parts.artifacts); err != nil {
+			return nil, fmt.Errorf("TASKGROVE_ARTIFACT_S3_ENDPOINT: %w", err)
+		}
 	}
 	if parts.coordinator.Roles, err = parts.roles.settings(); err != nil {
 		return nil, err
@@ -163,7 +169,7 @@ func (p *Process) serveSurfaces(ctx context.Context, access *coordinator.Access,
 		tools := mcp.New(access, parts.mcp)
 		p.OnStop("sessions of MCP", tools.Close)
 		all := mounted(mounts(access, parts, tasks, agent, tools))
-		parts.http.Public, parts.http.Refuse = all.public, all.refuse
+		parts.http.Public, parts.http.Signed, parts.http.Refuse = all.public, all.signed, all.refuse
 		if parts.porch != nil {
 			if parts.http.Listener, err = parts.porch.leave(); err != nil {
 				return "", "", fmt.Errorf("%sHTTP_ADDR: %w", config.Prefix, err)

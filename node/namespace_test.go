@@ -124,7 +124,7 @@ func TestEverySurfaceObeysTheNamespace(t *testing.T) {
 	t.Parallel()
 	s, svc := serveSpread(t)
 	for _, one := range s.table {
-		if one.public {
+		if one.public || one.signed { // a link says itself which namespace its task is in
 			continue
 		}
 		if one.refuse == nil {

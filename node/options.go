@@ -1,6 +1,9 @@
 package node
 
 import (
+	"iter"
+	"time"
+
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
@@ -20,6 +23,8 @@ type Options struct {
 	KMS KMS
 	// Resting makes a coordinator that answers the calls of its own process, and has no loops and no listeners.
 	Resting bool
+	// LineWait is [worker.Config.LineWait] of a worker; 0: the default.
+	LineWait time.Duration
 }
 
 // KMS wraps data keys under a master key that is kept outside Postgres. Its Unwrap returns [ErrNoKey] when asking again is no use; any other
@@ -37,6 +42,14 @@ func (o Options) known() (known dag.Known) {
 		known.Add(d.ID, d.Type)
 	}
 	return known
+}
+
+// given are the executors beside the built-in ones.
+func (o Options) given() (ids []string) {
+	for _, e := range o.Executors {
+		ids = append(ids, e.Describe().ID)
+	}
+	return ids
 }
 
 // repeatable are the executors whose tasks may run twice at once without harm.
@@ -82,3 +95,6 @@ func (o Options) catalogue() func(yield func(executors.Description) bool) {
 		}
 	}
 }
+
+// Described yields what the executors of this program say of themselves.
+func Described() iter.Seq[executors.Description] { return Options{}.catalogue() }

@@ -122,7 +122,7 @@ func TestCoordinatorsNeedNoMoreThanTheRightsDocumented(t *testing.T) {
 	if err := pg.Migrate(t.Context(), as("taskgrove_owner")); err != nil {
 		t.Fatal(err)
 	}
-	refused("nothing is granted", `"taskgrove"`, "grant select on table migration", "grant usage on sequence ready_id_seq, tree_key",
+	refused("nothing is granted", `"taskgrove"`, "grant select on table migration", "grant usage on sequence fence, ready_id_seq, tree_key, waiter_id",
 		"grant select, insert, update, delete on table "+strings.Join(tables(t, as("taskgrove_owner")), ", "))
 	run(t, as("taskgrove_owner"), blocks[1])
 	run(t, as("taskgrove_owner"), "revoke delete, insert on event, timer from taskgrove")

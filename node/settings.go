@@ -15,6 +15,7 @@ import (
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors/builtin"
+	"github.com/taskgrove/taskgrove/internal/artifact/s3"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/queue"
@@ -32,6 +33,7 @@ type coordinatorParts struct {
 	postgres    postgresLogin
 	tls         tlsParts
 	queue       queue.Config
+	artifacts   s3.Config // without an endpoint: NATS keeps them
 	coordinator coordinator.Config
 	grpc        grpcserver.Config // Addr is empty: not served
 	http        httpserver.Config // Addr is empty: not served
@@ -52,7 +54,7 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 	if name == "" {
 		name, _ = os.Hostname() // no name is one, too
 	}
-	limits := dag.Limits{Tasks: cfg.TreeTasks, Edges: cfg.TreeEdges, Dependencies: cfg.TaskDependencies, PayloadBytes: int(cfg.PayloadBytes)}
+	limits := dag.Limits{Tasks: cfg.TreeTasks, Edges: cfg.TreeEdges, Dependencies: cfg.TaskDependencies, PayloadBytes: int(cfg.PayloadBytes), Retention: cfg.RetentionMax}
 	known := opts.known()
 	audit := cfg.Audit
 	if audit == 0 {
@@ -73,15 +75,19 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 			Login:  natsLogin(&cfg.NATSLogin),
 			Domain: string(cfg.NATSDomain),
 			URL:    cfg.NATSURL.Reveal(), Name: name, Prefix: string(cfg.Prefix), AckWait: ackWait(cfg.Lease), Logger: log,
-			Replicas: cfg.Replicas, LogsAge: cfg.LogsAge, LogsBytes: int64(cfg.LogsBytes),
+			Replicas: cfg.Replicas, LogsAge: cfg.LogsAge, LogsBytes: int64(cfg.LogsBytes), ArtifactBytes: int64(cfg.ArtifactStreamBytes),
 		},
+		artifacts: s3.Config{Endpoint: cfg.ArtifactS3Endpoint, Region: cfg.ArtifactS3Region, Bucket: cfg.ArtifactS3Bucket, Prefix: cfg.ArtifactS3Prefix,
+			AccessKey: cfg.ArtifactS3AccessKey.Reveal(), SecretKey: cfg.ArtifactS3SecretKey.Reveal(), PathStyle: bool(cfg.ArtifactS3PathStyle)},
 		coordinator: coordinator.Config{
-			Name: name, Version: Version(), Levels: opts.Levels, Lease: cfg.Lease, Retention: cfg.Retention, PoolIdle: cfg.PoolIdle, Limits: limits, Known: known, Repeatable: opts.repeatable(), InputKeys: opts.inputKeys(), InputFaults: opts.inputFaults(), Catalogue: opts.executors,
+			Name: name, Version: Version(), Levels: opts.Levels, Lease: cfg.Lease, Retention: cfg.Retention, PoolIdle: cfg.PoolIdle, Limits: limits, Known: known, Given: opts.given(), Repeatable: opts.repeatable(), InputKeys: opts.inputKeys(), InputFaults: opts.inputFaults(), SchemaFaults: schemaFaults(), BaseURL: string(cfg.BaseURL), Catalogue: opts.executors,
 			Window: cfg.Window, Batch: cfg.Batch, Submissions: cfg.Submissions, Linger: cfg.Linger, Republish: cfg.Republish, Audit: audit, ScaleAhead: cfg.ScaleAhead,
 			Webhooks: webhooksOf(cfg),
 			Seal:     coordinator.SealConfig{Keys: cfg.SealKey.Reveal(), KeyFile: cfg.SealKeyFile, KMS: opts.KMS, Values: bool(cfg.SealValues)},
-			Record:   coordinator.RecordConfig{Retention: cfg.AuditRetention, Mirror: cfg.AuditLog},
-			Resting:  opts.Resting, InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), MaxResult: int(cfg.MaxResultBytes), Log: log,
+			Artifacts: coordinator.ArtifactConfig{MaxBytes: int64(cfg.ArtifactBytes), PerTask: cfg.ArtifactsPerAttempt, UserBytes: int64(cfg.ArtifactUserBytes),
+				UserNumber: int64(cfg.ArtifactUserNumber), LogsOff: !bool(cfg.ArtifactLogs)},
+			Record:  coordinator.RecordConfig{Retention: cfg.AuditRetention, Mirror: cfg.AuditLog},
+			Resting: opts.Resting, InlineBytes: int(cfg.InlineBytes), MaxInputs: int(cfg.MaxInputBytes), MaxResult: int(cfg.MaxResultBytes), Log: log,
 		},
 		grpc:   grpcserver.Config{Addr: string(cfg.GRPCAddr), Known: known, Limits: limits, Log: log},
 		http:   httpserver.Config{Addr: string(cfg.HTTPAddr), Hosts: cfg.Hosts, Origins: cfg.Origins, AnyOrigin: bool(cfg.Any), Log: log},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/api/a2a"
+	"github.com/taskgrove/taskgrove/api/approvals"
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
 	"github.com/taskgrove/taskgrove/api/mcp"
@@ -23,6 +24,8 @@ type mount struct {
 	refuse refusal
 	// public: GET and HEAD need no token, such as those of documents (spec 5.1).
 	public bool
+	// signed: the path has what lets a request in, which needs no token (see [httpserver.Config]).
+	signed bool
 }
 
 type refusal func(http.ResponseWriter, *http.Request, *api.Fault)
@@ -47,6 +50,10 @@ func protocols(access *coordinator.Access, parts coordinatorParts) (*jsonrpc.Han
 func mounts(access *coordinator.Access, parts coordinatorParts, tasks *jsonrpc.Handler, agent *a2a.Handler, tools *mcp.Handler) (all []mount) {
 	for _, path := range jsonrpc.Paths {
 		all = append(all, mount{path: path, handler: tasks, refuse: tasks.Refuse})
+	}
+	links := approvals.New(access, parts.http.Log)
+	for _, path := range approvals.Paths {
+		all = append(all, mount{path: path, handler: links, signed: true})
 	}
 	for _, path := range a2a.Paths {
 		all = append(all, mount{path: path, handler: agent, refuse: agent.Refuse})
@@ -92,6 +99,12 @@ type mux struct {
 func (m *mux) public(r *http.Request) bool {
 	_, pattern := m.Handler(r)
 	return m.mounts[pattern].public
+}
+
+// signed reports whether a request's path has what lets it in.
+func (m *mux) signed(r *http.Request) bool {
+	_, pattern := m.Handler(r)
+	return m.mounts[pattern].signed
 }
 
 // refuse answers a request that is not let in. Where nothing is served, that is all there is to say.

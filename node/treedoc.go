@@ -14,12 +14,21 @@ import (
 
 // TreeSchema is the JSON Schema of the document of a tree, with the inputs of the executors that every worker of this program has.
 func TreeSchema() ([]byte, error) {
-	var all []treedoc.ExecutorInputs
+	return treedoc.Schema(executorInputs())
+}
+
+// TreeFileSchema is the JSON Schema of a tree file, with the same inputs.
+func TreeFileSchema() ([]byte, error) { return treedoc.FileSchema(executorInputs()) }
+
+func executorInputs() (all []treedoc.ExecutorInputs) {
 	for d := range (Options{}).catalogue() {
 		all = append(all, treedoc.ExecutorInputs{ID: d.ID, Inputs: d.Inputs})
 	}
-	return treedoc.Schema(all)
+	return all
 }
+
+// InputKeys are the keys that the inputs of the executors of this program may and must have.
+func InputKeys() map[string]treedoc.InputKeys { return Options{}.inputKeys() }
 
 // inputKeys are the keys that the inputs of each executor may and must have; of executors that take any there are none.
 func (o Options) inputKeys() map[string]treedoc.InputKeys {

@@ -49,6 +49,7 @@ func (p *Process) StartWorker(ctx context.Context, cfg *config.Worker, opts Opti
 		return nil, err
 	}
 	parts.worker.Executors = slices.Concat(builtin.New(parts.guards), opts.Executors, own)
+	parts.worker.LineWait = opts.LineWait
 	err = p.WaitFor(ctx, "NATS to answer, or an executor's check", nil, func() (err error) {
 		w.Worker, err = worker.Dial(ctx, parts.url, parts.worker)
 		return err

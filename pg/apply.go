@@ -26,22 +26,34 @@ func (s *Store) apply(ctx context.Context, c *pgx.Conn, b *pgx.Batch, d *dag.Dec
 // of ready tasks are published at once where room has room for them.
 func (s *Store) commit(ctx context.Context, c *pgx.Conn, b *pgx.Batch, d *dag.Decision, view *residentView, room Room) (*Effects, error) {
 	changed := d.Changed()
-	eff := &Effects{Stops: d.Stops, Followups: len(d.Unlock), Timers: d.Timers}
+	eff := &Effects{Stops: d.Stops, Followups: len(d.Unlock) + len(d.ToJudge) + len(d.ToCollect) + len(d.ToCancel), Timers: d.Timers}
 	eff.take(changed)
 	queueUsage(b, d.Ended, d.Now())
+	queueUsage(b, d.Spent, d.Now())
 	if len(d.Timers) > 0 {
 		queueTimers(b, d.Timers, d.Now())
 	}
 	if len(d.Unlock) > 0 {
 		queueFollowups(b, FollowupUnlock, d.Unlock)
 	}
+	eff.Conditions = queueBeyond(b, d)
+	queueWindows(b, changed, eff)
+	if err := s.queueWaits(ctx, b, d, eff); err != nil {
+		return nil, err
+	}
 	brought := view.brought(d.Ended)
-	p := publication{stretches: Stretches(d.Readied(), room), placed: map[dag.Key]bool{}, work: map[dag.Key]*Work{}}
+	released := releasedBy(changed)
+	released.queueWaiters(b, eff)
+	p := publication{stretches: Stretches(d.Readied(), room), work: map[dag.Key]*Work{}}
 	p.queueReady(b, view, brought)
+	released.queueHolds(b, eff)
 	p.queueHandovers(b, d, view, brought)
 	if len(d.Trees) > 0 {
 		queueTrees(b, d.Trees, eff)
 		eff.Events.count(d.Trees)
+	}
+	if len(d.ToCache) > 0 {
+		queueCache(b, d)
 	}
 	b.Queue("commit")
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
@@ -49,15 +61,15 @@ func (s *Store) commit(ctx context.Context, c *pgx.Conn, b *pgx.Batch, d *dag.De
 	}
 	view.committed(changed, brought, eff.Trees)
 	s.seals.openWork(ctx, p.work)
-	eff.place(p.stretches, p.placed, p.work)
+	eff.place(p.stretches, &p.placed, p.work)
 	eff.hand(d.Handovers, p.work)
 	return eff, nil
 }
 
 // publication is what a transaction makes ready or hands over, and what their workers need of it.
 type publication struct {
-	stretches []Stretch         // that got ready
-	placed    map[dag.Key]bool  // first keys of the stretches that were put in published
+	stretches []Stretch // that got ready
+	placed    placement
 	work      map[dag.Key]*Work // of tasks that may be published, and of those that are handed over
 }
 
@@ -66,7 +78,7 @@ func (p *publication) queueReady(b *pgx.Batch, view *residentView, brought map[d
 	if len(p.stretches) == 0 {
 		return
 	}
-	queueStretches(b, p.stretches, p.placed)
+	queueStretches(b, p.stretches, &p.placed)
 	queueWork(b, view.fill(directOf(p.stretches), brought, p.work), dag.Ready, p.work)
 }
 

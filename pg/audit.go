@@ -73,7 +73,9 @@ func (s *Store) AuditRest(ctx context.Context, o AuditOptions) ([]Violation, err
 	b := &pgx.Batch{}
 	b.Queue(sql("AuditWorkers"), o.stuck(), auditRows).Query(collect(&found))
 	b.Queue(sql("AuditLevels"), auditRows).Query(collect(&found))
+	b.Queue(sql("AuditHolds"), auditRows).Query(collect(&found))
 	b.Queue(sql("AuditWebhooks"), o.stuck(), auditRows).Query(collect(&found))
+	b.Queue(sql("AuditSchedules"), o.stuck(), auditRows).Query(collect(&found))
 	if err := s.pool.Send(ctx, b); err != nil {
 		return nil, fmt.Errorf("audit workers and levels: %w", err)
 	}

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -52,4 +53,32 @@ func (s *Store) Cancel(ctx context.Context, keys []dag.Key, message string, room
 		}
 	})
 	return done, eff, err
+}
+
+// Skip ends a task that has not begun, in one transaction. state is the one that it was in; did is false if it was not skipped, and nothing changed then:
+// it has ended, or has begun. [ErrNotFound].
+func (s *Store) Skip(ctx context.Context, k dag.Key, room Room) (did bool, state dag.State, eff *Effects, err error) {
+	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
+		eff = nil
+		d, view, err := load{keys: []dag.Key{k}, policies: []dag.Key{k}, dependents: true}.lock(ctx, c, s.resident)
+		if err != nil {
+			return err
+		}
+		r := d.Row(k)
+		if r == nil {
+			return ErrNotFound
+		}
+		var run int32
+		if err := c.QueryRow(ctx, sql("FirstOfRun"), k).Scan(&run); err != nil {
+			return fmt.Errorf("read the first attempt of task %d: %w", k, err)
+		}
+		state = r.State
+		if did = d.Skip(k, run); !did {
+			_, err := c.Exec(ctx, "rollback")
+			return err
+		}
+		eff, err = s.apply(ctx, c, &pgx.Batch{}, d, view, room)
+		return err
+	})
+	return did, state, eff, err
 }

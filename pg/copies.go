@@ -202,12 +202,23 @@ func (t *treeCopy) read(ctx context.Context, c *pgx.Conn) error {
 		return ErrNotFound
 	case err != nil:
 		return fmt.Errorf("read tree %d: %w", t.tree, err)
-	case t.stored != t.Namespace, t.count != t.there, i >= len(t.nodes), t.nodes[i].Absent: // the rest is deleted (see Expire)
+	case t.stored != t.Namespace, t.count > t.there, i >= len(t.nodes): // the rest is deleted (see Expire)
+		return ErrNotFound
+	case t.found[i]:
+		return foundNotCopied(i)
+	case t.nodes[i].Absent:
 		return ErrNotFound
 	}
 	request := dag.CopyRequest{Mode: t.Mode, Target: t.Target.Index(), Descendants: t.Descendants, Fresh: t.Reset.Status}
 	for _, k := range t.Named {
-		if i := k.Index(); k.Tree() == t.tree && i < len(t.nodes) && !t.nodes[i].Absent {
+		i := k.Index()
+		if k.Tree() != t.tree || i >= len(t.nodes) {
+			continue
+		}
+		if t.found[i] {
+			return foundNotCopied(i)
+		}
+		if !t.nodes[i].Absent {
 			request.Named = append(request.Named, i)
 		}
 	}
@@ -215,7 +226,13 @@ func (t *treeCopy) read(ctx context.Context, c *pgx.Conn) error {
 	return nil
 }
 
-// original is a tree as one moment showed it, by index. It has no inputs and results: these never leave Postgres.
+// foundNotCopied refuses to copy what was found at run time by itself.
+func foundNotCopied(index int) error {
+	return &dag.InvalidTreeError{Problems: []*dag.InvalidTaskError{{Code: dag.InvalidField, Index: index, Field: "task_id",
+		Reason: "a task that was found at run time is not copied: the copy of the task that found it finds anew"}}}
+}
+
+// original is a tree as one moment showed it, by index. What was found at run time is absent. It has no inputs and results: these never leave Postgres.
 type original struct {
 	root     dag.Key
 	count    int // of tasks, by the tree's row
@@ -226,6 +243,8 @@ type original struct {
 
 	there    int // tasks
 	nodes    []dag.CopyNode
+	found    []bool // at run time
+	grows    bool   // some were, or may be
 	flags    []dag.Flags
 	attempts []int32
 	lanes    []dag.Lane
@@ -247,21 +266,26 @@ func (o *original) scan(rows pgx.Rows) error {
 		lane     dag.Lane
 		progress *float32
 		deps     []int32
+		modes    []int16
 		executor *string
 	)
 	o.start, o.unknown = append(o.start, 0), map[int]string{}
 	add := func(n dag.CopyNode, f dag.Flags, attempt int32, l dag.Lane, p float32) {
 		o.nodes, o.flags, o.attempts, o.lanes, o.progress = append(o.nodes, n), append(o.flags, f), append(o.attempts, attempt), append(o.lanes, l), append(o.progress, p)
-		o.start = append(o.start, int32(len(o.deps)))
+		o.start, o.found = append(o.start, int32(len(o.deps))), append(o.found, f&dag.FlagChild != 0)
 	}
-	_, err := pgx.ForEachRow(rows, []any{&key, &node.State, &flags, &attempt, &lane.Priority, &lane.Pool, &progress, &node.Parent, &deps, &executor}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&key, &node.State, &flags, &attempt, &lane.Priority, &lane.Pool, &progress, &node.Parent, &deps, &modes, &executor}, func() error {
 		for len(o.nodes) < key.Index() {
 			add(dag.CopyNode{Absent: true, Parent: -1}, 0, 0, dag.Lane{}, 0)
 		}
-		for _, d := range deps {
-			o.deps = append(o.deps, dag.Edge{Task: max(d, -d) - 1, Required: d > 0})
+		o.grows = o.grows || node.State == dag.Expanded || flags&dag.FlagChild != 0
+		if node.Absent = flags&dag.FlagChild != 0; node.Absent {
+			node.Parent, deps = -1, nil
 		}
-		if executor != nil {
+		for n, d := range deps {
+			o.deps = append(o.deps, dag.Edge{Task: max(d, -d) - 1, Required: d > 0, Mode: modeAt(modes, n)})
+		}
+		if executor != nil && !node.Absent {
 			o.unknown[key.Index()] = *executor
 		}
 		var reported float32
@@ -270,7 +294,7 @@ func (o *original) scan(rows pgx.Rows) error {
 		}
 		add(node, flags, attempt, lane, reported)
 		o.there++
-		deps, executor, progress = nil, nil, nil
+		deps, modes, executor, progress = nil, nil, nil, nil
 		return nil
 	})
 	return err

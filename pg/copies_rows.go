@@ -70,6 +70,8 @@ type copiedRows struct {
 	inner      []bool  // has children in the copy
 	same       bool    // the copy has the original's indices
 	counts     dag.Counts
+	skipped    int32 // parts of the counts
+	allowed    int32
 
 	keptAttempts []dag.Key // tasks of the copy with an attempt
 }
@@ -155,13 +157,19 @@ func (r *copiedRows) count(at int) {
 	switch r.state(at) {
 	case dag.Held:
 		r.counts.Held++
-	case dag.Completed:
+	case dag.Completed, dag.Skipped:
 		r.counts.Completed++
 		if leaf {
 			r.counts.LeavesCompleted++
 		}
+		if r.state(at) == dag.Skipped {
+			r.skipped++
+		}
 	case dag.Failed:
 		r.counts.Failed++
+		if r.flags[r.plan.Tasks[at]]&dag.FlagAllowed != 0 {
+			r.allowed++
+		}
 	case dag.Cancelled:
 		r.counts.Cancelled++
 	}
@@ -202,10 +210,11 @@ func (r *copiedRows) edges() rowSource {
 			return false, nil
 		}
 		for _, e := range r.dependencies(int(r.plan.Tasks[at])) {
-			w.row(3)
+			w.row(4)
 			w.key(r.copy.Key(int(r.place[e.Task] - 1)))
 			w.key(r.copy.Key(at))
 			w.boolean(e.Required)
+			unlessZero(w, int16(e.Mode), w.smallint)
 		}
 		at++
 		return true, nil
@@ -224,7 +233,7 @@ func (r *copiedRows) writeSpecs(ctx context.Context, c *pgx.Conn) error {
 			return err
 		}
 	}
-	return nil
+	return r.rekey(ctx, c)
 }
 
 // queueSpecs does that for the tasks at the places from and up to, but without, to.
@@ -291,8 +300,12 @@ func (r *copiedRows) finish(ctx context.Context, c *pgx.Conn) error {
 		b.Queue(sql("InsertSubmissions"), []string{r.IdempotencyKey}, []dag.TreeKey{r.copy}, [][]byte{r.Digest}, [][]byte{r.Digest}, []dag.NamespaceKey{r.Namespace})
 	}
 	n := r.counts
-	b.Queue(sql("InsertCopiedTree"), r.tree, r.copy, r.revision, r.copy.Key(r.plan.Root), n.Tasks, n.Leaves, n.Held, n.Completed, n.Failed, n.Cancelled,
-		n.LeavesCompleted, r.poolIDs, r.runs, r.carried()).QueryRow(func(row pgx.Row) error { return row.Scan(nil, &out.RootID) })
+	revision := &r.revision
+	if r.grows { // which is none of its changes that a copy sees
+		revision = nil
+	}
+	b.Queue(sql("InsertCopiedTree"), r.tree, r.copy, revision, r.copy.Key(r.plan.Root), n.Tasks, n.Leaves, n.Held, n.Completed, n.Failed, n.Cancelled,
+		n.LeavesCompleted, r.poolIDs, r.runs, r.carried(), r.skipped, r.allowed).QueryRow(func(row pgx.Row) error { return row.Scan(nil, &out.RootID) })
 	if r.s.counted.counts(r.Namespace) {
 		var more storing
 		more.add(r.Namespace, 1, int64(n.Tasks), r.carried(), false)

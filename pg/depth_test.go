@@ -26,7 +26,7 @@ func TestWhatWaitsIsCountedInTasks(t *testing.T) {
 	}
 	dispatch := func() {
 		t.Helper()
-		if work, err := s.Dispatch(t.Context(), lanes[0], 30, false); err != nil || len(work) != 30 {
+		if work, err := takeReady(t.Context(), s, lanes[0], 30, false); err != nil || len(work) != 30 {
 			t.Fatal(len(work), err)
 		}
 	}

@@ -1,6 +1,7 @@
 package pg
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -45,6 +46,15 @@ func TestLostMessageIsFoundWhileItsLaneIsBusy(t *testing.T) {
 	}
 }
 
+// takeReady dispatches from a lane where one share waits at most.
+func takeReady(ctx context.Context, s *Store, lane dag.Lane, n int, shared bool) ([]*Work, error) {
+	out, err := s.Dispatch(ctx, lane, n, shared, nil)
+	if err == nil && out.Several {
+		err = errors.New("several shares wait")
+	}
+	return out.Work, err
+}
+
 // waitingTree is a root and its children, all of which wait for room.
 func waitingTree(id string, size int) Submission {
 	tasks := make([]*dag.Task, size)
@@ -79,7 +89,7 @@ func TestAHugeTreeSharesItsLane(t *testing.T) {
 	}
 	given := map[dag.TreeKey]int{}
 	take := func(n int, shared bool) map[dag.TreeKey]int {
-		work, err := s.Dispatch(t.Context(), lanes[0], n, shared)
+		work, err := takeReady(t.Context(), s, lanes[0], n, shared)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +156,7 @@ func TestTwoWhoDispatchAtOnce(t *testing.T) {
 	for range 4 {
 		g.Go(func() error {
 			for calls := 0; total() < 3*size && calls < 10_000; calls++ {
-				work, err := s.Dispatch(t.Context(), lanes[0], 3, calls%2 == 0)
+				work, err := takeReady(t.Context(), s, lanes[0], 3, calls%2 == 0)
 				if err != nil {
 					return err
 				}
@@ -189,7 +199,7 @@ func TestASlotAtATimeIsShared(t *testing.T) {
 		t.Fatal(err)
 	}
 	for calls := 1; ; calls++ {
-		if _, err := s.Dispatch(t.Context(), dag.Lane{Pool: 1, Priority: dag.Normal}, 1, true); err != nil {
+		if _, err := takeReady(t.Context(), s, dag.Lane{Pool: 1, Priority: dag.Normal}, 1, true); err != nil {
 			t.Fatal(err)
 		}
 		var waits bool
@@ -219,7 +229,7 @@ func TestWhatWasInterruptedGoesFirst(t *testing.T) {
 	}
 	take := func(n int) (got []int) {
 		t.Helper()
-		work, err := h.s.Dispatch(t.Context(), lanes[0], n, false)
+		work, err := takeReady(t.Context(), h.s, lanes[0], n, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -327,7 +337,7 @@ func TestResultsOfManyDependencies(t *testing.T) {
 		bytes := 0
 		if err := eachRow(rows, func(v *values) {
 			v.key()
-			r := dag.DependencyResult{Ref: v.text(), Result: v.json()}
+			r := dag.DependencyResult{Ref: v.text(), Skipped: v.boolean(), Result: v.json()}
 			v.bytea() // nothing is sealed
 			want, bytes = append(want, r), bytes+len(r.Result)
 		}); err != nil {
@@ -376,7 +386,7 @@ func TestWhatMayBeClaimedAhead(t *testing.T) {
 			if err != nil || len(lanes) != 1 || len(work) > 0 {
 				t.Fatal(lanes, work, err)
 			}
-			if work, err = h.s.Dispatch(t.Context(), lanes[0], 10, false); err != nil {
+			if work, err = takeReady(t.Context(), h.s, lanes[0], 10, false); err != nil {
 				t.Fatal(err)
 			}
 		}

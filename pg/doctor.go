@@ -275,6 +275,25 @@ func (s *Store) FailingWebhooks(ctx context.Context) ([]FailingWebhook, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[FailingWebhook])
 }
 
+// AilingSchedule is a schedule that does not run as it should.
+type AilingSchedule struct {
+	What          string // late: a run has not ended; refused: the tree of its last run was; undecided: nobody has decided on an instant
+	ID, Namespace string
+	Reason        string // of the refusal
+	At            time.Time
+}
+
+// AilingSchedules are those that don't run as they should, at most 20 of each kind.
+func (s *Store) AilingSchedules(ctx context.Context) ([]AilingSchedule, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql("DoctorSchedules"))
+	if err != nil {
+		return nil, fmt.Errorf("look for schedules that do not run: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[AilingSchedule])
+}
+
 // ReadyExecutors are executors that ready tasks ask for, as far as a bounded look sees.
 func (s *Store) ReadyExecutors(ctx context.Context, runs int) ([]string, error) {
 	ctx, cancel := s.deadline(ctx)

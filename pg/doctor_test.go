@@ -201,7 +201,7 @@ func TestDiagnosisChangesNothing(t *testing.T) {
 	if err := primary.CopyTo(t.Context(), pgserver.Config{DataDir: dir}, "standby", ""); err != nil {
 		t.Fatal(err)
 	}
-	standby, err := pgserver.Start(t.Context(), pgserver.Config{DataDir: dir, BinDir: os.Getenv("PGTEST_BIN_DIR"), Settings: map[string]string{"fsync": "off", "max_connections": "400"}})
+	standby, err := pgserver.Start(t.Context(), pgserver.Config{DataDir: dir, BinDir: os.Getenv("PGTEST_BIN_DIR"), Settings: map[string]string{"fsync": "off", "max_connections": "1000"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -48,10 +48,11 @@ type treeToEdit struct {
 	cancelled          bool
 	pools              []int32
 	namespace          dag.NamespaceKey
+	held               bool // nothing of it is deleted, or changed
 }
 
 func (t *treeToEdit) scan(row pgx.Row) error {
-	return row.Scan(&t.root, &t.rootID, &t.name, &t.user, &t.tasks, &t.span, &t.execution, &t.unfinished, &t.revision, &t.created, &t.cancelled, &t.pools, &t.namespace)
+	return row.Scan(&t.root, &t.rootID, &t.name, &t.user, &t.tasks, &t.span, &t.execution, &t.unfinished, &t.revision, &t.created, &t.cancelled, &t.pools, &t.namespace, &t.held)
 }
 
 // editing runs an edit of a tree in a transaction, again while others change what it is about. f commits. Errors: those of f, [ErrNotFound],
@@ -243,10 +244,13 @@ func (e *edit) keepPools(ctx context.Context, names map[string]bool) (ids map[st
 
 // queueEditLevel makes the transaction fail while a live coordinator is below the level that edits and copies need. Once that is used, it costs
 // a look.
-func (s *Store) queueEditLevel(b *pgx.Batch) {
-	b.Queue(sql("LockEditLevel"), dag.EditLevel)
-	b.Queue(sql("CheckEditLevel"), dag.EditLevel)
-	b.Queue(sql("UseEditLevel"), dag.EditLevel, s.version)
+func (s *Store) queueEditLevel(b *pgx.Batch) { queueCoordinators(b, dag.EditLevel, s.version) }
+
+// queueCoordinators is [queueLevel] for what workers need not know.
+func queueCoordinators(b *pgx.Batch, level dag.Level, version string) {
+	b.Queue(sql("LockEditLevel"), level)
+	b.Queue(sql("CheckEditLevel"), level)
+	b.Queue(sql("UseEditLevel"), level, version)
 }
 
 // queueRefixed writes what only edits change of rows. It comes before their other changes.
@@ -270,7 +274,7 @@ type treeEdit struct {
 	name  *string            // of the root
 	pools []int32            // that tasks of the tree name, too
 	span  int                // keys that the tree uses more
-	check func(b *pgx.Batch) // compares more of the row, once it is locked; nil: nothing
+	check func(b *pgx.Batch) // compares or writes more, once the row is locked; nil: nothing
 }
 
 // nothingMore is for an edit that writes nothing at one of the places.

@@ -35,6 +35,10 @@ func (s *Store) Add(ctx context.Context, parent dag.Key, parentID string, sub Su
 	if err != nil {
 		return nil, nil, err
 	}
+	needed := dag.BaseLevel
+	for _, t := range tasks {
+		needed = max(needed, sub.Levels.Needed(t))
+	}
 	eff, err = s.editing(ctx, parent.Tree(), func(ctx context.Context, e *edit) (err error) {
 		a := &adding{edit: e, sub: sub, tasks: tasks, parentID: parentID}
 		out, err = a.run(ctx)
@@ -46,7 +50,7 @@ func (s *Store) Add(ctx context.Context, parent dag.Key, parentID string, sub Su
 			return err
 		})
 	}
-	return out, eff, levelRefusal(quotaRefusal(err), sub.Levels, dag.BaseLevel)
+	return out, eff, levelRefusal(quotaRefusal(err), sub.Levels, needed)
 }
 
 // readAddition reads the tasks, as many as a small tree may have.
@@ -86,6 +90,7 @@ type adding struct {
 	edges  int              // of the tree
 	staged *stagedTree      // the new tasks
 	onto   []dag.Key        // stored tasks that new ones depend on, once for each
+	judged map[dag.Key]bool // of onto: of whose new dependents a followup decides; nil: none
 	under  map[dag.Key]bool // stored parents of new ones
 }
 
@@ -109,7 +114,7 @@ func (a *adding) run(ctx context.Context) (*Added, error) {
 	if err := a.read(ctx); err != nil {
 		return nil, err
 	}
-	if err := a.validate(in); err != nil {
+	if err := a.validate(ctx, in); err != nil {
 		return nil, err
 	}
 	if err := a.findPools(ctx); err != nil {
@@ -197,15 +202,19 @@ func (a *adding) read(ctx context.Context) error {
 }
 
 // validate checks the new tasks as if the whole tree had been sent: those that they refer to stand in for it, by the same references.
-func (a *adding) validate(in *intake) error {
+func (a *adding) validate(ctx context.Context, in *intake) error {
 	limits := a.sub.Limits.OrDefaults()
 	limits.Tasks = max(0, limits.Tasks-a.tree.tasks) + len(a.stands)
 	limits.Tasks = min(limits.Tasks, dag.MaxTreeTasks-a.tree.span+len(a.stands))
 	limits.Edges = max(1, limits.Edges-a.edges)
 	digester := in.digester
-	in.builder, in.digester, in.payloads = dag.NewBuilder(limits, uuid.NewString), nil, nil
+	in.builder, in.digester, in.payloads = dag.NewBuilder(limits, uuid.NewString).OwnedBy(a.tree.user), nil, nil
 	named := !slices.ContainsFunc(a.tasks, func(t *dag.Task) bool { return t.ID != "" })
-	for _, t := range a.tasks {
+	for i, t := range a.tasks {
+		if t.Imported != nil {
+			return &dag.InvalidTreeError{Problems: []*dag.InvalidTaskError{{Code: dag.InvalidField, Index: i, Task: t.ID, Field: "outcome",
+				Reason: fmt.Sprintf("tasks[%d].outcome: only tasks of a new tree may have ended before they are submitted", i)}}}
+		}
 		if _, err := in.add(t); err != nil {
 			return err
 		}
@@ -222,13 +231,16 @@ func (a *adding) validate(in *intake) error {
 			return err
 		}
 	}
+	if err := in.checkRules(ctx, a.c, a.sub.namespace); err != nil {
+		return err
+	}
 	g, err := in.builder.Build()
 	if err != nil {
 		return err
 	}
 	in.tasks, in.digester = in.tasks[:len(a.tasks)], digester
 	a.sub.Hold = a.tree.execution == 0
-	a.staged = &stagedTree{in: in, sub: a.sub, tree: a.tree.key, first: a.tree.span, level: dag.RunsLevel, g: a.grown(g)}
+	a.staged = &stagedTree{in: in, sub: a.sub, tree: a.tree.key, first: a.tree.span, rootID: a.tree.rootID, level: dag.RunsLevel, g: a.grown(g)}
 	return nil
 }
 
@@ -242,6 +254,9 @@ func (a *adding) grown(g *dag.Graph) *dag.Graph {
 		return int32(a.stands[int(i)-n].key.Index())
 	}
 	out := &dag.Graph{IDs: g.IDs[:n], Refs: g.Refs[:n], UserID: a.tree.user, Leaf: g.Leaf[:n], DepStart: []int32{0}}
+	if g.Told != nil {
+		out.Told, out.Judged = g.Told[:n], g.Judged[:n]
+	}
 	a.under = map[dag.Key]bool{}
 	for i := range n {
 		p := index(g.Parent[i])
@@ -256,7 +271,13 @@ func (a *adding) grown(g *dag.Graph) *dag.Graph {
 				continue
 			}
 			if int(e.Task) < a.tree.span {
-				a.onto = append(a.onto, a.tree.key.Key(int(e.Task)))
+				on := a.tree.key.Key(int(e.Task))
+				if a.onto = append(a.onto, on); g.Told != nil && g.Judged[i] {
+					if a.judged == nil {
+						a.judged = map[dag.Key]bool{}
+					}
+					a.judged[on] = true
+				}
 			}
 			out.Dep = append(out.Dep, e)
 		}
@@ -295,7 +316,7 @@ func (a *adding) store(ctx context.Context, d *dag.Decision, counts edgeCounts) 
 		}
 	}
 	for _, k := range a.onto {
-		counts[k]++
+		counts.add(k, 1, a.judged[k])
 	}
 	for _, k := range a.onto {
 		d.Reflag(k, counts.flags(k, d.Row(k).Flags))
@@ -308,18 +329,21 @@ func (a *adding) store(ctx context.Context, d *dag.Decision, counts edgeCounts) 
 	}
 	for i := range t.in.tasks {
 		t.in.tasks[i].demo, t.in.tasks[i].keyed = execution&dag.FlagDemo != 0, execution&dag.FlagKeyed != 0
+		t.in.tasks[i].beyond |= execution & dag.FlagFresh
 	}
 	idMap, err := a.copy(ctx)
 	if err != nil {
 		return nil, err
 	}
 	d.Grow(a.tree.key, len(a.tasks), t.leaves, t.sub.Hold)
+	placed := &placement{}
 	late := func(b *pgx.Batch) error {
+		queueLevel(b, t.in.level, a.sub.Version)
 		if len(t.releases) > 0 {
 			queueFollowups(b, FollowupRelease, t.releases)
 		}
 		if len(t.stretches) > 0 {
-			queueStretches(b, t.stretches, map[dag.Key]bool{})
+			queueStretches(b, t.stretches, placed)
 		}
 		if key := a.sub.IdempotencyKey; key != "" {
 			z, err := a.s.seals.sealer(ctx, a.tree.key)
@@ -339,7 +363,7 @@ func (a *adding) store(ctx context.Context, d *dag.Decision, counts edgeCounts) 
 		return nil, err
 	}
 	a.eff.Followups += len(t.releases)
-	a.eff.Waiting = append(a.eff.Waiting, t.stretches...)
+	a.eff.place(t.stretches, placed, nil)
 	return &Added{RootID: a.tree.rootID, First: t.key(0), Tasks: len(a.tasks), IDMap: idMap}, nil
 }
 
@@ -350,6 +374,9 @@ func (a *adding) count(b *pgx.Batch) {
 		var more storing
 		more.add(a.sub.namespace, 0, int64(len(a.tasks)), t.in.bytes, false)
 		more.queue(b)
+	}
+	if a.tree.execution > 0 {
+		a.s.counted.queueWaiting(b, []int64{int64(a.tree.key)}, len(a.tasks))
 	}
 }
 

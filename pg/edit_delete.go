@@ -67,6 +67,9 @@ type relation struct {
 }
 
 func (d *deleting) run(ctx context.Context) error {
+	if d.tree.held {
+		return ErrHeld
+	}
 	if err := d.read(ctx); err != nil {
 		return err
 	}
@@ -120,7 +123,7 @@ func (d *deleting) read(ctx context.Context) error {
 	slices.Sort(d.gone)
 	d.childless = d.parent != 0 && len(children[int32(d.parent.Index())]) == 1
 	for _, r := range all {
-		for _, on := range readWired(d.tree.key, r.deps, nil).on {
+		for _, on := range readWired(d.tree.key, r.deps, nil, nil).on {
 			switch from, to := d.is[on.Key], d.is[r.key]; {
 			case to && !from:
 				d.pairs[0], d.pairs[1] = append(d.pairs[0], on.Key), append(d.pairs[1], r.key)
@@ -171,10 +174,11 @@ func (d *deleting) readOutside(ctx context.Context) (err error) {
 	var key dag.Key
 	var deps []int32
 	var types []string
-	if _, err := pgx.ForEachRow(rows, []any{&key, &deps, &types}, func() error {
-		d.outside[key] = readWired(d.tree.key, deps, types)
+	var modes []int16
+	if _, err := pgx.ForEachRow(rows, []any{&key, &deps, &types, &modes}, func() error {
+		d.outside[key] = readWired(d.tree.key, deps, types, modes)
 		d.graph.rewired[key.Index()] = d.left(key).on
-		deps, types = nil, nil
+		deps, types, modes = nil, nil, nil
 		return nil
 	}); err != nil {
 		return fmt.Errorf("read dependencies: %w", err)
@@ -212,6 +216,13 @@ func (d *deleting) check(ctx context.Context, row func(dag.Key) *dag.Row) error 
 		if r == nil {
 			return ErrNotFound
 		}
+		if k == d.k && r.Flags&dag.FlagChild != 0 {
+			labels, err := d.labels(ctx, []dag.Key{k})
+			if err != nil {
+				return err
+			}
+			return &NotDeletable{[]string{fmt.Sprintf("Task '%s' can't be deleted: it was found by another task, and is deleted with it", labels[k].ID)}}
+		}
 		view.See(k, k == d.k, r.State, r.Worker != 0)
 	}
 	for _, e := range d.after {
@@ -232,8 +243,8 @@ func (d *deleting) check(ctx context.Context, row func(dag.Key) *dag.Row) error 
 // delete writes what the deletion of a part of a tree changes.
 func (d *deleting) delete(ctx context.Context, dec *dag.Decision, counts edgeCounts) error {
 	edit := dag.Edit{Decision: dec, Edges: d.edges, Underway: d.tree.unfinished > 0}
-	for _, on := range d.pairs[0] {
-		counts[on]--
+	for i, on := range d.pairs[0] {
+		counts.add(on, -1, edit.Row(d.pairs[1][i]).Flags&dag.FlagsJudged != 0)
 	}
 	for _, on := range d.pairs[0] {
 		edit.Reflag(on, counts.flags(on, edit.Row(on).Flags))
@@ -248,11 +259,9 @@ func (d *deleting) delete(ctx context.Context, dec *dag.Decision, counts edgeCou
 			}
 		}
 	}
-	taken := map[dag.Lane]int{}
+	var taken leaving
 	for _, k := range d.gone {
-		if r := edit.Row(k); r.State == dag.Ready {
-			taken[r.LaneBefore()]++
-		}
+		taken.add(edit.Row(k))
 		edit.Remove(k)
 	}
 	for _, k := range slices.Sorted(maps.Keys(d.outside)) {
@@ -265,16 +274,18 @@ func (d *deleting) delete(ctx context.Context, dec *dag.Decision, counts edgeCou
 		}
 		b.Queue(sql("DeleteEdgesFrom"), d.gone)
 		for k := range d.outside {
-			deps, types := d.left(k).columns()
-			b.Queue(sql("RewireSpec"), k, deps, types)
+			deps, types, modes := d.left(k).columns()
+			b.Queue(sql("RewireSpec"), k, deps, types, modes)
 		}
+		b.Queue(sql("DeleteArtifactsOf"), d.gone)
 		b.Queue(sql("DeleteTheseTasks"), d.gone)
+		taken.queue(b)
 		return nil
 	}
 	if err := d.commit(ctx, edit, early, nothingMore, treeEdit{}, len(d.outside) > 0, d.Room); err != nil {
 		return err
 	}
-	d.eff.leave(taken)
+	d.eff.leave(&taken)
 	return nil
 }
 
@@ -293,13 +304,11 @@ func (d *deleting) deleteTree(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("lock tree %d: %w", d.tree.key, err)
 	}
-	taken := map[dag.Lane]int{}
+	var taken leaving
 	if err := eachRow(got, func(v *values) {
-		r := &dag.Row{Key: v.key(), State: dag.State(v.smallint()), Worker: dag.WorkerKey(v.bigint()), Pool: v.integer(), Priority: dag.Priority(v.smallint())}
+		r := &dag.Row{Key: v.key(), State: dag.State(v.smallint()), Worker: dag.WorkerKey(v.bigint()), Pool: v.integer(), Priority: dag.Priority(v.smallint()), Flags: dag.Flags(v.integer())}
 		rows[r.Key] = r
-		if r.State == dag.Ready {
-			taken[r.Lane()]++
-		}
+		taken.add(r)
 	}); err != nil {
 		return fmt.Errorf("lock tree %d: %w", d.tree.key, err)
 	}
@@ -310,12 +319,13 @@ func (d *deleting) deleteTree(ctx context.Context) error {
 	d.s.queueEditLevel(b)
 	queueDeletion(b, first, end)
 	queueTreeDeletion(b, d.tree.key)
+	taken.queue(b)
 	b.Queue("commit")
 	if err := d.c.SendBatch(ctx, b).Close(); err != nil {
 		return fmt.Errorf("delete tree %d: %w", d.tree.key, err)
 	}
 	d.s.resident.drop(d.tree.key)
 	d.eff = &Effects{}
-	d.eff.leave(taken)
+	d.eff.leave(&taken)
 	return nil
 }

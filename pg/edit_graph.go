@@ -34,7 +34,7 @@ func (g *wholeGraph) Dependencies(k dag.Key) []dag.Dependent {
 	edges := g.dependencies(i)
 	out := make([]dag.Dependent, len(edges))
 	for n, e := range edges {
-		out[n] = dag.Dependent{Key: g.tree.Key(int(e.Task)), Required: e.Required}
+		out[n] = dag.Dependent{Key: g.tree.Key(int(e.Task)), Required: e.Required, Mode: e.Mode}
 	}
 	return out
 }
@@ -65,7 +65,7 @@ func (g *wholeGraph) reverse() {
 	for i := range n {
 		for _, e := range g.Dependencies(g.tree.Key(i)) {
 			on := e.Key.Index()
-			g.all[next[on]] = dag.Dependent{Key: g.tree.Key(i), Required: e.Required}
+			g.all[next[on]] = dag.Dependent{Key: g.tree.Key(i), Required: e.Required, Mode: e.Mode}
 			next[on]++
 		}
 	}
@@ -80,11 +80,11 @@ type wired struct {
 	types []string        // "" for "result"
 }
 
-// readWired reads the columns deps and dep_types.
-func readWired(tree dag.TreeKey, deps []int32, types []string) wired {
+// readWired reads the columns deps, dep_types and dep_modes.
+func readWired(tree dag.TreeKey, deps []int32, types []string, modes []int16) wired {
 	w := wired{on: make([]dag.Dependent, len(deps)), types: make([]string, len(deps))}
 	for i, d := range deps {
-		w.on[i] = dag.Dependent{Key: tree.Key(int(max(d, -d) - 1)), Required: d > 0}
+		w.on[i] = dag.Dependent{Key: tree.Key(int(max(d, -d) - 1)), Required: d > 0, Mode: modeAt(modes, i)}
 		if i < len(types) {
 			w.types[i] = types[i]
 		}
@@ -96,6 +96,9 @@ func readWired(tree dag.TreeKey, deps []int32, types []string) wired {
 func (w *wired) add(d dag.Dependent, typ string) {
 	if i := slices.IndexFunc(w.on, func(o dag.Dependent) bool { return o.Key == d.Key }); i >= 0 {
 		w.on[i].Required = w.on[i].Required || d.Required
+		if w.on[i].Mode == 0 {
+			w.on[i].Mode = d.Mode
+		}
 		return
 	}
 	if typ == "result" {
@@ -104,8 +107,8 @@ func (w *wired) add(d dag.Dependent, typ string) {
 	w.on, w.types = append(w.on, d), append(w.types, typ)
 }
 
-// columns are deps and dep_types; nil for null.
-func (w wired) columns() (deps []int32, types []string) {
+// columns are deps, dep_types and dep_modes; nil for null.
+func (w wired) columns() (deps []int32, types []string, modes []int16) {
 	for i, d := range w.on {
 		n := int32(d.Key.Index() + 1)
 		if !d.Required {
@@ -116,12 +119,23 @@ func (w wired) columns() (deps []int32, types []string) {
 			types = make([]string, len(w.on))
 		}
 	}
+	if slices.ContainsFunc(w.on, func(d dag.Dependent) bool { return d.Mode != 0 }) {
+		modes = modesOf(w.on)
+	}
 	for i := range types {
 		if types[i] = w.types[i]; types[i] == "" {
 			types[i] = "result"
 		}
 	}
-	return deps, types
+	return deps, types, modes
+}
+
+func modesOf(edges []dag.Dependent) []int16 {
+	modes := make([]int16, len(edges))
+	for i, e := range edges {
+		modes[i] = int16(e.Mode)
+	}
+	return modes
 }
 
 // without is the list without some tasks.
@@ -153,27 +167,39 @@ func queueRewire(b *pgx.Batch, k dag.Key, was, now []dag.Dependent) {
 		for i, e := range now {
 			required[i] = e.Required
 		}
-		b.Queue(sql("InsertEdges"), k, keysOf(now), required)
+		b.Queue(sql("InsertEdges"), k, keysOf(now), required, modesOf(now))
 	}
 }
 
 // edgeCounts are how many tasks depend on each of some, exactly if that is few enough to be unlocked at once.
-type edgeCounts map[dag.Key]int
+type edgeCounts map[dag.Key]edgeCount
+
+// edgeCount counts the dependents of a task.
+type edgeCount struct{ all, judged int } // judged: of which a followup decides whether they run
+
+// add counts n dependents more.
+func (c edgeCounts) add(k dag.Key, n int, judged bool) {
+	now := c[k]
+	if now.all += n; judged {
+		now.judged += n
+	}
+	c[k] = now
+}
 
 // queueEdgeCounts counts the dependents of tasks that are locked, of which each loses so many at most.
 func queueEdgeCounts(b *pgx.Batch, keys []dag.Key, loses int, counts edgeCounts) {
 	b.Queue(sql("HasEdges"), keys, dag.InlineDependents+1+loses).Query(func(rows pgx.Rows) error {
-		return eachRow(rows, func(v *values) { counts[v.key()] = int(v.bigint()) })
+		return eachRow(rows, func(v *values) { counts[v.key()] = edgeCount{int(v.bigint()), int(v.bigint())} })
 	})
 }
 
 // flags are those of a task with so many dependents.
 func (c edgeCounts) flags(k dag.Key, f dag.Flags) dag.Flags {
 	f &^= dag.FlagDependents | dag.FlagWide
-	if c[k] > 0 {
+	if c[k].all > 0 {
 		f |= dag.FlagDependents
 	}
-	if c[k] > dag.InlineDependents {
+	if c[k].all > dag.InlineDependents || c[k].judged > 0 {
 		f |= dag.FlagWide
 	}
 	return f

@@ -80,7 +80,7 @@ func (r *races) edit(ctx context.Context, s *Store) {
 func (r *races) work(ctx context.Context, s *Store, hand *[]*Work) {
 	room := func(int32, dag.Priority, int32) bool { return true }
 	for p := range dag.Priority(4) {
-		more, err := s.Dispatch(ctx, dag.Lane{Pool: 1, Priority: p}, 10, false)
+		more, err := takeReady(ctx, s, dag.Lane{Pool: 1, Priority: p}, 10, false)
 		if err != nil {
 			r.fault("dispatch: %v", err)
 		}

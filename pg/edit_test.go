@@ -143,7 +143,7 @@ func (e *editSite) start(id string) dag.Claim {
 	e.t.Helper()
 	lanes, err := e.s.Backlog(e.t.Context())
 	for _, lane := range lanes {
-		_, err = e.s.Dispatch(e.t.Context(), lane, 1000, false)
+		_, err = takeReady(e.t.Context(), e.s, lane, 1000, false)
 	}
 	if err != nil {
 		e.t.Fatal(err)
@@ -217,7 +217,7 @@ func TestAPublishedAttemptIsTakenBack(t *testing.T) {
 		}
 		work := eff.Publish
 		if !room {
-			if work, err = e.s.Dispatch(t.Context(), dag.Lane{Pool: 1, Priority: dag.Urgent}, 10, false); err != nil {
+			if work, err = takeReady(t.Context(), e.s, dag.Lane{Pool: 1, Priority: dag.Urgent}, 10, false); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -52,6 +52,8 @@ type taskToEdit struct {
 	flags                         dag.Flags
 	inputs, params                json.RawMessage
 	schemas, custom               json.RawMessage
+	control                       *dag.Control
+	limiting                      *dag.Limiting
 	started, finished             *time.Time
 	maxAttempts                   *int32
 	timeoutMS                     *int64
@@ -71,9 +73,14 @@ type updating struct {
 	poolID   int32
 	facts    dag.Edited
 	row      *dag.Row
+	asks     *dag.Limiting // what it will ask for, if [updating.asksAnew]
+	asksAnew bool
 }
 
 func (u *updating) run(ctx context.Context) error {
+	if u.tree.held {
+		return ErrHeld
+	}
 	if err := u.read(ctx); err != nil {
 		return err
 	}
@@ -101,19 +108,26 @@ func (u *updating) read(ctx context.Context) error {
 	t := &u.task
 	var deps []int32
 	var types []string
-	var envelope []byte
-	err := u.c.QueryRow(ctx, sql("TaskToEdit"), u.k).Scan(&t.id, &t.ref, &t.name, &t.parent, &t.executor, &deps, &types, &t.state, &t.flags, &t.pool,
-		&t.inputs, &t.params, &t.schemas, &t.custom, &t.started, &t.finished, &t.maxAttempts, &t.timeoutMS, &envelope)
+	var modes []int16
+	var envelope, control, limits []byte
+	err := u.c.QueryRow(ctx, sql("TaskToEdit"), u.k).Scan(&t.id, &t.ref, &t.name, &t.parent, &t.executor, &deps, &types, &modes, &t.state, &t.flags, &t.pool,
+		&t.inputs, &t.params, &t.schemas, &t.custom, &t.started, &t.finished, &t.maxAttempts, &t.timeoutMS, &control, &envelope, &limits)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return ErrNotFound
 	}
 	if err != nil {
 		return fmt.Errorf("read task %d: %w", u.k, err)
 	}
-	if err := u.s.seals.open(ctx, u.tree.key, kindPayload, envelope, (*[]byte)(&t.inputs), (*[]byte)(&t.params), (*[]byte)(&t.schemas), (*[]byte)(&t.custom)); err != nil {
+	if err := u.s.seals.open(ctx, u.tree.key, kindPayload, envelope, (*[]byte)(&t.inputs), (*[]byte)(&t.params), (*[]byte)(&t.schemas), (*[]byte)(&t.custom), &control); err != nil {
 		return err
 	}
-	t.wired = readWired(u.tree.key, deps, types)
+	if t.control, err = dag.ReadControl(control); err != nil {
+		return fmt.Errorf("read task %d: %w", u.k, err)
+	}
+	if t.limiting, err = dag.ReadLimiting(limits); err != nil {
+		return fmt.Errorf("read task %d: %w", u.k, err)
+	}
+	t.wired = readWired(u.tree.key, deps, types, modes)
 	u.now = t.wired
 	if u.Change.HasDependencies {
 		if err := u.resolve(ctx); err != nil {
@@ -161,7 +175,7 @@ func (u *updating) resolve(ctx context.Context) error {
 		case !ok:
 			u.facts.Missing = append(u.facts.Missing, d.Ref)
 		default:
-			u.now.add(dag.Dependent{Key: on, Required: !d.Optional}, d.Type)
+			u.now.add(dag.Dependent{Key: on, Required: !d.Optional, Mode: d.Mode}, d.Type)
 		}
 	}
 	return nil
@@ -245,7 +259,7 @@ func (u *updating) unknown() bool {
 func (u *updating) changed() *dag.Task {
 	c := &u.Change
 	t := &dag.Task{ID: u.task.id, Name: u.task.name, Inputs: u.task.inputs, Params: u.task.params, Schemas: u.task.schemas, Custom: u.task.custom,
-		Executor: u.executor}
+		Executor: u.executor, Control: u.task.control}
 	if c.Name != nil {
 		t.Name = *c.Name
 	}
@@ -290,6 +304,9 @@ func (u *updating) look(ctx context.Context, d *dag.Decision) error {
 	if u.row == nil {
 		return ErrNotFound
 	}
+	if u.row.Flags&dag.FlagChild != 0 {
+		return &Refused{Faults: []string{fmt.Sprintf("Task '%s' can't be changed: it was found by another task, which waits for it as it is", u.task.id)}}
+	}
 	structural := u.Change.HasDependencies || u.Change.Status != ""
 	if structural && ((u.row.State == dag.Blocked) != (u.task.state == dag.Blocked) || u.graph != nil && !d.Foreseen(u.graph.state)) {
 		return errUntold // what was read is not what is needed
@@ -300,6 +317,7 @@ func (u *updating) look(ctx context.Context, d *dag.Decision) error {
 		}
 	}
 	f := &u.facts
+	f.Fold = u.row.Flags&dag.FlagFold != 0
 	f.ID, f.Root, f.State, f.Created, f.Now = u.task.id, u.k == u.tree.root, u.row.State, u.tree.created, d.Now()
 	if u.task.finished != nil {
 		f.Finished = *u.task.finished
@@ -318,9 +336,74 @@ func (u *updating) look(ctx context.Context, d *dag.Decision) error {
 		}
 		f.InputFaults = append(f.InputFaults, u.PoolFaults(t)...)
 	}
+	if c := &u.Change; c.Inputs != nil || c.HasDependencies {
+		if err := u.lookAtTemplates(ctx); err != nil {
+			return err
+		}
+	}
+	if err := u.lookAtLimits(ctx); err != nil {
+		return err
+	}
 	if u.Change.HasDependencies {
 		return u.lookAtDependencies(ctx, d)
 	}
+	return nil
+}
+
+// lookAtLimits finds out what the task will ask for: by the change, and by its name and inputs, which its keys may name.
+func (u *updating) lookAtLimits(ctx context.Context) error {
+	c := &u.Change
+	u.facts.Executor, u.asksAnew = u.executor, false
+	if !c.HasLimiting() && (u.task.limiting.Empty() || c.Name == nil && c.Inputs == nil && u.executor == u.task.executor) {
+		return nil
+	}
+	t := u.changed()
+	t.Limiting = c.Asks(u.task.limiting)
+	asks, faults := t.LimitFaults(dag.Identity{Task: u.task.id, Tree: u.tree.rootID, User: u.tree.user})
+	u.facts.LimitFaults, u.facts.Limited = faults, !asks.Empty()
+	if string(asks.Stored()) == string(u.task.limiting.Stored()) {
+		return nil
+	}
+	u.asks, u.asksAnew = asks, true
+	var limits []UnboundedLimit
+	for _, place := range asks.Unbounded() {
+		limits = append(limits, UnboundedLimit{fmt.Sprintf("limits[%d]", place), asks.Limits[place]})
+	}
+	unruled, err := ruleFaults(ctx, u.c, u.tree.namespace, limits)
+	u.facts.LimitFaults = append(faults, unruled...)
+	return err
+}
+
+// lookAtTemplates gathers the faults of the task's templates, as they will be, with the dependencies that it will have.
+func (u *updating) lookAtTemplates(ctx context.Context) error {
+	if c := u.task.control; c == nil || !c.Template && c.Outputs == nil {
+		return nil
+	}
+	rows, err := u.c.Query(ctx, sql("AddressesOf"), keysOf(u.now.on))
+	if err != nil {
+		return fmt.Errorf("read dependencies of task %d: %w", u.k, err)
+	}
+	var all []dag.Addressed
+	var controls, envelopes [][]byte
+	if err := eachRow(rows, func(v *values) {
+		_ = v.key()
+		all = append(all, dag.Addressed{Ref: v.text(), Name: v.text()})
+		controls, envelopes = append(controls, v.json()), append(envelopes, v.bytea())
+	}); err != nil {
+		return fmt.Errorf("read dependencies of task %d: %w", u.k, err)
+	}
+	for i := range all {
+		skip := new([]byte)
+		if err := u.s.seals.open(ctx, u.tree.key, kindPayload, envelopes[i], skip, skip, skip, skip, &controls[i]); err != nil {
+			return err
+		}
+		control, err := dag.ReadControl(controls[i])
+		if err != nil {
+			return fmt.Errorf("read dependencies of task %d: %w", u.k, err)
+		}
+		all[i].Outputs = control.OutputNames()
+	}
+	u.facts.InputFaults = append(u.facts.InputFaults, u.changed().ValueFaults(all)...)
 	return nil
 }
 
@@ -363,18 +446,27 @@ func (u *updating) decide(edit dag.Edit, counts edgeCounts) {
 		}
 	}
 	if c.HasDependencies {
+		was, is := r.Flags&dag.FlagsJudged != 0, u.judge(edit)&dag.FlagsJudged != 0
 		for _, on := range u.task.wired.on {
-			counts[on.Key]--
+			counts.add(on.Key, -1, was)
 		}
 		for _, on := range u.now.on {
-			counts[on.Key]++
+			counts.add(on.Key, 1, is)
 		}
 		for _, k := range u.relinked() {
 			edit.Reflag(k, counts.flags(k, edit.Row(k).Flags))
 		}
 	}
 	v := dag.Revision{Priority: r.Priority, Pool: r.Pool, Flags: u.flags(r.Flags), Executor: u.executor, Rewired: c.HasDependencies,
-		Sent: c.Inputs != nil || c.Params != nil || c.Schemas != nil}
+		Sent: c.Inputs != nil || c.Params != nil || c.Schemas != nil || u.asksAnew}
+	if u.asksAnew {
+		if v.Flags &^= dag.FlagLimited; !u.asks.Empty() {
+			v.Flags |= dag.FlagLimited
+		}
+	}
+	if c.HasDependencies {
+		v.Flags = v.Flags&^dag.FlagJudged | u.judge(edit)&dag.FlagJudged
+	}
 	if c.Priority != nil {
 		v.Priority = *c.Priority
 	}
@@ -399,6 +491,15 @@ func (u *updating) decide(edit dag.Edit, counts edgeCounts) {
 	case dag.StatusCancelled:
 		edit.Cancel(u.k, cmp.Or(message, CancelledByUser), false)
 	}
+}
+
+// judge completes the modes of the new dependencies, and gives the task's flags by them: they say whether a followup decides whether it runs.
+func (u *updating) judge(edit dag.Edit) dag.Flags {
+	for i := range u.now.on {
+		e := &u.now.on[i]
+		e.Mode = e.Mode.Completed(e.Required, u.row.Flags, edit.Row(e.Key).Flags)
+	}
+	return dag.Judged(u.row.Flags, u.now.on)
 }
 
 // CancelledByUser is the reason of a cancellation that gives none.
@@ -431,8 +532,11 @@ func (u *updating) write(ctx context.Context, edit dag.Edit) error {
 	early := func(b *pgx.Batch) error {
 		t := u.changed()
 		if c.Name != nil || c.HasDependencies || u.executor != u.task.executor {
-			deps, types := u.now.columns()
-			b.Queue(sql("EditSpec"), u.k, t.Name, u.executor, deps, types)
+			deps, types, modes := u.now.columns()
+			b.Queue(sql("EditSpec"), u.k, t.Name, u.executor, deps, types, modes)
+		}
+		if u.asksAnew {
+			b.Queue(sql("EditLimits"), u.k, orNil(u.asks.Stored()))
 		}
 		if c.HasDependencies {
 			queueRewire(b, u.k, u.task.wired.on, u.now.on)
@@ -445,15 +549,28 @@ func (u *updating) write(ctx context.Context, edit dag.Edit) error {
 		}
 		return nil
 	}
-	late := func(b *pgx.Batch) error { return u.queueOutcome(ctx, b, edit.Ended) }
+	needs := dag.BaseLevel
+	if c.HasDependencies && slices.ContainsFunc(u.now.on, func(d dag.Dependent) bool { return d.Mode != 0 }) {
+		needs = dag.ControlLevel
+	}
+	if u.asksAnew && !u.asks.Empty() {
+		needs = dag.LimitsLevel
+	}
+	late := func(b *pgx.Batch) error {
+		queueLevel(b, needs, u.s.version)
+		return u.queueOutcome(ctx, b, edit.Ended)
+	}
 	of := treeEdit{}
+	if cachesAround(edit.Row(u.k)) {
+		of.check = func(b *pgx.Batch) { b.Queue(sql("ForgetCachedAround"), u.k) }
+	}
 	if u.poolID != 0 {
 		of.pools = []int32{u.poolID}
 	}
 	if c.Name != nil && u.k == u.tree.root {
 		of.name = c.Name
 	}
-	return u.commit(ctx, edit, early, late, of, was.State == dag.Blocked, u.Room)
+	return levelRefusal(u.commit(ctx, edit, early, late, of, was.State == dag.Blocked, u.Room), u.s.editLevels(), needs)
 }
 
 // queuePayload writes what the task carries. Where it may be sealed, all of it is written anew: it is in one envelope.
@@ -468,13 +585,13 @@ func (u *updating) queuePayload(ctx context.Context, b *pgx.Batch, t *dag.Task) 
 	case err != nil:
 		return err
 	case z == nil:
-		b.Queue(sql("ReplacePayload"), u.k, orNil(t.Inputs), orNil(t.Params), orNil(t.Schemas), orNil(t.Custom), nil)
+		b.Queue(sql("ReplacePayload"), u.k, orNil(t.Inputs), orNil(t.Params), orNil(t.Schemas), orNil(t.Custom), nil, orNil(t.Control.Stored()))
 		return nil
 	}
 	if err := storablePayload(t); err != nil {
 		return err
 	}
-	b.Queue(sql("ReplacePayload"), u.k, nil, nil, nil, nil, z.payload(u.tree.key, t))
+	b.Queue(sql("ReplacePayload"), u.k, nil, nil, nil, nil, z.payload(u.tree.key, t), nil)
 	return nil
 }
 
@@ -524,7 +641,7 @@ func (u *updating) queueHeld(ctx context.Context, b *pgx.Batch, ended []dag.Ende
 	var h held
 	if i := slices.IndexFunc(ended, func(e dag.Ended) bool { return e.Task == u.k && e.Attempt == u.row.Attempt }); i >= 0 {
 		e := &ended[i]
-		h = held{e.Result, textOrNil(e.Error), textOrNil(e.Detail)}
+		h = held{e.Result, textOrNil(e.Error), textOrNil(e.Detail), e.Outputs}
 	} else {
 		if _, err := u.c.Exec(ctx, sql("EnsureAttempt"), u.k); err != nil {
 			return fmt.Errorf("edit an attempt: %w", err)

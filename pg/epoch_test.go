@@ -369,12 +369,12 @@ func TestKeysAreNotGivenOutTwice(t *testing.T) {
 	// a role that owns nothing
 	before := next()
 	for _, s := range []string{"update epoch set system = system + 1 where system <> 42", "create role counter_only",
-		"grant select, insert on epoch to counter_only", "grant usage on sequence tree_key, ready_id_seq to counter_only"} {
+		"grant select, insert on epoch to counter_only", "grant usage on sequence tree_key, ready_id_seq, fence to counter_only"} {
 		if _, err := conn.Exec(t.Context(), s); err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}
 	}
-	for _, s := range []string{"set role counter_only", sql("BeginEpoch"), "reset role", "revoke all on epoch, tree_key, ready_id_seq from counter_only", "drop role counter_only"} {
+	for _, s := range []string{"set role counter_only", sql("BeginEpoch"), "reset role", "revoke all on epoch, tree_key, ready_id_seq, fence from counter_only", "drop role counter_only"} {
 		if _, err := conn.Exec(t.Context(), s); err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}

@@ -107,7 +107,7 @@ func (s *Store) tryExecute(ctx context.Context, target dag.Key, opts dag.Executi
 func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts dag.ExecutionOptions, hooks []*Webhook) (*Execution, error) {
 	tree := target.Tree()
 	first, end := tree.Range()
-	p := planner{hooks: hooks}
+	p := planner{hooks: hooks, anew: opts.Force}
 	var of treeFacts
 	b := &pgx.Batch{}
 	begin(b, c)
@@ -122,15 +122,21 @@ func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts d
 		}
 		return nil, fmt.Errorf("read tree %d: %w", tree, err)
 	}
-	if p.tasks != of.tasks { // the rest is deleted (see Expire)
+	switch {
+	case p.tasks < of.tasks: // the rest is deleted (see Expire)
 		return nil, ErrNotFound
-	}
-	if p.cancelling {
+	case p.tasks > of.tasks: // some were found in between
+		return &Execution{Status: executionUntold}, nil
+	case p.cancelling:
 		return &Execution{Status: executionCancelling}, nil
+	}
+	if err := p.findExpansions(ctx, c, tree); err != nil {
+		return nil, err
 	}
 	if i := target.Index(); i >= len(p.nodes) || p.nodes[i].Gone {
 		return nil, ErrNotFound
 	}
+	opts.First = of.execution == 0
 	plan := dag.PlanExecution(p.nodes, p.dependencies, target.Index(), target == of.root, opts)
 	switch {
 	case plan.Busy >= 0:
@@ -149,6 +155,9 @@ func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts d
 	}
 	if closed, user, err := p.keepPools(ctx, c, tree, plan.Restarts); err != nil || len(closed) > 0 {
 		return &Execution{Status: executionClosed, closed: closed, user: user}, err
+	}
+	if err := p.goOn(ctx, c, tree, &plan); err != nil {
+		return nil, err
 	}
 	eff, err := p.write(ctx, c, tree, of, plan.Restarts, neededLevel{s.levels.Needed(&dag.Task{Demo: opts.Demo, Keyed: opts.Keyed}), s})
 	if err != nil {
@@ -173,6 +182,7 @@ func (f *treeFacts) scan(row pgx.Row) error {
 // planner holds a tree while an execution is planned.
 type planner struct {
 	cancelling bool       // the tree's cancellation has not reached all its tasks
+	anew       bool       // what restarts does not go on from where it was
 	hooks      []*Webhook // of the execution
 
 	tasks int        // that there are
@@ -180,6 +190,7 @@ type planner struct {
 	lanes []dag.Lane
 	start []int32
 	edges []dag.Edge
+	expansions
 }
 
 // scan takes the tasks in, which come by index.
@@ -188,18 +199,19 @@ func (p *planner) scan(rows pgx.Rows) error {
 	var n dag.Node
 	var lane dag.Lane
 	var deps []int32
+	var modes []int16
 	p.start = append(p.start, 0)
-	_, err := pgx.ForEachRow(rows, []any{&key, &n.State, &n.Flags, &n.Attempt, &n.Open, &lane.Priority, &lane.Pool, &deps}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&key, &n.State, &n.Flags, &n.Attempt, &n.Open, &lane.Priority, &lane.Pool, &deps, &modes}, func() error {
 		for len(p.nodes) < key.Index() { // deleted
 			p.nodes, p.lanes = append(p.nodes, dag.Node{Gone: true}), append(p.lanes, dag.Lane{})
 			p.start = append(p.start, int32(len(p.edges)))
 		}
 		p.nodes, p.lanes, p.tasks = append(p.nodes, n), append(p.lanes, lane), p.tasks+1
-		for _, d := range deps {
-			p.edges = append(p.edges, dag.Edge{Task: max(d, -d) - 1, Required: d > 0})
+		for i, d := range deps {
+			p.edges = append(p.edges, dag.Edge{Task: max(d, -d) - 1, Required: d > 0, Mode: modeAt(modes, i)})
 		}
 		p.start = append(p.start, int32(len(p.edges)))
-		deps = nil
+		deps, modes = nil, nil
 		return nil
 	})
 	return err
@@ -220,7 +232,12 @@ func (p *planner) scanFollowups(rows pgx.Rows) error {
 	return err
 }
 
-func (p *planner) dependencies(i int) []dag.Edge { return p.edges[p.start[i]:p.start[i+1]] }
+func (p *planner) dependencies(i int) []dag.Edge {
+	if edges, ok := p.finders[i]; ok {
+		return edges
+	}
+	return p.edges[p.start[i]:p.start[i+1]]
+}
 
 // allowed is a *[dag.InvalidTreeError] of the restarted tasks that the rules of their pools forbid.
 func (p *planner) allowed(ctx context.Context, s *Store, c *pgx.Conn, tree dag.TreeKey, restarts []dag.Restart) error {
@@ -271,6 +288,13 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of t
 	for from := 0; from < len(restarts); from += restartStep {
 		part := restarts[from:min(from+restartStep, len(restarts))]
 		queueRestarts(b, tree, part)
+		if p.anew {
+			keys := make([]dag.Key, len(part))
+			for i, r := range part {
+				keys[i] = tree.Key(r.Index)
+			}
+			b.Queue(sql("DropCheckpoints"), keys)
+		}
 	}
 	for _, r := range restarts {
 		node := p.nodes[r.Index]
@@ -282,17 +306,18 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of t
 			releases = append(releases, k)
 		}
 		if r.State == dag.Ready {
-			ready = append(ready, &dag.Row{Key: k, Pool: p.lanes[r.Index].Pool, Priority: p.lanes[r.Index].Priority, Attempt: r.Attempt})
+			ready = append(ready, &dag.Row{Key: k, Pool: p.lanes[r.Index].Pool, Priority: p.lanes[r.Index].Priority, Attempt: r.Attempt, Flags: r.Flags})
 		}
 	}
 	if len(releases) > 0 {
 		queueFollowups(b, FollowupRelease, releases)
 	}
-	eff.Followups = len(releases)
-	eff.Waiting = Stretches(ready, nil)
-	if len(eff.Waiting) > 0 {
-		queueStretches(b, eff.Waiting, map[dag.Key]bool{})
+	eff.Followups = len(releases) + p.queueExpansions(b, tree, &delta)
+	stretches, placed := Stretches(ready, nil), &placement{}
+	if len(stretches) > 0 {
+		queueStretches(b, stretches, placed)
 	}
+	queueTreesBeside(b, []dag.TreeKey{tree}, map[dag.TreeKey]*dag.TreeDelta{tree: &delta})
 	b.Queue(sql("StartExecution"), tree, delta.Held, delta.Unfinished, delta.Completed, delta.Failed, delta.Cancelled, delta.Blocked, delta.LeavesCompleted,
 		of.execution, of.cancelled, reflagged).
 		QueryRow(func(row pgx.Row) error {
@@ -309,15 +334,20 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of t
 		}
 		queueWebhooks(b, p.hooks)
 	}
+	if p.gone > 0 {
+		b.Queue(sql("ShrinkTree"), tree, p.gone, p.goneLeaves, p.newLeaves)
+	}
 	if needs.s.counted.counts(of.namespace) {
 		var begins storing
 		begins.add(of.namespace, 0, 0, 0, true)
 		begins.queue(b)
 	}
+	needs.s.counted.queueWaiting(b, []int64{int64(tree)}, 0)
 	b.Queue("commit")
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		return nil, fmt.Errorf("start execution of tree %d: %w", tree, levelRefusal(quotaRefusal(err), needs.s.levels, needs.Level))
 	}
+	eff.place(stretches, placed, nil)
 	return eff, nil
 }
 
@@ -332,6 +362,7 @@ func queueRestarts(b *pgx.Batch, tree dag.TreeKey, restarts []dag.Restart) {
 	n := len(restarts)
 	keys, was, wasAttempt, flags := make([]int64, n), make([]int16, n), make([]int32, n), make([]int32, n)
 	state, attempt, remaining, blocked := make([]int16, n), make([]int32, n), make([]int32, n), make([]int64, n)
+	var again []int64 // that ran before
 	for i, r := range restarts {
 		keys[i], was[i], wasAttempt[i] = int64(tree.Key(r.Index)), int16(r.From), r.Was
 		flags[i] = int32(r.Flags)
@@ -339,6 +370,12 @@ func queueRestarts(b *pgx.Batch, tree dag.TreeKey, restarts []dag.Restart) {
 		if r.State == dag.Blocked {
 			blocked[i] = int64(tree.Key(r.BlockedBy))
 		}
+		if r.Attempt != r.Was {
+			again = append(again, keys[i])
+		}
+	}
+	if len(again) > 0 {
+		b.Queue(sql("DeleteSignals"), again)
 	}
 	b.Queue(sql("RestartRows"), keys, was, wasAttempt, state, attempt, remaining, blocked, n, flags)
 }

@@ -70,8 +70,11 @@ func deleteStep(ctx context.Context, c *pgx.Conn, t dag.TreeKey, k, end dag.Key,
 	last := min(end, t.Key(0)+dag.Key(tasks))
 	to := min(k+expireStep, last)
 	queueDeletion(b, k, to)
-	if to == last {
+	switch {
+	case to == last:
 		queueTreeDeletion(b, t)
+	case k == t.Key(0):
+		b.Queue(sql("BeginDeletion"), t)
 	}
 	b.Queue("commit")
 	return to < last, c.SendBatch(ctx, b).Close()
@@ -79,7 +82,7 @@ func deleteStep(ctx context.Context, c *pgx.Conn, t dag.TreeKey, k, end dag.Key,
 
 // queueDeletion deletes all that is kept of the tasks of a range of keys.
 func queueDeletion(b *pgx.Batch, from, to dag.Key) {
-	for _, statement := range []string{"DeleteAttempts", "DeleteUsage", "DeleteEdges", "DeletePayloads", "DeleteSentPayloads", "DeleteSpecs", "DeleteTasks", "DeleteTimers", "DeleteTaskChunks", "DeleteCopied"} {
+	for _, statement := range []string{"DeleteAttempts", "DeleteUsage", "DeleteEdges", "DeletePayloads", "DeleteSentPayloads", "DeleteSpecs", "DeleteTasks", "DeleteTimers", "DeleteTaskChunks", "DeleteCopied", "DeleteBeyond", "DeleteArtifacts"} {
 		b.Queue(sql(statement), from, to)
 	}
 }
@@ -87,7 +90,7 @@ func queueDeletion(b *pgx.Batch, from, to dag.Key) {
 // queueTreeDeletion deletes what is kept of a tree beside its tasks.
 func queueTreeDeletion(b *pgx.Batch, t dag.TreeKey) {
 	// Webhooks and agents' tasks go after the tree's row: who stores one of them locks that row, or looks for it.
-	for _, statement := range []string{"TakeStored", "DeleteEvents", "DeleteSubmissions", "DeleteLabels", "DeleteTree", "DeleteAgentTasks", "DeleteTreeWebhooks"} {
+	for _, statement := range []string{"TakeStored", "TellOfDeletion", "DeleteEvents", "DeleteSubmissions", "DeleteLabels", "DeleteTree", "DeleteAgentTasks", "DeleteTreeWebhooks"} {
 		b.Queue(sql(statement), t)
 	}
 }
@@ -96,7 +99,7 @@ func queueTreeDeletion(b *pgx.Batch, t dag.TreeKey) {
 const strayRows = 1000
 
 // Tidy deletes small leftovers: departed workers of days ago, parts of results that nobody claimed,
-// executors that no worker has, usage, labels, agents' tasks and webhooks of trees that are gone.
+// executors that no worker has, shares that no tree names, usage, labels, agents' tasks and webhooks of trees that are gone.
 func (s *Store) Tidy(ctx context.Context) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
@@ -106,10 +109,26 @@ func (s *Store) Tidy(ctx context.Context) error {
 	b.Queue(sql("DeleteOldChunks"))
 	b.Queue(sql("DeleteOldSentPayloads"))
 	b.Queue(sql("DeleteStrayUsage"), strayRows)
+	b.Queue(sql("DeleteStrayBeyond"), strayRows)
 	b.Queue(sql("DeleteStrayLabels"), strayRows)
+	b.Queue(sql("DeleteStrayKeeping"), strayRows)
 	b.Queue(sql("DeleteStrayAgentTasks"), strayRows)
 	b.Queue(sql("DeleteStrayCopied"), strayRows)
+	b.Queue(sql("DeleteStrayArtifacts"), strayRows, s.strayArtifacts.Load()).QueryRow(func(row pgx.Row) error {
+		var next int64
+		err := row.Scan(&next)
+		s.strayArtifacts.Store(next)
+		return err
+	})
+	b.Queue(sql("SweepShares"), strayRows, s.sweptShares.Load()).QueryRow(func(row pgx.Row) error {
+		var next int32
+		err := row.Scan(&next)
+		s.sweptShares.Store(next)
+		return err
+	})
+	s.sweepCache(b)
 	b.Queue(sql("DeleteOldAPIKeys"), strayRows)
+	b.Queue(sql("ForgetErasedTrees"))
 	b.Queue(sql("DeleteStrayWebhooks"), strayRows)
 	b.Queue(sql("ForgetExecutors"), ExecutorMemory)
 	b.Queue(sql("ForgetDescriptions"), ExecutorMemory)

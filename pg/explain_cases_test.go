@@ -6,7 +6,7 @@ import (
 )
 
 // big are the tables that grow with the work, of which no hot statement may read more than it asked for.
-var big = []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "submission", "chunk", "model_usage", "label", "copied", "agent_task", "audit_record"}
+var big = []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "submission", "chunk", "model_usage", "label", "copied", "agent_task", "audit_record", "share", "artifact", "content", "schedule", "fire"}
 
 // explained is how a statement is tried on the store of [fillStore].
 type explained struct {
@@ -36,6 +36,57 @@ var (
 var runs = of("array[(295::bigint << 24) + 100, (296::bigint << 24) + 100]", "'{10,10}'", "'{1,1}'")
 
 var hot = map[string]explained{
+	// expansions
+	"ExpansionWork":    {},
+	"TakeExpanding":    {args: of("7", "1")},
+	"GrowWindows":      {args: keys(295, 0, 100)},
+	"UnlockFrom":       {args: of(keys(295, 0, 100), "(295::bigint << 24) + 100")},
+	"ItemsInProgress":  {args: of(aTree, "1")},
+	"HasFailedBelow":   {args: aTree},
+	"ReleasableAfter":  {args: of(aTree, "1000")},
+	"UnfinishedAfter":  {args: of(aTree, "1000")},
+	"FirstFailedBelow": {args: aTree},
+	"ResultsBelow":     {args: of(aTree, "0")},
+
+	// trees that tasks submit
+	"SubtreeWork":    {args: "20"},
+	"HoldWaiter":     {args: "(295::bigint << 24) + 5, 1"},
+	"LockTask":       {args: "(295::bigint << 24) + 5"},
+	"TellOfDeletion": {args: "295"},
+	"LeftTrees":      {args: "(295::bigint << 24) + 5"},
+	"LeaveTrees":     {args: "(295::bigint << 24) + 5, '{296}'"},
+	"LeaveFollowup":  {args: "(295::bigint << 24) + 5"},
+	"EndsOfSubtrees": {args: of(keys(295, 0, 1), "1000")},
+	"FirstFailedOf":  {args: aTree},
+	"SubtreesOf":     {args: keys(295, 0, 500)},
+
+	// schedules: 5000, each with 20 runs; the second run of the first 20 is due
+	"DueSchedules":    {args: "256"},
+	"NextSchedule":    {},
+	"OpenFires":       {args: "'{1,2,3}'"},
+	"LastRuns":        {args: of("'{1,2,3}'", "'{0,0,0}'")},
+	"MoveFires":       {args: of("'{1,2}'", "'{2,2}'", "'{x,x}'")},
+	"MarkFires":       {args: "'{1,2}'"},
+	"StopFires":       {args: "'{1,2}'"},
+	"DecideSchedules": {args: of("'{1,2}'", "'{2026-01-01,2026-01-01}'", "'{null,null}'", "'{1,1}'")},
+	"ClaimFires":      {args: "64, 30"},
+	"NextFire":        {},
+	"BeginFires":      {args: of("'{2}'", "'{295}'", "'{x}'")},
+	"RefuseFire":      {args: "2, 6, 'x'"},
+	"TakeFireEnds":    {args: "500"},
+	"EndFires":        {args: keys(291, 0, 1)},
+	"ForgetFires":     {args: "31622400, 1000"},
+	"Fires":           {args: of("1", "null", "0", "101")},
+
+	// limits
+	"InsertWaiters":   {args: of("array[(295::bigint << 24) + 150]", "'{50}'", "'{f}'", "1000")},
+	"LoadWaiters":     {args: of("'{1,1}'", "'{1,3}'", "'{a,b}'", "'{8,64}'", "'{1}'", "64")},
+	"AuditTreeHolds":  {args: of(trees, "1000")},
+	"LinesAfter":      {args: of("1", "1", "'a'", "256")},
+	"AuditTreePlaces": {args: of(trees, "1000")},
+	"InsertTrees": {args: of("'{30001,30002}'", "'{1,2}'", "'{x1,x2}'", "'{n,n}'", "'{u3,new}'", "'{0,0}'", "'{1,1}'", "'{1,1}'", "'{1,1}'", "'{0,0}'", "'{1,1}'",
+		"array_fill(gen_random_uuid(), array[2])", `'{"1","1"}'`, "'{1,0}'", "'{1,1}'")},
+
 	// transitions
 	"LockTasks":              {args: of(keys(295, 0, 500), "'{}'", "'{295}'")},
 	"LockTasksAndDependents": {args: of(keys(295, 0, 500), keys(295, 0, 10), "'{295}'", keys(294, 0, 10))},
@@ -46,7 +97,7 @@ var hot = map[string]explained{
 	"ApplyOptimistic": {args: of(keys(295, 1, 99), fill("(1::bigint << 34) + (1::bigint << 32) + 9", 99), fill("4::smallint", 99), fill("0", 99), fill("1::bigint", 99),
 		fill("6::smallint", 99), fill("0", 99), fill("0::bigint", 99), fill("'{}'::text", 99), "99", fill("0", 99), "null")},
 	"AttemptValues":           {args: of(keys(200, 0, 500), fill("1", 500))},
-	"SetAttemptValues":        {args: "(200::bigint << 24) + 5, 1, '{}', 'e', null, null"},
+	"SetAttemptValues":        {args: "(200::bigint << 24) + 5, 1, '{}', 'e', null, null, null"},
 	"ChunksOf":                {args: "(100::bigint << 24) + 5, 1"},
 	"RequireTrees":            {args: "'{294,295}', array[null,null]::timestamptz[], array[null,null]::timestamptz[], '{1,0}', '{0,0}'"},
 	"RequireVacantLanes":      {args: "'{2,3}', '{1,1}'"},
@@ -54,11 +105,33 @@ var hot = map[string]explained{
 	"AssembleChunks":          {args: of(keys(100, 0, 20), fill("1", 20))},
 	"DeleteChunks":            {args: of(keys(100, 0, 20), fill("1", 20))},
 	"InsertTimers":            {args: of(keys(295, 0, 100), fill("2", 100), fill("3::smallint", 100), fill("1000::double precision", 100), fill("null::timestamptz", 100), "now()")},
-	"Incomplete":              {args: of(keys(100, 0, 20), fill("1", 20))},
-	"InsertFollowups":         {args: of(fill("3::smallint", 100), keys(295, 0, 100))},
-	"LockTrees":               {args: "'{291,292,293,294,295}'"},
-	"ApplyTrees":              {args: of("'{294,295}'", "'{0,0}'", "'{-1,-1}'", "'{0,0}'", "'{1,1}'", "'{0,0}'", "'{0,0}'", "'{0,0}'", "'{1,1}'", "'{1,1}'", "'{t,t}'", `array['\x01','\x01']::bytea[]`)},
-	"PlaceStretches":          {args: of("'{1,4}'", "'{1,1}'", "array[(295::bigint << 24) + 300, (295::bigint << 24) + 400]", "'{10,10}'", "'{1,1}'", "'{t,t}'", "'{f,t}'")},
+	// waits
+	"InsertAwaits":        {args: of(keys(295, 0, 100), fill("1", 100), fill("1::smallint", 100), fill("'go'::text", 100), fill("false", 100), fill("'{}'::text", 100), fill("null::bytea", 100), "now()", fill("0::double precision", 100), fill("null::timestamptz", 100))},
+	"ExpectSignals":       {args: of(keys(295, 0, 100), fill("'go'::text", 100))},
+	"DeleteAwaits":        {args: keys(295, 0, 500)},
+	"AwaitsOf":            {args: of(keys(295, 0, 500), "1000000")},
+	"ApprovalsDown":       {args: "9223372036854775807, 0, 100, 20000, null, 0"},
+	"ApprovalsBelow":      {args: "9223372036854775807, 0, 20000"},
+	"AwaitingOf":          {args: of(keys(295, 0, 100), "100")},
+	"SignalsOf":           {args: "(295::bigint << 24) + 5, 'go'"},
+	"FirstOfRun":          {args: "(295::bigint << 24) + 5"},
+	"AnsweredBy":          {args: "(295::bigint << 24) + 5, 1"},
+	"CountKept":           {args: "(295::bigint << 24) + 5, 100"},
+	"InsertSignal":        {args: "(295::bigint << 24) + 5, 'go', 'k', 's', true, '{}', null, now(), 0"},
+	"AnswersTo":           {args: of("array[(295::bigint << 24) + 100, (296::bigint << 24) + 100]", "'{10,10}'", "'{2,2}'")},
+	"KeptSignals":         {args: "100"},
+	"TakeSignalFollowups": {args: keys(295, 0, 100)},
+	"LockedWaits":         {args: of(keys(295, 0, 100), fill("1", 100), fill("1::bigint", 100))},
+	"TakeSignals":         {args: of(keys(295, 0, 100), fill("1::bigint", 100), fill("1", 100))},
+	"DropSignals":         {args: of(keys(295, 0, 100), fill("1::bigint", 100))},
+	"DeleteSignals":       {args: keys(295, 0, 500)},
+	"Incomplete":          {args: of(keys(100, 0, 20), fill("1", 20))},
+	"InsertFollowups":     {args: of(fill("3::smallint", 100), keys(295, 0, 100))},
+	"ApplyTreesBeside":    {args: of("'{294,295}'", "'{1,1}'", "'{0,0}'")},
+	"ApplyRepeats":        {args: of(keys(295, 100, 50), fill("1", 50), fill("1", 50))},
+	"LockTrees":           {args: "'{291,292,293,294,295}'"},
+	"ApplyTrees":          {args: of("'{294,295}'", "'{0,0}'", "'{-1,-1}'", "'{0,0}'", "'{1,1}'", "'{0,0}'", "'{0,0}'", "'{0,0}'", "'{1,1}'", "'{1,1}'", "'{t,t}'", `array['\x01','\x01']::bytea[]`)},
+	"PlaceStretches":      {args: of("'{1,4}'", "'{1,1}'", "array[(295::bigint << 24) + 300, (295::bigint << 24) + 400]", "'{10,10}'", "'{1,1}'", "'{t,t}'", "'{f,t}'")},
 	// the audit record
 	"RecordHead":               {rows: 10},
 	"LastToTrim":               {args: "now() - interval '1 day', 1000"},
@@ -75,12 +148,13 @@ var hot = map[string]explained{
 	// edits
 	"TreeToEdit":          {args: "295"},
 	"TaskToEdit":          {args: "(295::bigint << 24) + 5"},
+	"AddressesOf":         {args: keys(295, 0, 500)},
 	"FindReferences":      {args: of(aTree, "'{a,b}'")},
 	"DependentsOfTask":    {args: "(300::bigint << 24) + 5, 1000"},
 	"ExecutingDependents": {args: "(295::bigint << 24) + 5, 100"},
 	"CountEdges":          {args: aTree},
 	"EditRows":            {args: of(keys(295, 0, 100), fill("4::smallint", 100), fill("1", 100), fill("1", 100), fill("1::smallint", 100), fill("1", 100), "100")},
-	"EditSpec":            {args: "(295::bigint << 24) + 5, 'n', 'e', '{5}', null"},
+	"EditSpec":            {args: "(295::bigint << 24) + 5, 'n', 'e', '{5}', null, null"},
 	"KeepSentPayload":     {args: "(295::bigint << 24) + 5, 1"},
 	"DeleteEdgesOf":       {args: of("(300::bigint << 24) + 8", keys(300, 5, 1))},
 	"HasEdges":            {args: of(keys(295, 0, 500), "1001")},
@@ -93,12 +167,15 @@ var hot = map[string]explained{
 	"LockTree":            {args: aTree},
 	"DeleteEdgePairs":     {args: of(keys(295, 0, 100), keys(295, 1, 100))},
 	"DeleteEdgesFrom":     {args: keys(295, 0, 500)},
-	"RewireSpec":          {args: "(295::bigint << 24) + 5, '{5}', null"},
+	"RewireSpec":          {args: "(295::bigint << 24) + 5, '{5}', null, null"},
 	"SpecsToRewire":       {args: keys(295, 0, 500)},
 	"LabelsIn":            {args: of(aTree, "1000")},
 	"ReadyExecutors":      {args: "500"},
 	// dispatch
-	"Dispatch":              {args: "1, 1::smallint, 300, true"},
+	"Dispatch":              {args: "3, 2::smallint, 300, true, '{101,150}', '{30,200}', 100"},
+	"WaitingShares":         {args: "3, 2::smallint, -1, 50"},
+	"InFlight":              {args: "3", rows: 9000},
+	"SweepShares":           {args: "50, 0"},
 	"LoadTasks":             {args: of(runs, "3::smallint")},
 	"LoadSpecs":             {args: of("array[(295::bigint << 24) + 100, (296::bigint << 24) + 100]", "'{10,10}'")},
 	"LoadPayloads":          {args: of("array[(295::bigint << 24) + 100, (296::bigint << 24) + 100]", "'{10,10}'")},
@@ -106,6 +183,17 @@ var hot = map[string]explained{
 	"EndedBefore":           {args: of(keys(200, 0, 500), fill("2", 500))},
 	"WaitingOf":             {args: keys(295, 0, 500)},
 	"LoadDependencyResults": {args: of(keys(200, 100, 500), "64")},
+	"ExpansionsIn":          {args: aTree},
+	"ParentsBeside":         {args: of(aTree, "'{5,6}'", "'{10,20}'", "'{10,10}'")},
+	"ExpansionsOf":          {args: keys(295, 0, 100)},
+	"RepeatsOf":             {args: keys(295, 100, 100)},
+	"LimitsOf":              {args: keys(295, 100, 100)},
+	"EditLimits":            {args: "(295::bigint << 24) + 5, '{}'"},
+	"CopiedLimits":          {args: of(keys(200, 0, 500), keys(295, 0, 500), "(295::bigint << 24) + 5")},
+	"RekeyCopies":           {args: of(keys(295, 100, 100), "array_fill('{}'::text, array[100])")},
+	"LoadRepeats":           {args: "(295::bigint << 24) + 5"},
+	"LoadControls":          {args: keys(295, 100, 100)},
+	"LoadDependencyValues":  {args: "(300::bigint << 24) + 500, '{t5,name}'"},
 	"Backlog":               {},
 	"StalePublished":        {args: "15, 100", rows: 30_000, whole: []string{"published"}}, // in the order of its key; a row stays some 15 s in it
 	"DeletePublished":       {args: "'{1,2,3,4,5}'"},
@@ -167,6 +255,7 @@ var hot = map[string]explained{
 	"EventsAfter":               {args: "300, 10000, 20"},
 	"EventDetails":              {args: of(keys(200, 0, 500), fill("1", 500))},
 	"Backlogs":                  {rows: 20_000},                                             // for metrics, every few seconds: as its comment says
+	"LimitsInUse":               {args: "20000", rows: 60_000},                              // for metrics, likewise
 	"PoolDepths":                {rows: 30_000, whole: []string{"ready"}},                   // for operators, every few seconds: runs, not tasks
 	"PoolsSent":                 {args: "1000", rows: 30_000, whole: []string{"published"}}, // as StalePublished
 	"DemandReady":               {args: "50, 500", rows: 3000},                              // for autoscalers, at most once a second
@@ -204,7 +293,7 @@ var hot = map[string]explained{
 	"InsertCopiedPayloads":  {args: of(keys(200, 0, 500), keys(400, 0, 500))},
 	"InsertCopiedAttempts":  {args: of(keys(200, 0, 500), fill("1", 500), keys(400, 0, 500), "200", "false", "false", "false", "false", "500")},
 	"MarkCopied":            {args: keys(200, 0, 500)},
-	"InsertCopiedTree":      {args: "200, 30000, 1, 200::bigint << 24, 1, 1, 1, 0, 0, 0, 0, '{1}', true, 1"},
+	"InsertCopiedTree":      {args: "200, 30000, 1, 200::bigint << 24, 1, 1, 1, 0, 0, 0, 0, '{1}', true, 1, 0, 0"},
 	"StartExecution":        {args: "200, 0, 10, 0, 0, 0, 0, 0, 1, null, false"},
 	"TreeToExecute":         {args: "200"},
 	"RecordCancellation":    {args: of("200", "200::bigint << 24, 201::bigint << 24")},
@@ -217,34 +306,48 @@ var hot = map[string]explained{
 	"ExpectCancellations":   {args: trees},
 	"DropVoidCancellations": {args: trees},
 	// the clock
-	"DueTimers":         {args: "100"},
-	"NextTimer":         {},
-	"TakeFollowups":     {args: "100"},
-	"HasFollowups":      {},
-	"DeleteFollowup":    {args: "1::smallint, 16777217"},
-	"MoveFollowup":      {args: "1::smallint, 16777217, 5"},
-	"FinishedTrees":     {args: "3600, 100"},
-	"FinishedTree":      {args: "200, 3600"},
-	"DeleteAttempts":    {args: "200::bigint << 24, 201::bigint << 24"},
-	"DeleteEdges":       {args: "200::bigint << 24, 201::bigint << 24"},
-	"DeletePayloads":    {args: "200::bigint << 24, 201::bigint << 24"},
-	"DeleteSpecs":       {args: "200::bigint << 24, 201::bigint << 24"},
-	"DeleteTasks":       {args: "200::bigint << 24, 201::bigint << 24"},
-	"DeleteTimers":      {args: "200::bigint << 24, 201::bigint << 24"},
-	"DeleteTaskChunks":  {args: "200::bigint << 24, 201::bigint << 24"},
-	"DeleteEvents":      {args: "200"},
-	"DeleteSubmissions": {args: "200"},
-	"DeleteLabels":      {args: "200"},
-	"DeleteStrayLabels": {args: "1000"},
-	"DeleteCopied":      {args: "200::bigint << 24, 201::bigint << 24"},
-	"DeleteStrayCopied": {args: "1000"},
-	"KeepTree":          {args: "200"},
-	"DeleteTree":        {args: "200"},
+	"DueTimers":             {args: "100"},
+	"NextTimer":             {},
+	"TakeFollowups":         {args: "100"},
+	"HasFollowups":          {},
+	"CountDependencies":     {args: "(295::bigint << 24) + 5"},
+	"ToldOf":                {args: keys(295, 0, 500)},
+	"PendingConditions":     {args: "0, 100, 8000000, 200000"},
+	"ConditionDependencies": {args: keys(200, 0, 500)},
+	"ValuesOfAttempts":      {args: of(keys(200, 100, 300), fill("1", 300), "1000000")},
+	"InputsOfTasks":         {args: of(keys(200, 100, 300), "1000000")},
+	"TakeConditions":        {args: keys(295, 0, 50)},
+	"DeleteConditions":      {args: keys(295, 0, 50)},
+	"DeleteFollowup":        {args: "1::smallint, 16777217"},
+	"MoveFollowup":          {args: "1::smallint, 16777217, 5"},
+	"FinishedTrees":         {args: "3600, 100"},
+	"FinishedTree":          {args: "200, 3600"},
+	"DeleteAttempts":        {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeleteEdges":           {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeletePayloads":        {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeleteSpecs":           {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeleteTasks":           {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeleteTimers":          {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeleteTaskChunks":      {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeleteEvents":          {args: "200"},
+	"DeleteSubmissions":     {args: "200"},
+	"DeleteLabels":          {args: "200"},
+	"DeleteStrayLabels":     {args: "1000"},
+	"DeleteCopied":          {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeleteArtifactsOf":     {args: keys(200, 0, 3)},
+	"DeleteStrayArtifacts":  {args: "50, 200::bigint << 24"},
+	"DeleteArtifacts":       {args: "200::bigint << 24, 201::bigint << 24"},
+	"DeleteStrayCopied":     {args: "1000"},
+	"KeepTree":              {args: "200"},
+	"DeleteTree":            {args: "200"},
 	// pools, in the background
 	"ReopenNeededPools": {rows: 30_000, whole: []string{"ready", "published"}},      // only if pools are closed
 	"ClosePools":        {args: "'{1,2,3}'", rows: 30_000, whole: []string{"tree"}}, // if there are idle pools, once a minute: those that have not ended
 	"ForgetPools":       {args: "86400", rows: 30_000, whole: []string{"tree"}},     // if there are closed pools, once an hour
 	// usage
+	"CheckpointsBefore":      {args: "array[200::bigint << 24], '{500}'"},
+	"DropCheckpoints":        {args: keys(200, 0, 500)},
+	"SetCheckpoints":         {args: of(keys(295, 0, 100), fill("1", 100), fill("1::bigint", 100), fill("'{}'::text", 100), fill("null::bytea", 100), "1")},
 	"SpentBefore":            {args: "array[200::bigint << 24], '{500}', '{2}'"},
 	"UsageByAttempt":         {args: "(200::bigint << 24) + 7"},
 	"UsageOfKeyRange":        {args: of("200::bigint << 24, 201::bigint << 24", "50")},
@@ -273,7 +376,10 @@ var hot = map[string]explained{
 	"EndedTrees":      {args: trees},
 	"WhyTask":         {args: "'t295-300', 0"},
 	"WhyDependencies": {args: "(295::bigint << 24) + 300, 20"},
+	"WhyEnded":        {args: "(295::bigint << 24) + 300"},
+	"WhyRefused":      {args: "(295::bigint << 24) + 300, 20000"},
 	"WhyAhead":        {args: "1, 1::smallint, (295::bigint << 24) + 155, 1, 1000, 1000", rows: 30_000, whole: []string{"published"}}, // as StalePublished
+	"WhyFound":        {args: of(aTree, "10")},
 	// the auditor
 	"AuditOpenTrees":       {args: "0, null, 100"},
 	"AuditAllTrees":        {args: "100, 86400, 100"},
@@ -286,6 +392,9 @@ var hot = map[string]explained{
 	"AuditTreeStretchRows": {args: of(trees, "100"), rows: 30_000, whole: []string{"ready", "published"}},
 	"AuditTaskRows":        {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
 	"AuditTaskBlocked":     {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
+	"AuditTaskSubtrees":    {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
+	"AuditTaskAwaiting":    {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
+	"AuditTaskExpanded":    {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
 	"AuditTaskWaiting":     {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
 	"AuditTaskTimers":      {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},
 	"AuditTreePools":       {args: of("'{290,295}'", "100"), rows: 30_000, whole: []string{"ready", "published"}},
@@ -296,6 +405,7 @@ var hot = map[string]explained{
 	"AuditTaskUsage":       {args: of("array[200::bigint << 24]", "array[201::bigint << 24]", "100")},
 	"AuditTaskParts":       {args: of("array[200::bigint << 24]", "array[201::bigint << 24]", "100")},
 	"AuditTaskEdges":       {args: of("array[200::bigint << 24]", "array[201::bigint << 24]", "100")},
+	"AuditTaskArtifacts":   {args: of("array[200::bigint << 24]", "array[201::bigint << 24]", "100")},
 	"AuditGaps":            {args: "'{100,101,102}', '{101,102,103}', 100"},
 	"AuditEvents":          {args: "'{200,201}'"},
 	"AuditAnyTimers":       {args: of(aTree, "3600", "100")},
@@ -320,17 +430,53 @@ const aKey = "touches as many API keys as it is given, by a unique index of each
 // Likewise, of webhooks.
 const oneWebhook = "touches one webhook, and at most a hundred deliveries of it"
 
+// Likewise, of earlier successes.
+const aCacheEntry = "touches as many entries as tasks, each by a key"
+
+// Likewise, of unique trees.
+const aUniqueKey = "touches one key, and the tree that has it"
+
+// Likewise, of a content, or of the artifacts of one task.
+const aContent = "touches one content, some hundred at most, or what one task made, by a key"
+
+// Likewise, of one expanded task.
+const anExpansion = "touches one expansion, one part of it, or its tree, by a key"
+
+// Likewise, of limited tasks.
+const fewLimited = "touches the rows of limited tasks that its transaction has locked, or grants, by the index of tasks"
+
+// whenHeld: once, when somebody pauses something, or sets a limit.
+const whenHeld = "when somebody pauses something, or sets a limit of a pool or a user"
+
+// aSchedule: for people.
+const aSchedule = "for people: one schedule or run, by a unique index"
+
+// whenErasing: once, when what there is of a user is erased.
+const whenErasing = "when what there is of a user is erased: its trees, by the index of users, one tree by its key, or the schedules of a namespace, which are bounded"
+
 var unexplained = map[string]string{
+	"InsertSchedule": insertsOnly + ", and counts the schedules of a namespace, which are bounded", "Schedules": "for people: a page of them", "LockSchedule": aSchedule, "UpdateSchedule": aSchedule,
+	"DeleteSchedule": aSchedule + ", and all that is known of its runs", "InsertFires": insertsOnly, "InsertBackfill": insertsOnly, "GiveFireParameters": aSchedule, "FireOf": aSchedule, "TriggersOf": aSchedule, "LockTriggers": "no table", "LeadsTo": aSchedule + ", and those that its runs begin with", "ScheduleKey": aSchedule, "OwnerOfSchedule": aSchedule,
+	"AuditSchedules": "the auditor's: by the indexes of what is due, and of runs that are open",
+	"OpenBackfills":  "by an index of backfills that have not ended, which people ask for", "MoveBackfills": "as OpenBackfills",
+	"InsertHolds": insertsOnly, "PublishGranted": insertsOnly, "SetRates": insertsOnly + ", or changes it by its key",
+	"ReleaseWaiters": fewLimited, "ReleaseHolds": fewLimited, "ReleasePlaces": fewLimited, "LeaveLines": fewLimited, "GrantWaiters": fewLimited, "LocksOf": fewLimited, "WhyLines": "for people: 10000 waiters at most of each line of one task", "WhyHolders": "for people: the holds of one key",
+	"ClosedLimits": "for people: what operators have set", "WhyRules": "for people: what operators have set, and 100000 holds of each of two at most",
+	"SweepRates": "every five seconds, the whole of a table of rates that were used of late", "AuditHolds": "the auditor's: reads all that is held, which is bounded by slots",
+	"UnclaimedGrants": "reads 20000 rows at most of what is held", "GrantedAndIdle": "every five seconds, a thousand tasks that hold something, by the primary key", "LastHold": "as GrantedAndIdle",
+	"ExpandingTask": anExpansion, "ReserveKeys": anExpansion, "ForgetExpansion": anExpansion, "InsertExpansion": insertsOnly, "CopyExpansionParts": insertsOnly, "ReadExpansion": anExpansion,
+	"ExpansionPart": anExpansion, "GrowTree": anExpansion, "MoveExpansion": anExpansion,
+	"ResumeExpansions": anExpansion, "PartsOf": anExpansion, "ShrinkTree": anExpansion, "WhyExpansion": anExpansion, "RequireRoom": fewNames, "AddFound": fewNames,
 	"DoctorServer": noTable, "Clock": noTable, "DoctorSettings": noTable, "DoctorSessions": catalogueOnly, "DoctorSizes": catalogueOnly, "DoctorLog": noTable, "DoctorTables": catalogueOnly,
 	"DoctorTransactions": catalogueOnly, "DoctorPrepared": catalogueOnly, "DoctorSlots": catalogueOnly, "DoctorStandbys": catalogueOnly, "DoctorSchema": catalogueOnly,
-	"DoctorMigrations": fewNames, "DoctorWebhooks": "reads the webhooks of namespaces, which are few, when an operator asks",
-	"InsertAttempts": insertsOnly, "InsertLargeAttempt": insertsOnly, "InsertPublished": insertsOnly, "InsertTrees": insertsOnly, "InsertLabels": insertsOnly, "InsertFirstEvents": insertsOnly,
+	"DoctorMigrations": fewNames, "DoctorSchedules": "reads the schedules and their open runs, and of each the last run by an index, when an operator asks", "DoctorWebhooks": "reads the webhooks of namespaces, which are few, when an operator asks",
+	"InsertAttempts": insertsOnly, "InsertLargeAttempt": insertsOnly, "InsertPublished": insertsOnly, "InsertLabels": insertsOnly, "InsertFirstEvents": insertsOnly, "ImportTasks": "writes the rows that its transaction has inserted, by key",
 	"AppendRecord": insertsOnly, "LockRecord": "an advisory lock", "LogWritten": "no table",
-	"InsertSubmissions": insertsOnly, "InsertUsage": insertsOnly + ", and looks up the tree of each", "CheckWrite": insertsOnly,
+	"InsertSubmissions": insertsOnly, "BringCheckpoints": insertsOnly, "InsertUsage": insertsOnly + ", and looks up the tree of each", "CheckWrite": insertsOnly,
 	"InsertNamespace": insertsOnly, "CountNamespaces": fewNames, "NamespaceByName": fewNames, "NamespacesByKeys": fewNames, "NamespacesAfter": fewNames, "KeepNamespaces": fewNames, "AddStored": fewNames, "LockNamespace": fewNames, "UpdateNamespace": fewNames, "CorrectStored": fewNames, "CountedNamespaces": fewNames,
 	"NamespaceTurn": noTable, "ClosedNamespaces": fewNames,
 	"CountStored": "reads the rows of all trees of default, when it gets its first quota, and then every ten minutes", "CountStoredInNamespace": "as CountStored, of one namespace",
-	"CopyTasks": insertsOnly, "CopySpecs": insertsOnly, "CopySpecsInNamespace": insertsOnly, "CopyPayloads": insertsOnly, "CopyEdges": insertsOnly, "CopyCopiedTasks": insertsOnly,
+	"CopyTasks": insertsOnly, "CopySpecs": insertsOnly, "CopySpecsInNamespace": insertsOnly, "CopyLimitedSpecs": insertsOnly, "CopyPayloads": insertsOnly, "CopyEdges": insertsOnly, "CopyCopiedTasks": insertsOnly,
 	"ExtendLeases": fewWorkers, "EndWorkers": fewWorkers, "DepartedWorkers": fewWorkers, "WorkersDone": fewWorkers, "LiveWorkers": fewWorkers,
 	"ListWorkers": fewWorkers, "DeleteWorkers": fewWorkers, "Instances": fewWorkers, "WhyWorkers": fewWorkers, "AuditWorkers": fewWorkers,
 	"AnnounceCoordinator": fewWorkers, "LeaveCoordinator": fewWorkers, "LiveCoordinators": fewWorkers, "ForgetCoordinators": fewWorkers, "CheckLevel": fewWorkers, "AuditLevels": fewWorkers,
@@ -339,14 +485,32 @@ var unexplained = map[string]string{
 	"SealWork": fewNames, "WriterMark": "no table", "WritersEnded": "no table", "BeginSealRound": fewNames, "SealTables": fewNames, "DropDataKeys": fewNames,
 	"LockSealWalk": "an advisory lock", "SealWalk": fewNames, "RetiredDataKeys": fewNames, "SealWalked": fewNames,
 	"RequireUnstarted": "reads one tree by its key",
+	"InsertSubtree":    "writes rows by the keys of what its transaction has locked or inserted",
 	"DeleteTheseTasks": "deletes what it is told to, by a probe of each table for each task",
 	"ReplacePayload":   insertsOnly + ", or changes it by its key",
 	"EditPayload":      insertsOnly + ", or changes it by its key", "InsertEdges": insertsOnly,
+	"DeleteBeyond": "deletes ranges of tables of which few trees have rows", "DeleteStrayBeyond": "looks at tables of which few trees have rows, now and then",
 	"DeleteSentPayloads": fewSent, "DeleteOldSentPayloads": fewSent,
 	"FirstTokenSecret": fewNames, "TokenSecrets": fewNames, "AddTokenSecret": fewNames, "ForgetTokenSecrets": fewNames,
 	"RetireTokenSecrets": fewWorkers + ", and probes the task of each attempt that they list",
 	"SetModelKey":        insertsOnly, "DeleteModelKeys": fewNames, "ModelKeysMark": fewNames, "ModelKeys": fewNames, "ResealModelKey": fewNames,
 	"PoolRules": fewNames, "SetPoolRule": fewNames, "DeletePoolRule": fewNames,
+	"FindCached": aCacheEntry, "StillCached": aCacheEntry, "LockRevisions": "locks as many trees as it is given, each by its key", "CachedFrom": aCacheEntry, "ForgetCaching": aCacheEntry, "InsertCaching": insertsOnly + ", or changes it by its key", "InsertCached": insertsOnly, "FillCache": aCacheEntry,
+	"ForgetCachedAround": "by the keys of a task and of what depends on it, when somebody edits one that may be cached", "SweepCache": "once a minute, the first rows of an index, and those of one user", "LoadJudgedWork": "as LoadOneWork",
+	"LockUniqueKey": aUniqueKey, "HasUniqueKey": aUniqueKey, "TakeUniqueKey": aUniqueKey,
+	"LockGrants": noTable, "NamePool": fewNames, "NameShare": fewNames, "LimitRule": fewNames, "LimitRulesOf": "a probe for each of at most 1000 keys", "SetLimitRule": fewNames, "DeleteLimitRule": fewNames, "SetShareWeight": fewNames,
+	"LimitRules": "for people: a page of them", "PauseTree": "changes one tree by its key", "ResumeTree": "changes one tree by its key",
+	"LockHandovers": noTable, "LockWaiting": fewNames, "RequireFewWaiting": "reads the open trees of a user, by an index, while an operator bounds what waits of it", "LockStarts": noTable, "Gates": fewNames, "SettlePause": fewNames, "UnsettledPauses": fewNames, "PausesOf": fewNames, "UncountedRules": fewNames, "RuleCounted": fewNames,
+	"ParkTree": whenHeld, "UnparkTree": whenHeld, "PublishedOf": whenHeld, "ShareTrees": whenHeld, "TreesRunning": whenHeld, "CountRunning": whenHeld, "TreeSpan": "reads one tree by its key",
+	"MoveStartTimers": "by the index of tasks' timers, when something is paused", "HeldRoom": "what a pool holds, by the index of keys", "DispatchHeld": "as Dispatch, and a row for each task that it takes",
+	"InsertErasure": whenErasing, "LockErasures": noTable, "EraseSchedules": whenErasing, "CountSchedulesErased": fewNames, "ErasureByID": fewNames, "Erasures": "for people: a page of them", "OpenErasures": fewNames, "CountErasable": whenErasing, "TreesToErase": whenErasing,
+	"WritersEndedSince": fewNames, "ErasableTree": "reads one tree by its key", "EraseFurther": "changes one tree by its key", "CountTasksErased": whenErasing, "CountTreeErased": whenErasing, "EraseUser": whenErasing,
+	"MarkErasure": fewNames, "ErasedAmong": "a probe for each tree that is asked about", "CountMessagesErased": fewNames, "ErasureToContents": whenErasing, "ContentsDue": "looks for one row, by the index of what is due",
+	"FinishErasure": whenErasing, "ForgetErasedTrees": fewNames, "StuckErasures": fewNames,
+	"InsertKeeping": insertsOnly, "KeepingOf": "reads one tree by its key", "HoldTree": "changes one tree by its key", "ReleaseTree": "changes one tree by its key", "BeginDeletion": "changes one tree by its key",
+	"Holds": "for people: a page of them", "HeldIn": "looks for one row, by an index of held trees", "HeldLonger": "for people: at most 1000 held trees", "DueKeeping": "reads a page of what is due, by its index", "LookLater": "changes rows by the keys that DueKeeping gave",
+	"DeleteStrayKeeping": "the first rows of a table of which few trees have one",
+	"SetPause":           fewNames, "Pause": fewNames, "DeletePause": fewNames, "Pauses": "for people: a page of them", "AllPauses": fewNames,
 	"ClusterSecret": fewNames, "PoolRows": fewNames, "CountPools": fewNames, "OpenPools": fewNames, "KeepPools": fewNames, "MarkServed": fewNames, "LockIdlePools": fewNames, "GonePools": fewNames,
 	"AddExecutors": fewNames, "ForgetExecutors": fewNames, "ExecutorIDs": fewNames,
 	"SeeDescriptions": fewNames, "AddDescriptions": fewNames, "ForgetDescriptions": fewNames, "Descriptions": fewNames, "DescriptionBodies": fewNames,
@@ -362,6 +526,10 @@ var unexplained = map[string]string{
 	"PreflightProcesses": fewWorkers, "PreflightSessions": noTable, "PreflightReplicas": noTable, "PreflightPools": "for people, before an upgrade", "PreflightWalk": "for people, before an upgrade", "PreflightSizes": noTable,
 	"ServerEpoch": fewNames, "BeginEpoch": fewNames, "RestartEpoch": fewNames,
 	"NextTrees": noTable, "LockExecution": noTable, "LockCopied": noTable, "AuditTurn": noTable,
-	"DescribeTrees":   "once for each tree that an older coordinator stored, over all of its tasks",
+	"DescribeTrees": "once for each tree that an older coordinator stored, over all of its tasks",
+	"OpenContent":   "sums up what one owner has, by an index, once for each file of a task", "ArtifactUsage": "as OpenContent", "AddLogs": "as OpenContent, for each owner of some hundred logs",
+	"LockArtifactsOwner": aContent, "StoredContents": "some contents, by the primary key", "ArtifactStoreRows": "for people: it stops at the first row", "ContentByID": aContent, "LockContent": aContent, "SameContent": aContent, "ContentStored": aContent, "ContentSpare": aContent, "AddArtifact": insertsOnly, "ForgetContents": aContent,
+	"ArtifactsOf": aContent, "ArtifactsIn": "for people: a page of them", "FindArtifact": "by an index, of which it reads a thousand rows at most", "ArtifactData": aContent,
+	"ContentsToLook": "by the index of what is due", "JudgeContents": aContent,
 	"DeleteOldChunks": "once in a long while, over parts of results that are being sent or were given up",
 }

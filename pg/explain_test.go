@@ -43,7 +43,9 @@ var filling = []string{
 		from generate_series(291::bigint, 300) x(t), generate_series(150, 190, 10) y(i)`,
 	`insert into published (pool, priority, first, n, attempt) select 3, 2, (t << 24) + i, 1, 99
 		from generate_series(1::bigint, 200) x(t), generate_series(100, 199) y(i)`,
-	`insert into ready (pool, priority, first, n, attempt) select case when t > 100 then 3 else 1 end, case when t > 100 then 2 else 1 end, (t << 24) + i, 1, 99
+	`insert into share (namespace, user_id) select i % 2, 'u' || i from generate_series(1, 20000) i`,
+	`insert into ready (pool, priority, first, n, attempt, share) select case when t > 100 then 3 else 1 end, case when t > 100 then 2 else 1 end, (t << 24) + i, 1, 99,
+		case when t > 100 then t else 0 end
 		from generate_series(1::bigint, 200) x(t), generate_series(100, 199) y(i)`,
 	`insert into timer select now() + i * interval '1 second', (i << 24) / 1000 + i % 1000, 1, 1 from generate_series(1::bigint, 50000) y(i)`,
 	`insert into timer select now() - i * interval '1 second', (300::bigint << 24) + i, 1, 3 from generate_series(1, 300) y(i)`,
@@ -74,6 +76,15 @@ var filling = []string{
 		from generate_series(1::bigint, 30000) x(i)`,
 	`insert into chunk (task, attempt, index, count, data) select (t << 24) + i, 1, 0, 1, '{}'::bytea
 		from generate_series(1::bigint, 200) x(t), generate_series(0, 19) y(i)`,
+	`insert into content (id, state, task, attempt, namespace, user_id, size, block)
+		select gen_random_uuid(), 1, (t << 24) + i, 1, 0, 'u' || t % 50, 10, 10 from generate_series(1::bigint, 200) x(t), generate_series(0, 99) y(i)`,
+	`insert into artifact (task, attempt, kind, number, namespace, user_id, size, name, media_type, tag, content)
+		select task, attempt, 1, 1, namespace, user_id, size, 'file', 'text/plain', sha256(key::text::bytea), key from content`,
+	`insert into schedule (namespace, id, spec, body, created_by, updated_by, decided_at, next_at)
+		select 1, 's' || i, '{}', '{}', 'a', 'a', now(), now() + (i - 50) * interval '1 minute' from generate_series(1, 5000) i`,
+	`insert into fire (schedule, kind, instant, state, root_id, tree, started_at, ended_at)
+		select s, 1, now() - n * interval '1 hour', case when n = 1 and s <= 50 then 3 when n = 2 and s <= 20 then 2 else 4 end, 'x', s % 290 + 1, now() - n * interval '1 hour', now()
+		from generate_series(1, 5000) s, generate_series(1, 20) n order by s, n`,
 }
 
 // TestHotStatementsReadWhatTheyAskFor runs every statement on a store that holds much else, and looks at its plan: no
@@ -81,6 +92,7 @@ var filling = []string{
 // more rows read or sorted than its case allows. Plans are generic, as in production, and made at three times: before
 // there was anything (a connection keeps its plans), before the tables were analyzed, and after.
 func TestHotStatementsReadWhatTheyAskFor(t *testing.T) {
+	t.Parallel()
 	for _, name := range slices.Sorted(maps.Keys(statements)) {
 		_, has := hot[name]
 		if why := unexplained[name]; has == (why != "") {

@@ -104,8 +104,10 @@ func (s *Store) addOptions(ctx context.Context, list []*Shown) error {
 	if err != nil {
 		return fmt.Errorf("read options: %w", err)
 	}
-	return eachRow(rows, func(v *values) {
+	var bad error
+	err = eachRow(rows, func(v *values) {
 		t := byKey[v.key()]
+		t.Submitted = true
 		t.Policy = dag.Policy{
 			Executor: t.Executor,
 			Retry: dag.RetryPolicy{MaxAttempts: int(v.integer()), Backoff: dag.Backoff(v.text()),
@@ -113,5 +115,8 @@ func (s *Store) addOptions(ctx context.Context, list []*Shown) error {
 			Timeout: millis(v.bigint()), ScheduleToStart: millis(v.bigint()), NotBefore: v.timestamp(), OnLost: dag.OnLost(v.smallint()),
 		}
 		t.TreeTimeout = millis(v.bigint())
+		bad = errors.Join(bad, readRetry(&t.Policy.Retry, v.json()))
+		t.Retention = retentionOf(v.bigint())
 	})
+	return errors.Join(err, bad)
 }

@@ -17,6 +17,16 @@ const (
 	FollowupUnlock  FollowupKind = 1 // tell the dependents of a settled task
 	FollowupCancel  FollowupKind = 2 // cancel the unfinished tasks of a tree; its task is the root
 	FollowupRelease FollowupKind = 3 // let a task go that waits for nothing
+	FollowupJudge   FollowupKind = 4 // decide what becomes of a task whose dependencies have ended
+	// FollowupCondition is the same of a task with a condition; who evaluates it hands in what it comes to.
+	FollowupCondition   FollowupKind = 5
+	FollowupCollect     FollowupKind = 6  // end an expanded task whose children have ended
+	FollowupGrow        FollowupKind = 7  // make the next tasks of an expanded task
+	FollowupCancelBelow FollowupKind = 8  // cancel the children of an expanded task
+	FollowupTree        FollowupKind = 9  // tell a task that the tree which it waits for has ended; the followup's task is the root of that tree
+	FollowupSignal      FollowupKind = 10 // take a kept signal
+	FollowupFire        FollowupKind = 12 // write down how a run of a schedule has ended; the followup's task is the root of its tree
+	FollowupSubtree     FollowupKind = 11 // submit the tree that a task waits for, or cancel one for which it waits no more
 )
 
 // followupBatch is the most tasks that one transaction of followups changes.
@@ -45,7 +55,11 @@ func (s *Store) Followups(ctx context.Context, room Room) (eff *Effects, more bo
 		if err != nil {
 			return err
 		}
-		p.decide(d)
+		told, err := s.told(ctx, c, p.judged())
+		if err != nil {
+			return err
+		}
+		p.decide(d, told)
 		b = &pgx.Batch{}
 		p.queue(b)
 		eff, err = s.apply(ctx, c, b, d, view, room)
@@ -69,6 +83,7 @@ type followup struct {
 
 	dependents []dag.Dependent // unlock
 	tasks      []dag.Key       // cancel
+	told       int             // judge: how many dependencies there are to look at
 	last       bool            // done after this batch
 }
 
@@ -106,7 +121,7 @@ func (p *followupBatchPlan) expand(ctx context.Context, c *pgx.Conn) error {
 			}
 			f := &part[j]
 			f.cut(left)
-			left -= 1 + len(f.dependents) + len(f.tasks)
+			left -= 1 + len(f.dependents) + len(f.tasks) + f.told
 			p.lock = append(p.lock, f.task)
 			for _, d := range f.dependents {
 				p.lock = append(p.lock, d.Key)
@@ -133,9 +148,22 @@ func (f *followup) find(b *pgx.Batch, limit int) {
 			f.last = len(f.tasks) < limit
 			return err
 		})
+	case FollowupJudge:
+		f.last = true
+		b.Queue(sql("CountDependencies"), f.task).QueryRow(func(row pgx.Row) error { return row.Scan(&f.told) })
 	default:
 		f.last = true
 	}
+}
+
+// judged are the tasks whose dependencies have ended and of which it is decided what becomes of them.
+func (p *followupBatchPlan) judged() (keys []dag.Key) {
+	for _, f := range p.followups {
+		if f.kind == FollowupJudge {
+			keys = append(keys, f.task)
+		}
+	}
+	return keys
 }
 
 // cut leaves all but n tasks to a later batch.
@@ -149,7 +177,7 @@ func (f *followup) cut(n int) {
 }
 
 // decide asks package dag what the followups change.
-func (p *followupBatchPlan) decide(d *dag.Decision) {
+func (p *followupBatchPlan) decide(d *dag.Decision, told map[dag.Key][]dag.Told) {
 	for _, f := range p.followups {
 		switch f.kind {
 		case FollowupUnlock:
@@ -160,6 +188,8 @@ func (p *followupBatchPlan) decide(d *dag.Decision) {
 			}
 		case FollowupRelease:
 			d.Release(f.task)
+		case FollowupJudge:
+			d.Judge(f.task, told[f.task], dag.Condition{})
 		}
 	}
 }

@@ -17,9 +17,14 @@ var ErrTooLarge = errors.New("too large")
 // asks for large inputs. [ErrNotFound] when the attempt is neither ready nor open, [ErrTooLarge] when its inputs and the
 // results that they are merged with have more than that many bytes.
 func (s *Store) Work(ctx context.Context, k dag.Key, attempt int32, most int) (*Work, error) {
+	return s.work(ctx, "LoadOneWork", k, attempt, most)
+}
+
+// work is Work, of an attempt that the statement gives.
+func (s *Store) work(ctx context.Context, statement string, k dag.Key, attempt int32, most int) (*Work, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("LoadOneWork"), k, attempt)
+	rows, err := s.pool.Query(ctx, sql(statement), k, attempt)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +33,7 @@ func (s *Store) Work(ctx context.Context, k dag.Key, attempt int32, most int) (*
 		w = &Work{
 			Key: v.key(), Attempt: v.integer(), Priority: dag.Priority(v.smallint()), Pool: v.integer(), Flags: dag.Flags(v.integer()),
 			Run: v.integer(), TreeID: v.text(), UserID: v.text(), UID: v.uuid(), Execution: v.integer(), Namespace: dag.NamespaceKey(v.integer()), ID: v.text(), Name: v.text(), Executor: v.text(),
-			TimeoutMS: v.bigint(), Deps: v.integer(), Inputs: v.json(), Params: v.json(), Schemas: v.json(), sealed: v.bytea(),
+			TimeoutMS: v.bigint(), Deps: v.integer(), Inputs: v.json(), Params: v.json(), Schemas: v.json(), sealed: v.bytea(), control: v.json(),
 		}
 	}); err != nil {
 		return nil, err
@@ -39,7 +44,10 @@ func (s *Store) Work(ctx context.Context, k dag.Key, attempt int32, most int) (*
 	if err := s.dependencyResults(ctx, w, most-len(w.Inputs)-len(w.sealed)); err != nil {
 		return nil, err
 	}
-	return w, s.seals.openOne(ctx, w)
+	if err := s.seals.openOne(ctx, w); err != nil {
+		return nil, err
+	}
+	return w, s.completeValues(ctx, w, most)
 }
 
 // dependencyResults adds the results of the task's dependencies, of so many bytes at most: [ErrTooLarge].
@@ -65,8 +73,9 @@ func (s *Store) dependencyResults(ctx context.Context, w *Work, most int) error 
 	return eachRow(rows, func(v *values) {
 		_ = v.key() // the task's own
 		ref := v.text()
+		skipped := v.boolean()
 		r, envelope := result(v)
-		w.addResult(dag.DependencyResult{Ref: ref, Result: r}, envelope)
+		w.addResult(dag.DependencyResult{Ref: ref, Skipped: skipped, Result: r}, envelope)
 	})
 }
 
@@ -79,11 +88,12 @@ type sweep struct {
 }
 
 type sweptTask struct {
-	wanted bool
-	ref    string
-	number int32 // of the attempt that completed; 0: none
-	result []byte
-	sealed []byte
+	wanted  bool
+	ref     string
+	number  int32 // of the attempt that completed or was skipped; 0: none
+	skipped bool
+	result  []byte
+	sealed  []byte
 }
 
 // sweepOf prepares to read the results of the task's dependencies. nil: they are few, or too far apart.
@@ -95,12 +105,20 @@ func (s *Store) sweepOf(ctx context.Context, w *Work) (*sweep, error) {
 	if err != nil {
 		return nil, err
 	}
-	sw := &sweep{}
-	if err := eachRow(rows, func(v *values) { sw.order = append(sw.order, v.integer()) }); err != nil {
+	sw, there := &sweep{}, false
+	if err := eachRow(rows, func(v *values) {
+		there = true
+		if index := v.integer(); index >= 0 {
+			sw.order = append(sw.order, index)
+		}
+	}); err != nil {
 		return nil, err
 	}
-	if len(sw.order) == 0 { // the task is gone since
+	if !there { // the task is gone since
 		return nil, ErrNotFound
+	}
+	if len(sw.order) == 0 { // all its edges carry order only
+		return nil, nil
 	}
 	least := slices.Min(sw.order)
 	span := int(slices.Max(sw.order)-least) + 1
@@ -124,7 +142,7 @@ func (sw *sweep) results(ctx context.Context, s *Store, w *Work, result func(v *
 		return eachRow(rows, func(v *values) { place(v).ref = v.text() })
 	})
 	b.Queue(sql("SweepCompleted"), sw.first, end).Query(func(rows pgx.Rows) error {
-		return eachRow(rows, func(v *values) { place(v).number = v.integer() })
+		return eachRow(rows, func(v *values) { p := place(v); p.number, p.skipped = v.integer(), v.boolean() })
 	})
 	if err := s.pool.Send(ctx, b); err != nil {
 		return err
@@ -145,7 +163,7 @@ func (sw *sweep) results(ctx context.Context, s *Store, w *Work, result func(v *
 	}
 	for _, i := range sw.order {
 		if p := sw.places[i]; p.result != nil || p.sealed != nil {
-			w.addResult(dag.DependencyResult{Ref: p.ref, Result: p.result}, p.sealed)
+			w.addResult(dag.DependencyResult{Ref: p.ref, Skipped: p.skipped, Result: p.result}, p.sealed)
 		}
 	}
 	return nil

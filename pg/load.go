@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -22,6 +23,7 @@ type load struct {
 	unlockNothing []dag.Key
 	begun         bool               // the transaction has begun
 	before        func(b *pgx.Batch) // queues what is to be done before tasks are locked, each with its own callback
+	after         func(b *pgx.Batch) // queues what is to be read once tasks are locked; it may be called twice
 }
 
 // lock begins the transaction on c, locks the tasks, and gives a decision about the tasks as they are, and a view
@@ -69,9 +71,12 @@ func (l load) lockIn(ctx context.Context, c *pgx.Conn, trees []dag.TreeKey, view
 		b.Queue(sql("LockTasksAndDependents"), search, l.policies, trees, lock).Query(scan)
 		b.Queue(sql("DependentsOf"), search).Query(func(rows pgx.Rows) error {
 			return eachRow(rows, func(v *values) {
-				d.AddDependent(v.key(), dag.Dependent{Key: v.key(), Required: v.boolean()})
+				d.AddDependent(v.key(), dag.Dependent{Key: v.key(), Required: v.boolean(), Mode: dag.EdgeMode(v.smallint())})
 			})
 		})
+	}
+	if l.after != nil {
+		l.after(b)
 	}
 	if len(view.trees) > 0 {
 		queueIdentities(b, view, func() { stale = true })
@@ -139,11 +144,12 @@ func treesOf(keys []dag.Key) (trees []dag.TreeKey) {
 }
 
 func scanLocked(rows pgx.Rows, d *dag.Decision) error {
-	return eachRow(rows, func(v *values) {
+	var bad error
+	err := eachRow(rows, func(v *values) {
 		r := dag.Row{
 			Key: v.key(), State: dag.State(v.smallint()), Flags: dag.Flags(v.integer()), Priority: dag.Priority(v.smallint()),
 			Pool: v.integer(), Attempt: v.integer(), Remaining: v.integer(), Failures: v.integer(), Crashes: v.integer(),
-			Worker: dag.WorkerKey(v.bigint()), StartedAt: v.timestamp(), BlockedBy: v.key(),
+			Worker: dag.WorkerKey(v.bigint()), StartedAt: v.timestamp(), BlockedBy: v.key(), Repeats: v.integer(),
 		}
 		cancelled := v.boolean()
 		if specified := v.boolean(); specified {
@@ -154,11 +160,13 @@ func scanLocked(rows pgx.Rows, d *dag.Decision) error {
 				Timeout: millis(v.bigint()), ScheduleToStart: millis(v.bigint()), NotBefore: v.timestamp(),
 				OnLost: dag.OnLost(v.smallint()),
 			}
+			bad = errors.Join(bad, readRetry(&r.Policy.Retry, v.json()))
 		} else {
 			v.ignore()
 		}
 		d.Add(r, cancelled)
 	})
+	return errors.Join(err, bad)
 }
 
 func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -20,6 +20,7 @@ var allowedContracts = map[string]string{
 	"0005_growth":     "made before there were releases that run together",
 	"0008_ids":        "the same uniqueness, by another order of bytes",
 	"0024_namespaces": "ids of default stay unique among themselves, and nothing older stores others",
+	"0039_owners":     "nothing older stores an owner, and rows without one are not compared",
 }
 
 // narrows are the statements of a migration that contract the schema. What it makes itself, it may shape as it likes.

@@ -55,14 +55,17 @@ type Stored struct {
 
 // QuotaError refuses what would go over a quota. Its text is safe to show to users.
 type QuotaError struct {
-	Namespace string
-	Quota     string // "open_trees", "trees", "tasks", "bytes"
+	Namespace string // or the user, of what waits
+	Quota     string // "open_trees", "trees", "tasks", "bytes"; "waiting": a limit of what waits of a user
 	Most      int64  // the quota
 	Has       int64  // what there would be
 }
 
 // Error names the quota.
 func (e *QuotaError) Error() string {
+	if e.Quota == "waiting" {
+		return fmt.Sprintf("of user %s at most %d tasks may wait, and this would make %d: try again when some have started", e.Namespace, e.Most, e.Has)
+	}
 	return fmt.Sprintf("namespace %s is at its quota of %s: %d at most, and this would make %d", e.Namespace, e.Quota, e.Most, e.Has)
 }
 

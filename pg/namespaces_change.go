@@ -12,8 +12,8 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// ErrNotEmpty: the namespace has trees.
-var ErrNotEmpty = errors.New("the namespace has trees")
+// ErrNotEmpty: the namespace has trees or schedules.
+var ErrNotEmpty = errors.New("the namespace has trees or schedules")
 
 // storing is what a transaction stores, by namespaces.
 type storing struct {
@@ -48,8 +48,20 @@ func (s *storing) queue(b *pgx.Batch) {
 	}
 }
 
-// countsDefault says whether default has quotas.
-type countsDefault struct{ atomic.Bool }
+// countsDefault says whether default has quotas, as far as this process knows.
+type countsDefault struct {
+	atomic.Bool
+	waiting atomic.Bool // some limit bounds how many tasks of a user wait
+}
+
+// queueWaiting has the transaction fail when more tasks of the users of the trees wait than may, with those that it has stored or started, and so many more of each, which
+// their trees do not count yet.
+func (c *countsDefault) queueWaiting(b *pgx.Batch, trees []int64, more int) {
+	if len(trees) > 0 && c.waiting.Load() {
+		b.Queue(sql("LockWaiting"), trees)
+		b.Queue(sql("RequireFewWaiting"), trees, int64(more))
+	}
+}
 
 // counts reports whether what is stored in a namespace is looked at: always, but for default as long as it has no quotas.
 func (c *countsDefault) counts(namespace dag.NamespaceKey) bool {
@@ -134,7 +146,8 @@ func (s *Store) correctStored(ctx context.Context, key dag.NamespaceKey) error {
 	})
 }
 
-// CloseNamespace has nothing more be stored in a namespace, so that it can be deleted; force: though there are trees in it. [ErrNotEmpty].
+// CloseNamespace has nothing more be stored in a namespace, so that it can be deleted; force: though there are trees or schedules in it. [ErrNotEmpty]; [ErrHeld]: some
+// of them is.
 func (s *Store) CloseNamespace(ctx context.Context, key dag.NamespaceKey, force bool) error {
 	return s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		b := &pgx.Batch{}
@@ -142,6 +155,13 @@ func (s *Store) CloseNamespace(ctx context.Context, key dag.NamespaceKey, force 
 		b.Queue(sql("LockNamespace"), key)
 		if err := c.SendBatch(ctx, b).Close(); err != nil {
 			return fmt.Errorf("lock namespace: %w", err)
+		}
+		var held int
+		if err := c.QueryRow(ctx, sql("HeldIn"), key).Scan(&held); err != nil {
+			return fmt.Errorf("look for held trees: %w", err)
+		}
+		if held > 0 {
+			return ErrHeld
 		}
 		done, err := c.Exec(ctx, sql("CloseNamespace"), key, force) // a look of its own: what was stored before the lock is seen
 		switch {

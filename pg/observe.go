@@ -12,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/taskgrove/taskgrove/dag"
 )
 
 // Connections is how the connections of a process are used.
@@ -51,6 +53,29 @@ func (s *Store) Backlogs(ctx context.Context) (b Backlogs, err error) {
 	b.Oldest, b.Timers = time.Duration(oldest*float64(time.Second)), time.Duration(timers*float64(time.Second))
 	b.Schema = migrationNumber(newest)
 	return b, nil
+}
+
+// LimitCounts are how many tasks wait for keys of a kind, and how many places of it are held, each up to [limitsCounted].
+type LimitCounts struct {
+	Waiting, Held map[dag.LimitKind]int64
+}
+
+// limitsCounted is the most of each kind that are counted.
+const limitsCounted = 20_000
+
+// LimitsInUse counts them.
+func (s *Store) LimitsInUse(ctx context.Context) (LimitCounts, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	n := LimitCounts{Waiting: map[dag.LimitKind]int64{}, Held: map[dag.LimitKind]int64{}}
+	rows, err := s.pool.Query(ctx, sql("LimitsInUse"), limitsCounted)
+	if err != nil {
+		return n, fmt.Errorf("count what limits hold back: %w", err)
+	}
+	return n, eachRow(rows, func(v *values) {
+		kind := dag.LimitKind(v.smallint())
+		n.Waiting[kind], n.Held[kind] = v.bigint(), v.bigint()
+	})
 }
 
 // NewestMigration is the number of the newest migration that this program has.

@@ -26,14 +26,14 @@ func (s *Store) settleOptimistically(ctx context.Context, results []dag.Result, 
 	}
 	o := dag.NewOptimistic()
 	view, ok := s.resident.assume(o, results)
-	if !ok || !o.Settle(results, func(l dag.Lane) bool { return room.vacant(l) && !s.Ruled(l.Pool) }) {
+	if !ok || !o.Settle(results, func(l dag.Lane) bool { return room.vacant(l) && s.mayHandOver(l.Pool) }) {
 		return nil, false, nil
 	}
 	return s.writeOptimistic(ctx, o, view, room, &s.settles)
 }
 
-// isLarge reports whether a result has a statement of its own (see queueEnded).
-func isLarge(r dag.Result) bool { return len(r.Value) > largeResult }
+// isLarge reports whether a result has a statement of its own (see queueEnded), or more than what is written without reading.
+func isLarge(r dag.Result) bool { return len(r.Value) > largeResult || r.Outputs != nil }
 
 // claimOptimistically answers claims without reading their tasks. done is false when they have to be read.
 func (s *Store) claimOptimistically(ctx context.Context, claims []dag.Claim) (verdicts []dag.Verdict, eff *Effects, done bool, err error) {

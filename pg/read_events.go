@@ -125,7 +125,7 @@ func (s *Store) scanEventDetails(ctx context.Context, rows pgx.Rows, events []Tr
 			return err
 		}
 		e.ID, e.Name, e.Error = d.ID, d.Name, d.Error
-		if e.Type == dag.EventCompleted || e.Type == dag.EventCancelled {
+		if e.Type == dag.EventCompleted || e.Type == dag.EventSkipped || e.Type == dag.EventCancelled {
 			e.Result = append([]byte(nil), d.Result...)
 		}
 		return nil

@@ -60,6 +60,24 @@ func (s *Store) pageOf(ctx context.Context, f Filter, statement string, args ...
 	if err := s.addDependencies(ctx, page.Tasks); err != nil {
 		return page, err
 	}
+	if err := s.addWaiting(ctx, page.Tasks); err != nil {
+		return page, err
+	}
+	if err := s.addExpansions(ctx, page.Tasks); err != nil {
+		return page, err
+	}
+	if err := s.addSubtrees(ctx, page.Tasks); err != nil {
+		return page, err
+	}
+	if err := s.addRepeats(ctx, page.Tasks); err != nil {
+		return page, err
+	}
+	if err := s.addCachedFrom(ctx, page.Tasks); err != nil {
+		return page, err
+	}
+	if err := s.addLimits(ctx, page.Tasks); err != nil {
+		return page, err
+	}
 	if f.AsSubmitted {
 		return page, s.addOptions(ctx, page.Tasks)
 	}
@@ -67,7 +85,7 @@ func (s *Store) pageOf(ctx context.Context, f Filter, statement string, args ...
 }
 
 // lists are the statements that [Store.pageOf] runs.
-var lists = []string{"TasksUp", "TasksDown", "RootsDown", "RootsOf", "CopiesDown", "Children"}
+var lists = []string{"TasksUp", "TasksDown", "RootsDown", "RootsOf", "CopiesDown", "Children", "AwaitingOf"}
 
 // cutOff is a statement of a list whose rows the server cuts off at pageBytes, so that no more is sent. The first cut, by
 // stored sizes, reads no values, and bounds what the second one unpacks.

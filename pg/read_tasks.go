@@ -27,11 +27,15 @@ type Shown struct {
 	Flags      dag.Flags
 	Deps       []int32
 	DepTypes   []string
+	DepModes   []int16
 	Inputs     []byte // as submitted
 	Params     []byte
 	Schemas    []byte
 	Custom     []byte
+	Control    []byte // dag.Control
 	Result     []byte
+	Outputs    []byte
+	Kind       *string // of the error
 	Error      *string
 	Progress   *float32
 	Executor   string
@@ -56,6 +60,14 @@ type Shown struct {
 	Results      []dag.DependencyResult `db:"-"` // of completed dependencies, once started
 	Policy       dag.Policy             `db:"-"` // with [Filter.AsSubmitted]
 	TreeTimeout  time.Duration          `db:"-"` // with [Filter.AsSubmitted]: of the root
+	Retention    time.Duration          `db:"-"` // likewise, of its tree
+	Waiting      *Waiting               `db:"-"` // awaiting: for what
+	Expansion    *Expansion             `db:"-"` // expanded: what it found
+	SubtreeID    string                 `db:"-"` // the root of the tree that its attempt has submitted; empty: none
+	Repeats      int32                  `db:"-"` // how often it ran and was run once more
+	CachedFrom   *dag.CachedFrom        `db:"-"` // whose success ended it; nil: it ran, or has not ended
+	Submitted    bool                   `db:"-"` // with [Filter.AsSubmitted]: Policy and TreeTimeout are there
+	Limiting     *dag.Limiting          `db:"-"` // what it asks for, as it is stored; nil: nothing
 	Used         []dag.Used             `db:"-"` // of models, by all attempts; lists don't tell
 }
 
@@ -63,6 +75,7 @@ type Shown struct {
 type ShownDependency struct {
 	ID, Type string
 	Required bool
+	Mode     dag.EdgeMode
 }
 
 // KeyOf is the key of the namespace's task with the id. [ErrNotFound].
@@ -265,6 +278,36 @@ func (s *Store) Copies(ctx context.Context, namespace dag.NamespaceKey, below, f
 		keys, texts, namespace)
 }
 
+// Approvals lists tasks of a namespace that wait for approvals, with keys in [from, below), newest tree first. It looks at so many at most. Of the filter,
+// User, Limit and AsSubmitted count. at is where the next page begins; 0: there is none.
+func (s *Store) Approvals(ctx context.Context, namespace dag.NamespaceKey, below, from dag.Key, looks int, f Filter) (page Page, at dag.Key, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql("ApprovalsDown"), below, from, f.Limit, looks, orNull(f.UserID), namespace)
+	if err != nil {
+		return page, 0, fmt.Errorf("list approvals: %w", err)
+	}
+	keys, err := pgx.CollectRows(rows, pgx.RowTo[dag.Key])
+	if err != nil {
+		return page, 0, fmt.Errorf("list approvals: %w", err)
+	}
+	if len(keys) == f.Limit {
+		at = keys[len(keys)-1]
+	} else if err := s.pool.QueryRow(ctx, sql("ApprovalsBelow"), below, from, looks).Scan(&at); err != nil {
+		return page, 0, fmt.Errorf("list approvals: %w", err)
+	}
+	if len(keys) == 0 {
+		return page, at, nil
+	}
+	if page, err = s.pageOf(ctx, f, "AwaitingOf", keys, f.Limit); err != nil {
+		return page, 0, err
+	}
+	if n := len(page.Tasks); n > 0 && page.More && page.Last().Key > keys[len(keys)-1] { // the rest would be too large
+		at = page.Last().Key
+	}
+	return page, at, nil
+}
+
 // Children lists the direct children of a task by priority, then submission order, after a place in that order (nil:
 // from the start). User is not looked at.
 func (s *Store) Children(ctx context.Context, parent dag.Key, after *Shown, f Filter) (Page, error) {
@@ -299,16 +342,34 @@ func (s *Store) shown(ctx context.Context, maxDeps int, statement string, args .
 	if err := s.addDependencies(ctx, list); err != nil {
 		return nil, err
 	}
+	if err := s.addWaiting(ctx, list); err != nil {
+		return nil, err
+	}
+	if err := s.addExpansions(ctx, list); err != nil {
+		return nil, err
+	}
+	if err := s.addSubtrees(ctx, list); err != nil {
+		return nil, err
+	}
+	if err := s.addRepeats(ctx, list); err != nil {
+		return nil, err
+	}
+	if err := s.addCachedFrom(ctx, list); err != nil {
+		return nil, err
+	}
+	if err := s.addLimits(ctx, list); err != nil {
+		return nil, err
+	}
 	return list, s.addShownResults(ctx, list, maxDeps)
 }
 
 // open opens what is sealed of it.
 func (t *Shown) open(ctx context.Context, x *seals) error {
-	if err := x.open(ctx, t.Key.Tree(), kindPayload, t.SealedPayload, &t.Inputs, &t.Params, &t.Schemas, &t.Custom); err != nil {
+	if err := x.open(ctx, t.Key.Tree(), kindPayload, t.SealedPayload, &t.Inputs, &t.Params, &t.Schemas, &t.Custom, &t.Control); err != nil {
 		return err
 	}
 	var message []byte
-	if err := x.open(ctx, t.Key.Tree(), kindAttempt, t.SealedAttempt, &t.Result, &message); err != nil {
+	if err := x.open(ctx, t.Key.Tree(), kindAttempt, t.SealedAttempt, &t.Result, &message, new([]byte), &t.Outputs); err != nil {
 		return err
 	}
 	if message != nil {
@@ -346,12 +407,39 @@ func (s *Store) addDependencies(ctx context.Context, list []*Shown) error {
 	}
 	for _, t := range list {
 		for i, d := range t.Deps {
-			dep := ShownDependency{ID: wanted[t.Key.Tree().Key(int(max(d, -d)-1))], Required: d > 0, Type: "result"}
+			dep := ShownDependency{ID: wanted[t.Key.Tree().Key(int(max(d, -d)-1))], Required: d > 0, Type: "result", Mode: modeAt(t.DepModes, i)}
 			if i < len(t.DepTypes) && t.DepTypes[i] != "" {
 				dep.Type = t.DepTypes[i]
 			}
 			t.Dependencies = append(t.Dependencies, dep)
 		}
+	}
+	return nil
+}
+
+// addLimits adds what tasks ask for. A text that can't be read shows nothing: it is the process of a later version that wrote it.
+func (s *Store) addLimits(ctx context.Context, list []*Shown) error {
+	byKey := map[dag.Key]*Shown{}
+	var keys []dag.Key
+	for _, t := range list {
+		if t.Flags&dag.FlagLimited != 0 {
+			byKey[t.Key], keys = t, append(keys, t.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	rows, err := s.pool.Query(ctx, sql("LimitsOf"), keys)
+	if err == nil {
+		err = eachRow(rows, func(v *values) {
+			t := byKey[v.key()]
+			if l, err := dag.ReadLimiting(v.json()); err == nil {
+				t.Limiting = l
+			}
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("read limits of %d tasks: %w", len(keys), err)
 	}
 	return nil
 }
@@ -392,8 +480,8 @@ type Attempt struct {
 	Number                int32
 	Outcome               dag.Outcome
 	Counted               bool
-	Error, Detail         string
-	Result                []byte
+	Error, Detail, Kind   string
+	Result, Outputs       []byte
 	Worker                string
 	StartedAt, FinishedAt *time.Time
 	CancelledAt           *time.Time // when that was asked for, of a cancelled one whose work has stopped
@@ -422,7 +510,7 @@ func (s *Store) Attempts(ctx context.Context, k dag.Key) (list []Attempt, err er
 	}
 	for i := range list {
 		a := &list[i]
-		if err := s.seals.openText(ctx, k.Tree(), a.Sealed, &a.Result, &a.Error, &a.Detail); err != nil {
+		if err := s.seals.openText(ctx, k.Tree(), a.Sealed, &a.Result, &a.Error, &a.Detail, &a.Outputs); err != nil {
 			return nil, err
 		}
 		a.Sealed = nil

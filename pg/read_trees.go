@@ -21,7 +21,9 @@ type Tree struct {
 	Held, Unfinished int
 	Running          int
 	Completed        int
+	Skipped          int // part of Completed
 	Failed           int
+	Allowed          int // part of Failed
 	Cancelled        int
 	Blocked          int
 	LeavesCompleted  int
@@ -35,12 +37,13 @@ type Tree struct {
 	OnlyOptionalFailed bool
 	Labels             map[string]string // nil: none
 	Namespace          dag.NamespaceKey
+	Keeping            bool `db:"keeping"` // it is kept otherwise than the operator's retention says, or being deleted: see [Store.KeepingOf]. Lists don't tell
 }
 
 // Counts are the tree's figures as package dag wants them.
 func (t *Tree) Counts() dag.Counts {
 	return dag.Counts{Tasks: t.Tasks, Held: t.Held, Unfinished: t.Unfinished, Running: t.Running, Completed: t.Completed,
-		Failed: t.Failed, Cancelled: t.Cancelled, Blocked: t.Blocked, Leaves: t.Leaves, LeavesCompleted: t.LeavesCompleted}
+		Failed: t.Failed, Allowed: t.Allowed, Cancelled: t.Cancelled, Blocked: t.Blocked, Leaves: t.Leaves, LeavesCompleted: t.LeavesCompleted}
 }
 
 // Tree shows a tree. [ErrNotFound].

@@ -52,6 +52,9 @@ func (s *Store) ReconcilePublished(ctx context.Context, age time.Duration, limit
 	if err := s.addResults(ctx, again); err != nil {
 		return again, looked, err
 	}
+	if err := s.addLocks(ctx, again); err != nil {
+		return again, looked, err
+	}
 	byKey := make(map[dag.Key]*Work, len(again))
 	for _, w := range again {
 		byKey[w.Key] = w

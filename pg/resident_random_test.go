@@ -92,7 +92,7 @@ func (h *twoStores) dispatch() {
 		h.t.Fatal(err)
 	}
 	for _, lane := range lanes {
-		work, err := h.s.Dispatch(h.t.Context(), lane, 5, h.random.IntN(2) == 0)
+		work, err := takeReady(h.t.Context(), h.s, lane, 5, h.random.IntN(2) == 0)
 		if err != nil {
 			h.t.Fatal(err)
 		}

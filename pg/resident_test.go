@@ -165,7 +165,7 @@ func TestCancelledWhileItWaited(t *testing.T) {
 		if err != nil || len(lanes) != 1 {
 			t.Fatal(lanes, err)
 		}
-		work, err := h.s.Dispatch(t.Context(), lanes[0], 10, false)
+		work, err := takeReady(t.Context(), h.s, lanes[0], 10, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,6 +19,7 @@ type residentTree struct {
 	refs         []string // by index: what the inputs of others call a task
 	dependencies []int32  // of task i, by index, in their order: from needs[i] to needs[i+1]
 	needs        []int32
+	order        []bool // like dependencies: which of them carry order only; nil: none
 
 	// What is below changes: it is guarded by the mutex of residentTrees.
 	size    int // bytes
@@ -60,6 +61,13 @@ func newResidentTree(g *dag.Graph, tree dag.TreeKey, id identity, work []Work, r
 	}
 	for n, e := range g.Dep {
 		t.dependencies[n] = e.Task
+		if e.Mode.OrderOnly() {
+			if t.order == nil {
+				t.order = make([]bool, len(g.Dep))
+				t.size += len(g.Dep)
+			}
+			t.order[n] = true
+		}
 		t.size += 4
 	}
 	return t
@@ -83,7 +91,7 @@ func newLargeResidentTree(g *dag.Graph, tree dag.TreeKey, id identity) *resident
 	next := slices.Clone(t.unlocks[:n])
 	for i := range n {
 		for _, e := range g.Dependencies(i) {
-			t.dependents[next[e.Task]] = dag.Dependent{Key: tree.Key(i), Required: e.Required}
+			t.dependents[next[e.Task]] = dag.Dependent{Key: tree.Key(i), Required: e.Required, Mode: e.Mode}
 			next[e.Task]++
 		}
 	}
@@ -136,7 +144,11 @@ func (t *residentTree) workOf(s Stretch, execution int32, brought map[dag.Key][]
 		if w.Deps == 0 || w.Deps > MaxInlineDeps {
 			continue
 		}
-		for _, on := range t.dependencies[t.needs[from+n]:t.needs[from+n+1]] {
+		for at := t.needs[from+n]; at < t.needs[from+n+1]; at++ {
+			if t.order != nil && t.order[at] {
+				continue
+			}
+			on := t.dependencies[at]
 			value, ok := brought[s.First.Tree().Key(int(on))]
 			if !ok && t.results != nil {
 				had := t.results[on]

@@ -59,11 +59,11 @@ func queueEnded(b *pgx.Batch, z *sealer, ended []dag.Ended, now time.Time) error
 
 // queueLarge writes one attempt with a statement of its own.
 func queueLarge(b *pgx.Batch, e *dag.Ended, envelope []byte, hidden bool, now time.Time) {
-	result, message, detail := []byte(e.Result), e.Error, e.Detail
+	result, message, detail, outputs := []byte(e.Result), e.Error, e.Detail, textOf(e.Outputs)
 	if hidden {
-		result, message, detail = nil, "", ""
+		result, message, detail, outputs = nil, "", "", nil
 	}
-	b.Queue(sql("InsertLargeAttempt"), e.Task, e.Attempt, int16(e.Outcome), e.Counted, int64(e.Worker), orNull(e.StartedAt), now, result, message, detail, envelope)
+	b.Queue(sql("InsertLargeAttempt"), e.Task, e.Attempt, int16(e.Outcome), e.Counted, int64(e.Worker), orNull(e.StartedAt), now, result, message, detail, envelope, string(e.Kind), outputs)
 }
 
 // endedRows are the rows of attempts that ended.
@@ -76,6 +76,8 @@ type endedRows struct {
 	results             []*string
 	errs, details       []string
 	envelopes           [][]byte
+	kinds               []string
+	outputs             []*string
 	doneKeys, chunkKeys []int64
 	doneNums, chunkNums []int32
 	doneResults         []*string
@@ -100,16 +102,26 @@ func (r *endedRows) add(e *dag.Ended, envelope []byte, hidden bool) {
 	r.keys, r.numbers, r.outcomes = append(r.keys, int64(e.Task)), append(r.numbers, e.Attempt), append(r.outcomes, int16(e.Outcome))
 	r.counted, r.workers = append(r.counted, e.Counted), append(r.workers, int64(e.Worker))
 	r.started, r.results = append(r.started, e.StartedAt), append(r.results, result)
-	message, detail := e.Error, e.Detail
+	message, detail, outputs := e.Error, e.Detail, textOf(e.Outputs)
 	if hidden {
-		message, detail, r.envelopes = "", "", append(r.envelopes, envelope)
+		message, detail, outputs, r.envelopes = "", "", nil, append(r.envelopes, envelope)
 	}
+	r.kinds, r.outputs = append(r.kinds, string(e.Kind)), append(r.outputs, outputs)
 	r.errs, r.details = append(r.errs, message), append(r.details, detail)
+}
+
+// textOf is a value as a text; nil for none.
+func textOf(value []byte) *string {
+	if value == nil {
+		return nil
+	}
+	s := string(value)
+	return &s
 }
 
 func (r *endedRows) queue(b *pgx.Batch, now time.Time) {
 	if len(r.keys) > 0 {
-		b.Queue(sql("InsertAttempts"), r.keys, r.numbers, r.outcomes, r.counted, r.workers, r.started, now, r.results, r.errs, r.details, r.envelopes)
+		b.Queue(sql("InsertAttempts"), r.keys, r.numbers, r.outcomes, r.counted, r.workers, r.started, now, r.results, r.errs, r.details, r.envelopes, r.kinds, r.outputs)
 	}
 	if len(r.doneKeys) > 0 {
 		b.Queue(sql("FinishCancelledAttempts"), r.doneKeys, r.doneNums, r.doneResults, now, r.doneBegan)
@@ -163,10 +175,11 @@ func queueTrees(b *pgx.Batch, trees map[dag.TreeKey]*dag.TreeDelta, eff *Effects
 	if n > 1 {
 		b.Queue(sql("LockTrees"), keys)
 	}
+	queueTreesBeside(b, keys, trees)
 	b.Queue(sql("ApplyTrees"), keys, cols[0], cols[1], cols[2], cols[3], cols[4], cols[5], cols[6], cols[7], cols[8], started, bodies).
 		Query(func(rows pgx.Rows) error {
 			return eachRow(rows, func(v *values) {
-				eff.Trees = append(eff.Trees, TreeSequence{Tree: dag.TreeKey(v.bigint()), Sequence: v.bigint(), Final: v.boolean(), Hooked: v.boolean(), Ended: End(v.smallint())})
+				eff.Trees = append(eff.Trees, TreeSequence{Tree: dag.TreeKey(v.bigint()), Sequence: v.bigint(), Final: v.boolean(), Hooked: v.boolean(), Ended: End(v.smallint()), Fired: v.boolean()})
 			})
 		})
 }

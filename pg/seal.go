@@ -21,10 +21,16 @@ import (
 
 // The kinds of what is sealed: the envelope of one does not open as another.
 const (
-	kindPayload = "payload" // inputs, params, schemas, custom
+	kindPayload = "payload" // inputs, params, schemas, custom, control
 	kindAttempt = "attempt" // result, error, detail
 	kindChunk   = "chunk"
 	kindHistory = "history"
+
+	kindSchedule = "schedule" // a schedule's tree and parameters, and a run's parameters
+
+	kindCheckpoint = "checkpoint"
+	kindAwait      = "await"  // data of a wait
+	kindSignal     = "signal" // what was sent to one
 )
 
 // ErrSealedFilter: what was to be looked for is sealed, so that Postgres can't find it.
@@ -109,8 +115,14 @@ func (x *seals) belongs(tree dag.TreeKey, namespace dag.NamespaceKey) {
 	x.of[tree] = namespace
 }
 
+// namespaceItself stands for the tree of what belongs to a namespace, and to no tree.
+func namespaceItself(namespace dag.NamespaceKey) dag.TreeKey { return -1 - dag.TreeKey(namespace) }
+
 // namespace is that of a tree, as keys are told it. A tree that is not there any more has the default one: what was read of it opens, or not.
 func (x *seals) namespace(ctx context.Context, tree dag.TreeKey) (int32, error) {
+	if tree < 0 {
+		return int32(-1 - tree), nil
+	}
 	x.mu.Lock()
 	known, ok := x.of[tree]
 	x.mu.Unlock()
@@ -175,6 +187,9 @@ func (x *seals) open(ctx context.Context, tree dag.TreeKey, kind string, envelop
 		return fmt.Errorf("values of tree %d: %w", tree, err)
 	}
 	for _, v := range values {
+		if len(plain) == 0 { // a version that sealed less has written it
+			return nil
+		}
 		size, used := binary.Uvarint(plain)
 		if used <= 0 || size > uint64(len(plain)-used)+1 {
 			return fmt.Errorf("values of tree %d: %w", tree, sealed.ErrChanged)
@@ -188,12 +203,12 @@ func (x *seals) open(ctx context.Context, tree dag.TreeKey, kind string, envelop
 }
 
 // openText is open for texts.
-func (x *seals) openText(ctx context.Context, tree dag.TreeKey, envelope []byte, result *[]byte, message, detail *string) error {
+func (x *seals) openText(ctx context.Context, tree dag.TreeKey, envelope []byte, result *[]byte, message, detail *string, more ...*[]byte) error {
 	if envelope == nil {
 		return nil
 	}
 	var e, d []byte
-	if err := x.open(ctx, tree, kindAttempt, envelope, result, &e, &d); err != nil {
+	if err := x.open(ctx, tree, kindAttempt, envelope, append([]*[]byte{result, &e, &d}, more...)...); err != nil {
 		return err
 	}
 	if e != nil && message != nil {
@@ -231,17 +246,17 @@ func storableText(text string) error {
 
 // storable says whether Postgres would have taken an attempt's values.
 func storable(e *dag.Ended) error {
-	return errors.Join(storableJSON(e.Result), storableText(e.Error), storableText(e.Detail))
+	return errors.Join(storableJSON(e.Result), storableText(e.Error), storableText(e.Detail), storableJSON(e.Outputs))
 }
 
 // payload is the envelope of what a task carries.
 func (z *sealer) payload(tree dag.TreeKey, t *dag.Task) []byte {
-	return z.seal(tree, kindPayload, t.Inputs, t.Params, t.Schemas, t.Custom)
+	return z.seal(tree, kindPayload, t.Inputs, t.Params, t.Schemas, t.Custom, t.Control.Stored())
 }
 
 // storablePayload says whether Postgres would have taken what a task carries.
 func storablePayload(t *dag.Task) error {
-	return errors.Join(storableJSON(t.Inputs), storableJSON(t.Params), storableJSON(t.Schemas), storableJSON(t.Custom))
+	return errors.Join(storableJSON(t.Inputs), storableJSON(t.Params), storableJSON(t.Schemas), storableJSON(t.Custom), storableJSON(t.Control.Stored()))
 }
 
 // Unreadable reports whether an error means that a sealed value can't be opened, however often it is tried.
@@ -263,14 +278,28 @@ func (x *seals) openWork(ctx context.Context, work map[dag.Key]*Work) {
 
 // openOne opens what was read for one attempt.
 func (x *seals) openOne(ctx context.Context, w *Work) error {
-	if err := x.open(ctx, w.Key.Tree(), kindPayload, w.sealed, &w.Inputs, &w.Params, &w.Schemas); err != nil {
+	if err := x.open(ctx, w.Key.Tree(), kindPayload, w.sealed, &w.Inputs, &w.Params, &w.Schemas, new([]byte), &w.control); err != nil {
 		return err
 	}
 	w.sealed = nil
+	if err := x.open(ctx, w.Key.Tree(), kindCheckpoint, w.sealedCheckpoint, &w.Checkpoint); err != nil {
+		return err
+	}
+	w.sealedCheckpoint = nil
 	for _, r := range w.sealedResults {
 		if err := x.open(ctx, w.Key.Tree(), kindAttempt, r.envelope, (*[]byte)(&w.Results[r.at].Result)); err != nil {
 			return err
 		}
+	}
+	if w.sealedAnswer != nil {
+		if err := x.open(ctx, w.Key.Tree(), kindSignal, w.sealedAnswer, &w.answer); err != nil {
+			return err
+		}
+		w.sealedAnswer = nil
+	}
+	if w.answer != nil {
+		w.Answer = readAnswer(w.answer)
+		w.answer = nil
 	}
 	if w.sealedResults != nil {
 		w.sealedResults = nil

@@ -15,15 +15,16 @@ import (
 type held struct {
 	result        []byte
 	message, text []byte // error and detail; nil: none
+	outputs       []byte // nil: none
 }
 
 // attempt is the envelope of what an attempt ended with.
 func (z *sealer) attempt(e *dag.Ended) []byte {
-	return z.held(e.Task.Tree(), held{e.Result, textOrNil(e.Error), textOrNil(e.Detail)})
+	return z.held(e.Task.Tree(), held{e.Result, textOrNil(e.Error), textOrNil(e.Detail), e.Outputs})
 }
 
 func (z *sealer) held(tree dag.TreeKey, h held) []byte {
-	return z.seal(tree, kindAttempt, h.result, h.message, h.text)
+	return z.seal(tree, kindAttempt, h.result, h.message, h.text, h.outputs)
 }
 
 // writeEnded queues the attempts of a decision. Where values are sealed, or may be, what Postgres would put together from rows is put together
@@ -121,7 +122,7 @@ func (s *Store) heldBy(ctx context.Context, c *pgx.Conn, task dag.Key, attempt i
 		return h, false, err
 	}
 	var message, text *string
-	if _, err := pgx.ForEachRow(rows, []any{nil, nil, &h.result, &message, &text, &envelope}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{nil, nil, &h.result, &message, &text, &envelope, &h.outputs}, func() error {
 		there = true
 		return nil
 	}); err != nil {
@@ -135,7 +136,7 @@ func (s *Store) heldBy(ctx context.Context, c *pgx.Conn, task dag.Key, attempt i
 			*t.to = []byte(*t.from)
 		}
 	}
-	return h, there, s.seals.open(ctx, task.Tree(), kindAttempt, envelope, &h.result, &h.message, &h.text)
+	return h, there, s.seals.open(ctx, task.Tree(), kindAttempt, envelope, &h.result, &h.message, &h.text, &h.outputs)
 }
 
 // addHeld adds to what a stored attempt holds; nil adds nothing.
@@ -149,7 +150,7 @@ func (s *Store) addHeld(ctx context.Context, c *pgx.Conn, b *pgx.Batch, z *seale
 }
 
 func (h held) with(more held) held {
-	for _, f := range []struct{ to, from *[]byte }{{&h.result, &more.result}, {&h.message, &more.message}, {&h.text, &more.text}} {
+	for _, f := range []struct{ to, from *[]byte }{{&h.result, &more.result}, {&h.message, &more.message}, {&h.text, &more.text}, {&h.outputs, &more.outputs}} {
 		if *f.from != nil {
 			*f.to = *f.from
 		}
@@ -160,10 +161,10 @@ func (h held) with(more held) held {
 // queueHeld writes what a stored attempt holds.
 func queueHeld(b *pgx.Batch, z *sealer, task dag.Key, attempt int32, h held) {
 	if z != nil {
-		b.Queue(sql("SetAttemptValues"), task, attempt, nil, nil, nil, z.held(task.Tree(), h))
+		b.Queue(sql("SetAttemptValues"), task, attempt, nil, nil, nil, z.held(task.Tree(), h), nil)
 		return
 	}
-	b.Queue(sql("SetAttemptValues"), task, attempt, orNil(h.result), text(h.message), text(h.text), nil)
+	b.Queue(sql("SetAttemptValues"), task, attempt, orNil(h.result), text(h.message), text(h.text), nil, orNil(h.outputs))
 }
 
 // text is a text as a parameter; nil for null.

@@ -35,14 +35,25 @@ type walked struct {
 }
 
 var walkedTables = []walked{
-	{"payload", "key", "0", "key >> 24", []string{"inputs", "params", "schemas", "custom"}, "sealed",
-		"sealed is null and num_nonnulls(inputs, params, schemas, custom) > 0", "inputs = null, params = null, schemas = null, custom = null", kindPayload},
-	{"sent_payload", "key", "attempt", "key >> 24", []string{"inputs", "params", "schemas"}, "sealed",
-		"sealed is null and num_nonnulls(inputs, params, schemas) > 0", "inputs = null, params = null, schemas = null", kindPayload},
-	{"attempt", "task", "number", "task >> 24", []string{"result", "error", "detail"}, "sealed",
-		"sealed is null and num_nonnulls(result, error, detail) > 0", "result = null, error = null, detail = null", kindAttempt},
+	{"payload", "key", "0", "key >> 24", []string{"inputs", "params", "schemas", "custom", "control"}, "sealed",
+		"sealed is null and num_nonnulls(inputs, params, schemas, custom, control) > 0", "inputs = null, params = null, schemas = null, custom = null, control = null", kindPayload},
+	{"sent_payload", "key", "attempt", "key >> 24", []string{"inputs", "params", "schemas", "null::json", "control"}, "sealed",
+		"sealed is null and num_nonnulls(inputs, params, schemas, control) > 0", "inputs = null, params = null, schemas = null, control = null", kindPayload},
+	{"attempt", "task", "number", "task >> 24", []string{"result", "error", "detail", "outputs"}, "sealed",
+		"sealed is null and num_nonnulls(result, error, detail, outputs) > 0", "result = null, error = null, detail = null, outputs = null", kindAttempt},
 	{"chunk", "task", "attempt::bigint << 32 | index", "task >> 24", []string{"case when sealed then null else data end"}, "data",
 		"not sealed", "sealed = true", kindChunk},
+	{"artifact", "task", "(attempt::bigint << 32 | kind::bigint << 24 | number)", "task >> 24", []string{"name", "media_type", "tag", "data"}, "sealed",
+		"sealed is null", "name = '', media_type = '', data = null", kindArtifact},
+	{"content", "key", "0", "task >> 24", nil, "sealed", "false", "state = state", kindContent}, // what is stored already stays as it is
+	{"checkpoint", "task", "attempt::bigint << 32 | number", "task >> 24", []string{"data"}, "sealed", "sealed is null and data is not null", "data = null", kindCheckpoint},
+	{"await", "task", "0", "task >> 24", []string{"data"}, "sealed", "sealed is null and data is not null", "data = null", kindAwait},
+	{"signal", "task", "id", "task >> 24", []string{"payload"}, "sealed", "sealed is null and payload is not null", "payload = null", kindSignal},
+	{"schedule", "key", "0", "-1 - namespace::bigint", []string{"body"}, "sealed", "sealed is null and body is not null", "body = null", kindSchedule},
+	{"fire", "key", "0", "coalesce((select -1 - namespace::bigint from schedule where schedule.key = fire.schedule), -1)", []string{"parameters"}, "sealed",
+		"sealed is null and parameters is not null", "parameters = null", kindSchedule},
+	{"backfill", "key", "0", "coalesce((select -1 - namespace::bigint from schedule where schedule.key = backfill.schedule), -1)", []string{"parameters"}, "sealed",
+		"sealed is null and parameters is not null", "parameters = null", kindSchedule},
 	{"agent_task", "number", "0", "tree", []string{"history"}, "sealed", "sealed is null", "history = ''", kindHistory},
 }
 
@@ -212,8 +223,11 @@ type walkedRow struct {
 	key, more int64
 	tree      dag.TreeKey
 	envelope  []byte
-	values    [4][]byte
+	values    [walkedValues][]byte
 }
+
+// walkedValues is the most columns that an envelope stands for.
+const walkedValues = 5
 
 // walk goes over some rows of a table.
 func (s *Store) walk(ctx context.Context, c *pgx.Conn, w *walked, at int64, heads [][]byte, step *SealStep) error {
@@ -256,7 +270,7 @@ func (s *Store) walk(ctx context.Context, c *pgx.Conn, w *walked, at int64, head
 // read locks rows that are to be written anew and reads them. All up to the key next were read, or are locked by others.
 func (w *walked) read(ctx context.Context, c *pgx.Conn, at, end int64, heads [][]byte) (out []walkedRow, next int64, err error) {
 	columns := append([]string{}, w.values...)
-	for len(columns) < 4 {
+	for len(columns) < walkedValues {
 		columns = append(columns, "null::text")
 	}
 	query := fmt.Sprintf("select %s, %s, %s, %s, %s from %s where %s order by 1, 2 limit $4 for no key update skip locked",
@@ -277,13 +291,17 @@ func (w *walked) read(ctx context.Context, c *pgx.Conn, at, end int64, heads [][
 		}
 		var r walkedRow
 		if bytes += size; bytes > walkBytes && len(out) > 0 {
-			if err := rows.Scan(&r.key, nil, nil, nil, nil, nil, nil, nil); err != nil {
+			if err := rows.Scan(append([]any{&r.key}, make([]any, 3+walkedValues)...)...); err != nil {
 				return nil, 0, err
 			}
 			next = min(next, r.key-1)
 			continue
 		}
-		if err := rows.Scan(&r.key, &r.more, &r.tree, &r.envelope, &r.values[0], &r.values[1], &r.values[2], &r.values[3]); err != nil {
+		into := []any{&r.key, &r.more, &r.tree, &r.envelope}
+		for i := range r.values {
+			into = append(into, &r.values[i])
+		}
+		if err := rows.Scan(into...); err != nil {
 			return nil, 0, fmt.Errorf("read %s: %w", w.table, err)
 		}
 		out = append(out, r)

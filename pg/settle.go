@@ -33,7 +33,11 @@ func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (ch
 		}
 		changed = d.SettleAll(results, func(w dag.WorkerKey) bool { return offers.alive[w] },
 			func(r *dag.Row) bool { return offers.passesNobody(r) && !s.Ruled(r.Pool) })
-		eff, err = s.apply(ctx, c, &pgx.Batch{}, d, view, granted.ask)
+		b := &pgx.Batch{}
+		if err := s.queueNotes(ctx, b, results, changed); err != nil {
+			return err
+		}
+		eff, err = s.apply(ctx, c, b, d, view, granted.ask)
 		return err
 	})
 	return changed, eff, err

@@ -83,7 +83,7 @@ func TestNumbersAreFound(t *testing.T) {
 		"where t.state = 8": 1, "where state in (1, 2) and kind=4": 2, "where t.state < 5": 1, "where not state between 1 and 4": 1, "set state = 4 where": 1,
 		"where flags & 8 <> 0": 1, "where a.outcome is distinct from 1": 1, "case u.state when 4 then": 1, "where priority <= 3": 1,
 		"where t.state = :ready and t.flags & :flag_wide = 0": 0, "-- state = 1": 0, "where key = 8 and n > 1": 0,
-		"where t.state = 8 /* cancelled */": 0, "where t.state = 7 /* cancelled */": 1, "where t.state in (1, 2, 3, 4) /* unfinished */": 0,
+		"where t.state = 8 /* cancelled */": 0, "where t.state = 7 /* cancelled */": 1, "where t.state in (1, 2, 3, 4, 10, 11) /* unfinished */": 0,
 		"where t.state in (1, 2, 3) /* unfinished */": 1, "where kind = 1 /* timer_due */": 0, "where t.state = 8 /* gone */": 1,
 	} {
 		if got := unnamed(text); len(got) != want {
@@ -94,7 +94,7 @@ func TestNumbersAreFound(t *testing.T) {
 
 func TestSpell(t *testing.T) {
 	got, err := spell(`select :event_final, x::integer from task where state in (:unfinished) and flags & :flag_leaf <> 0 -- so: it is`)
-	if want := `select '\x07'::bytea, x::integer from task where state in (1, 2, 3, 4) and flags & 1 <> 0 -- so: it is`; got != want || err != nil {
+	if want := `select '\x07'::bytea, x::integer from task where state in (1, 2, 3, 4, 10, 11) and flags & 1 <> 0 -- so: it is`; got != want || err != nil {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 	if _, err := spell("where state = :redy"); err == nil || !strings.Contains(err.Error(), ":redy") {

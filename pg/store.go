@@ -44,10 +44,16 @@ type Store struct {
 	version     string
 	keyConns    keyConnections
 	watch       watch
+	grownTasks  int // how many tasks a tree may have that grows; 0: [dag.MaxExpandedTasks]
 
 	rules           atomic.Pointer[dag.PoolRules] // see [Store.SetPoolRules]
+	gates           atomic.Pointer[gates]         // see [Store.RefreshGates]; nil: nothing is held back
 	settles, claims caution
 	tried, refused  atomic.Int64 // see OptimisticTransactions
+	strayArtifacts  atomic.Int64 // the task from which on [Store.Tidy] looks at them next
+	sweptShares     atomic.Int32 // the share after which it looks at them next
+
+	sweptCache atomic.Pointer[cacheOwner] // after whom it looks at those whose successes others end by; nil: at the first
 }
 
 // Errors that callers branch on.

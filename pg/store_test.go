@@ -16,7 +16,7 @@ import (
 // openStore opens an empty store at the level of this version, until the end of the test.
 func openStore(t testing.TB) (s *Store, url string) {
 	t.Helper()
-	url = pgtest.Database(t)
+	url = pgtest.Prepared(t, Migrate)
 	return openStoreAt(t, url), url
 }
 

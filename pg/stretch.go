@@ -17,6 +17,9 @@ type Stretch struct {
 	Attempt  int32
 	Direct   bool // the caller has room to publish it at once
 	Again    bool // it had its turn, and was interrupted: it goes ahead of what waits
+	Limited  bool // its tasks wait for what they ask for, each in its lines, and not in the queue of the pool
+
+	Share dag.ShareKey // of what waits: whose it is, if that is known
 }
 
 // among are the stretch's tasks among those that are to be published.
@@ -39,29 +42,58 @@ func Stretches(rows []*dag.Row, room Room) []Stretch {
 	for _, r := range rows {
 		if n := len(out); n > 0 {
 			last := &out[n-1]
-			if last.Pool == r.Pool && last.Priority == r.Priority && last.Attempt == r.Attempt && last.Again == r.Again() && last.First+dag.Key(last.N) == r.Key &&
-				last.N < maxStretch && last.First.Tree() == r.Key.Tree() {
+			if last.continues(r.Key, r.Pool, r.Priority, r.Attempt) && last.Again == r.Again() && last.Limited == limited(r) {
 				last.N++
 				continue
 			}
 		}
-		out = append(out, Stretch{Pool: r.Pool, Priority: r.Priority, First: r.Key, N: 1, Attempt: r.Attempt, Again: r.Again()})
+		out = append(out, Stretch{Pool: r.Pool, Priority: r.Priority, First: r.Key, N: 1, Attempt: r.Attempt, Again: r.Again(), Limited: limited(r)})
 	}
 	if room == nil {
 		room = noRoom
 	}
 	for i := range out {
-		out[i].Direct = room(out[i].Pool, out[i].Priority, out[i].N)
+		out[i].Direct = !out[i].Limited && room(out[i].Pool, out[i].Priority, out[i].N)
 	}
 	return out
 }
+
+// continues reports whether the stretch may go on with a task.
+func (s *Stretch) continues(k dag.Key, pool int32, priority dag.Priority, attempt int32) bool {
+	return s.First+dag.Key(s.N) == k && s.N < maxStretch && s.First.Tree() == k.Tree() && s.Pool == pool && s.Priority == priority && s.Attempt == attempt
+}
+
+// limited reports whether the task waits for what it asks for once it is ready.
+func limited(r *dag.Row) bool { return r.Flags&dag.FlagLimited != 0 }
 
 // directOf are the stretches that the caller has room for.
 func directOf(stretches []Stretch) []Stretch {
 	return slices.DeleteFunc(slices.Clone(stretches), func(r Stretch) bool { return !r.Direct })
 }
 
-func queueStretches(b *pgx.Batch, stretches []Stretch, placed map[dag.Key]bool) {
+// placement is where the stretches of a transaction went.
+type placement struct {
+	published map[dag.Key]bool         // by their first tasks; the others wait
+	waits     map[dag.Key]dag.ShareKey // likewise: whose they are
+	asked     []dag.LimitKey           // that limited ones wait for
+}
+
+// queueStretches places ready tasks: in the queue of their pool, or in the lines of what they ask for.
+func queueStretches(b *pgx.Batch, stretches []Stretch, placed *placement) {
+	if i := slices.IndexFunc(stretches, func(r Stretch) bool { return r.Limited }); i >= 0 {
+		var plain, limited []Stretch
+		for _, r := range stretches {
+			if r.Limited {
+				limited = append(limited, r)
+			} else {
+				plain = append(plain, r)
+			}
+		}
+		queueWaiters(b, limited, placed)
+		if stretches = plain; len(plain) == 0 {
+			return
+		}
+	}
 	n := len(stretches)
 	pools, prios, first := make([]int32, n), make([]int16, n), make([]int64, n)
 	ns, attempts, direct, again := make([]int32, n), make([]int32, n), make([]bool, n), make([]bool, n)
@@ -69,6 +101,17 @@ func queueStretches(b *pgx.Batch, stretches []Stretch, placed map[dag.Key]bool) 
 		pools[i], prios[i], first[i], ns[i], attempts[i], direct[i], again[i] = r.Pool, int16(r.Priority), int64(r.First), r.N, r.Attempt, r.Direct, r.Again
 	}
 	b.Queue(sql("PlaceStretches"), pools, prios, first, ns, attempts, direct, again).Query(func(rows pgx.Rows) error {
-		return eachRow(rows, func(v *values) { placed[v.key()] = true })
+		return eachRow(rows, func(v *values) { placed.put(v.key(), v.boolean(), dag.ShareKey(v.integer())) })
 	})
+}
+
+func (p *placement) put(first dag.Key, published bool, share dag.ShareKey) {
+	if p.published == nil {
+		p.published, p.waits = map[dag.Key]bool{}, map[dag.Key]dag.ShareKey{}
+	}
+	if published {
+		p.published[first] = true
+	} else {
+		p.waits[first] = share
+	}
 }

@@ -34,8 +34,14 @@ type Submission struct {
 	Version string // of this process, to be named by whoever lacks a level that the tree is the first to use
 	Tasks   iter.Seq2[*dag.Task, error]
 	Room    Room
+	// Waiter is the attempt for which the tree is submitted; nil: a user does it. Not with Hold or an idempotency key.
+	Waiter *Waiter
+	// Fire is the run of a schedule that the tree is; 0: of none. [ErrFired] unless the run is due.
+	Fire int64
 	// Webhooks are of the execution that begins; not with Hold.
 	Webhooks []*Webhook
+	// Locked is called once the tree's key ([dag.Unique]) is its own and nothing of that is committed; an error undoes the submission. nil: nothing is.
+	Locked func() error
 	// Large is called before a tree that is not small is stored, which takes a connection for as long as its tasks take to
 	// arrive: it waits for leave, and gives what is to be called when the tree is stored. nil: any number at once.
 	Large func(context.Context) (done func(), err error)
@@ -50,6 +56,7 @@ type Submitted struct {
 	IDMap    map[string]string // ids that were taken, given -> actual; nil when none
 	Effects  *Effects
 	Shown    iter.Seq[*Shown] // the tasks as they were stored; nil: not asked for, too much, or replayed
+	Existing bool             // nothing was stored: this is the tree that has the key ([dag.Unique])
 }
 
 // submissions is the part of a store that takes in trees: it reads their tasks, validates them by package dag, and writes
@@ -69,7 +76,7 @@ type submissions struct {
 
 // Submit validates and stores a tree of a namespace in one transaction. A small one shares its transaction with others that come at the
 // same time; the payloads of a large one flow into its own as they are read. Errors: those of the tasks iterator as they are,
-// *dag.InvalidTreeError, *dag.LevelError, *[QuotaError], [ErrNoNamespace], [ErrDigest]; nothing is stored then. After another error the tree may be stored: only the
+// *dag.InvalidTreeError, *dag.LevelError, *[QuotaError], [ErrNoNamespace], [ErrDigest], [ErrNoWaiter], *[KeyTakenError]; nothing is stored then. After another error the tree may be stored: only the
 // idempotency key tells.
 func (s *Store) Submit(ctx context.Context, namespace dag.NamespaceKey, sub Submission) (*Submitted, error) {
 	sub.namespace = namespace
@@ -79,6 +86,9 @@ func (s *Store) Submit(ctx context.Context, namespace dag.NamespaceKey, sub Subm
 
 // submit decides which way a tree is stored. Nobody waits for it, and no connection, while up to a small tree is read.
 func (s *submissions) submit(ctx context.Context, sub Submission) (*Submitted, error) {
+	if sub.Waiter != nil { // in a transaction of its own, which holds the waiter
+		return s.submitLarge(ctx, sub)
+	}
 	small, all, stop := firstTasks(sub.Tasks)
 	defer stop()
 	sub.Tasks = all
@@ -98,6 +108,25 @@ func (s *submissions) submit(ctx context.Context, sub Submission) (*Submitted, e
 	return s.submitLarge(ctx, sub)
 }
 
+// CheckTree says what is wrong with a tree, as [Store.Submit] would. Nothing is stored.
+func (s *Store) CheckTree(ctx context.Context, namespace dag.NamespaceKey, sub Submission) error {
+	sub.namespace = namespace
+	in := newIntake(&sub)
+	for t, err := range sub.Tasks {
+		if err == nil {
+			_, err = in.add(t)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := in.checkRules(ctx, s.pool, namespace); err != nil {
+		return err
+	}
+	_, err := in.builder.Build()
+	return err
+}
+
 // submitSmall validates a tree that was read whole and stores it, with others or by itself.
 func (s *submissions) submitSmall(ctx context.Context, sub Submission, tasks []*dag.Task) (*Submitted, error) {
 	in := newIntake(&sub)
@@ -110,8 +139,12 @@ func (s *submissions) submitSmall(ctx context.Context, sub Submission, tasks []*
 	if err != nil {
 		return nil, err
 	}
-	out, err := s.storeInBatch(ctx, newBatchedTree(tree, tasks))
-	return out, levelRefusal(err, sub.Levels, in.level)
+	store := s.storeInBatch
+	if in.unique != nil { // whose key may have to be waited for
+		store = s.storeAlone
+	}
+	out, err := store(ctx, newBatchedTree(tree, tasks))
+	return out, levelRefusal(err, sub.Levels, in.refusedBelow())
 }
 
 // firstAnswer is what the submission with the namespace's idempotency key was answered, to one with the digests. Errors: [ErrNotFound]

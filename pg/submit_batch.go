@@ -44,6 +44,8 @@ type batchedTree struct {
 	tasks []*dag.Task
 	size  int // bytes
 
+	together bool // with all trees of its transaction, or not at all
+
 	leads    bool          // its submitter was told to store a batch; guarded by batches.mu
 	lead     chan struct{} // closed then
 	done     chan struct{} // closed when what is below is set
@@ -210,5 +212,5 @@ func (s *submissions) storeAlone(ctx context.Context, t *batchedTree) (*Submitte
 	if t.sub.IdempotencyKey != "" && isUnique(err, "submission_pkey") { // another one was quicker: its answer is the answer
 		return s.firstAnswer(context.WithoutCancel(ctx), t.sub.namespace, t.sub.IdempotencyKey, t.in.digests())
 	}
-	return nil, err
+	return nil, firedRefusal(err)
 }

@@ -39,14 +39,20 @@ func storeTrees(ctx context.Context, c *pgx.Conn, x *seals, trees []*batchedTree
 		return fmt.Errorf("begin submission of %d trees: %w", len(trees), err)
 	}
 	fresh := slices.DeleteFunc(slices.Clone(trees), func(t *batchedTree) bool { return had.answer(ctx, x, t) })
-	if len(fresh) == 0 {
-		_, err := c.Exec(ctx, "rollback")
-		return err
-	}
 	for _, t := range fresh {
 		if len(closedAmong(t.poolIDs, had.pools)) > 0 {
 			return errPoolClosed
 		}
+	}
+	if fresh, err = lockKeys(ctx, c, fresh); err != nil {
+		return err
+	}
+	if err := refusedTogether(trees); err != nil {
+		return err
+	}
+	if len(fresh) == 0 {
+		_, err := c.Exec(ctx, "rollback")
+		return err
 	}
 	for _, t := range fresh {
 		x.belongs(t.tree, t.sub.namespace)
@@ -76,8 +82,8 @@ func storeTrees(ctx context.Context, c *pgx.Conn, x *seals, trees []*batchedTree
 
 // finishTrees writes the trees' rows and what begins at once, and commits. It gives the stretches that were published, by
 // their first tasks, and what is to be sent of them, which is known without reading it.
-func finishTrees(ctx context.Context, c *pgx.Conn, z *sealer, trees []*batchedTree, id identity) (placed map[dag.Key]bool, work map[dag.Key]*Work, err error) {
-	placed, work = map[dag.Key]bool{}, map[dag.Key]*Work{}
+func finishTrees(ctx context.Context, c *pgx.Conn, z *sealer, trees []*batchedTree, id identity) (placed *placement, work map[dag.Key]*Work, err error) {
+	placed, work = &placement{}, map[dag.Key]*Work{}
 	b := &pgx.Batch{}
 	queueLevel(b, levelOf(trees), trees[0].sub.Version)
 	var rows treeRows
@@ -85,13 +91,18 @@ func finishTrees(ctx context.Context, c *pgx.Conn, z *sealer, trees []*batchedTr
 	for _, t := range trees {
 		rows.add(t.stagedTree, z)
 		t.reserve()
-		if t.resident = nil; !t.sub.Hold {
+		if t.resident = nil; !t.sub.Hold && t.born() == nil {
 			t.resident = newResidentTree(t.g, t.tree, id, t.work(), t.refs(), t.size)
 			t.begun(work)
 		}
 		stretches = append(stretches, t.stretches...)
 	}
 	rows.queue(b)
+	for _, t := range trees {
+		if err := t.queueImported(b, z); err != nil {
+			return nil, nil, err
+		}
+	}
 	if len(stretches) > 0 {
 		queueStretches(b, stretches, placed)
 	}

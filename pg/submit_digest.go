@@ -87,11 +87,18 @@ type digester struct {
 // taskPolicies are what tasks of one tree mostly have alike.
 type taskPolicies struct {
 	priority                              dag.Priority
-	retry                                 dag.RetryPolicy
+	retry                                 retryDigest
 	onLost                                dag.OnLost
 	repeatable                            bool
 	timeout, scheduleToStart, treeTimeout time.Duration
 	notBefore                             int64 // nanoseconds
+}
+
+// retryDigest is what a retry policy says within the protocol; what it says beyond is digested with the rest of that.
+type retryDigest struct {
+	MaxAttempts            int // exported, as the text of what is not is another one
+	Backoff                dag.Backoff
+	InitialDelay, MaxDelay time.Duration
 }
 
 func newDigester() *digester { return &digester{digest: sha256.New(), canonical: sha256.New()} }
@@ -100,7 +107,7 @@ func (d *digester) sums() digests { return digests{d.digest.Sum(nil), d.canonica
 
 // add takes everything that makes two tasks the same.
 func (d *digester) add(t *dag.Task) {
-	p := taskPolicies{t.Priority, t.Retry, t.OnLost, t.Repeatable, t.Timeout, t.ScheduleToStart, t.TreeTimeout, t.NotBefore.UnixNano()}
+	p := taskPolicies{t.Priority, retryDigest{t.Retry.MaxAttempts, t.Retry.Backoff, t.Retry.InitialDelay, t.Retry.MaxDelay}, t.OnLost, t.Repeatable, t.Timeout, t.ScheduleToStart, t.TreeTimeout, t.NotBefore.UnixNano()}
 	if p != d.last || d.policy == nil {
 		d.last, d.policy = p, fmt.Append(nil, p.priority, p.retry, p.onLost, p.repeatable, p.timeout, p.scheduleToStart, p.treeTimeout, p.notBefore)
 	}
@@ -131,6 +138,9 @@ func (d *digester) addBytes(t *dag.Task) {
 		b = appendSized(b, "faulty")
 	}
 	b = appendLabels(b, t.Labels)
+	if beyond := t.AppendBeyond(nil); beyond != nil {
+		b = appendSized(appendSized(b, "beyond"), beyond)
+	}
 	b = appendSized(b, d.policy)
 	d.digest.Write(b)
 	d.scratch = b
@@ -170,6 +180,9 @@ func (d *digester) addValues(t *dag.Task) {
 		b = appendSized(b, "faulty")
 	}
 	b = appendLabels(b, t.Labels)
+	if beyond := t.AppendBeyond(nil); beyond != nil {
+		b = appendSized(appendSized(b, "beyond"), beyond)
+	}
 	b = appendSized(b, d.policy)
 	d.canonical.Write(b)
 	d.scratch = b

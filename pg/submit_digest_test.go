@@ -67,6 +67,7 @@ func TestDigestOfValues(t *testing.T) {
 		"attempts": func(t *dag.Task) { t.Retry.MaxAttempts = 2 }, "on lost": func(t *dag.Task) { t.OnLost = dag.FailLost },
 		"repeatable": func(t *dag.Task) { t.Repeatable = true }, "timeout": func(t *dag.Task) { t.Timeout = 1 },
 		"schedule to start": func(t *dag.Task) { t.ScheduleToStart = 1 }, "tree timeout": func(t *dag.Task) { t.TreeTimeout = 1 },
+		"retention": func(t *dag.Task) { t.Retention = 1 }, "kept for ever": func(t *dag.Task) { t.Retention = dag.KeepForever },
 		"not before":                              func(t *dag.Task) { t.NotBefore = time.Unix(1, 0) },
 		"the executor, where nothing else is":     func(t *dag.Task) { t.Schemas = nil },
 		"another executor, where nothing else is": func(t *dag.Task) { t.Schemas, t.Executor = nil, "e" },
@@ -160,7 +161,11 @@ func slowEnd(w *strings.Builder, t *dag.Task) {
 	if len(t.Faults) > 0 {
 		slowPut(w, "faulty")
 	}
-	slowPut(w, fmt.Sprint(t.Priority, t.Retry, t.OnLost, t.Repeatable, t.Timeout, t.ScheduleToStart, t.TreeTimeout, t.NotBefore.UnixNano()))
+	slowPut(w, fmt.Sprint(t.Priority, struct {
+		MaxAttempts            int
+		Backoff                dag.Backoff
+		InitialDelay, MaxDelay time.Duration
+	}{t.Retry.MaxAttempts, t.Retry.Backoff, t.Retry.InitialDelay, t.Retry.MaxDelay}, t.OnLost, t.Repeatable, t.Timeout, t.ScheduleToStart, t.TreeTimeout, t.NotBefore.UnixNano()))
 }
 
 // TestARepeatedSubmissionMayBeSpeltDifferently goes every way that a tree is stored and compared, small and large, and compares

@@ -62,6 +62,17 @@ func cloneTask(t *dag.Task) *dag.Task {
 	c := *t
 	c.Inputs, c.Params, c.Schemas, c.Custom = bytes.Clone(t.Inputs), bytes.Clone(t.Params), bytes.Clone(t.Schemas), bytes.Clone(t.Custom)
 	c.Dependencies = slices.Clone(t.Dependencies)
+	if t.Control != nil {
+		control := *t.Control
+		control.Outputs = bytes.Clone(control.Outputs)
+		c.Control = &control
+	}
+	c.Limiting = t.Limiting.Clone()
+	if t.Imported != nil {
+		imported := *t.Imported
+		imported.Result = bytes.Clone(imported.Result)
+		c.Imported = &imported
+	}
 	return &c
 }
 
@@ -72,11 +83,15 @@ type intake struct {
 	digester    *digester // nil: not needed
 	intern      map[string]string
 	treeTimeout time.Duration
+	retention   time.Duration     // of the root; 0: as the operator says
 	labels      map[string]string // of the root
+	unique      *dag.Unique       // likewise
 	levels      dag.Levels
 	level       dag.Level // that the tasks need
 	bytes       int64     // of what the tasks carry
 	payloads    *payloads // nil: not to be shown
+	limits      limitTexts
+	imported    int // bytes that tasks ended with before they were submitted, and one for each of these
 }
 
 // taskHead is what stays in memory of each task of a submission until the whole is validated: no inputs.
@@ -86,6 +101,9 @@ type taskHead struct {
 	priority             dag.Priority
 	repeatable, demo     bool
 	keyed                bool
+	beyond               dag.Flags     // what it says beyond the protocol
+	limits               *limitText    // what it asks for; nil: nothing
+	imported             *dag.Imported // nil: it is to run
 }
 
 // taskPolicy is what few tasks say.
@@ -97,7 +115,10 @@ type taskPolicy struct {
 }
 
 func newIntake(sub *Submission) *intake {
-	in := &intake{builder: dag.NewBuilder(sub.Limits, uuid.NewString), intern: map[string]string{}, levels: sub.Levels, level: dag.BaseLevel}
+	in := &intake{builder: dag.NewBuilder(sub.Limits, uuid.NewString).OwnedBy(sub.UserID), intern: map[string]string{}, levels: sub.Levels, level: dag.BaseLevel}
+	if sub.Waiter != nil {
+		in.level = dag.ControlLevel
+	}
 	if sub.IdempotencyKey != "" {
 		in.digester = newDigester()
 	}
@@ -113,19 +134,12 @@ func (in *intake) add(t *dag.Task) (int, error) {
 	if err != nil {
 		return i, err
 	}
-	head := taskHead{name: t.Name, executor: in.once(t.Executor), pool: in.once(t.QueueName()), priority: t.Priority, repeatable: t.Repeatable, demo: t.Demo, keyed: t.Keyed || t.KeyStored}
-	if t.Retry != (dag.RetryPolicy{}) || t.OnLost != 0 || t.Timeout != 0 || t.ScheduleToStart != 0 || !t.NotBefore.IsZero() {
-		head.custom = &taskPolicy{retry: t.Retry, onLost: t.OnLost, timeout: t.Timeout, scheduleToStart: t.ScheduleToStart, notBefore: t.NotBefore}
+	in.take(t)
+	if t.Imported != nil {
+		if err := in.takeImported(i, t); err != nil {
+			return i, err
+		}
 	}
-	if t.TreeTimeout > 0 {
-		in.treeTimeout = t.TreeTimeout
-	}
-	if t.ParentRef == "" {
-		in.labels = t.Labels
-	}
-	in.level = max(in.level, in.levels.Needed(t))
-	in.bytes += int64(len(t.Inputs) + len(t.Params) + len(t.Schemas) + len(t.Custom))
-	in.tasks = append(in.tasks, head)
 	if in.digester != nil {
 		in.digester.add(t)
 	}
@@ -135,12 +149,40 @@ func (in *intake) add(t *dag.Task) (int, error) {
 	return i, nil
 }
 
+// take keeps of a task what is stored of it beside its payload.
+func (in *intake) take(t *dag.Task) {
+	head := taskHead{name: t.Name, executor: in.once(t.Executor), pool: in.once(t.QueueName()), priority: t.Priority, repeatable: t.Repeatable, demo: t.Demo, keyed: t.Keyed || t.KeyStored, beyond: t.Beyond(), limits: in.limits.take(len(in.tasks), t)}
+	if !t.Retry.IsZero() || t.OnLost != 0 || t.Timeout != 0 || t.ScheduleToStart != 0 || !t.NotBefore.IsZero() {
+		head.custom = &taskPolicy{retry: t.Retry, onLost: t.OnLost, timeout: t.Timeout, scheduleToStart: t.ScheduleToStart, notBefore: t.NotBefore}
+	}
+	if t.TreeTimeout > 0 {
+		in.treeTimeout = t.TreeTimeout
+	}
+	if t.ParentRef == "" {
+		in.labels, in.unique, in.retention = t.Labels, t.Unique, t.Retention
+	}
+	in.level = max(in.level, in.levels.Needed(t))
+	in.bytes += int64(len(t.Inputs) + len(t.Params) + len(t.Schemas) + len(t.Custom))
+	in.tasks = append(in.tasks, head)
+}
+
+// refusedBelow is the level below which a live process has the tree refused. Of how long trees are kept, workers need not know.
+func (in *intake) refusedBelow() dag.Level {
+	if in.retention != 0 {
+		return max(in.level, dag.KeepingLevel)
+	}
+	return in.level
+}
+
+// maxShared is how many different texts are kept of which many tasks may have the same.
+const maxShared = 10_000
+
 // once keeps one copy of a text that many tasks share.
 func (in *intake) once(s string) string {
 	if shared, ok := in.intern[s]; ok {
 		return shared
 	}
-	if len(in.intern) < 10_000 {
+	if len(in.intern) < maxShared {
 		in.intern[s] = s
 	}
 	return s

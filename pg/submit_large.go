@@ -36,7 +36,7 @@ func (s *submissions) submitLarge(ctx context.Context, sub Submission) (*Submitt
 	if src, ok := errors.AsType[sourceError](err); ok {
 		return nil, src.error
 	}
-	return nil, levelRefusal(err, sub.Levels, in.level)
+	return nil, firedRefusal(levelRefusal(err, sub.Levels, in.refusedBelow()))
 }
 
 // replay answers a submission whose idempotency key is known, after reading it whole to compare. nil, nil: not known.
@@ -90,6 +90,19 @@ func (s *submissions) storeLarge(ctx context.Context, c *pgx.Conn, sub Submissio
 	}
 	if err := t.copyTasks(ctx, c); err != nil {
 		return nil, err
+	}
+	if w := sub.Waiter; w != nil {
+		if err := w.hold(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	if in.unique != nil {
+		if there, err := t.lockKey(ctx, c); err != nil {
+			return nil, err
+		} else if there != nil {
+			rollback(ctx, c)
+			return there, nil
+		}
 	}
 	eff, err := t.finish(ctx, c, s.seals)
 	if err != nil {
@@ -259,7 +272,13 @@ func (t *stagedTree) finish(ctx context.Context, c *pgx.Conn, x *seals) (*Effect
 	var rows treeRows
 	rows.add(t, z)
 	rows.queue(b)
-	placed, work := map[dag.Key]bool{}, map[dag.Key]*Work{}
+	if w := t.sub.Waiter; w != nil {
+		w.queue(b, t.tree, t.g.IDs[t.g.Root])
+	}
+	if err := t.queueImported(b, z); err != nil {
+		return nil, err
+	}
+	placed, work := &placement{}, map[dag.Key]*Work{}
 	if len(t.stretches) > 0 {
 		t.reserve()
 		queueStretches(b, t.stretches, placed)

@@ -20,6 +20,7 @@ type treeRows struct {
 	executions, tasks, leaves []int32
 	held, unfinished          []int32
 	started                   []int64 // trees with a first event
+	asked                     []int64 // those of them that somebody has submitted: a task that submits one is not refused for what waits of its user
 	idempotencyKeys           []string
 	idempotencyTrees          []int64
 	digests, canonical        [][]byte
@@ -32,8 +33,15 @@ type treeRows struct {
 	timers                    []dag.Timer
 	releases                  []dag.Key
 	labels                    labelRows
+	taken                     []func(*pgx.Batch) // keys of which one tree has each
+	keeping                   keepingRows
+	version                   string // of this process
 	webhooks                  []*Webhook
+	fires                     []int64
+	fired                     []dag.TreeKey
+	firedIDs                  []string // of their roots
 	stored                    storing
+	counts                    *countsDefault
 }
 
 // add adds a tree's rows. It decides what the tree begins with: all its tasks held and no event, or a first execution.
@@ -47,6 +55,11 @@ func (r *treeRows) add(t *stagedTree, z *sealer) {
 	r.namespaces, r.bytes = append(r.namespaces, t.sub.namespace), append(r.bytes, t.in.bytes)
 	r.uids = append(r.uids, pgtype.UUID{Bytes: t.uid, Valid: t.uid != uuid.Nil})
 	r.labels.add(t.tree, t.in.labels)
+	if t.in.unique != nil {
+		r.taken = append(r.taken, t.takeKey)
+	}
+	r.keeping.add(t.tree, t.sub.namespace, t.in.retention)
+	r.version = t.sub.Version
 	if t.counted {
 		r.stored.add(t.sub.namespace, 1, int64(n), t.in.bytes, !t.sub.Hold)
 	}
@@ -56,12 +69,19 @@ func (r *treeRows) add(t *stagedTree, z *sealer) {
 		d := z.digests(t.in.digests())
 		r.digests, r.canonical = append(r.digests, d.digest), append(r.canonical, d.canonical)
 	}
+	if t.sub.Fire != 0 {
+		r.fires, r.fired, r.firedIDs = append(r.fires, t.sub.Fire), append(r.fired, t.tree), append(r.firedIDs, t.g.IDs[root])
+	}
 	if t.sub.Hold {
 		r.executions, r.held, r.unfinished = append(r.executions, 0), append(r.held, n), append(r.unfinished, 0)
 		return
 	}
 	r.executions, r.held, r.unfinished = append(r.executions, 1), append(r.held, 0), append(r.unfinished, n)
+	r.counts = t.counts
 	r.started, r.startedNamespaces = append(r.started, int64(t.tree)), append(r.startedNamespaces, t.sub.namespace)
+	if t.sub.Waiter == nil {
+		r.asked = append(r.asked, int64(t.tree))
+	}
 	r.timers, r.releases = append(r.timers, t.timers()...), append(r.releases, t.releases...)
 	for _, w := range t.sub.Webhooks {
 		w.Tree = t.tree
@@ -74,6 +94,13 @@ func (r *treeRows) queue(b *pgx.Batch) {
 	b.Queue(sql("InsertTrees"), r.keys, r.roots, r.rootIDs, r.names, r.users, r.timeouts, r.executions, r.tasks, r.leaves, r.held, r.unfinished,
 		r.uids, r.pools, r.namespaces, r.bytes)
 	r.labels.queue(b)
+	for _, take := range r.taken {
+		take(b)
+	}
+	if len(r.fires) > 0 {
+		b.Queue(sql("BeginFires"), r.fires, r.fired, r.firedIDs)
+	}
+	r.keeping.queue(b, r.version)
 	if len(r.idempotencyKeys) > 0 {
 		b.Queue(sql("InsertSubmissions"), r.idempotencyKeys, r.idempotencyTrees, r.digests, r.canonical, r.idempotencyNamespaces)
 	}
@@ -90,6 +117,9 @@ func (r *treeRows) queue(b *pgx.Batch) {
 		queueWebhooks(b, r.webhooks)
 	}
 	r.stored.queue(b)
+	if r.counts != nil {
+		r.counts.queueWaiting(b, r.asked, 0)
+	}
 }
 
 // listOf are numbers with commas between them: arrays of arrays must be rectangles.
@@ -123,7 +153,10 @@ func eachTask(trees []*stagedTree, put func(t *stagedTree, w *rowWriter, i int))
 // specs are the rows of what identifies the tasks of the trees.
 func specs(trees []*stagedTree) copying {
 	statement, put := "CopySpecs", (*stagedTree).putSpec
-	if slices.ContainsFunc(trees, func(t *stagedTree) bool { return t.sub.namespace != dag.DefaultNamespaceKey }) {
+	switch {
+	case slices.ContainsFunc(trees, func(t *stagedTree) bool { return t.in.limits.any }):
+		statement, put = "CopyLimitedSpecs", (*stagedTree).putLimitedSpec
+	case slices.ContainsFunc(trees, func(t *stagedTree) bool { return t.sub.namespace != dag.DefaultNamespaceKey }):
 		statement, put = statement+inNamespace, (*stagedTree).putSpecInNamespace
 	}
 	return copying{sql(statement), eachTask(trees, put)}
@@ -144,10 +177,11 @@ func eachEdge(trees []*stagedTree) rowSource {
 		t := trees[0]
 		e := t.g.Dependencies(i)[n]
 		n++
-		w.row(3)
+		w.row(4)
 		w.key(t.tree.Key(int(e.Task)))
 		w.key(t.key(i))
 		w.boolean(e.Required)
+		unlessZero(w, int16(e.Mode), w.smallint)
 		return true, nil
 	}
 }
@@ -158,39 +192,57 @@ func putPayload(w *rowWriter, z *sealer, k dag.Key, t *dag.Task) error {
 		if err := storablePayload(t); err != nil {
 			return err
 		}
-		w.row(6)
+		w.row(7)
 		w.key(k)
 		for range 4 {
 			w.null()
 		}
 		w.json(z.payload(k.Tree(), t))
+		w.null()
 		return nil
 	}
-	w.row(6)
+	w.row(7)
 	w.key(k)
 	for _, raw := range [...][]byte{t.Inputs, t.Params, t.Schemas, t.Custom} {
 		w.json(raw)
 	}
 	w.null()
+	w.json(t.Control.Stored())
 	return nil
 }
 
 // carries reports whether a task has a payload.
 func carries(t *dag.Task) bool {
-	return t.Inputs != nil || t.Params != nil || t.Schemas != nil || t.Custom != nil
+	return t.Inputs != nil || t.Params != nil || t.Schemas != nil || t.Custom != nil || t.Control != nil
 }
 
 // putSpec puts what identifies task i of a tree of default, and its policy.
 func (t *stagedTree) putSpec(w *rowWriter, i int) {
-	w.row(16)
+	w.row(18)
 	t.putSpecColumns(w, i)
 }
 
 // putSpecInNamespace is putSpec for a tree of any namespace.
 func (t *stagedTree) putSpecInNamespace(w *rowWriter, i int) {
-	w.row(17)
+	w.row(19)
 	t.putSpecColumns(w, i)
 	w.integer(int32(t.sub.namespace))
+}
+
+// putLimitedSpec is putSpecInNamespace with what the task asks for.
+func (t *stagedTree) putLimitedSpec(w *rowWriter, i int) {
+	w.row(20)
+	t.putSpecColumns(w, i)
+	w.integer(int32(t.sub.namespace))
+	w.json(t.in.tasks[i].limits.of(dag.Identity{Task: t.g.IDs[i], Tree: t.treeID(), User: t.g.UserID}))
+}
+
+// treeID is the id of the tree's root.
+func (t *stagedTree) treeID() string {
+	if t.rootID != "" {
+		return t.rootID
+	}
+	return t.g.IDs[t.g.Root]
 }
 
 func (t *stagedTree) putSpecColumns(w *rowWriter, i int) {
@@ -207,6 +259,8 @@ func (t *stagedTree) putSpecColumns(w *rowWriter, i int) {
 			w.null()
 		}
 		t.putRef(w, i)
+		putModes(w, t.g.Dependencies(i))
+		w.null()
 		return
 	}
 	unlessZero(w, int32(d.retry.MaxAttempts), w.integer)
@@ -222,6 +276,8 @@ func (t *stagedTree) putSpecColumns(w *rowWriter, i int) {
 	}
 	unlessZero(w, int16(d.onLost), w.smallint)
 	t.putRef(w, i)
+	putModes(w, t.g.Dependencies(i))
+	w.json(storedRetry(d.retry))
 }
 
 // putRef puts the column ref: null where it is the id.
@@ -252,6 +308,15 @@ func putDependencies(w *rowWriter, edges []dag.Edge) {
 		return
 	}
 	w.array(pgtype.TextOID, len(edges), func(n int) { w.text(edges[n].Type) })
+}
+
+// putModes puts the column dep_modes: null where all are the protocol's.
+func putModes(w *rowWriter, edges []dag.Edge) {
+	if !slices.ContainsFunc(edges, func(e dag.Edge) bool { return e.Mode != 0 }) {
+		w.null()
+		return
+	}
+	w.array(pgtype.Int2OID, len(edges), func(n int) { w.smallint(int16(edges[n].Mode)) })
 }
 
 // putTask puts the scheduling state that task i begins with.

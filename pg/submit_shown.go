@@ -38,6 +38,9 @@ func (t *stagedTree) shown() iter.Seq[*Shown] {
 			s := Shown{Key: t.tree.Key(i), ID: id, Ref: t.refs()[i], TreeID: root, Name: head.name, State: dag.Held, Priority: head.priority,
 				Flags: t.flags(i), Inputs: carried[0], Params: carried[1], Schemas: carried[2], Custom: carried[3], Executor: head.executor,
 				Attempt: 1, Parent: t.g.Parent[i], CreatedAt: t.created, Namespace: t.sub.namespace}
+			if head.limits != nil {
+				s.Limiting = head.limits.limiting(dag.Identity{Task: id, Tree: root, User: t.g.UserID})
+			}
 			if t.g.UserID != "" {
 				s.UserID = &t.g.UserID
 			}

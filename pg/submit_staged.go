@@ -20,11 +20,17 @@ type stagedTree struct {
 
 	poolIDs []int32 // sorted
 	counted bool    // quotas of its namespace are looked at
-	first   int     // index of its first task, where tasks are added to a stored tree
+	counts  *countsDefault
+	first   int    // index of its first task, where tasks are added to a stored tree
+	rootID  string // likewise, of the stored tree
+	later   bool   // what waits for nothing is let go later, by who adds the tasks
 
 	dependents []int32 // how many, by task; nil: not yet counted
 
+	births []dag.Restart // how the tasks begin; nil: none is settled
+
 	// Of one try to store it:
+	imported  *Effects // what comes of those that are settled
 	tree      dag.TreeKey
 	level     dag.Level // that the cluster uses
 	created   time.Time
@@ -43,7 +49,7 @@ func (t *stagedTree) reset() {
 	if t.given != nil {
 		t.g.IDs = t.given
 	}
-	t.stretches, t.releases, t.leaves, t.given = nil, nil, 0, nil
+	t.stretches, t.releases, t.leaves, t.given, t.imported = nil, nil, 0, nil, nil
 }
 
 // begin says when the tree is created, and which feature level the cluster uses, which the tree is to be stored at.
@@ -65,6 +71,9 @@ func (t *stagedTree) refs() []string {
 // stage validates the tasks that were read and looks up their pools, or makes them. The pool of an executor that nobody has
 // is not made: its name may be a mistake.
 func (s *submissions) stage(ctx context.Context, sub Submission, in *intake) (*stagedTree, error) {
+	if err := in.checkRules(ctx, s.pool, sub.namespace); err != nil {
+		return nil, err
+	}
 	g, err := in.builder.Build()
 	if err != nil {
 		return nil, err
@@ -89,7 +98,10 @@ func (s *submissions) stage(ctx context.Context, sub Submission, in *intake) (*s
 	if n := len(names); n > MaxTreePools {
 		return nil, &PoolLimitError{fmt.Sprintf("the tasks of this tree name %d pools, the most is %d", n, MaxTreePools)}
 	}
-	t := &stagedTree{g: g, in: in, sub: sub, counted: s.counted.counts(sub.namespace)}
+	t := &stagedTree{g: g, in: in, sub: sub, counted: s.counted.counts(sub.namespace), counts: s.counted}
+	if err := t.checkImported(); err != nil {
+		return nil, err
+	}
 	return t, s.openPools(ctx, t, names)
 }
 
@@ -191,10 +203,18 @@ func (t *stagedTree) firstRow(i int) dag.Row {
 	if r.Flags&dag.FlagLeaf != 0 {
 		t.leaves++
 	}
+	if births := t.born(); births != nil {
+		if b := births[i]; b.State.Settled() && !(t.sub.Hold && t.in.tasks[i].imported == nil) {
+			r.State, r.Remaining = b.State, 0
+			return r
+		} else if !t.sub.Hold {
+			r.Remaining = b.Remaining
+		}
+	}
 	switch {
 	case t.sub.Hold:
 		r.State = dag.Held
-	case r.Remaining > 0:
+	case r.Remaining > 0 || t.later:
 	case r.Flags&dag.FlagsReleased != 0:
 		t.releases = append(t.releases, r.Key)
 	default:
@@ -212,16 +232,13 @@ func (t *stagedTree) flags(i int) (f dag.Flags) {
 			t.dependents[e.Task]++
 		}
 	}
-	p, dependents := &t.in.tasks[i], t.dependents[i]
+	p := &t.in.tasks[i]
 	for _, fact := range []struct {
 		flag dag.Flags
 		set  bool
 	}{
-		{dag.FlagLeaf, t.g.Leaf[i]},
 		{dag.FlagGroup, p.executor == ""},
 		{dag.FlagRepeatable, p.repeatable || t.sub.Repeatable != nil && t.sub.Repeatable(p.executor)},
-		{dag.FlagDependents, dependents > 0},
-		{dag.FlagWide, dependents > dag.InlineDependents},
 		{dag.FlagTimed, p.custom != nil && (!p.custom.notBefore.IsZero() || p.custom.scheduleToStart > 0)},
 		{dag.FlagTimeout, p.custom != nil && p.custom.timeout > 0},
 		{dag.FlagUnknown, unknown(p, t.sub.Known)},
@@ -233,7 +250,7 @@ func (t *stagedTree) flags(i int) (f dag.Flags) {
 			f |= fact.flag
 		}
 	}
-	return f
+	return t.g.Flags(i, t.dependents[i], f|p.beyond)
 }
 
 // unknown reports whether nobody has the task's executor (spec K13). A task that names its pool waits for a worker
@@ -246,12 +263,12 @@ func unknown(p *taskHead, known func(string) bool) bool {
 func (t *stagedTree) addReady(r *dag.Row) {
 	if n := len(t.stretches); n > 0 {
 		last := &t.stretches[n-1]
-		if last.Pool == r.Pool && last.Priority == r.Priority && last.First+dag.Key(last.N) == r.Key && last.N < maxStretch {
+		if last.Pool == r.Pool && last.Priority == r.Priority && last.First+dag.Key(last.N) == r.Key && last.N < maxStretch && last.Limited == limited(r) {
 			last.N++
 			return
 		}
 	}
-	t.stretches = append(t.stretches, Stretch{Pool: r.Pool, Priority: r.Priority, First: r.Key, N: 1, Attempt: 1})
+	t.stretches = append(t.stretches, Stretch{Pool: r.Pool, Priority: r.Priority, First: r.Key, N: 1, Attempt: 1, Limited: limited(r)})
 }
 
 // effects are what is left to do after the commit, but for the stretches.
@@ -259,6 +276,9 @@ func (t *stagedTree) effects() *Effects {
 	eff := &Effects{}
 	if !t.sub.Hold {
 		eff.Followups, eff.Timers, eff.Trees = len(t.releases), t.timers(), []TreeSequence{{Tree: t.tree, Sequence: 1, Hooked: len(t.sub.Webhooks) > 0}}
+	}
+	if t.imported != nil {
+		eff.Trees = append(eff.Trees, t.imported.Trees...)
 	}
 	return eff
 }
@@ -275,7 +295,7 @@ func (t *stagedTree) timers() []dag.Timer {
 func (t *stagedTree) reserve() {
 	for i := range t.stretches {
 		r := &t.stretches[i]
-		r.Direct = t.sub.Room != nil && t.sub.Room(r.Pool, r.Priority, r.N)
+		r.Direct = t.births == nil && !r.Limited && t.sub.Room != nil && t.sub.Room(r.Pool, r.Priority, r.N)
 	}
 }
 

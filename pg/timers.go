@@ -28,10 +28,18 @@ func (s *Store) DueTimers(ctx context.Context, limit int, room Room) (eff *Effec
 		for i, t := range due {
 			keys[i] = t.Task
 		}
+		waits, err := s.timeOut(ctx, c, due)
+		if err != nil {
+			return err
+		}
 		late := deadlines(due)
 		l := load{keys: keys, policies: keys, dependents: true, begun: true}
 		if len(late) > 0 {
 			l.before = func(b *pgx.Batch) { b.Queue(sql("ExpectCancellations"), late) }
+		}
+		var gone leavers
+		if tasks, attempts := locksDue(due); len(tasks) > 0 {
+			l.after = func(b *pgx.Batch) { gone.queue(b, tasks, attempts) }
 		}
 		d, view, err := l.lock(ctx, c, s.resident)
 		if err != nil {
@@ -43,13 +51,34 @@ func (s *Store) DueTimers(ctx context.Context, limit int, room Room) (eff *Effec
 				b.Queue(sql("CancelTree"), t.Task.Tree(), "Tree timeout", t.Attempt)
 				continue
 			}
-			d.Due(t)
+			if t.Kind == dag.TimerLock {
+				if gone.left[t.Task] {
+					d.Contend(t.Task, t.Attempt, dag.WaitForLock, true)
+				}
+				continue
+			}
+			var answer *dag.WaitAnswer
+			w := waits[t.Task]
+			if t.Kind == dag.TimerAwait {
+				if w == nil || w.Attempt != t.Attempt {
+					w = &Waiting{Task: t.Task, Attempt: t.Attempt}
+				}
+				var after dag.Answer
+				after, answer = w.TimedOut(d.Now())
+				t.Answer = &after
+			}
+			if d.Due(t) && answer != nil && w.Resume {
+				if err := s.queueSignal(ctx, b, &SentSignal{Task: t.Task, Name: w.signal(), Answer: *answer}, t.Attempt); err != nil {
+					return err
+				}
+			}
 		}
 		if len(late) > 0 {
 			b.Queue(sql("DropVoidCancellations"), late)
 		}
 		if eff, err = s.apply(ctx, c, b, d, view, room); err == nil {
 			eff.Followups += len(late)
+			eff.Keys = append(eff.Keys, gone.keys...)
 		}
 		return err
 	})
@@ -65,6 +94,16 @@ func deadlines(due []dag.Timer) (trees []dag.TreeKey) {
 	}
 	slices.Sort(trees)
 	return slices.Compact(trees)
+}
+
+// locksDue are the attempts whose locks have not come in time, if they still wait for them.
+func locksDue(due []dag.Timer) (tasks []dag.Key, attempts []int32) {
+	for _, t := range due {
+		if t.Kind == dag.TimerLock {
+			tasks, attempts = append(tasks, t.Task), append(attempts, t.Attempt)
+		}
+	}
+	return tasks, attempts
 }
 
 // takeTimers begins a transaction and takes up to limit timers that are due.

@@ -122,7 +122,7 @@ func TestALaterAttemptKnowsWhatWasSpent(t *testing.T) {
 		}
 		i := slices.IndexFunc(eff.Publish, func(p *Work) bool { return p.Key == w.Key })
 		if i < 0 {
-			work, err := h.s.Dispatch(t.Context(), w.Lane(), 10, false)
+			work, err := takeReady(t.Context(), h.s, w.Lane(), 10, false)
 			if i = slices.IndexFunc(work, func(p *Work) bool { return p.Key == w.Key }); err != nil || i < 0 {
 				return nil
 			}
@@ -159,7 +159,7 @@ func TestALaterAttemptKnowsWhatWasSpent(t *testing.T) {
 	if out, err := h.s.Execute(t.Context(), w.Key, dag.ExecutionOptions{Force: true}); err != nil || out.Status != ExecutionStarted {
 		t.Fatal(out, err)
 	}
-	work, err := h.s.Dispatch(t.Context(), w.Lane(), 10, false)
+	work, err := takeReady(t.Context(), h.s, w.Lane(), 10, false)
 	if i := slices.IndexFunc(work, func(p *Work) bool { return p.Key == w.Key }); err == nil && i >= 0 {
 		w = work[i]
 	} else {

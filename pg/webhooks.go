@@ -68,6 +68,8 @@ type Webhook struct {
 	FailingFrom *time.Time // nil: the last delivery did not fail
 	Reason      string     // why it is not active
 	Waiting     int        // cursors; set by lists
+	Owner       string     // who keeps it in files; empty: nobody
+	Revision    int32      // raised by each change that a person makes
 	TreeID      string     // set by lists
 }
 
@@ -317,9 +319,12 @@ func queueDeliveries(b *pgx.Batch, webhook int64, list []Delivered) {
 	}
 	b.Queue(sql("InsertDeliveries"), webhook, trees, sequences, events, outcomes, attempts, statuses, latencies, errs).Query(func(rows pgx.Rows) error {
 		i := 0
-		var key int64
+		var key, tree, sequence int64
 		var at time.Time
-		_, err := pgx.ForEachRow(rows, []any{&key, &at}, func() error {
+		_, err := pgx.ForEachRow(rows, []any{&key, &at, &tree, &sequence}, func() error {
+			for i < n-1 && (int64(list[i].Tree) != tree || list[i].Sequence != sequence) { // those of erased trees are left out
+				i++
+			}
 			list[i].Key, list[i].At = key, at
 			i++
 			return nil

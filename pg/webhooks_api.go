@@ -15,9 +15,12 @@ import (
 // unseenWait bounds how long [Store.CreateWebhook] waits for transactions that may not have seen the webhook.
 const unseenWait = 10 * time.Second
 
+// webhookOwned is the index by which an owner has one webhook of a name.
+const webhookOwned = "webhook_owned"
+
 // CreateWebhook stores a webhook of a namespace's trees. When it returns, whatever begins or ends sees it: a transaction that began to write before may not,
 // so all of those have ended, or have written nothing of the kind for a long time. *[dag.LevelError] while a coordinator lives that
-// knows nothing of webhooks.
+// knows nothing of webhooks; [ErrTaken]: its owner has one of that name.
 func (s *Store) CreateWebhook(ctx context.Context, namespace dag.NamespaceKey, w *Webhook) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
@@ -31,10 +34,13 @@ func (s *Store) CreateWebhook(ctx context.Context, namespace dag.NamespaceKey, w
 		b.Queue(sql("LockEditLevel"), dag.EditLevel)
 		b.Queue(sql("CheckEditLevel"), dag.EditLevel)
 		b.Queue(sql("UseEditLevel"), dag.EditLevel, s.version)
-		b.Queue(sql("InsertWebhook"), w.ID, w.Name, w.Events, string(w.Config), w.Sealed, w.Host, namespace).QueryRow(func(row pgx.Row) error { return row.Scan(&id) })
+		b.Queue(sql("InsertWebhook"), w.ID, w.Name, w.Events, string(w.Config), w.Sealed, w.Host, namespace, w.Owner).QueryRow(func(row pgx.Row) error { return row.Scan(&id) })
 		b.Queue("commit")
 		return c.SendBatch(ctx, b).Close()
 	})
+	if isUnique(err, webhookOwned) {
+		return ErrTaken
+	}
 	if err != nil {
 		return fmt.Errorf("create webhook: %w", levelRefusal(quotaRefusal(err), s.editLevels(), dag.EditLevel))
 	}
@@ -60,12 +66,20 @@ func (s *Store) seen(ctx context.Context, id int64) error {
 	return nil
 }
 
-// UpdateWebhook writes a webhook of the cluster anew. [ErrNotFound].
-func (s *Store) UpdateWebhook(ctx context.Context, namespace dag.NamespaceKey, w *Webhook) error {
+// UpdateWebhook writes a webhook of the cluster anew that has a revision. [ErrTaken]: its owner has another of that name; [ErrChanged]: it is gone,
+// or has another revision.
+func (s *Store) UpdateWebhook(ctx context.Context, namespace dag.NamespaceKey, w *Webhook, revision int32) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	if _, err := s.pool.Exec(ctx, sql("UpdateWebhook"), w.ID, w.Name, w.Events, string(w.Config), w.Sealed, w.Host, w.Active, w.Reason, namespace); err != nil {
+	var n int
+	err := s.pool.QueryRow(ctx, sql("UpdateWebhook"), w.ID, w.Name, w.Events, string(w.Config), w.Sealed, w.Host, w.Active, w.Reason, namespace, revision, w.Owner).Scan(&n)
+	switch {
+	case isUnique(err, webhookOwned):
+		return ErrTaken
+	case err != nil:
 		return fmt.Errorf("update webhook: %w", err)
+	case n == 0:
+		return ErrChanged
 	}
 	return nil
 }
@@ -96,18 +110,23 @@ func (s *Store) webhooks(ctx context.Context, namespace dag.NamespaceKey, tree a
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Webhook, error) {
 		w := &Webhook{}
-		return w, row.Scan(&w.Key, &w.ID, &w.Tree, &w.Name, &w.Events, &w.Active, &w.Config, &w.Sealed, &w.Host, &w.CreatedAt, &w.FailingFrom, &w.Reason, &w.TreeID, &w.Waiting)
+		return w, row.Scan(&w.Key, &w.ID, &w.Tree, &w.Name, &w.Events, &w.Active, &w.Config, &w.Sealed, &w.Host, &w.CreatedAt, &w.FailingFrom, &w.Reason, &w.TreeID, &w.Waiting, &w.Owner, &w.Revision)
 	})
 }
 
-// DeleteWebhook forgets a webhook with all that belongs to it. [ErrNotFound].
-func (s *Store) DeleteWebhook(ctx context.Context, namespace dag.NamespaceKey, id string) error {
+// DeleteWebhook forgets a webhook, that has a revision or whatever it has (0), with all that belongs to it. [ErrNotFound]; [ErrChanged].
+func (s *Store) DeleteWebhook(ctx context.Context, namespace dag.NamespaceKey, id string, revision int32) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	var n int
-	switch err := s.pool.QueryRow(ctx, sql("DeleteWebhook"), id, namespace).Scan(&n); {
+	switch err := s.pool.QueryRow(ctx, sql("DeleteWebhook"), id, namespace, orNull(revision)).Scan(&n); {
 	case err != nil:
 		return fmt.Errorf("delete webhook: %w", err)
+	case n == 0 && revision != 0:
+		if _, err := s.Webhook(ctx, namespace, id); err != nil {
+			return err
+		}
+		return ErrChanged
 	case n == 0:
 		return ErrNotFound
 	}

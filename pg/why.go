@@ -49,6 +49,7 @@ type Why struct {
 	CancelMessage string     `db:"cancel_message"`
 	DueAt         *time.Time `db:"due_at"`       // Delayed: until when
 	ErrorBefore   string     `db:"error_before"` // of the attempt before this one
+	Again         bool       // the attempt before this one completed, and the task runs once more, as it repeats
 	Cause         string     // Blocked: the task whose end is the cause
 	CauseName     string     `db:"cause_name"`
 	CauseState    dag.State  `db:"cause_state"`
@@ -56,10 +57,15 @@ type Why struct {
 
 	Sealed, SealedBefore, SealedCause []byte // until they are opened
 
+	Steps      []WhyStep       `db:"-"` // Blocked, Skipped, or with a condition: itself, then what has led to its end, see [WhyStep]
 	Unfinished []WhyDependency `db:"-"` // Waiting: the first of the dependencies that have not ended
 	Total      int             `db:"-"` // how many have not ended
 	Workers    WhyWorkers      `db:"-"` // Ready: of its pool
+	Owner      string          // of its tree
+	Lines      []WhyLine       `db:"-"` // Ready, and limited: what it waits for; none: it was granted that
+	Rules      []WhyRule       `db:"-"` // Ready: operators' limits that hold it back, its pool's first
 	Place      *WhyPlace       `db:"-"` // Ready: where it stands; nil: it is in no stretch, which no transaction leaves behind
+	Expansion  *WhyExpansion   `db:"-"` // Expanded: what it waits for; nil: nothing says that
 }
 
 // MayBeInLine reports whether the open attempt may still wait for a slot of its worker: it was claimed so lately, and may be
@@ -74,6 +80,7 @@ type WhyDependency struct {
 	ID, Name string
 	State    dag.State
 	Required bool
+	Mode     dag.EdgeMode
 }
 
 // WhyWorkers are the workers of a pool.
@@ -110,11 +117,27 @@ func (s *Store) Why(ctx context.Context, namespace dag.NamespaceKey, id string, 
 		if err != nil {
 			return err
 		}
+		if out.State == dag.Blocked || out.State == dag.Skipped || out.Flags&dag.FlagWhen != 0 {
+			if err := out.addSteps(ctx, tx, s.seals); err != nil {
+				return err
+			}
+		}
 		switch out.State {
 		case dag.Waiting:
 			return out.addDependencies(ctx, tx)
 		case dag.Ready:
+			if out.Flags&dag.FlagLimited != 0 {
+				if err := out.addLines(ctx, tx); err != nil {
+					return err
+				}
+			}
+			if err := out.addRules(ctx, tx, namespace); err != nil {
+				return err
+			}
 			return out.addPlace(ctx, tx, lease)
+		case dag.Expanded:
+			out.Expansion, err = expansionAt(ctx, tx, out.Key, 0)
+			return err
 		}
 		return nil
 	})
@@ -148,7 +171,7 @@ func (w *Why) addDependencies(ctx context.Context, tx pgx.Tx) error {
 		return err
 	}
 	var d WhyDependency
-	_, err = pgx.ForEachRow(rows, []any{&d.ID, &d.Name, &d.State, &d.Required, &w.Total}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&d.ID, &d.Name, &d.State, &d.Required, &d.Mode, &w.Total}, func() error {
 		w.Unfinished = append(w.Unfinished, d)
 		return nil
 	})

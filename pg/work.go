@@ -28,10 +28,28 @@ type Work struct {
 	Results                 []dag.DependencyResult // of its completed dependencies, unless they are too many (see MaxInlineDeps)
 	Spent                   []dag.Used             // what earlier attempts of its run used of models, by currency
 	Waited                  time.Duration          // in Postgres for room in its pool; known of what was dispatched
+	Express                 bool                   // it is to pass what lies in NATS of its pool and priority; known likewise
+	Lock                    *HeldLock              // that it holds; nil: none
+	Answer                  *dag.WaitAnswer        // how the wait ended that an earlier attempt of its run began, to go on from there; nil: there was none
 	Unreadable              error                  // why what it carries can't be opened, however often it is tried; nil: it is all here
 
-	sealed        []byte // inputs, params and schemas, until they are opened
+	Checkpoint []byte // what an earlier attempt noted last, JSON; nil: nothing
+
+	sealedCheckpoint []byte // likewise, until it is opened
+
+	// Control is what its task says beyond the protocol, with [dag.FlagMore], and Scope the values that its templates name, nil for
+	// none: once [Store.LoadValues] has been called. Large: they are too large to be loaded with others'.
+	Control *dag.Control
+	Scope   []byte
+	Large   bool
+	Repeats int32 // runs of a repeated task that came before, likewise
+
+	sealed        []byte // inputs, params, schemas and control, until they are opened
+	control       []byte // until it is read
+	paths         *dag.Paths
 	sealedResults []sealedResult
+	answer        []byte // of Answer, until it is read
+	sealedAnswer  []byte // until it is opened
 }
 
 // sealedResult is the result of a dependency, until it is opened.
@@ -59,7 +77,7 @@ func (w *Work) MayBeClaimedAhead() bool { return dag.MayBeClaimedAhead(w.Attempt
 
 // Size is about how many bytes of payload the attempt's message has.
 func (w *Work) Size() int {
-	n := len(w.Inputs) + len(w.Params) + len(w.Schemas)
+	n := len(w.Inputs) + len(w.Params) + len(w.Schemas) + len(w.Checkpoint)
 	for _, r := range w.Results {
 		n += len(r.Result)
 	}
@@ -105,6 +123,8 @@ func queueTasks(b *pgx.Batch, stretches []Stretch, state dag.State, each func(*W
 		})
 	})
 	queueSpent(b, stretches, tasks)
+	queueNoted(b, stretches, tasks)
+	queueAnswers(b, stretches, tasks)
 	b.Queue(sql("LoadSpecs"), first, ns).Query(func(rows pgx.Rows) error {
 		last := &Work{}
 		return eachRow(rows, func(v *values) {
@@ -136,7 +156,7 @@ func queueTasks(b *pgx.Batch, stretches []Stretch, state dag.State, each func(*W
 
 func scanResults(rows pgx.Rows, work map[dag.Key]*Work) error {
 	return eachRow(rows, func(v *values) {
-		key, r, envelope := v.key(), dag.DependencyResult{Ref: v.text(), Result: v.json()}, v.bytea()
+		key, r, envelope := v.key(), dag.DependencyResult{Ref: v.text(), Skipped: v.boolean(), Result: v.json()}, v.bytea()
 		if w := work[key]; w != nil {
 			w.addResult(r, envelope)
 		}

@@ -26,6 +26,8 @@ type Config struct {
 	Replicas  int           // of streams; 1 in dev, 3 in production; default 1
 	LogsAge   time.Duration // how long LOGS keeps lines; default 24 h
 	LogsBytes int64         // how much LOGS keeps; default 1 GiB
+	// ArtifactBytes bounds ARTIFACTS; default 10 GiB. A full one refuses new blocks. If the server has less room, its own bound holds.
+	ArtifactBytes int64
 	// AckWait is how long an unacknowledged message waits before it is delivered to another consumer; default 30 s. Claimed
 	// work is acked within milliseconds, and the wait of results begins anew while their coordinator lives, so if it runs out,
 	// the process has died or stalls. All coordinators must use the same value; workers have none.
@@ -87,6 +89,7 @@ type Conn struct {
 	acks     *ackInbox            // nil until the first PublishWork
 
 	workStream jetstream.Stream // nil until the first Depth
+	blocks     jetstream.Stream // nil until the first block
 
 	slow atomic.Int64 // how often messages came faster than they were taken
 }
@@ -146,6 +149,9 @@ func withDefaults(cfg Config) Config {
 	}
 	if cfg.LogsBytes == 0 {
 		cfg.LogsBytes = 1 << 30
+	}
+	if cfg.ArtifactBytes == 0 {
+		cfg.ArtifactBytes = 10 << 30
 	}
 	if cfg.AckWait == 0 {
 		cfg.AckWait = 30 * time.Second

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -15,8 +16,26 @@ func (c *Conn) PublishEvent(topic string, data []byte) error {
 	return nil
 }
 
+// reach returns when the server has what was sent before. It waits for a connection that breaks meanwhile, which sends its subscriptions
+// again: whoever subscribes as it starts is not to end by that.
+func (c *Conn) reach(ctx context.Context) error {
+	for {
+		err := c.call(ctx, c.nc.FlushWithContext)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-c.closed:
+			return ErrClosed
+		case <-time.After(redialWait):
+		}
+	}
+}
+
 // SubscribeEvents delivers announcements until ctx ends, and then closes the channel. The subscription is active when the
-// call returns. While buffer messages wait for a slow reader, further ones are dropped. topic may end in "*".
+// call returns; it waits for a server that can't be reached. While buffer messages wait for a slow reader, further ones are dropped. topic may end in "*".
 func (c *Conn) SubscribeEvents(ctx context.Context, topic string, buffer int) (<-chan []byte, error) {
 	ended := make(chan struct{})
 	events := make(chan []byte, max(1, buffer))
@@ -40,7 +59,7 @@ func (c *Conn) SubscribeEvents(ctx context.Context, topic string, buffer int) (<
 		stop()
 		return nil, fmt.Errorf("subscribe to events %s: %w", topic, err)
 	}
-	if err := c.call(ctx, c.nc.FlushWithContext); err != nil {
+	if err := c.reach(ctx); err != nil {
 		_ = sub.Unsubscribe()
 		return nil, fmt.Errorf("subscribe to events %s: %w", topic, err)
 	}

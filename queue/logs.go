@@ -25,6 +25,24 @@ func (c *Conn) PublishLogs(task int64, data []byte) error {
 	return nil
 }
 
+// LogsBegin is when the oldest stored batch was stored. Zero: there is none.
+func (c *Conn) LogsBegin(ctx context.Context) (begins time.Time, err error) {
+	err = c.call(ctx, func(ctx context.Context) error {
+		stream, err := c.js.Stream(ctx, c.names.logs)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil
+		}
+		if err == nil && stream.CachedInfo().State.Msgs > 0 {
+			begins = stream.CachedInfo().State.FirstTime
+		}
+		return err
+	})
+	if err != nil {
+		return begins, fmt.Errorf("look where logs begin: %w", err)
+	}
+	return begins, nil
+}
+
 // LogQuery selects what [Conn.ReadLogs] reads.
 type LogQuery struct {
 	Tasks  []int64   // internal keys; at least one, each once

@@ -23,13 +23,15 @@ const (
 	Catalogue Kind = "catalogue"
 	// ModelKey, which all coordinators hear, came later, too.
 	ModelKey Kind = "modelkey"
+	// Artifact came with files that tasks make: servers whose permissions are older refuse it, and tasks that make files fail there.
+	Artifact Kind = "artifact"
 )
 
 // needed are the kinds without which a worker can't work.
 var needed = []Kind{Claim, Beat, Chunk, Inputs, Progress}
 
 // kinds are all kinds that workers send to coordinators over core NATS.
-var kinds = append(needed[:len(needed):len(needed)], Catalogue, ModelKey)
+var kinds = append(needed[:len(needed):len(needed)], Catalogue, ModelKey, Artifact)
 
 // Other first tokens of subjects.
 const (
@@ -39,13 +41,15 @@ const (
 	news   Kind = "news"
 	event  Kind = "event"
 	inbox  Kind = "inbox"
-	take   Kind = "take" // pulls that coordinators relay
+	take   Kind = "take"  // pulls that coordinators relay
+	block  Kind = "block" // of files that tasks make
 )
 
 // names holds the streams and subjects under one prefix.
 type names struct {
 	prefix              string
 	work, results, logs string // streams
+	artifacts           string // likewise, made with its first block
 	domain              string // of JetStream; empty: that of the server
 }
 
@@ -54,7 +58,7 @@ func namesOf(prefix string) names {
 		prefix = "tg"
 	}
 	upper := strings.ToUpper(prefix)
-	return names{prefix: prefix, work: upper + "_WORK", results: upper + "_RESULTS", logs: upper + "_LOGS"}
+	return names{prefix: prefix, work: upper + "_WORK", results: upper + "_RESULTS", logs: upper + "_LOGS", artifacts: upper + "_ARTIFACTS"}
 }
 
 // at is the same in a domain of JetStream.

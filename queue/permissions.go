@@ -53,7 +53,7 @@ func (n names) ackSubjects(consumer string) []string {
 }
 
 // CoordinatorPermissions are those that a coordinator needs: everything under the prefix, except reading inboxes and news,
-// answers to requests from workers' accounts, and the management of our three streams. An empty prefix means the default.
+// answers to requests from workers' accounts, and the management of our streams. An empty prefix means the default.
 func CoordinatorPermissions(prefix string) Permissions {
 	return namesOf(prefix).coordinatorPermissions()
 }
@@ -90,6 +90,9 @@ func (n names) coordinatorPermissions() Permissions {
 		p.Subscribe = append(p.Subscribe,
 			"$JS.EVENT.ADVISORY.STREAM.DELETED."+stream,
 			"$JS.EVENT.ADVISORY.CONSUMER.DELETED."+stream+".>")
+	}
+	for _, api := range apis { // blocks are put, read by their subject and purged
+		p.Publish = append(p.Publish, api+".STREAM.*."+n.artifacts, api+".STREAM.MSG.GET."+n.artifacts, api+".DIRECT.GET."+n.artifacts+".>")
 	}
 	return p
 }

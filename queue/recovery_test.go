@@ -1,7 +1,13 @@
 package queue_test
 
 import (
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"github.com/taskgrove/taskgrove/queue"
 )
@@ -93,6 +99,30 @@ func TestTakeWaitsForAPoolToBeMade(t *testing.T) {
 	want(t, "message of the new pool", taken)
 }
 
+// A request that the server loses is sent again: here the test is the server's JetStream, and answers only the second.
+func TestALostRequestIsSentAgain(t *testing.T) {
+	t.Parallel()
+	plain, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true})
+	must(t, err)
+	plain.Start()
+	t.Cleanup(plain.Shutdown)
+	if !plain.ReadyForConnections(patience) {
+		t.Fatal("the server did not start")
+	}
+	h := &house{t: t}
+	var asked atomic.Int32
+	_, err = h.raw(plain.ClientURL()).Conn().Subscribe("$JS.API.STREAM.INFO.>", func(m *nats.Msg) {
+		if asked.Add(1) > 1 {
+			_ = m.Respond([]byte(`{"error":{"code":500,"err_code":10999,"description":"seen twice"}}`))
+		}
+	})
+	must(t, err)
+	c := h.connect(queue.Config{Name: "coordinator", URL: plain.ClientURL()})
+	if err := c.EnsureStreams(h.context()); err == nil || !strings.Contains(err.Error(), "seen twice") {
+		t.Errorf("%v, want the answer to the second request", err)
+	}
+}
+
 func TestStoredWorkSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
@@ -112,4 +142,31 @@ func TestDeletedConsumersAreMadeAgain(t *testing.T) {
 	publish(t, c, "rest", 2, "one")
 	must(t, h.vandal().DeleteConsumer(h.context(), "TG_WORK", "rest_p2"))
 	take(t, h.worker("w1").Taker("rest"), 1)
+}
+
+// Whoever subscribes while the server is away hears events once it is back: a coordinator that starts just then does not end by it.
+func TestSubscriptionsWaitForTheServer(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	c := h.coordinator()
+	h.stop()
+	subscribed := make(chan (<-chan []byte))
+	go func() {
+		events, err := c.SubscribeEvents(h.context(), "ready", 1)
+		if err != nil {
+			t.Error(err)
+		}
+		subscribed <- events
+	}()
+	select {
+	case <-subscribed:
+		t.Error("it is subscribed at a server that is away")
+	case <-time.After(time.Second):
+	}
+	h.start()
+	events := <-subscribed
+	must(t, c.PublishEvent("ready", []byte("now")))
+	if got := want(t, "event", events); string(got) != "now" {
+		t.Errorf("got %q", got)
+	}
 }

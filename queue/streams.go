@@ -60,21 +60,29 @@ func (c *Conn) ensureStreams(ctx context.Context) error {
 		return err
 	}
 	for _, cfg := range c.streamConfigs() {
-		err := c.ensureStream(ctx, cfg)
-		if lacksRoom(err) {
-			err = c.ensureSmaller(ctx, cfg)
-		}
-		if bad, ok := errors.AsType[*jetstream.APIError](err); ok && bad.ErrorCode == noSuitablePeers && cfg.Replicas > 1 {
-			err = c.ensureFewer(ctx, cfg)
-		}
-		if err != nil {
-			return fmt.Errorf("ensure stream %s: %w", cfg.Name, closedErr(err))
+		if err := c.ensureFitting(ctx, cfg); err != nil {
+			return err
 		}
 	}
 	if err := c.ensureConsumer(ctx, c.names.results, c.resultsConsumerConfig()); err != nil {
 		return err
 	}
 	return c.ensurePools(ctx, c.knownPools())
+}
+
+// ensureFitting makes a stream as the servers have room for it.
+func (c *Conn) ensureFitting(ctx context.Context, cfg jetstream.StreamConfig) error {
+	err := c.ensureStream(ctx, cfg)
+	if lacksRoom(err) {
+		err = c.ensureSmaller(ctx, cfg)
+	}
+	if bad, ok := errors.AsType[*jetstream.APIError](err); ok && bad.ErrorCode == noSuitablePeers && cfg.Replicas > 1 {
+		err = c.ensureFewer(ctx, cfg)
+	}
+	if err != nil {
+		return fmt.Errorf("ensure stream %s: %w", cfg.Name, closedErr(err))
+	}
+	return nil
 }
 
 // noSuitablePeers is JetStream's code for a stream that asks for more copies than there are servers up.
@@ -133,7 +141,20 @@ func (c *Conn) ensureSmaller(ctx context.Context, cfg jetstream.StreamConfig) er
 
 // ensureStream does not touch a stream whose settings are right: an update writes files, and servers up to 2.15 read the
 // changed settings without a lock while they make a consumer.
+// ensureStream makes a stream, or gives it its settings. A server that is busy may lose a request, so one without an answer is sent again as
+// long as ctx has time.
 func (c *Conn) ensureStream(ctx context.Context, cfg jetstream.StreamConfig) error {
+	for {
+		once, cancel := context.WithTimeout(ctx, apiTimeout)
+		err := c.tryStream(once, cfg)
+		cancel()
+		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
+}
+
+func (c *Conn) tryStream(ctx context.Context, cfg jetstream.StreamConfig) error {
 	is, err := c.js.Stream(ctx, cfg.Name)
 	if err == nil && sameStream(is.CachedInfo().Config, cfg) {
 		return nil

@@ -27,7 +27,7 @@ const (
 	wornAfter = 512
 	// takeMost is the most messages that one request asks for.
 	takeMost = 4096
-	// lowEvery: one take in so many prefers low priorities.
+	// lowEvery: one take in so many prefers low priorities of which nothing was taken since the one before.
 	lowEvery = 10
 )
 
@@ -47,9 +47,10 @@ type Taker struct {
 	pool     string
 	subjects [priorities]string // that take requests for messages
 
-	takes   uint64        // that returned messages
-	wake    chan struct{} // capacity 1: a message or an answer came, or a release
-	release *time.Timer   // withdraws pending requests between takes
+	takes   uint64             // that returned messages
+	last    [priorities]uint64 // how many there were when messages of the priority were returned last, that one included; 0: none were
+	wake    chan struct{}      // capacity 1: a message or an answer came, or a release
+	release *time.Timer        // withdraws pending requests between takes
 
 	mu      sync.Mutex
 	taking  bool  // a take is under way
@@ -87,7 +88,7 @@ func (c *Conn) Taker(pool string) *Taker {
 }
 
 // Take waits for work and returns as soon as it has any: up to max messages, urgent ones first. Every tenth take begins with
-// low priorities, so that they never starve. Messages beyond max are nacked at once. Take waits for missing consumers and
+// low priorities that had nothing since the tenth before, so that they never starve. Messages beyond max are nacked at once. Take waits for missing consumers and
 // streams. When ctx ends it returns ctx's error and has taken nothing; after Close it returns [ErrClosed].
 //
 // max is the number of free slots. After taking fewer, call Take again soon: up to one message of each priority may arrive
@@ -238,19 +239,25 @@ func (t *Taker) step(max int) []*WorkDelivery {
 }
 
 // order lists the priorities by preference in this take. Takes that prefer low priorities begin with each of them in turn, so
-// that an even lower one doesn't starve the others.
-func (t *Taker) order() [priorities]int {
-	if t.takes%lowEvery != lowEvery-1 {
-		return [priorities]int{0, 1, 2, 3}
+// that an even lower one doesn't starve the others. Those that had their turn lately are not preferred: what is on the express way, which is
+// the next higher priority's, would wait for a slot more for that.
+func (t *Taker) order() (order [priorities]int) {
+	n := 0
+	if t.takes%lowEvery == lowEvery-1 {
+		for _, p := range [3][3]int{{3, 2, 1}, {2, 3, 1}, {1, 3, 2}}[t.takes/lowEvery%3] {
+			if t.takes-t.last[p] >= lowEvery-1 {
+				order[n] = p
+				n++
+			}
+		}
 	}
-	switch t.takes / lowEvery % 3 {
-	case 0:
-		return [priorities]int{3, 2, 1, 0}
-	case 1:
-		return [priorities]int{2, 3, 1, 0}
-	default:
-		return [priorities]int{1, 3, 2, 0}
+	for p := range priorities {
+		if !slices.Contains(order[:n], p) {
+			order[n] = p
+			n++
+		}
 	}
+	return order
 }
 
 // harvest picks up to max messages by preference and naks the others.
@@ -259,6 +266,9 @@ func (t *Taker) harvest(order [priorities]int, max int) []*WorkDelivery {
 	for _, p := range order {
 		n := min(max-len(taken), len(t.got[p]))
 		taken = append(taken, t.got[p][:n]...)
+		if n > 0 {
+			t.last[p] = t.takes + 1
+		}
 		for _, d := range t.got[p][n:] {
 			d.Nak()
 			t.known[p] = more

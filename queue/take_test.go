@@ -51,6 +51,36 @@ func TestTakeGivesEveryTenthToLowPriorities(t *testing.T) {
 	}
 }
 
+// TestWhatHadItsTurnIsNotPreferred: a task that passes others goes by the way of the next higher priority, and takes that prefer low ones don't let it wait: they are for
+// those of which nothing was taken.
+func TestWhatHadItsTurnIsNotPreferred(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	c := h.coordinator("rest")
+	publish(t, c, "rest", 2, numbered("", 100)...)
+	taker := h.worker("w1").Taker("rest")
+	late := 0
+	for i := range 40 {
+		if i%2 == 0 {
+			if got := take(t, taker, 1)[0].Priority; got != 2 {
+				t.Fatalf("take %d: priority %d, want 2", i, got)
+			}
+			continue
+		}
+		publish(t, c, "rest", 1, "passes") // at each take that prefers low priorities, too
+		if take(t, taker, 1)[0].Priority == 1 {
+			continue
+		}
+		late++ // NATS may say a moment later that there is one: the next take has it, and one more keeps the order
+		if first, second := take(t, taker, 1)[0].Priority, take(t, taker, 1)[0].Priority; first != 1 || second != 2 {
+			t.Fatalf("after take %d: priorities %d and %d, want 1 and 2", i, first, second)
+		}
+	}
+	if late > 2 { // four times or more if it were not preferred
+		t.Errorf("%d of 20 had to wait for another one", late)
+	}
+}
+
 func TestTakeWakesAnIdleWorker(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)

@@ -161,6 +161,25 @@ func (c *Conn) Depth(ctx context.Context, pool string, priority int) (messages i
 	return messages, oldest, nil
 }
 
+// PurgeWork takes all messages of a pool and priority out of WORK. Those that were delivered are not called back.
+func (c *Conn) PurgeWork(ctx context.Context, pool string, priority int) error {
+	subject := c.names.workSubject(pool, priority)
+	err := c.call(ctx, func(ctx context.Context) error {
+		stream, err := c.workHandle(ctx)
+		if err == nil {
+			err = stream.Purge(ctx, jetstream.WithPurgeSubject(subject))
+		}
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("purge %s: %w", subject, err)
+	}
+	return nil
+}
+
 func (c *Conn) depth(ctx context.Context, subject, consumer string) (int, time.Time, error) {
 	stream, err := c.workHandle(ctx)
 	var info *jetstream.StreamInfo
@@ -209,6 +228,28 @@ func (c *Conn) acknowledged(ctx context.Context, stream jetstream.Stream, consum
 		return 0, err
 	}
 	return found.CachedInfo().AckFloor.Stream, nil
+}
+
+// Asked reports whether a worker waits for messages of a pool and priority: it has a free slot, or will have one soon.
+func (c *Conn) Asked(ctx context.Context, pool string, priority int) (asked bool, err error) {
+	err = c.call(ctx, func(ctx context.Context) error {
+		stream, err := c.workHandle(ctx)
+		if err != nil {
+			return err
+		}
+		found, err := stream.Consumer(ctx, consumerName(pool, priority))
+		if err == nil {
+			asked = found.CachedInfo().NumWaiting > 0
+		}
+		return err
+	})
+	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("who asks for %s: %w", c.names.workSubject(pool, priority), err)
+	}
+	return asked, nil
 }
 
 // workHandle is only a name with methods, so it stays valid when the stream is deleted and made again.

@@ -26,6 +26,7 @@ type attempt struct {
 	ledger.Entry
 
 	work    *workerv1.Work
+	given   given       // what it starts from, while it is called
 	header  nats.Header // of its message: trace context
 	session *session    // the instance that took it
 	pool    *pool
@@ -42,15 +43,17 @@ type attempt struct {
 	ran        time.Duration    // how long its executor worked; 0: it never began
 	claimTries int              // the claimer's: one request at a time holds the attempt
 
-	out  output
-	used usage
-	held heldKey
+	out   output
+	files files
+	used  usage
+	held  heldKey
 }
 
 // size is what a kept result counts for.
 func (a *attempt) size() int {
 	const overhead = 128
-	return overhead + len(a.value) + len(valueOf(a.result)) + len(a.result.Sealed) + len(a.result.Error) + len(a.result.Detail) + len(a.result.Usage)*usageBytes
+	return overhead + len(a.value) + len(valueOf(a.result)) + len(a.result.Sealed) + len(a.result.Error) + len(a.result.Detail) + len(a.result.Outputs) + len(a.result.Usage)*usageBytes +
+		len(a.result.GetCheckpoint().GetData())
 }
 
 func (a *attempt) grant() *workerv1.Grant {
@@ -97,6 +100,7 @@ func (a *attempt) unstarted(outcome dag.Outcome, why error) *workerv1.Result {
 // results may wait for their receipts.
 func (a *attempt) seal() {
 	a.work.Inputs, a.work.Params, a.work.Schemas, a.work.Spent, a.work.Sealed = nil, nil, nil, nil, nil
+	a.work.Checkpoint, a.work.Answer = nil, nil
 	a.held.forget()
 	if a.result == nil {
 		a.result = a.unstarted(a.Result.Outcome, causes[a.Result.Why])

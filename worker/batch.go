@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// batcher collects items and sends them in batches: at once when nothing is under way, otherwise after a short linger
-// or when enough are waiting, so that batches are as large as the load and no larger.
+// batcher collects items and sends them in batches: at once when nothing is under way and no rush of them is expected, otherwise after
+// a short linger or when enough are waiting, so that batches are as large as the load and no larger.
 type batcher[T any] struct {
 	max      int           // items in one batch
 	maxBytes int           // their size; a larger single item goes alone
 	enough   int           // that many are sent without lingering
-	linger   time.Duration // at most, and only while a batch is under way
+	linger   time.Duration // at most, and only while a batch is under way or a rush is expected
 	inFlight int           // batches under way at once
 	size     func(T) int   // nil: sizes do not matter
 
@@ -23,6 +23,7 @@ type batcher[T any] struct {
 
 	mu    sync.Mutex
 	queue []T
+	rush  time.Time // until then more is about to come
 }
 
 // repeat is what a batch's sender wants sent again.
@@ -42,10 +43,18 @@ func (b *batcher[T]) add(items ...T) {
 	signal(b.wake)
 }
 
-func (b *batcher[T]) waiting() int {
+// expect says that many items are about to come: the first of them waits a moment for the others.
+func (b *batcher[T]) expect(now time.Time) {
+	b.mu.Lock()
+	b.rush = now.Add(rushLinger)
+	b.mu.Unlock()
+}
+
+// waiting is how many items wait, and until when more are about to come.
+func (b *batcher[T]) waiting() (n int, rush time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.queue)
+	return len(b.queue), b.rush
 }
 
 // next cuts a batch off the queue.
@@ -99,12 +108,12 @@ func (b *batcher[T]) run(ctx context.Context) error {
 	for {
 		now := time.Now()
 		later = b.requeue(later, now)
-		waiting := b.waiting()
+		waiting, rush := b.waiting()
 		if waiting > 0 && linger.IsZero() {
 			linger = now.Add(b.linger)
 		}
 		if waiting > 0 && flying < b.inFlight {
-			if flying == 0 || waiting >= b.enough || !now.Before(linger) {
+			if flying == 0 && !now.Before(rush) || waiting >= b.enough || !now.Before(linger) {
 				linger = time.Time{}
 				batch := b.next()
 				flying++
@@ -117,7 +126,9 @@ func (b *batcher[T]) run(ctx context.Context) error {
 		}
 		next := now.Add(time.Hour)
 		if !linger.IsZero() && flying < b.inFlight {
-			next = linger
+			if next = linger; flying == 0 && rush.Before(next) {
+				next = rush
+			}
 		}
 		for _, r := range later {
 			if r.at.Before(next) {

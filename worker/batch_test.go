@@ -37,35 +37,53 @@ func TestBatcher(t *testing.T) {
 	for _, tt := range []struct {
 		fact  string
 		fail  int
-		items func(add func(...int))
+		items func(b *batcher[int])
 		sent  [][]int
 		at    []time.Duration
 	}{
-		{"idle: sends at once", 0, func(add func(...int)) { add(1) }, [][]int{{1}}, []time.Duration{0}},
-		{"busy: lingers, then sends what has come", 0, func(add func(...int)) {
-			add(1)
+		{"idle: sends at once", 0, func(b *batcher[int]) { b.add(1) }, [][]int{{1}}, []time.Duration{0}},
+		{"busy: lingers, then sends what has come", 0, func(b *batcher[int]) {
+			b.add(1)
 			time.Sleep(10 * time.Millisecond)
-			add(2)
+			b.add(2)
 			time.Sleep(10 * time.Millisecond)
-			add(3)
+			b.add(3)
 		}, [][]int{{1}, {2, 3}}, []time.Duration{0, 110 * time.Millisecond}},
-		{"enough: does not linger", 0, func(add func(...int)) {
-			add(1)
+		{"enough: does not linger", 0, func(b *batcher[int]) {
+			b.add(1)
 			time.Sleep(10 * time.Millisecond)
-			add(2, 3, 4)
+			b.add(2, 3, 4)
 		}, [][]int{{1}, {2, 3, 4}}, []time.Duration{0, 10 * time.Millisecond}},
-		{"never more than the largest batch", 0, func(add func(...int)) { add(1, 2, 3, 4, 5, 6) },
+		{"a rush: the first waits a moment for the others", 0, func(b *batcher[int]) {
+			b.expect(time.Now())
+			b.add(1)
+			time.Sleep(rushLinger / 2)
+			b.add(2)
+		}, [][]int{{1, 2}}, []time.Duration{rushLinger}},
+		{"a rush of enough: goes at once", 0, func(b *batcher[int]) {
+			b.expect(time.Now())
+			b.add(1, 2, 3)
+		}, [][]int{{1, 2, 3}}, []time.Duration{0}},
+		{"a rush that goes on: no longer than the linger", 0, func(b *batcher[int]) {
+			b.expect(time.Now())
+			b.add(1)
+			for range 1000 {
+				time.Sleep(rushLinger / 2)
+				b.expect(time.Now())
+			}
+		}, [][]int{{1}}, []time.Duration{100 * time.Millisecond}},
+		{"never more than the largest batch", 0, func(b *batcher[int]) { b.add(1, 2, 3, 4, 5, 6) },
 			[][]int{{1, 2, 3, 4}, {5, 6}}, []time.Duration{0, 100 * time.Millisecond}},
-		{"at most so many under way", 0, func(add func(...int)) { add(1, 1, 1, 1, 1, 1, 1, 1, 3) },
+		{"at most so many under way", 0, func(b *batcher[int]) { b.add(1, 1, 1, 1, 1, 1, 1, 1, 3) },
 			[][]int{{1, 1, 1, 1}, {1, 1, 1, 1}, {3}}, []time.Duration{0, 0, time.Second}},
-		{"sizes bound a batch", 0, func(add func(...int)) { add(60, 60, 60) },
+		{"sizes bound a batch", 0, func(b *batcher[int]) { b.add(60, 60, 60) },
 			[][]int{{60}, {60}, {60}}, []time.Duration{0, 100 * time.Millisecond, time.Second}},
-		{"a single item larger than the bound goes alone", 0, func(add func(...int)) { add(500) },
+		{"a single item larger than the bound goes alone", 0, func(b *batcher[int]) { b.add(500) },
 			[][]int{{500}}, []time.Duration{0}},
-		{"what must be sent again waits, and blocks nothing", 1, func(add func(...int)) {
-			add(1)
+		{"what must be sent again waits, and blocks nothing", 1, func(b *batcher[int]) {
+			b.add(1)
 			time.Sleep(2 * time.Second)
-			add(2)
+			b.add(2)
 		}, [][]int{{1}, {2}, {1}}, []time.Duration{0, 2 * time.Second, 4 * time.Second}},
 	} {
 		t.Run(tt.fact, func(t *testing.T) {
@@ -81,7 +99,7 @@ func TestBatcher(t *testing.T) {
 					defer close(ended)
 					b.run(ctx)
 				}()
-				tt.items(b.add)
+				tt.items(b)
 				time.Sleep(time.Minute)
 				cancel()
 				<-ended

@@ -77,6 +77,9 @@ func (s *session) leave(ctx context.Context) {
 func (s *session) beat(ctx context.Context, leaving bool) bool {
 	w := s.w
 	beat := s.nextBeat(leaving)
+	notes, stored := s.takeNotes(beat), []*workerv1.Attempt(nil)
+	answered := false
+	defer func() { answeredNotes(notes, answered, stored) }()
 	data, err := proto.Marshal(beat)
 	if err != nil {
 		w.quiet.warn("beat", "beat can't be written", "error", err)
@@ -99,6 +102,7 @@ func (s *session) beat(ctx context.Context, leaving bool) bool {
 		w.quiet.warn("beat", "answer to a beat can't be read", "error", err)
 		return false
 	}
+	answered, stored = reply.LeaseMs > 0, reply.Noted
 	return s.answeredBeat(beat.Number, sent, reply)
 }
 
@@ -154,7 +158,10 @@ func (s *session) answeredBeat(number uint64, sent time.Time, reply *workerv1.Be
 	if old {
 		return true // nothing failed
 	}
-	w.partsInResults.Store(reply.PartsInResults)
+	if reply.LeaseMs > 0 { // a refusal tells nothing of what coordinators know
+		w.partsInResults.Store(reply.PartsInResults)
+		w.ends.Store(reply.Ends)
+	}
 	if disowned > 0 {
 		w.log.Warn("attempts are no longer ours and were stopped", "instance", s.instance, "attempts", disowned)
 	}

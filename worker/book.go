@@ -143,6 +143,9 @@ func (w *Worker) do(out *todo) {
 	for _, s := range out.Stop {
 		s.Attempt.stop(causes[s.Cause])
 	}
+	if len(out.Start) >= rushOf {
+		w.results.expect(time.Now())
+	}
 	for _, a := range out.Start {
 		w.start(a)
 	}
@@ -151,6 +154,9 @@ func (w *Worker) do(out *todo) {
 		n := slices.IndexFunc(ask, func(a *attempt) bool { return a.session != s })
 		if n < 0 {
 			n = len(ask)
+		}
+		if n >= rushOf {
+			s.claims.expect(time.Now())
 		}
 		s.claims.add(ask[:n]...)
 		ask = ask[n:]

@@ -20,6 +20,8 @@ const (
 	claimBatch     = 1000 // grants in one request
 	batchLinger    = 2 * time.Millisecond
 	batchEnough    = 128
+	rushLinger     = 500 * time.Microsecond // how long what comes first of a rush waits for the others
+	rushOf         = 16                     // attempts that start together, or come in a message, are one
 	backOffFirst   = 50 * time.Millisecond
 	backOffMost    = 2 * time.Second
 )

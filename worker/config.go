@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/executors/secrets"
@@ -54,6 +55,9 @@ type Config struct {
 	// Ahead is how many attempts of a pool may be claimed before a slot is free for them, while runs are so short that they start
 	// within milliseconds; default 1024; below 0: none.
 	Ahead int
+	// LineWait is how long an attempt that was claimed ahead waits for a slot before it is handed back; default [dag.LineWait]. Three tenths
+	// of it are how much work is claimed ahead.
+	LineWait time.Duration
 
 	Prefix string // of the cluster's NATS subjects and streams; default tg
 
@@ -134,6 +138,7 @@ func (c *Config) setDefaults() {
 	c.override()
 	c.setPools()
 	orDefault(&c.Ahead, 1024)
+	orDefault(&c.LineWait, dag.LineWait)
 	orDefault(&c.DemoSleepScale, 1)
 	orDefault(&c.Beat, 5*time.Second)
 	orDefault(&c.KillGrace, 5*time.Second)

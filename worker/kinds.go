@@ -7,8 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"go.opentelemetry.io/otel/metric"
-
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/secrets"
 )
@@ -19,7 +17,7 @@ type kind struct {
 	description executors.Description
 	uses        *secrets.Use // what its inputs may name; nil: nothing
 	span        string
-	outcomes    [6]metric.MeasurementOption // by dag.Outcome
+	outcomes    outcomes
 }
 
 // kinds are the executors of a worker, by id.

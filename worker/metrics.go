@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/instrument"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
@@ -30,15 +31,17 @@ type metrics struct {
 	modelCost    metric.Float64Counter
 	models       labels
 
-	unknown  [6]metric.MeasurementOption
+	unknown  outcomes
 	observer metric.Registration
 }
 
-var outcomeNames = [6]string{"unspecified", "completed", "failed", "cancelled", "returned", "timed_out"}
+// outcomes are the attributes of what is counted by outcome: [endOf].
+type outcomes [dag.OutcomeAwaiting + 1]metric.MeasurementOption
 
 // outcomeAttributes are made once per executor: building them for each attempt costs more than counting.
-func outcomeAttributes(executor string) (all [6]metric.MeasurementOption) {
-	for i, outcome := range outcomeNames {
+func outcomeAttributes(executor string) (all outcomes) {
+	for i := range all {
+		outcome := dag.Outcome(i).String()
 		all[i] = metric.WithAttributeSet(attribute.NewSet(
 			attribute.String("executor", executor), attribute.String("outcome", outcome)))
 	}

@@ -16,8 +16,8 @@ import (
 
 // Bounds of the asking for a key. Coordinators that do not have it are silent, and the one that has it may not know yet that the attempt runs here.
 const (
-	keyWithin = 4 * time.Second        // altogether
-	keyAnswer = 500 * time.Millisecond // for one answer
+	keyWithin = 8 * time.Second        // altogether
+	keyAnswer = 500 * time.Millisecond // for the first answer; each further one is given twice as long, as coordinators may be busy
 	keyPause  = 100 * time.Millisecond
 )
 
@@ -80,9 +80,12 @@ func (w *Worker) askKeys(ctx context.Context, a *attempt) ([]modelkey.Key, error
 	}
 	request := &workerv1.ModelKeyRequest{Version: workerv1.Version, Grant: a.grant(), PublicKey: opener.Public()}
 	heard := false // somebody listened, and nobody answered
+	within := keyAnswer
 	for until := time.Now().Add(keyWithin); time.Now().Before(until) && ctx.Err() == nil; pause(ctx, keyPause) {
 		reply := &workerv1.ModelKeyReply{}
-		switch err := w.requestWithin(ctx, keyAnswer, queue.ModelKey, request, reply); {
+		err := w.requestWithin(ctx, min(within, time.Until(until)), queue.ModelKey, request, reply)
+		within *= 2
+		switch {
 		case err == nil:
 			if keys := opened(opener, reply); len(keys) > 0 {
 				return keys, nil

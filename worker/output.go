@@ -35,13 +35,15 @@ type voices struct {
 	talking    []*output // have lines to be stored
 	moving     []*output // have progress to be sent
 	telling    []*output // have pieces to be sent
+	noting     []*output // have noted something that is not stored
 	hasLines   chan struct{}
 	hasMoving  chan struct{}
-	hasTelling chan struct{} // all of capacity 1: there may be something
+	hasTelling chan struct{}
+	hasNoting  chan struct{} // all of capacity 1: there may be something
 }
 
 func (v *voices) init(w *Worker) {
-	v.w, v.hasLines, v.hasMoving, v.hasTelling = w, make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	v.w, v.hasLines, v.hasMoving, v.hasTelling, v.hasNoting = w, make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 }
 
 // output is one attempt's voice. It implements [github.com/taskgrove/taskgrove/executors.Reporter]; its methods don't
@@ -61,12 +63,14 @@ type output struct {
 	number   uint64 // of the last line
 	silenced bool   // over MaxLogBytes; said so
 	queued   bool   // in voices.talking
+	kept     []byte // what is archived at the end: see archive
 
 	fraction float64
 	message  string
 	moved    bool // in voices.moving
 
-	live live
+	live  live
+	notes notes
 }
 
 func (o *output) init(w *Worker, a *attempt) { o.w, o.a = w, a }
@@ -132,6 +136,7 @@ func (o *output) flush() {
 	if len(o.lines) == 0 {
 		return
 	}
+	o.kept = o.w.archive.add(o.kept, o.lines)
 	batch := &workerv1.LogBatch{Version: workerv1.Version, Lines: o.lines}
 	var err error
 	if k := o.a.key.Load(); k != nil {
@@ -181,6 +186,9 @@ func (o *output) close() {
 	o.closed = true
 	o.flush()
 	o.closeLive()
+	o.w.archive.end(o.a, o.kept)
+	o.kept = nil
+	o.notes.awake()
 }
 
 // flushLogs publishes lines every [logEvery] while there are any, until ctx ends.

@@ -9,7 +9,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/internal/ledger"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
@@ -83,7 +82,7 @@ func (w *Worker) reported(all []*attempt) {
 		_, span := w.cfg.Trace.Start(trace.ContextWithSpanContext(context.Background(), a.out.span), "report",
 			trace.WithTimestamp(time.UnixMicro(a.result.FinishedUnixUs)), trace.WithSpanKind(trace.SpanKindProducer))
 		if span.IsRecording() {
-			span.SetAttributes(attribute.String("task_id", a.work.TaskId), attribute.Int64("attempt", int64(a.Key.Number)), attribute.String("outcome", outcomeNames[endOf(a.result)]))
+			span.SetAttributes(attribute.String("task_id", a.work.TaskId), attribute.Int64("attempt", int64(a.Key.Number)), attribute.String("outcome", endOf(a.result).String()))
 		}
 		span.End()
 	}
@@ -111,7 +110,7 @@ func (w *Worker) tire(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-time.After(dag.LineWait / 4):
+			case <-time.After(w.cfg.LineWait / 4):
 			}
 			out := w.book.step(func(l *ledger.Ledger[*attempt], out *todo) { left = l.Tire(time.Now(), out) })
 			w.do(&out)

@@ -80,7 +80,7 @@ func (w *Worker) work(a *attempt) {
 		a.ran = max(time.Since(started), 1)
 		a.result = w.conclude(a, started, timeout, whose, cause, &done)
 		a.result.Usage = a.used.close()
-		if endOf(a.result) != dag.OutcomeCompleted {
+		if failed(endOf(a.result)) {
 			span.SetStatus(codes.Error, a.result.Error)
 		}
 		span.End()
@@ -95,7 +95,7 @@ func (w *Worker) conclude(a *attempt, started time.Time, timeout time.Duration, 
 	r := a.newResult(outcome, started, time.Now())
 	switch outcome {
 	case dag.OutcomeCompleted:
-		w.attach(a, r, done.value)
+		w.complete(a, r, done)
 	case dag.OutcomeCancelled:
 		r.Error = cause.Error()
 		w.attach(a, r, done.value)
@@ -111,15 +111,25 @@ func (w *Worker) conclude(a *attempt, started time.Time, timeout time.Duration, 
 		r.Detail = clean(a.out.redact().Text(failure.detail), maxDetailBytes)
 		r.GetFailed().Permanent = failure.permanent
 		r.GetFailed().RetryAfterMs = millisUp(failure.retryAfter)
+		r.Kind = failure.kind
 	}
 	r.Error = clean(a.out.redact().Text(r.Error), maxErrorBytes)
+	a.out.bring(r)
 	return r
 }
 
 // finished is what came of an executor.
 type finished struct {
-	value   []byte   // JSON; empty: null
+	product
 	failure *failure // nil: there was no error
+}
+
+// product is what an executor returned.
+type product struct {
+	value   []byte                   // JSON; empty: null. What is attached to the result, whatever its kind
+	outcome *executors.Outcome       // of another kind than completed; nil: it has completed
+	outputs []byte                   // JSON object: the values that the task names; empty: none
+	again   *workerv1.Control_Repeat // it has completed, and the task runs once more, by this; nil: it has ended
 }
 
 // failure is all that is asked of an executor's error. The error's own methods are the executor's code, which may panic.
@@ -128,6 +138,7 @@ type failure struct {
 	detail     string // the stack of a panic, or what the executor adds
 	permanent  bool
 	retryAfter time.Duration // that the next attempt waits at least
+	kind       string        // a word for why; empty: none
 	ofContext  bool          // it only says that the context ended
 }
 
@@ -136,7 +147,7 @@ func failureOf(err error) *failure {
 	if err == nil {
 		return nil
 	}
-	return &failure{text: err.Error(), detail: executors.DetailOf(err), permanent: executors.IsPermanent(err), retryAfter: executors.RetryAfterOf(err), ofContext: isContextError(err)}
+	return &failure{text: err.Error(), detail: executors.DetailOf(err), permanent: executors.IsPermanent(err), retryAfter: executors.RetryAfterOf(err), kind: kindOf(err), ofContext: isContextError(err)}
 }
 
 // execute finds the executor, completes and checks its call, runs it and encodes what it returns. Panics of the
@@ -150,34 +161,41 @@ func (w *Worker) execute(ctx context.Context, a *attempt, done *finished) {
 		}
 		*done = finished{failure: &failure{text: "executor ended its goroutine", detail: string(debug.Stack())}}
 		if p := recover(); p != nil {
-			done.failure.text = fmt.Sprintf("panic: %v", p)
+			done.failure.text, done.failure.kind = fmt.Sprintf("panic: %v", p), string(dag.KindPanic)
 		}
 	}()
-	value, err := w.call(ctx, a)
-	*done = finished{value: value, failure: failureOf(err)}
+	made, err := w.call(ctx, a)
+	*done = finished{product: made, failure: failureOf(err)}
 	ended = true
 }
 
 // call returns the encoded value. Both a value and an error stand for [executors.Partial].
-func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
+func (w *Worker) call(ctx context.Context, a *attempt) (product, error) {
 	if err := a.open(); err != nil {
-		return nil, err
+		return product{}, err
 	}
+	a.out.begin(a.work.Checkpoint)
 	if a.kind == nil {
-		return nil, executors.Permanent(w.unknownExecutor(a.work))
+		return product{}, executors.Permanent(w.unknownExecutor(a.work))
 	}
 	if err := context.Cause(ctx); err != nil {
-		return nil, err
+		return product{}, err
 	}
-	inputs, references, err := w.inputs(ctx, a)
+	in, err := w.inputs(ctx, a)
+	if err == nil && !a.work.Demo { // what is demonstrated has no results to render
+		in, err = w.render(a, in)
+	}
 	if err != nil {
-		return nil, err
+		return product{}, err
 	}
+	a.given = in
+	defer func() { a.given = given{} }()
 	call := &executors.Call{
 		TaskID: a.work.TaskId, TreeID: a.work.TreeId, Name: a.work.Name, UserID: a.work.UserId,
 		Attempt: int(a.Key.Number), IdempotencyKey: a.work.IdempotencyKey,
-		Inputs: inputs, Pool: a.pool.name, Params: a.work.Params, Schemas: a.work.Schemas,
-		Reporter: &a.out, Lease: a.session.lease, Submitted: references, Live: a.out.Live, Trace: w.outward(ctx),
+		Checkpoint: a.work.Checkpoint, Answer: answerOf(a.work.Answer), Repeat: int(in.control.GetRepeat().GetBefore()), Lock: lockOf(a.work.Lock),
+		Inputs: in.inputs, Pool: a.pool.name, Params: a.work.Params, Schemas: a.work.Schemas,
+		Files: &a.files, Artifacts: in.control.GetArtifacts(), KeepOutputs: in.control != nil, Reporter: &a.out, Lease: a.session.lease, Submitted: in.references, Live: a.out.Live, Trace: w.outward(ctx),
 		Catalogue: func(ctx context.Context) ([]executors.Description, error) { return w.catalogue.of(ctx, w, a) },
 	}
 	if len(w.cfg.Hooks) == 0 {
@@ -185,17 +203,26 @@ func (w *Worker) call(ctx context.Context, a *attempt) ([]byte, error) {
 	}
 	w.before(ctx, call)
 	seen := copied(call) // without secrets
-	data, err := w.carryOut(ctx, a, call)
-	if err == nil {
-		w.after(ctx, seen, data)
+	made, err := w.carryOut(ctx, a, call)
+	if err == nil && made.outcome == nil {
+		w.after(ctx, seen, made.value)
 	}
-	return data, err
+	return made, err
+}
+
+// lockOf is the lock that an attempt holds; nil: none.
+func lockOf(l *workerv1.Lock) *executors.Lock {
+	if l == nil {
+		return nil
+	}
+	return &executors.Lock{Key: l.Key, Token: l.Token}
 }
 
 // carryOut runs a call, or shows what it would do.
-func (w *Worker) carryOut(ctx context.Context, a *attempt, call *executors.Call) ([]byte, error) {
+func (w *Worker) carryOut(ctx context.Context, a *attempt, call *executors.Call) (product, error) {
 	if a.work.Demo { // nothing secret is asked for
-		return w.demonstrate(ctx, a.kind.executor, call)
+		value, err := w.demonstrate(ctx, a.kind.executor, call)
+		return product{value: value}, err
 	}
 	call.Toolbox = w.newToolbox(call)
 	call.Used, call.Spent = func(model string, u executors.Usage) { w.use(a, model, u) }, spent(a.work)
@@ -208,31 +235,47 @@ func (w *Worker) carryOut(ctx context.Context, a *attempt, call *executors.Call)
 		err = w.validate(a.kind.description, call, shown)
 	}
 	if err != nil {
-		return nil, err
+		return product{}, err
 	}
 	if !a.session.lease.holds() { // all that took time; the fence may not have been noticed yet
 		a.stop(executors.ErrLeaseLost)
-		return nil, executors.ErrLeaseLost
+		return product{}, executors.ErrLeaseLost
 	}
 	failpoint.Hit("worker.mid-task")
 	outcome, err := a.kind.executor.Run(ctx, call)
-	if err == nil && outcome.Kind() != executors.KindCompleted {
+	if err == nil && outcome.Kind() == executors.KindPartial {
 		err = errNoReason
 	}
 	if err != nil && outcome.Value() == nil {
-		return nil, err
+		return product{}, err
 	}
-	data, encodeErr := encode(outcome.Value())
+	made, encodeErr := produce(outcome, err == nil)
+	if encodeErr == nil && err == nil && made.outcome == nil {
+		made.value, encodeErr = withArtifacts(made.value, a.files.list())
+	}
 	if encodeErr == nil {
-		data, encodeErr = redacted(a.out.redact(), data)
+		made.value, encodeErr = redacted(a.out.redact(), made.value)
 	}
 	if encodeErr != nil {
-		data = nil
+		made = product{}
 		if err == nil {
-			err = executors.Permanent(fmt.Errorf("result can't be encoded as JSON: %w", encodeErr))
+			err = executors.WithKind(executors.Permanent(encodeErr), string(dag.KindOutput))
 		}
 	}
-	return data, err
+	if err == nil {
+		if err = unseen(a.given.control, made.outcome); err != nil {
+			made = product{}
+		}
+	}
+	if err == nil {
+		made, err = w.loop(a, made)
+	}
+	if err == nil && made.outcome == nil && made.again == nil {
+		if made.outputs, err = w.outputs(a, a.given, made.value); err != nil {
+			made = product{}
+		}
+	}
+	return made, err
 }
 
 // errNoReason is the failure of an executor that says it stopped midway, and not why.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/secrets"
 	"github.com/taskgrove/taskgrove/internal/config"
@@ -62,7 +63,7 @@ func (w *Worker) resolve(a *attempt, call *executors.Call, references []string) 
 // validate checks a call against the executor's schema, and what the task may see of it against the task's own.
 func (w *Worker) validate(d executors.Description, call *executors.Call, shown json.RawMessage) error {
 	if shown == nil {
-		return executors.Permanent(w.cfg.Validate(d, call))
+		return wrongInput(w.cfg.Validate(d, call))
 	}
 	whole, seen := *call, *call
 	whole.Schemas, seen.Inputs = nil, shown
@@ -71,7 +72,12 @@ func (w *Worker) validate(d executors.Description, call *executors.Call, shown j
 		d.Inputs = nil
 		err = w.cfg.Validate(d, &seen)
 	}
-	return executors.Permanent(err)
+	return wrongInput(err)
+}
+
+// wrongInput is the failure of a call that a schema refuses: it has a kind of its own, and is never tried again. nil stays nil.
+func wrongInput(err error) error {
+	return executors.WithKind(executors.Permanent(err), string(dag.KindInput))
 }
 
 // redacted is an encoded result without secrets. Names that become the same leave the last.

@@ -261,6 +261,7 @@ func TestWorkGoesOnOverARestartOfTheServer(t *testing.T) {
 	h.until("the receipt has come", func() bool { return w.Stats().Kept == 0 })
 	go func() { <-started }()
 	h.offer(work(2))
+	h.passOver(1) // a result whose receipt was lost comes again
 	h.wantResult(2, completed)
 }
 

@@ -106,7 +106,7 @@ func (s *session) read(p *pool, d *queue.WorkDelivery, now time.Time) []*attempt
 		one.More = nil // none has more of its own
 		a := s.newAttempt(p, one, d.Header, now)
 		a.Message, a.Delivered, a.Priority, a.Bytes = m, d.Delivered, dag.Priority(d.Priority), len(d.Data)/len(all)
-		a.Ahead = one.Ahead
+		a.Ahead, a.Passes = one.Ahead, one.Passes
 		attempts[i] = a
 	}
 	return attempts
@@ -141,5 +141,6 @@ func (s *session) newAttempt(p *pool, work *workerv1.Work, header nats.Header, n
 	}
 	a.ctx, a.stop = context.WithCancelCause(context.Background())
 	a.out.init(s.w, a)
+	a.files.w, a.files.a = s.w, a
 	return a
 }

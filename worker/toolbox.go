@@ -293,3 +293,5 @@ func (v *toolVoice) redact(text string) string {
 	}
 	return text
 }
+
+func (*toolVoice) Checkpoint(data json.RawMessage) error { return nil }

@@ -83,7 +83,7 @@ func (w *Worker) attach(a *attempt, r *workerv1.Result, value []byte) {
 			return
 		}
 	}
-	if endOf(r) != dag.OutcomeCompleted {
+	if o := endOf(r); o == dag.OutcomeCancelled {
 		return
 	}
 	switch {
@@ -115,19 +115,30 @@ func refusal(text string, final, busy, away bool) error {
 	return errors.New(text)
 }
 
-// inputs are the attempt's inputs, fetched in parts when they are too large for its message, and which of them may name secrets.
-func (w *Worker) inputs(ctx context.Context, a *attempt) (inputs json.RawMessage, references []string, err error) {
+// given is what an attempt starts from.
+type given struct {
+	inputs     json.RawMessage
+	references []string          // inputs that may name secrets
+	control    *workerv1.Control // nil: the task says nothing beyond the protocol
+	submitted  json.RawMessage   // the inputs before they were rendered; nil: they have no templates
+}
+
+// inputs are what the attempt starts from, fetched in parts when that is too large for its message.
+func (w *Worker) inputs(ctx context.Context, a *attempt) (given, error) {
 	switch {
 	case a.work.InputsSize > 0:
 		return w.fetchInputs(ctx, a)
 	case len(a.work.Inputs) == 0:
-		return json.RawMessage("{}"), nil, nil
+		return given{inputs: json.RawMessage("{}"), control: a.work.Control}, nil
 	}
-	return a.work.Inputs, a.work.References, nil
+	return given{inputs: a.work.Inputs, references: a.work.References, control: a.work.Control}, nil
 }
 
 // fetchInputs asks for the parts one after the other; the first reply says how many bytes there are.
-func (w *Worker) fetchInputs(ctx context.Context, a *attempt) (data json.RawMessage, references []string, err error) {
+func (w *Worker) fetchInputs(ctx context.Context, a *attempt) (given, error) {
+	in := given{control: a.work.Control}
+	var data []byte
+	var scope uint64 // how much of their end the values for templates are
 	for first, size := true, uint64(0); first || uint64(len(data)) < size; first = false {
 		key := a.key.Load()
 		request := &workerv1.InputsRequest{Version: workerv1.Version, Grant: a.grant(), Offset: uint64(len(data)), Keyed: key != nil}
@@ -156,17 +167,27 @@ func (w *Worker) fetchInputs(ctx context.Context, a *attempt) (data json.RawMess
 			}
 			size = reply.Size
 			if len(reply.References) > 0 { // an older coordinator, which names none, may have sent another part
-				references = reply.References
+				in.references = reply.References
+			}
+			if reply.Control != nil {
+				in.control, scope = reply.Control, reply.ScopeSize
 			}
 			data = append(data, reply.Data...)
 			failpoint.Hit("worker.after-inputs-part")
 			return nil
 		})
 		if err != nil {
-			return nil, nil, fmt.Errorf("fetch inputs at %d: %w", request.Offset, err)
+			return given{}, fmt.Errorf("fetch inputs at %d: %w", request.Offset, err)
 		}
 	}
-	return data, references, nil
+	if scope > uint64(len(data)) {
+		return given{}, executors.Permanent(fmt.Errorf("inputs have %d bytes, and the values for their templates %d", len(data), scope))
+	}
+	in.inputs = data[:uint64(len(data))-scope]
+	if scope > 0 {
+		in.control.Scope = data[len(in.inputs):]
+	}
+	return in, nil
 }
 
 // insist repeats an operation, with back-off, until it succeeds, fails for good, or ctx ends; then it returns ctx's

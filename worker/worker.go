@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/internal/ledger"
 	"github.com/taskgrove/taskgrove/internal/readiness"
@@ -33,6 +32,7 @@ type Worker struct {
 	book      *book
 	results   *batcher[*attempt]
 	voices    voices
+	archive   archive
 	parts     chan struct{} // a place for each request for a part of a payload
 	metrics   *metrics
 	wayOut
@@ -41,6 +41,8 @@ type Worker struct {
 
 	// partsInResults: the last answer to a beat said that every coordinator reads parts of results from RESULTS.
 	partsInResults atomic.Bool
+	// ends: the last answer to a beat said that every coordinator knows all ends of attempts.
+	ends atomic.Bool
 
 	draining  chan struct{} // closed when a drain was asked for
 	over      chan struct{} // closed when Run ends: nothing is sent any more
@@ -70,10 +72,11 @@ func newWorker(cfg Config, conn *queue.Conn) (*Worker, error) {
 	}
 	w.book = newBook(ledger.Limits{
 		Kept: cfg.MaxKept, KeptBytes: cfg.MaxKeptBytes, Resend: cfg.Resend,
-		Ahead: min(max(cfg.Ahead, 0), linesMost/len(cfg.Pools)), AheadBytes: lineBytes, Wait: dag.LineWait,
+		Ahead: min(max(cfg.Ahead, 0), linesMost/len(cfg.Pools)), AheadBytes: lineBytes, Wait: cfg.LineWait,
 	}, w.pools)
 	w.results = w.newReporter()
 	w.voices.init(w)
+	w.archive.init(w)
 	var err error
 	if w.metrics, err = newMetrics(cfg.Meter, w); err != nil {
 		return nil, fmt.Errorf("worker metrics: %w", err)
@@ -118,6 +121,8 @@ func (w *Worker) run(ctx context.Context) error {
 		func() error { return w.voices.flushLogs(life) },
 		func() error { return w.voices.flushProgress(life) },
 		func() error { return w.voices.flushLive(life) },
+		func() error { return w.archive.run(life) },
+		func() error { return w.voices.flushNotes(life) },
 	} {
 		group.Go(part)
 	}

@@ -36,8 +36,12 @@ func TestGrantedWorkRunsAndIsReported(t *testing.T) {
 	}))
 	h.offer(work(7, func(w *workerv1.Work) {
 		w.Inputs, w.Params, w.UserId, w.Name = []byte(`{"a":1}`), []byte(`{"p":2}`), "ann", "add"
+		w.Lock = &workerv1.Lock{Key: "ledger", Token: 41}
 	}))
 	call := next(h, calls, "the call")
+	if call.Lock == nil || *call.Lock != (executors.Lock{Key: "ledger", Token: 41}) {
+		t.Errorf("it holds %+v", call.Lock)
+	}
 	if call.TaskID != "task-7" || call.TreeID != "tree" || call.UserID != "ann" || call.Name != "add" || call.Attempt != 1 ||
 		call.IdempotencyKey != "key-7" || string(call.Inputs) != `{"a":1}` || string(call.Params) != `{"p":2}` {
 		t.Errorf("call is %+v", call)

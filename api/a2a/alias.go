@@ -51,7 +51,7 @@ func (h *Handler) alias(x *exchange, c *call) (method, bool) {
 }
 
 // ofExecution are the parameters of tasks.execute that metadata has for A2A.
-var ofExecution = []string{"task_id", "copy_execution", "copy_children", "use_demo", "user_id", "idempotency_key", "require_existing_tasks"}
+var ofExecution = []string{"task_id", "copy_execution", "copy_children", "use_demo", "no_cache", "user_id", "idempotency_key", "require_existing_tasks"}
 
 // readAlias reads the parameters of a skill's method.
 func readAlias(l line, params, metadata, config json.RawMessage) (*sending, error) {

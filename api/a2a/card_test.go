@@ -33,8 +33,8 @@ func TestCard(t *testing.T) {
 			!card.Capabilities.Streaming || !card.Capabilities.PushNotifications || card.SupportsAuthenticatedExtendedCard == nil || *card.SupportsAuthenticatedExtendedCard {
 			t.Errorf("got %s", raw)
 		}
-		if len(card.Skills) != 15 || len(card.SupportedInterfaces) != 5 {
-			t.Errorf("got %d skills and %d interfaces, want 15 and 5", len(card.Skills), len(card.SupportedInterfaces))
+		if len(card.Skills) != 18 || len(card.SupportedInterfaces) != 5 {
+			t.Errorf("got %d skills and %d interfaces, want 18 and 5", len(card.Skills), len(card.SupportedInterfaces))
 		}
 		for _, s := range card.Skills {
 			if s.Name == "" || s.Description == "" || len(s.Tags) == 0 || len(s.Examples) != 3 {

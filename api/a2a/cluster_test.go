@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/taskgrove/taskgrove/internal/config"
@@ -96,6 +97,54 @@ func TestTasksAreStored(t *testing.T) {
 	}
 	if old.ContextID != "talk" || wrapped.Task.ContextID != wrapped.Task.Metadata["root_task_id"] {
 		t.Errorf("contexts: got %q and %q, want the client's own, and the root's id", old.ContextID, wrapped.Task.ContextID)
+	}
+}
+
+// TestTasksAskForLimits: what a task asks for before it starts is taken from a message's tasks, and all that is wrong with it is told.
+func TestTasksAskForLimits(t *testing.T) {
+	t.Parallel()
+	c := start(t, 1)
+	send := func(asks string) string {
+		return `{"message":{"messageId":"m1","role":"ROLE_USER","parts":[{"data":{"tasks":[{"name":"a","schemas":{"method":"aggregate_results_executor"},` + asks + `}]}}]}}`
+	}
+	var got struct{ Task task }
+	called(t, c.Coordinators[0].P.HTTP, "SendMessage", send(`"lock":{"key":"ledger"},"limits":[{"key":"{{task.name}}","max":2}]`), &got)
+	root, _ := got.Task.Metadata["root_task_id"].(string)
+	shown, err := c.Service().Task(t.Context(), root)
+	if err != nil || shown.Limiting == nil || shown.Limiting.Lock == nil || shown.Limiting.Lock.Key != "ledger" || shown.Limiting.Limits[0].Key != "a" || got.Task.Status.State != "TASK_STATE_COMPLETED" {
+		t.Errorf("got %+v, %v of %+v", shown, err, got.Task)
+	}
+	_, text := refused(t, c.Coordinators[0].P.HTTP, "SendMessage", send(`"limits":[{"key":"nobody"},{"key":"k","max":1,"cost":2}]`))
+	for _, want := range []string{"tasks[0].limits[0].max: is required", "tasks[0].limits[1].cost: must be at most max"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got %q, want %q", text, want)
+		}
+	}
+}
+
+// TestTreeFilesInMessages: a data part may hold a tree file and values for its parameters in place of tasks. All that is wrong with it is told where it stands.
+func TestTreeFilesInMessages(t *testing.T) {
+	t.Parallel()
+	c := start(t, 1)
+	send := func(data string) string {
+		return `{"message":{"messageId":"m1","role":"ROLE_USER","parts":[{"data":` + data + `}]}}`
+	}
+	const file = `"file":"taskgrove: 1\nname: nightly\nparameters: {day: {required: true}}\ntasks:\n- {name: a, executor: aggregate_results, inputs: {day: '{{parameters.day}}'}}\n"`
+	var got struct{ Task task }
+	called(t, c.Coordinators[0].P.HTTP, "SendMessage", send(`{`+file+`,"parameters":{"day":"monday"}}`), &got)
+	if root, _ := got.Task.Metadata["root_task_id"].(string); root == "" || got.Task.Status.State != "TASK_STATE_COMPLETED" {
+		t.Errorf("got %+v", got.Task)
+	} else if shown, err := c.Service().Task(t.Context(), root); err != nil || shown.Name != "nightly" {
+		t.Errorf("got %+v, %v", shown, err)
+	}
+	_, text := refused(t, c.Coordinators[0].P.HTTP, "SendMessage", send(`{`+file+`,"parameters":{"dai":"monday"}}`))
+	for _, want := range []string{"parameters.dai: there is no such parameter; there is day", "file:3:14: parameters.day: is required"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got %q, want %q", text, want)
+		}
+	}
+	if _, text := refused(t, c.Coordinators[0].P.HTTP, "SendMessage", send(`{"file":3}`)); !strings.Contains(text, "file must be a tree file") {
+		t.Errorf("got %q", text)
 	}
 }
 

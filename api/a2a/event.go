@@ -3,6 +3,7 @@ package a2a
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/a2aproject/a2a-go/v2/a2a"
@@ -27,7 +28,37 @@ func (t *teller) event(ctx context.Context, e *coordinator.Event) error {
 	if !t.every {
 		return nil
 	}
+	if e.Type == coordinator.EventAwaiting {
+		asks, err := t.asks(ctx, e)
+		if err != nil {
+			return err
+		}
+		if asks != nil {
+			return t.tell(e.Sequence, asks)
+		}
+	}
 	return t.tell(e.Sequence, t.update(e))
+}
+
+// asks is the event that a task of the tree asks people, as long as it does: the task of A2A is input-required, and a message that names the skill
+// tasks.approve answers. nil: it asks nobody.
+func (t *teller) asks(ctx context.Context, e *coordinator.Event) (*a2a.TaskStatusUpdateEvent, error) {
+	task, err := t.x.svc.Task(ctx, e.TaskID)
+	if errors.Is(err, coordinator.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	w := task.Waiting
+	if w == nil || w.Kind != "approval" || task.Attempt != e.Attempt {
+		return nil, nil
+	}
+	var question struct{ Message string }
+	_ = json.Unmarshal(w.Data, &question)
+	data := eventData(e)
+	data["waiting"] = map[string]any{"kind": w.Kind, "data": orNull(w.Data)}
+	return t.status(a2a.TaskStateInputRequired, e, a2a.NewTextPart(question.Message), a2a.NewDataPart(data)), nil
 }
 
 // update is an intermediate event: the task works on, whatever became of one task of the tree, which the data tells. So no client stops

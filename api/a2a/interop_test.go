@@ -95,7 +95,7 @@ func (s sdk) check(t *testing.T, binding string, seen map[string]any) {
 		return "TASK_STATE_" + name
 	}
 	for name, want := range map[string]any{
-		"skills": 15.0, "send": state("COMPLETED"), "result": 2.0, "get": state("COMPLETED"), "subscribe": state("COMPLETED"),
+		"skills": 18.0, "send": state("COMPLETED"), "result": 2.0, "get": state("COMPLETED"), "subscribe": state("COMPLETED"),
 		"cancel": state("CANCELED"), "create": state("SUBMITTED"),
 	} {
 		if seen[name] != want {

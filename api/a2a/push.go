@@ -183,7 +183,7 @@ func (h *Handler) setPushConfig(ctx context.Context, x *exchange, taskID string,
 	a := p.attachment(kept.ID)
 	switch _, hook, err := h.hookOf(ctx, x, kept, p.id); {
 	case err == nil:
-		if err := x.svc.DeleteWebhook(ctx, hook.ID); err != nil && !errors.Is(err, coordinator.ErrNotFound) {
+		if err := x.svc.DeleteWebhook(ctx, hook.ID, 0); err != nil && !errors.Is(err, coordinator.ErrNotFound) {
 			return nil, err
 		}
 	case !errors.Is(err, coordinator.ErrNotFound):
@@ -256,7 +256,7 @@ func (h *Handler) deletePushConfig(ctx context.Context, x *exchange, taskID, id 
 	}
 	_, hook, err := h.hookOf(ctx, x, kept, id)
 	if err == nil {
-		err = x.svc.DeleteWebhook(ctx, hook.ID)
+		err = x.svc.DeleteWebhook(ctx, hook.ID, 0)
 	}
 	if errors.Is(err, coordinator.ErrNotFound) {
 		return nil

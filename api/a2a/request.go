@@ -198,6 +198,21 @@ func (s *sending) readOperation() error {
 	return nil
 }
 
+// treeFile is the tree file that the message holds in place of tasks, and the values of its parameters; nil: none.
+func (s *sending) treeFile() (file, parameters json.RawMessage, err error) {
+	if len(s.data) != 1 || absent(s.data[0]) || s.data[0][0] != '{' {
+		return nil, nil, nil
+	}
+	part, err := valuesOf(s.data[0], "data", nil)
+	if err != nil || absent(part["file"]) || part["name"] != nil || part["tasks"] != nil {
+		return nil, nil, err
+	}
+	if first := part["file"][0]; first != '"' && first != '{' {
+		return nil, nil, invalid("file must be a tree file: its text, or an object")
+	}
+	return part["file"], part["parameters"], nil
+}
+
 // document is the array of tasks that the message holds (spec 6.3); nil: none.
 func (s *sending) document() (json.RawMessage, error) {
 	if len(s.data) == 0 {

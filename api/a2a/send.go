@@ -8,7 +8,9 @@ import (
 
 	"github.com/a2aproject/a2a-go/v2/a2a"
 
+	"github.com/taskgrove/taskgrove/api/treefiles"
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 	"github.com/taskgrove/taskgrove/internal/modelkey"
 )
@@ -56,13 +58,14 @@ func (h *Handler) await(ctx context.Context, x *exchange, task *coordinator.Agen
 type execution struct {
 	taskID         string          // that is stored
 	tasks          json.RawMessage // instead: an array
+	file           *treefiles.File // that the tasks were made of; nil: none
 	copy, children bool
 	submit         coordinator.SubmitOptions
 	options        coordinator.ExecuteOptions
 }
 
 // parse reads a message to execute.
-func (s *sending) parse(x *exchange) (e *execution, err error) {
+func (s *sending) parse(x *exchange, known dag.Known) (e *execution, err error) {
 	e = &execution{}
 	for name, to := range map[string]*bool{"copy_execution": &e.copy, "copy_children": &e.children, "require_existing_tasks": &e.submit.RequireExisting} {
 		if *to, err = s.metadata.flag(name); err != nil {
@@ -91,7 +94,16 @@ func (s *sending) parse(x *exchange) (e *execution, err error) {
 	case e.copy:
 		return e, nil
 	}
-	if e.tasks, err = s.document(); err != nil {
+	file, parameters, err := s.treeFile()
+	if err != nil {
+		return nil, err
+	}
+	if file != nil {
+		if e.file, err = treefiles.Read(file, parameters, known); err != nil {
+			return nil, err
+		}
+		e.tasks = e.file.Document()
+	} else if e.tasks, err = s.document(); err != nil {
 		return nil, err
 	}
 	switch {
@@ -125,7 +137,7 @@ func (h *Handler) begin(ctx context.Context, x *exchange, s *sending) (*coordina
 	if err := h.refuseContinued(ctx, x, s); err != nil {
 		return nil, err
 	}
-	e, err := s.parse(x)
+	e, err := s.parse(x, h.cfg.Known)
 	if err != nil {
 		return nil, err
 	}
@@ -177,11 +189,14 @@ func (h *Handler) store(ctx context.Context, x *exchange, e *execution) (known *
 		e.taskID = copied.TreeID
 	case e.taskID == "":
 		sub, err := x.svc.Submit(ctx, e.submit, treedoc.Parse(e.tasks, treedoc.Options{Limits: h.cfg.Limits, Executors: h.cfg.Known}))
+		if err != nil && e.file != nil {
+			err = e.file.Explain(err)
+		}
 		if err != nil {
 			return nil, err
 		}
 		e.taskID = sub.TreeID
-		if sub.Replayed {
+		if sub.Replayed || sub.Existing {
 			known, err = x.svc.AgentTaskOf(ctx, e.taskID)
 			if errors.Is(err, coordinator.ErrNotFound) { // who submitted it came no further
 				return nil, nil

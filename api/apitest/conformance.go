@@ -77,7 +77,7 @@ var scenarioCount atomic.Int64
 // scenarios' ids differ.
 func Run(t *testing.T, surface Surface, backend func(t testing.TB) Backend) {
 	surface.checkPromises(t)
-	for _, all := range []map[string]func(*site){submissions, generating, steering, editing, reading, finding, watching, loggings, operating, cataloguing, demonstrating, using, labelling, copying, hooking, keying, naming, binding, recording, ruling, sealing, diagnosing, faults} {
+	for _, all := range []map[string]func(*site){submissions, generating, steering, editing, reading, finding, watching, loggings, fetching, answering, operating, cataloguing, demonstrating, using, labelling, copying, hooking, keying, naming, binding, recording, ruling, limiting, scheduling, firing, keeping, asking, sealing, diagnosing, faults} {
 		for name, play := range all {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -303,6 +303,45 @@ type document struct {
 	NotBefore       *time.Time        `json:"not_before,omitempty"`
 	OnLost          string            `json:"on_lost,omitempty"`
 	Labels          map[string]string `json:"labels,omitempty"`
+	Retention       string            `json:"retention,omitempty"`
+
+	Limits []dag.Limit      `json:"limits,omitempty"`
+	Lock   map[string]any   `json:"lock,omitempty"`
+	Rates  []map[string]any `json:"rates,omitempty"`
+
+	Unique map[string]any `json:"unique,omitempty"`
+}
+
+// keyed adds the key of a tree.
+func (d *document) keyed(u *dag.Unique) {
+	if u == nil {
+		return
+	}
+	d.Unique = map[string]any{"key": u.Key, "on_conflict": "refuse"}
+	if u.For != 0 {
+		d.Unique["for"] = u.For.Seconds()
+	}
+	if u.Return {
+		d.Unique["on_conflict"] = "return"
+	}
+}
+
+// asks adds what a task asks for before it starts.
+func (d *document) asks(l *dag.Limiting) {
+	if l == nil {
+		return
+	}
+	d.Limits = l.Limits
+	if k := l.Lock; k != nil {
+		d.Lock = map[string]any{"key": k.Key, "on_contention": k.OnContention.Word(), "wait_timeout": k.WaitTimeout.Seconds()}
+	}
+	for _, r := range l.Rates {
+		one := map[string]any{"key": r.Key, "per": dag.RateWord(r.Per), "max": r.Max}
+		if r.Burst != 0 {
+			one["burst"] = r.Burst
+		}
+		d.Rates = append(d.Rates, one)
+	}
 }
 
 type docRetry struct {
@@ -315,12 +354,11 @@ type docRetry struct {
 type docDependency struct {
 	ID       string `json:"id"`
 	Required bool   `json:"required"`
-	Optional *bool  `json:"optional,omitempty"` // no key of the protocol: stands for those
 }
 
 // policy adds what a task says of its attempts.
 func (d *document) policy(t *dag.Task) {
-	if r := t.Retry; r != (dag.RetryPolicy{}) {
+	if r := t.Retry; !r.IsZero() {
 		d.Retry = &docRetry{r.MaxAttempts, r.Backoff, r.InitialDelay.Seconds(), r.MaxDelay.Seconds()}
 	}
 	if !t.NotBefore.IsZero() {
@@ -336,16 +374,15 @@ func Document(tasks []*dag.Task, userID string) []byte {
 	docs := make([]document, len(tasks))
 	for i, t := range tasks {
 		docs[i] = document{ID: t.ID, Name: t.Name, ParentID: t.ParentRef, UserID: t.UserID, Priority: t.Priority, Inputs: t.Inputs, Schemas: t.Schemas,
-			Timeout: t.Timeout.Seconds(), ScheduleToStart: t.ScheduleToStart.Seconds(), Labels: t.Labels, custom: t.Custom}
+			Timeout: t.Timeout.Seconds(), ScheduleToStart: t.ScheduleToStart.Seconds(), Labels: t.Labels, Retention: dag.RetentionText(t.Retention), custom: t.Custom}
 		docs[i].policy(t)
+		docs[i].asks(t.Limiting)
+		docs[i].keyed(t.Unique)
 		if docs[i].UserID == "" {
 			docs[i].UserID = userID
 		}
 		for _, d := range t.Dependencies {
 			docs[i].Dependencies = append(docs[i].Dependencies, docDependency{ID: d.Ref, Required: !d.Optional})
-		}
-		if slices.Contains(t.Unknown, "dependencies[0].optional") {
-			docs[i].Dependencies[0].Optional = new(true)
 		}
 	}
 	out, err := json.Marshal(docs)

@@ -26,6 +26,9 @@ func (s *Service) Update(_ context.Context, id string, change coordinator.TaskCh
 	if !ok {
 		return nil, fmt.Errorf("update %s: %w", id, coordinator.ErrNotFound)
 	}
+	if err := t.tree.heldError(); err != nil {
+		return nil, err
+	}
 	deps, missing := t.tree.resolve(change.Dependencies)
 	facts := dag.Edited{ID: id, Root: t.ParentID == "", State: t.State, Created: t.tree.status.CreatedAt, Started: t.StartedAt, Finished: t.CompletedAt, Missing: missing,
 		Cycle: t.closes(deps), Executor: t.Executor, Now: time.Now()}
@@ -141,6 +144,9 @@ func (s *Service) Delete(_ context.Context, id string, opts coordinator.DeleteOp
 	t, ok := s.tasks[id]
 	if !ok {
 		return nil, fmt.Errorf("delete %s: %w", id, coordinator.ErrNotFound)
+	}
+	if err := t.tree.heldError(); err != nil {
+		return nil, err
 	}
 	gone := map[string]bool{id: true}
 	for range t.tree.tasks { // as deep as it can be

@@ -23,7 +23,7 @@ func (tr *tree) show() *coordinator.TreeStatus {
 			out.Held++
 		case dag.Running:
 			out.Running++
-		case dag.Completed:
+		case dag.Completed, dag.Skipped:
 			out.Completed++
 		case dag.Failed:
 			out.Failed++
@@ -78,7 +78,7 @@ func (s *Service) settle(t *task, state dag.State, e coordinator.Event) {
 	switch state {
 	case dag.Running:
 		t.StartedAt = t.UpdatedAt
-	case dag.Completed:
+	case dag.Completed, dag.Skipped:
 		t.Progress = 1
 		fallthrough
 	default:
@@ -159,6 +159,26 @@ func (s *Service) Log(id, text string) {
 	t.lines = append(t.lines, &coordinator.LogLine{
 		TaskID: t.ID, Name: t.Name, Attempt: t.Attempt, Number: int64(len(t.lines)) + 1, Stream: "stdout", Text: text, At: time.Now(),
 	})
+}
+
+// Skip ends a task that has not begun.
+func (s *Service) Skip(_ context.Context, id string) (*coordinator.Task, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.fault("Skip"); err != nil {
+		return nil, err
+	}
+	t, ok := s.tasks[id]
+	if !ok {
+		return nil, fmt.Errorf("skip %s: %w", id, coordinator.ErrNotFound)
+	}
+	if t.State == dag.Running || t.State == dag.Held || t.State.Settled() || t.Attempt > 1 {
+		return nil, &coordinator.SkipError{TaskID: id, State: t.State}
+	}
+	t.Result = dag.SkippedResult(dag.SkipUser, nil)
+	s.settle(t, dag.Skipped, coordinator.Event{Type: coordinator.EventSkipped, Result: t.Result})
+	shown := t.Task
+	return &shown, nil
 }
 
 // Cancel cancels a task, and the rest of the tree with a root.

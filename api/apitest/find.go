@@ -3,6 +3,7 @@ package apitest
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -257,7 +258,7 @@ var finding = map[string]func(*site){
 				want.Policy = dag.Policy{Executor: got.Executor, Retry: t.Retry, OnLost: t.OnLost, Timeout: t.Timeout, ScheduleToStart: t.ScheduleToStart,
 					NotBefore: t.NotBefore}
 			}
-			if want.NotBefore = want.NotBefore.UTC(); got != want {
+			if want.NotBefore = want.NotBefore.UTC(); !reflect.DeepEqual(got, want) {
 				s.Errorf("as submitted %t: got %+v, want %+v", asSubmitted, got, want)
 			}
 		}

@@ -1,29 +1,6 @@
 package apitest
 
-import (
-	"regexp"
-	"strings"
-)
+import "github.com/taskgrove/taskgrove/api/apitest/phrases"
 
-// phrases are how libraries speak of their own affairs: none of them is for the users of a surface.
-var phrases = []string{
-	"strconv.", "rpc error", "code = ", "desc = ", "json: ", "jsontext", "Go struct", "Go value", "unmarshal", "invalid character", "invalid syntax", "tasks[-1]",
-	"yaml: ", "parsing time", "proto:", "SQLSTATE", "ERROR: ", "pgx", "dial tcp", "transport: ", "connection error", "context deadline exceeded",
-	"context canceled", "runtime error", "reflect:", "reflect.", "jsonschema", "x509:", "nats: ", "goroutine ", "interface {}", "map[string]", "%!", "0xc0",
-}
-
-// endOfFile is a phrase as a word only: the random number of an internal error may have these letters in it.
-var endOfFile = regexp.MustCompile(`\bEOF\b`)
-
-// LibraryPhrases are those that a text for users has.
-func LibraryPhrases(text string) (found []string) {
-	for _, p := range phrases {
-		if strings.Contains(text, p) {
-			found = append(found, p)
-		}
-	}
-	if p := endOfFile.FindString(text); p != "" {
-		found = append(found, p)
-	}
-	return found
-}
+// LibraryPhrases are words of libraries that a text for users has.
+func LibraryPhrases(text string) (found []string) { return phrases.In(text) }

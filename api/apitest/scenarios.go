@@ -44,6 +44,24 @@ var submissions = map[string]func(*site){
 		_, err := s.trySubmit(opts, tree("b"))
 		s.wantName(s.wantFault("another tree under the key", err, api.Invalid), "idempotency_key")
 	},
+	"one tree at a time has a key": func(s *site) {
+		keyed := func(name string, back bool) *dag.Task {
+			root := s.task(name, "")
+			root.Unique = &dag.Unique{Key: s.id("key"), For: time.Hour, Return: back}
+			return root
+		}
+		first := s.submit(coordinator.SubmitOptions{Hold: true}, keyed("first", false))
+		if first.Existing {
+			s.Errorf("got %+v", first)
+		}
+		if back := s.submit(coordinator.SubmitOptions{Hold: true}, keyed("second", true)); !back.Existing || back.TreeID != first.TreeID {
+			s.Errorf("got %+v, want the tree that is there", back)
+		}
+		_, err := s.trySubmit(coordinator.SubmitOptions{Hold: true}, keyed("third", false))
+		if fault := s.wantFault("another tree with the key", err, api.Conflict); fault != nil && !strings.Contains(fault.Text, first.TreeID) {
+			s.Errorf("%q does not name the tree that is there", fault.Text)
+		}
+	},
 	"an idempotency key stands for a tree, however it is spelt": func(s *site) {
 		opts := coordinator.SubmitOptions{IdempotencyKey: s.id("key")}
 		tree := func(inputs string) *dag.Task {
@@ -107,13 +125,13 @@ var submissions = map[string]func(*site){
 		for _, hold := range []bool{true, false} {
 			root, a := s.task(fmt.Sprint("root", hold), ""), s.task(fmt.Sprint("a", hold), fmt.Sprint("root", hold), fmt.Sprint("root", hold))
 			root.Custom = json.RawMessage(`{"dependecies":["a"],"project_id":7}`)
-			a.Custom, a.Unknown = json.RawMessage(`{"time_out":5}`), []string{"dependencies[0].optional"}
+			a.Custom = json.RawMessage(`{"time_out":5}`)
 			got := s.submit(coordinator.SubmitOptions{Hold: hold}, root, a)
 			slices.SortFunc(got.Warnings, func(x, y dag.Warning) int { return strings.Compare(x.Field, y.Field) })
 			for i, want := range []dag.Warning{
-				{Field: "tasks[0].dependecies", Reason: "dependencies?"}, {Field: "tasks[1].dependencies[0].optional", Reason: "required: false?"}, {Field: "tasks[1].time_out", Reason: "timeout?"},
+				{Field: "tasks[0].dependecies", Reason: "dependencies?"}, {Field: "tasks[1].time_out", Reason: "timeout?"},
 			} {
-				if len(got.Warnings) != 3 || got.Warnings[i].Field != want.Field || !strings.HasSuffix(got.Warnings[i].Reason, "did you mean "+want.Reason) {
+				if len(got.Warnings) != 2 || got.Warnings[i].Field != want.Field || !strings.HasSuffix(got.Warnings[i].Reason, "did you mean "+want.Reason) {
 					s.Errorf("got %+v, want %+v", got.Warnings, want)
 				}
 			}
@@ -245,11 +263,29 @@ var steering = map[string]func(*site){
 			s.Errorf("got error %q, want the reason", got)
 		}
 	},
+	"a task is skipped while it has not begun": func(s *site) {
+		s.submit(coordinator.SubmitOptions{}, s.task("root", "", "a"), s.task("a", "root", "b"), s.task("b", "root"))
+		got, err := s.svc.Skip(s.Context(), s.id("a"))
+		if got = must(s, got, err); got.ID != s.id("a") || got.State.Status() != dag.StatusCompleted {
+			s.Errorf("got %s %s", got.ID, got.State)
+		}
+		_, err = s.svc.Skip(s.Context(), s.id("a"))
+		s.wantFault("skip a second time", err, api.Conflict)
+		s.backend.Complete(s.id("b"), `{}`)
+		_, err = s.svc.Skip(s.Context(), s.id("b"))
+		s.wantFault("skip what has ended", err, api.Conflict)
+		if got := s.status("b"); got != dag.StatusCompleted {
+			s.Errorf("what had ended is %s", got)
+		}
+		s.backend.Complete(s.id("root"), `{}`)
+	},
 	"what is not there can't be steered": func(s *site) {
 		_, err := s.svc.Execute(s.Context(), s.id("nope"), coordinator.ExecuteOptions{})
 		s.wantFault("execute", err, api.NotFound)
 		_, err = s.svc.Cancel(s.Context(), s.id("nope"), coordinator.CancelOptions{})
 		s.wantFault("cancel", err, api.NotFound)
+		_, err = s.svc.Skip(s.Context(), s.id("nope"))
+		s.wantFault("skip", err, api.NotFound)
 	},
 }
 

@@ -30,6 +30,7 @@ type Service struct {
 	trees   []*tree
 	tasks   map[string]*task
 	byKey   map[string]keyed // by idempotency key
+	unique  map[string]*tree // that have keys, by owner and key
 	faults  map[string][]error
 	changed chan struct{} // closed and replaced whenever an event is added
 	options coordinator.SubmitOptions
@@ -42,6 +43,12 @@ type Service struct {
 	apiKeys    []*coordinator.APIKey
 	namespaces map[string]*coordinator.NamespaceInfo // but for default
 	poolRules  []*dag.PoolRule
+	limits     []*coordinator.LimitInfo
+	weights    map[string]float64 // of users
+	pauses     []*coordinator.PauseInfo
+	schedules  map[string]*keptSchedule
+	holds      []*tree // that are held
+	erasures   []*coordinator.ErasureInfo
 	bindings   []*coordinator.StoredBinding
 	sealKeys   []coordinator.SealKey
 	generation int // of the secret of tokens
@@ -68,9 +75,12 @@ type tree struct {
 
 type task struct {
 	coordinator.Task
-	tree     *tree
-	lines    []*coordinator.LogLine
-	returned []coordinator.Attempt // that were handed back
+	tree  *tree
+	lines []*coordinator.LogLine
+
+	artifacts []kept
+	returned  []coordinator.Attempt // that were handed back
+	signals   []sentSignal
 
 	using, used  []dag.Used         // by the attempt that runs; by those that ended
 	attemptUsage *coordinator.Usage // of the last that ended
@@ -81,7 +91,7 @@ var _ coordinator.Service = (*Service)(nil)
 // New makes an empty one.
 func New() *Service {
 	return &Service{
-		tasks: map[string]*task{}, byKey: map[string]keyed{}, faults: map[string][]error{},
+		tasks: map[string]*task{}, byKey: map[string]keyed{}, unique: map[string]*tree{}, faults: map[string][]error{},
 		changed: make(chan struct{}), demand: map[string]coordinator.Demand{}, demandChange: make(chan struct{}),
 	}
 }
@@ -110,8 +120,64 @@ func (s *Service) LastSubmit() coordinator.SubmitOptions {
 	return s.options
 }
 
-// Submit stores a tree.
+// submitTogether stores several trees, all or none.
+func (s *Service) submitTogether(ctx context.Context, opts coordinator.SubmitOptions, first iter.Seq2[*dag.Task, error]) (*coordinator.Submitted, error) {
+	bad := &coordinator.TreesError{}
+	trees := append([]coordinator.NewTree{{IdempotencyKey: opts.IdempotencyKey, Timeout: opts.Timeout, Retention: opts.Retention, Tasks: first}}, opts.More...)
+	for i := range trees {
+		builder := dag.NewBuilder(dag.Limits{}, uuid.NewString)
+		var given []*dag.Task
+		err := error(nil)
+		for t, fault := range trees[i].Tasks {
+			if err = fault; err != nil {
+				break
+			}
+			one := *t
+			given = append(given, &one)
+			if _, err = builder.Add(t); err != nil {
+				break
+			}
+		}
+		if err == nil {
+			_, err = builder.Build()
+		}
+		if err != nil {
+			bad.Faults = append(bad.Faults, coordinator.TreeFault{Tree: i, Err: err})
+		}
+		trees[i].Tasks = func(yield func(*dag.Task, error) bool) {
+			for _, t := range given {
+				if !yield(t, nil) {
+					return
+				}
+			}
+		}
+	}
+	if len(bad.Faults) > 0 {
+		return nil, bad
+	}
+	opts.More = nil
+	var out *coordinator.Submitted
+	for _, t := range trees {
+		opts.IdempotencyKey, opts.Timeout, opts.Retention = t.IdempotencyKey, t.Timeout, t.Retention
+		one, err := s.Submit(ctx, opts, t.Tasks)
+		switch {
+		case err != nil:
+			return nil, err
+		case out == nil:
+			answer := *one // which is kept, and answers others later
+			out = &answer
+		default:
+			out.More = append(out.More, one)
+		}
+	}
+	return out, nil
+}
+
+// Submit stores a tree, or several.
 func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, tasks iter.Seq2[*dag.Task, error]) (*coordinator.Submitted, error) {
+	if len(opts.More) > 0 {
+		return s.submitTogether(ctx, opts, tasks)
+	}
 	if len(opts.IdempotencyKey) > 255 {
 		return nil, &coordinator.InvalidArgumentError{Field: "idempotency_key", Reason: "must be at most 255 characters of UTF-8 without NUL"}
 	}
@@ -120,6 +186,7 @@ func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, ta
 	}
 	builder := dag.NewBuilder(dag.Limits{}, uuid.NewString)
 	var given []*dag.Task
+	unique := opts.Unique
 	warnings := &treedoc.Warnings{}
 	for t, err := range warnings.See(tasks) {
 		if err != nil {
@@ -132,11 +199,18 @@ func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, ta
 			}
 			maps.Copy(t.Labels, opts.Labels)
 		}
+		if t.ParentRef == "" && opts.Retention != 0 {
+			t.Retention = opts.Retention
+		}
 		if _, err := builder.Add(t); err != nil {
 			return nil, err
 		}
 		given = append(given, t)
+		if unique == nil {
+			unique = t.Unique
+		}
 	}
+	s.judge(builder, given)
 	graph, err := builder.Build()
 	if err != nil {
 		return nil, err
@@ -169,7 +243,17 @@ func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, ta
 			return nil, faults
 		}
 	}
+	owner := graph.UserID
+	if owner == "" {
+		owner = opts.UserID
+	}
+	if there, err := s.hasKey(owner, unique); there != nil || err != nil {
+		return there, err
+	}
 	sub := s.store(graph, given, opts)
+	if unique != nil {
+		s.unique[owner+" "+unique.Key] = s.trees[len(s.trees)-1]
+	}
 	sub.Warnings = warnings.All()
 	if opts.IdempotencyKey != "" {
 		s.byKey[opts.IdempotencyKey] = keyed{sub, canonical(given)}
@@ -178,6 +262,21 @@ func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, ta
 		s.execute(s.tasks[sub.TreeID], coordinator.ExecuteOptions{Demo: opts.Demo})
 	}
 	return sub, nil
+}
+
+// hasKey is the answer, or the error, to a tree whose key another one has; neither: none has it. The caller holds mu.
+func (s *Service) hasKey(owner string, u *dag.Unique) (*coordinator.Submitted, error) {
+	if u == nil {
+		return nil, nil
+	}
+	there := s.unique[owner+" "+u.Key]
+	switch {
+	case there == nil || u.For == 0 && there.begun > 0 && there.show().Unfinished == 0:
+		return nil, nil
+	case u.Return:
+		return &coordinator.Submitted{TreeID: there.status.ID, Tasks: len(there.tasks), Existing: true}, nil
+	}
+	return nil, &coordinator.UniqueError{Key: u.Key, TreeID: there.status.ID}
 }
 
 // canonical is the same for all spellings of a document.
@@ -205,7 +304,7 @@ func (s *Service) store(graph *dag.Graph, given []*dag.Task, opts coordinator.Su
 	key := dag.TreeKey(len(s.trees) + 1)
 	at := time.Now()
 	root := given[graph.Root]
-	tr := &tree{status: coordinator.TreeStatus{Key: key, ID: ids[graph.Root], Name: root.Name, UserID: user, CreatedAt: at, Labels: root.Labels}}
+	tr := &tree{status: coordinator.TreeStatus{Key: key, ID: ids[graph.Root], Name: root.Name, UserID: user, CreatedAt: at, Labels: root.Labels, Retention: root.Retention}}
 	sub.TreeID = tr.status.ID
 	for i, g := range given {
 		t := &task{tree: tr, Task: coordinator.Task{
@@ -214,6 +313,7 @@ func (s *Service) store(graph *dag.Graph, given []*dag.Task, opts coordinator.Su
 			Executor: g.Executor, Pool: g.QueueName(), HasChildren: !graph.Leaf[i], Repeatable: g.Repeatable, CreatedAt: at, UpdatedAt: at,
 			Labels: g.Labels, Options: optionsOf(g, opts),
 		}}
+		t.Limiting = g.ReadKeys().Of(dag.Identity{Task: ids[i], Tree: sub.TreeID, User: user})
 		if p := graph.Parent[i]; p >= 0 {
 			t.ParentID = ids[p]
 		}
@@ -364,7 +464,7 @@ func selects(f coordinator.TaskFilter, t *task) bool {
 	return (f.ParentID == "" || t.ParentID == f.ParentID) && (f.UserID == "" || t.UserID == f.UserID) && (f.Name == "" || t.Name == f.Name) &&
 		(f.Status == "" || t.State.Status() == f.Status) && (f.States == 0 || f.States.Has(t.State)) && (f.Executor == "" || t.Executor == f.Executor) &&
 		(!f.RootOnly || t.ParentID == "") && coordinator.Labelled(t.tree.status.Labels, f.Labels) && (f.OriginalID == "" || t.OriginalID == f.OriginalID) &&
-		hasOwn(t.Custom, f.Custom) && within(created, f.Since, f.Before)
+		(!f.Approvals || t.Waiting != nil && t.Waiting.Kind == "approval") && hasOwn(t.Custom, f.Custom) && within(created, f.Since, f.Before)
 }
 
 // hasOwn reports whether own keys have the texts.

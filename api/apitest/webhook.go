@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
 )
 
 // webhook is one of the cluster. Nothing is sent: each delivery succeeds.
@@ -29,11 +30,30 @@ func (s *Service) CreateWebhook(_ context.Context, spec coordinator.WebhookSpec)
 		return nil, err
 	}
 	w := &webhook{info: coordinator.WebhookInfo{ID: fmt.Sprint("wh_", len(s.webhooks)+1), State: coordinator.WebhookActive, CreatedAt: time.Now().Truncate(time.Microsecond)}}
+	if err := s.named(w, spec); err != nil {
+		return nil, err
+	}
 	if err := w.set(spec); err != nil {
 		return nil, err
 	}
 	s.webhooks = append(s.webhooks, w)
 	return w.shown(), nil
+}
+
+// named refuses a name that another webhook of the owner has. The caller holds mu.
+func (s *Service) named(w *webhook, spec coordinator.WebhookSpec) error {
+	if spec.Owner == "" {
+		return nil
+	}
+	if fault := dag.OwnerFault(spec.Owner); fault != "" {
+		return &coordinator.InvalidArgumentError{Field: "webhook.owner", Reason: fault}
+	}
+	if slices.ContainsFunc(s.webhooks, func(o *webhook) bool {
+		return o != w && o.info.ID != "" && o.info.Owner == spec.Owner && o.info.Name == spec.Name
+	}) {
+		return fmt.Errorf("%w: the owner %s has a webhook of that name", coordinator.ErrConflict, spec.Owner)
+	}
+	return nil
 }
 
 // set makes the webhook what the specification says.
@@ -50,7 +70,8 @@ func (w *webhook) set(spec coordinator.WebhookSpec) error {
 		}
 	}
 	i := &w.info
-	i.Name, i.UserID, i.Tree, i.Labels = spec.Name, spec.UserID, spec.Tree, spec.Labels
+	i.Name, i.UserID, i.Tree, i.Labels, i.Owner = spec.Name, spec.UserID, spec.Tree, spec.Labels, spec.Owner
+	i.Revision++
 	i.Events = slices.DeleteFunc(coordinator.WebhookEvents(), func(e coordinator.WebhookEvent) bool { return !slices.Contains(spec.Events, e) })
 	i.URL, i.Method, i.Timeout, i.MaxAttempts = spec.URL, cmp.Or(strings.ToUpper(spec.Method), "POST"), cmp.Or(spec.Timeout, 30*time.Second), cmp.Or(spec.MaxAttempts, 10)
 	i.HeaderNames, i.OwnSecret, i.Signed = slices.Sorted(maps.Keys(spec.Headers)), spec.Secret != "", spec.Secret != ""
@@ -139,7 +160,10 @@ func (s *Service) UpdateWebhook(_ context.Context, id string, ch coordinator.Web
 		return nil, err
 	}
 	old := &w.info
-	spec := coordinator.WebhookSpec{Name: old.Name, Events: old.Events, UserID: old.UserID, Tree: old.Tree, Labels: old.Labels,
+	if ch.IfRevision != 0 && ch.IfRevision != old.Revision {
+		return nil, errChanged
+	}
+	spec := coordinator.WebhookSpec{Name: old.Name, Owner: old.Owner, Events: old.Events, UserID: old.UserID, Tree: old.Tree, Labels: old.Labels,
 		Webhook: coordinator.Webhook{URL: old.URL, Method: old.Method, Timeout: old.Timeout, MaxAttempts: old.MaxAttempts, Headers: map[string]string{}, Body: old.Body}}
 	for _, name := range old.HeaderNames {
 		spec.Headers[name] = ""
@@ -148,6 +172,9 @@ func (s *Service) UpdateWebhook(_ context.Context, id string, ch coordinator.Web
 		spec.Secret = "kept"
 	}
 	changeWebhook(&spec, ch)
+	if err := s.named(w, spec); err != nil {
+		return nil, err
+	}
 	if err := w.set(spec); err != nil {
 		return nil, err
 	}
@@ -162,7 +189,7 @@ func (s *Service) UpdateWebhook(_ context.Context, id string, ch coordinator.Web
 
 // changeWebhook puts what is given into the specification.
 func changeWebhook(spec *coordinator.WebhookSpec, ch coordinator.WebhookChange) {
-	for to, from := range map[*string]*string{&spec.URL: ch.URL, &spec.Method: ch.Method, &spec.Name: ch.Name, &spec.UserID: ch.UserID, &spec.Tree: ch.Tree, &spec.Secret: ch.Secret} {
+	for to, from := range map[*string]*string{&spec.URL: ch.URL, &spec.Method: ch.Method, &spec.Name: ch.Name, &spec.UserID: ch.UserID, &spec.Tree: ch.Tree, &spec.Secret: ch.Secret, &spec.Owner: ch.Owner} {
 		if from != nil {
 			*to = *from
 		}
@@ -188,10 +215,13 @@ func changeWebhook(spec *coordinator.WebhookSpec, ch coordinator.WebhookChange) 
 }
 
 // DeleteWebhook forgets a webhook.
-func (s *Service) DeleteWebhook(_ context.Context, id string) error {
+func (s *Service) DeleteWebhook(_ context.Context, id string, revision int32) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w, err := s.webhook(id)
+	if err == nil && revision != 0 && revision != w.info.Revision {
+		return errChanged
+	}
 	if err == nil {
 		w.info.ID, w.deliveries = "", nil // its place stays: ids are counted
 	}

@@ -33,11 +33,48 @@ var hooking = map[string]func(*site){
 		on := true
 		shown, err = s.svc.UpdateWebhook(s.Context(), made.ID, coordinator.WebhookChange{Enabled: &on})
 		s.wantWebhook(must(s, shown, err), s.id("second")+" PUT X-B 1.5s 7 own:true [tree_completed]  night map[] active ")
-		if err := s.svc.DeleteWebhook(s.Context(), made.ID); err != nil {
+		if err := s.svc.DeleteWebhook(s.Context(), made.ID, 0); err != nil {
 			s.Error(err)
 		}
 		_, err = s.svc.GetWebhook(s.Context(), made.ID)
 		s.wantFault("the deleted one", err, api.NotFound)
+	},
+	"webhooks have owners, and are changed only as they were read": func(s *site) {
+		s.has("CreateWebhook", "GetWebhook", "UpdateWebhook", "DeleteWebhook")
+		spec := hookSpec(s.id("owned"))
+		spec.Owner = s.id("team")
+		made, err := s.svc.CreateWebhook(s.Context(), spec)
+		made = must(s, made, err)
+		_, err = s.svc.CreateWebhook(s.Context(), spec)
+		s.wantFault("a second one of the name", err, api.Conflict)
+		plain := hookSpec(s.id("owned"))
+		other, err := s.svc.CreateWebhook(s.Context(), plain)
+		if other = must(s, other, err); made.Owner != spec.Owner || made.Revision != 1 || other.Owner != "" {
+			s.Errorf("made %+v and %+v", made, other)
+		}
+		_, err = s.svc.UpdateWebhook(s.Context(), other.ID, coordinator.WebhookChange{Owner: &spec.Owner})
+		s.wantFault("the owner has one of the name", err, api.Conflict)
+		tree, nobody := "day", ""
+		changed, err := s.svc.UpdateWebhook(s.Context(), made.ID, coordinator.WebhookChange{Tree: &tree, IfRevision: 1})
+		if changed = must(s, changed, err); changed.Tree != tree || changed.Owner != spec.Owner || changed.Revision != 2 {
+			s.Errorf("changed to %+v", changed)
+		}
+		_, err = s.svc.UpdateWebhook(s.Context(), made.ID, coordinator.WebhookChange{Tree: &nobody, IfRevision: 1})
+		s.wantFault("changed as it was before", err, api.Conflict)
+		s.wantFault("deleted as it was before", s.svc.DeleteWebhook(s.Context(), made.ID, 1), api.Conflict)
+		changed, err = s.svc.UpdateWebhook(s.Context(), made.ID, coordinator.WebhookChange{Owner: &nobody})
+		if changed = must(s, changed, err); changed.Owner != "" || changed.Revision != 3 {
+			s.Errorf("given up: %+v", changed)
+		}
+		for id, revision := range map[string]int32{made.ID: 3, other.ID: 0} {
+			if err := s.svc.DeleteWebhook(s.Context(), id, revision); err != nil {
+				s.Error(err)
+			}
+		}
+		s.wantFault("deleted twice", s.svc.DeleteWebhook(s.Context(), made.ID, 3), api.NotFound)
+		spec.Owner = "no owner"
+		_, err = s.svc.CreateWebhook(s.Context(), spec)
+		s.wantFault("an owner that can't be", err, api.Invalid)
 	},
 	"webhooks are listed page by page": func(s *site) {
 		s.has("CreateWebhook", "ListWebhooks")
@@ -114,7 +151,7 @@ var hooking = map[string]func(*site){
 				_, err := s.svc.UpdateWebhook(s.Context(), id, coordinator.WebhookChange{Name: &id})
 				return err
 			},
-			"DeleteWebhook": func() error { return s.svc.DeleteWebhook(s.Context(), id) },
+			"DeleteWebhook": func() error { return s.svc.DeleteWebhook(s.Context(), id, 0) },
 			"TestWebhook":   func() error { _, err := s.svc.TestWebhook(s.Context(), id); return err },
 			"Resend":        func() error { _, err := s.svc.Resend(s.Context(), id); return err },
 			"Deliveries": func() error {

@@ -87,6 +87,11 @@ func (r *remote) Submit(ctx context.Context, opts coordinator.SubmitOptions, tas
 	if opts.Labels != nil {
 		options = append(options, client.WithLabels(opts.Labels))
 	}
+	for _, t := range given {
+		if t.Retention != 0 {
+			options = append(options, client.WithRetention(dag.RetentionText(t.Retention)))
+		}
+	}
 	got, err := r.c.SubmitJSON(ctx, bytes.NewReader(apitest.Document(given, "")), options...)
 	if err != nil {
 		return nil, err
@@ -95,7 +100,7 @@ func (r *remote) Submit(ctx context.Context, opts coordinator.SubmitOptions, tas
 }
 
 func submittedOf(got *client.Submitted) *coordinator.Submitted {
-	sub := &coordinator.Submitted{TreeID: got.TreeID, Tasks: got.Tasks, Replayed: got.Replayed, IDMap: got.IDMap}
+	sub := &coordinator.Submitted{TreeID: got.TreeID, Tasks: got.Tasks, Replayed: got.Replayed, IDMap: got.IDMap, Existing: got.Existing}
 	for _, w := range got.Warnings {
 		sub.Warnings = append(sub.Warnings, dag.Warning(w))
 	}
@@ -275,20 +280,40 @@ func named[T interface{ String() string }, N ~string](name N, values ...T) (none
 	return none
 }
 
+// askedBy is what a task asks for before it starts.
+func askedBy(t *client.Task) *dag.Limiting {
+	out := &dag.Limiting{}
+	for _, l := range t.Limits {
+		out.Limits = append(out.Limits, dag.Limit{Key: l.Key, Max: int32(l.Max), Cost: int32(l.Cost)})
+	}
+	if l := t.Lock; l != nil {
+		contention, _ := dag.ParseOnContention(l.OnContention)
+		out.Lock = &dag.Lock{Key: l.Key, OnContention: contention, WaitTimeout: l.WaitTimeout}
+	}
+	for _, r := range t.Rates {
+		out.Rates = append(out.Rates, dag.Rate{Key: r.Key, Per: dag.RatePeriods[r.Per], Max: int32(r.Max), Burst: int32(r.Burst)})
+	}
+	return out
+}
+
 func taskOf(t *client.Task) *coordinator.Task {
 	out := &coordinator.Task{ID: t.ID, Ref: t.Ref, TreeID: t.TreeID, ParentID: t.ParentID, UserID: t.UserID, Name: t.Name, Priority: dag.Normal + dag.Priority(t.Priority), // the client counts from normal
-		State:  named(t.State, dag.Held, dag.Waiting, dag.Delayed, dag.Ready, dag.Running, dag.Blocked, dag.Completed, dag.Failed, dag.Cancelled),
+		State:  named(t.State, dag.Held, dag.Waiting, dag.Delayed, dag.Ready, dag.Running, dag.Blocked, dag.Completed, dag.Failed, dag.Cancelled, dag.Skipped, dag.Expanded, dag.Awaiting),
 		Inputs: t.Inputs, Result: t.Result, Error: t.Error, Progress: t.Progress, Attempt: t.Attempt,
 		Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, OriginalID: t.OriginalID, HasCopy: t.HasCopy, HasChildren: t.HasChildren,
 		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt, Usage: usageOf(t.Usage), Labels: t.Labels}
 	if o := t.Options; o != nil {
-		out.Options = coordinator.TaskOptions{TreeTimeout: o.TreeTimeout, Policy: dag.Policy{Retry: dag.RetryPolicy{MaxAttempts: o.Retry.MaxAttempts,
+		out.Options = coordinator.TaskOptions{TreeTimeout: o.TreeTimeout, Retention: retentionOf(o.Retention), Policy: dag.Policy{Retry: dag.RetryPolicy{MaxAttempts: o.Retry.MaxAttempts,
 			Backoff: dag.Backoff(o.Retry.Backoff), InitialDelay: o.Retry.InitialDelay, MaxDelay: o.Retry.MaxDelay},
 			Timeout: o.Timeout, ScheduleToStart: o.ScheduleToStart, NotBefore: o.NotBefore}}
 		if o.FailLost {
 			out.Options.OnLost = dag.FailLost
 		}
 	}
+	if w := t.Waiting; w != nil {
+		out.Waiting = &coordinator.Waiting{Kind: w.Kind, Name: w.Name, Since: w.Since, Until: w.Until, Data: w.Data, TreeID: w.TreeID}
+	}
+	out.Limiting = askedBy(t)
 	for _, d := range t.Dependencies {
 		out.Dependencies = append(out.Dependencies, coordinator.Dependency{ID: d.Ref, Required: !d.Optional, Type: d.Type})
 	}
@@ -303,9 +328,53 @@ func (r *remote) Task(ctx context.Context, id string) (*coordinator.Task, error)
 	return taskOf(got), nil
 }
 
+func (r *remote) Skip(ctx context.Context, id string) (*coordinator.Task, error) {
+	got, err := r.c.Skip(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return taskOf(got), nil
+}
+
+func (r *remote) Signal(ctx context.Context, id string, s coordinator.Signal) (*coordinator.Signalled, error) {
+	signal := client.Signal{Name: s.Name, IdempotencyKey: s.IdempotencyKey}
+	if len(s.Payload) > 0 {
+		signal.Payload = s.Payload
+	}
+	got, err := r.c.Signal(ctx, id, signal)
+	if err != nil {
+		return nil, err
+	}
+	return &coordinator.Signalled{Status: coordinator.SignalStatus(got.Status), Task: taskOf(got.Task)}, nil
+}
+
+func (r *remote) Approve(ctx context.Context, id string, a coordinator.Approval) (*coordinator.Task, error) {
+	got, err := r.c.Approve(ctx, id, client.Approval{Choice: a.Choice, Comment: a.Comment})
+	if err != nil {
+		return nil, err
+	}
+	return taskOf(got), nil
+}
+
+func (r *remote) ApprovalLink(ctx context.Context, id string, o coordinator.LinkOptions) (*coordinator.ApprovalLink, error) {
+	got, err := r.c.LinkApproval(ctx, id, o.Name, o.Expires)
+	if err != nil {
+		return nil, err
+	}
+	return &coordinator.ApprovalLink{Token: got.Token, Path: got.Path, URL: got.URL, Expires: got.Expires}, nil
+}
+
+func (r *remote) ApproveByLink(ctx context.Context, token string, a coordinator.Approval) (*coordinator.LinkedApproval, error) {
+	id, err := r.c.ApproveByLink(ctx, token, client.Approval{Choice: a.Choice, Comment: a.Comment})
+	if err != nil {
+		return nil, err
+	}
+	return &coordinator.LinkedApproval{TaskID: id, Choice: a.Choice}, nil
+}
+
 func (r *remote) Tasks(ctx context.Context, f coordinator.TaskFilter) (page coordinator.Page[*coordinator.Task], err error) {
 	filter := client.TaskFilter{TreeOf: f.TreeOf, ParentID: f.ParentID, UserID: f.UserID, Name: f.Name, Executor: f.Executor, OriginalID: f.OriginalID, Custom: f.Custom,
-		Since: f.Since, Before: f.Before, AsSubmitted: f.AsSubmitted, Labels: f.Labels, RootOnly: f.RootOnly, Offset: f.Offset,
+		Since: f.Since, Before: f.Before, AsSubmitted: f.AsSubmitted, Approvals: f.Approvals, Labels: f.Labels, RootOnly: f.RootOnly, Offset: f.Offset,
 		PageSize: f.Limit, Cursor: f.Cursor}
 	set(&filter.Status, f.Status)
 	for _, state := range f.States.States() {
@@ -327,7 +396,8 @@ func set[T ~string](field *T, status dag.Status) { *field = T(status) }
 
 func treeOf(t *client.Tree) *coordinator.TreeStatus {
 	return &coordinator.TreeStatus{ID: t.ID, Name: t.Name, UserID: t.UserID, Status: dag.Status(t.Status), Progress: t.Progress,
-		Tasks: t.Tasks, Unfinished: t.Unfinished, Labels: t.Labels, Sequence: t.Sequence, Usage: usageOf(t.Usage)}
+		Tasks: t.Tasks, Unfinished: t.Unfinished, Labels: t.Labels, Sequence: t.Sequence, Usage: usageOf(t.Usage),
+		Retention: retentionOf(t.Retention), Hold: holdInfo(t.Hold)}
 }
 
 // usageOf leaves out of how many calls the cost is not known: the client says only whether there are any.
@@ -466,6 +536,31 @@ func (r *remote) Logs(ctx context.Context, f coordinator.LogFilter) iter.Seq2[*c
 			}
 		}
 	}
+}
+
+func (r *remote) Artifacts(ctx context.Context, f coordinator.ArtifactFilter) (page coordinator.Page[*coordinator.Artifact], err error) {
+	got, err := r.c.ArtifactsPage(ctx, f.TaskID, client.ArtifactFilter{Tree: f.Tree, PageSize: f.Limit, Cursor: f.Cursor})
+	if err != nil {
+		return page, err
+	}
+	for _, a := range got.Items {
+		page.Items = append(page.Items, shownArtifact(a))
+	}
+	page.Next = got.Next
+	return page, nil
+}
+
+func (r *remote) OpenArtifact(ctx context.Context, q coordinator.ArtifactQuery) (*coordinator.OpenedArtifact, error) {
+	got, err := r.c.OpenArtifact(ctx, q.TaskID, q.Name, client.ArtifactQuery{Attempt: q.Attempt, Offset: q.Offset})
+	if err != nil {
+		return nil, err
+	}
+	return &coordinator.OpenedArtifact{Artifact: *shownArtifact(&got.Artifact), ReadCloser: got}, nil
+}
+
+func shownArtifact(a *client.Artifact) *coordinator.Artifact {
+	return &coordinator.Artifact{Name: a.Name, TaskID: a.TaskID, TaskName: a.TaskName, Attempt: a.Attempt, Kind: coordinator.ArtifactKind(a.Kind), SHA256: a.SHA256,
+		Size: a.Size, MediaType: a.MediaType, Created: a.CreatedAt}
 }
 
 func (r *remote) Verify(ctx context.Context, treeOf string) iter.Seq2[*coordinator.Violation, error] {

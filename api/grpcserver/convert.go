@@ -32,14 +32,14 @@ func taskOf(t *coordinator.Task) *pb.Task {
 	out := &pb.Task{
 		Id: t.ID, Ref: t.Ref, TreeId: t.TreeID, ParentId: t.ParentID, UserId: t.UserID, Name: t.Name,
 		Status: string(t.State.Status()), State: t.State.String(), Priority: int32(t.Priority),
-		Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, Result: t.Result, Error: t.Error,
+		Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, Result: t.Result, Outputs: t.Outputs, Error: t.Error,
 		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int32(t.Attempt),
 		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, Repeatable: t.Repeatable,
 		OriginalTaskId: t.OriginalID, HasCopy: t.HasCopy,
 		CreatedAt: stamp(t.CreatedAt), StartedAt: stamp(t.StartedAt), UpdatedAt: stamp(t.UpdatedAt),
 		CompletedAt: stamp(t.CompletedAt), DueAt: stamp(t.DueAt), Usage: usageOf(t.Usage), Labels: t.Labels,
 	}
-	if o := t.Options; o != (coordinator.TaskOptions{}) {
+	if o := t.Options; !o.IsZero() {
 		out.Options = optionsOf(o)
 	}
 	for _, d := range t.Dependencies {
@@ -48,18 +48,43 @@ func taskOf(t *coordinator.Task) *pb.Task {
 			kind = "result"
 		}
 		out.Dependencies = append(out.Dependencies, &pb.Dependency{Id: d.ID, Required: &required, Type: kind})
+		setMode(out.Dependencies[len(out.Dependencies)-1], d.Mode)
+	}
+	out.Outcome, out.SkipReason, out.ErrorKind = t.State.Outcome(), t.SkipReason, string(t.ErrorKind)
+	if e := t.Expansion; e != nil {
+		out.Expansion = &pb.Expansion{Tasks: int32(e.Tasks), Made: int32(e.Made), Unfinished: int32(e.Unfinished), Window: int32(e.Window)}
+	}
+	out.SubtreeId = t.SubtreeID
+	out.When, out.Fold, out.AllowFailure, out.Template = t.When, t.Fold, t.AllowFailure, t.Template
+	if r := t.Repeat; r != nil {
+		out.Repeat = &pb.Repeat{Until: r.Until, Max: int32(r.Max), Delay: durationpb.New(r.Delay)}
+		out.Repeats, out.RepeatExhausted = int32(t.Repeats), t.Exhausted
+	}
+	if c := t.Cache; c != nil {
+		out.Cache = &pb.Cache{Key: c.Key, Version: c.Version, For: durationpb.New(c.For)}
+	}
+	if from := t.CachedFrom; from != nil {
+		out.CachedFrom = &pb.CachedFrom{TaskId: from.TaskID, TreeId: from.TreeID}
+	}
+	showLimiting(out, t.Limiting)
+	if w := t.Waiting; w != nil {
+		out.Waiting = &pb.Waiting{Kind: w.Kind, Name: w.Name, Since: stamp(w.Since), Until: stamp(w.Until), Data: w.Data, TreeId: w.TreeID}
 	}
 	return out
 }
 
 func optionsOf(o coordinator.TaskOptions) *pb.TaskOptions {
 	out := &pb.TaskOptions{Timeout: duration(o.Timeout), ScheduleToStart: duration(o.ScheduleToStart), NotBefore: stamp(o.NotBefore),
-		TreeTimeout: duration(o.TreeTimeout)}
+		TreeTimeout: duration(o.TreeTimeout), Retention: dag.RetentionText(o.Retention)}
 	if o.OnLost == dag.FailLost {
 		out.OnLost = "fail"
 	}
-	if r := o.Retry; r != (dag.RetryPolicy{}) {
-		out.Retry = &pb.RetryPolicy{MaxAttempts: int32(r.MaxAttempts), Backoff: string(r.Backoff), InitialDelay: duration(r.InitialDelay), MaxDelay: duration(r.MaxDelay)}
+	if r := o.Retry; !r.IsZero() {
+		out.Retry = retryOf(r)
+	}
+	out.Outputs, out.Artifacts, out.Found = o.Outputs, o.Artifacts, o.Found
+	if i := o.Imported; i != nil {
+		out.Imported = &pb.Imported{Outcome: i.State.Outcome(), Result: i.Result, Error: i.Error, Attempts: i.Attempts}
 	}
 	return out
 }
@@ -77,12 +102,14 @@ func treeOf(t *coordinator.TreeStatus) *pb.Tree {
 		return nil
 	}
 	return &pb.Tree{
+		Skipped: int64(t.Skipped), FailuresAllowed: int64(t.Allowed),
 		Id: t.ID, Name: t.Name, UserId: t.UserID, Status: string(t.Status), Progress: t.Progress,
 		Tasks: int64(t.Tasks), Unfinished: int64(t.Unfinished), Running: int64(t.Running),
 		Completed: int64(t.Completed), Failed: int64(t.Failed), Cancelled: int64(t.Cancelled),
 		Blocked: int64(t.Blocked), Held: int64(t.Held), Sequence: t.Sequence,
 		CreatedAt: stamp(t.CreatedAt), StartedAt: stamp(t.StartedAt), FinishedAt: stamp(t.FinishedAt),
 		OnlyOptionalFailed: t.OnlyOptionalFailed, Usage: usageOf(t.Usage), Labels: t.Labels,
+		Retention: dag.RetentionText(t.Retention), Hold: holdOf(t.Hold),
 	}
 }
 
@@ -92,8 +119,8 @@ func attemptOf(a coordinator.Attempt) *pb.TaskAttempt {
 		outcome = "running"
 	}
 	return &pb.TaskAttempt{
-		Number: int32(a.Number), Outcome: outcome, Counted: a.Counted, Error: a.Error, Detail: a.Detail,
-		Result: a.Result, Worker: a.Worker, StartedAt: stamp(a.StartedAt), FinishedAt: stamp(a.FinishedAt), CancelledAt: stamp(a.CancelledAt),
+		Number: int32(a.Number), Outcome: outcome, Kind: string(a.Kind), Counted: a.Counted, Error: a.Error, Detail: a.Detail,
+		Result: a.Result, Outputs: a.Outputs, Worker: a.Worker, StartedAt: stamp(a.StartedAt), FinishedAt: stamp(a.FinishedAt), CancelledAt: stamp(a.CancelledAt),
 		Usage: usageOf(a.Usage),
 	}
 }

@@ -12,30 +12,71 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/taskgrove/taskgrove/api"
+	"github.com/taskgrove/taskgrove/api/treefiles"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
-// wholeTree are the tasks of a tree that came in one message: as messages or as a document.
-func (h *handler) wholeTree(tasks []*pb.NewTask, document *structpb.Value) (iter.Seq2[*dag.Task, error], error) {
+// wholeTree is a tree that came in one message.
+type wholeTree struct {
+	tasks iter.Seq2[*dag.Task, error]
+	file  *treefiles.File // that it was made of; nil: none
+}
+
+// wholeTree reads a tree that came in one message: as messages, as a document, or as a tree file.
+func (h *handler) wholeTree(tasks []*pb.NewTask, document *structpb.Value, parameters *structpb.Struct) (*wholeTree, error) {
 	if document == nil {
-		return h.newTasks(&pb.SubmitRequest{Tasks: tasks}, nil), nil
+		if parameters != nil {
+			return nil, api.InvalidParameter("parameters", "parameters are of a tree file, which comes as the document")
+		}
+		return &wholeTree{tasks: h.newTasks(&pb.SubmitRequest{Tasks: tasks}, nil)}, nil
 	}
 	if len(tasks) > 0 {
 		return nil, api.InvalidParameter("document", "a tree comes as tasks or as a document, not as both")
 	}
-	text, err := documentOf(document)
+	text, err := jsonOf("document", document)
 	if err != nil {
 		return nil, err
 	}
-	return treedoc.Parse(text, treedoc.Options{Limits: h.cfg.Limits, Executors: h.cfg.Known}), nil
+	out := &wholeTree{}
+	switch {
+	case treefiles.Is(text):
+		if out.file, err = h.treeFile(text, parameters); err != nil {
+			return nil, err
+		}
+		text = out.file.Document()
+	case parameters != nil:
+		return nil, api.InvalidParameter("parameters", "the document has no parameters: only a tree file has, with the key taskgrove")
+	}
+	out.tasks = treedoc.Parse(text, treedoc.Options{Limits: h.cfg.Limits, Executors: h.cfg.Known})
+	return out, nil
 }
 
-// documentOf is a value as JSON text. Numbers that are not what the client wrote, or no numbers, are faults.
-func documentOf(value *structpb.Value) ([]byte, error) {
+// treeFile reads a tree file.
+func (h *handler) treeFile(text []byte, parameters *structpb.Struct) (*treefiles.File, error) {
+	var values []byte
+	if parameters != nil {
+		var err error
+		if values, err = jsonOf("parameters", structpb.NewStructValue(parameters)); err != nil {
+			return nil, err
+		}
+	}
+	return treefiles.ReadValue("document", text, values, h.cfg.Known)
+}
+
+// explain says of the faults of the tree where they stand in the file that it was made of.
+func (t *wholeTree) explain(err error) error {
+	if err == nil || t.file == nil {
+		return err
+	}
+	return t.file.Explain(err)
+}
+
+// jsonOf is the value of a field as JSON text. Numbers that are not what the client wrote, or no numbers, are faults.
+func jsonOf(field string, value *structpb.Value) ([]byte, error) {
 	reader := &valueReader{}
-	plain := reader.read("document", value)
+	plain := reader.read(field, value)
 	if len(reader.faults) > 0 {
 		return nil, api.InvalidParameters(reader.faults, reader.more)
 	}
@@ -43,9 +84,9 @@ func documentOf(value *structpb.Value) ([]byte, error) {
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(plain); err != nil {
-		return nil, fmt.Errorf("encode document: %w", err)
+		return nil, fmt.Errorf("encode %s: %w", field, err)
 	}
-	return out.Bytes(), nil
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
 // valueReader makes what encoding/json encodes of protobuf's values.

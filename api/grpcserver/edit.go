@@ -57,11 +57,26 @@ func (r *changeReader) read(req *pb.UpdateTaskRequest) coordinator.TaskChange {
 	}
 	if req.Dependencies != nil {
 		c.HasDependencies = true
-		for _, d := range req.Dependencies.Dependencies {
-			c.Dependencies = append(c.Dependencies, dependencyOf(d))
+		for k, d := range req.Dependencies.Dependencies {
+			c.Dependencies = append(c.Dependencies, dependencyOf(d, func(field, reason string) {
+				r.refuse("dependencies", fmt.Sprintf("[%d].%s: %s", k, field, reason))
+			}))
 		}
 	}
+	r.limiting(req)
 	return *c
+}
+
+// limiting reads what the task is to ask for.
+func (r *changeReader) limiting(req *pb.UpdateTaskRequest) {
+	c, lock := &r.change, req.Lock
+	if c.HasLimits, c.HasLock, c.HasRates = req.Limits != nil, lock != nil, req.Rates != nil; !c.HasLimiting() {
+		return
+	}
+	if lock.GetKey() == "" && lock.GetOnContention() == "" && lock.GetWaitTimeout() == nil {
+		lock = nil
+	}
+	c.Limiting = limitingOf(req.Limits.GetLimits(), lock, req.Rates.GetRates(), r.refuse)
 }
 
 func (r *changeReader) object(field string, raw []byte) []byte {
@@ -134,13 +149,13 @@ func (h *handler) AddTasks(ctx context.Context, r *pb.AddTasksRequest) (*pb.Subm
 	if err != nil {
 		return nil, err
 	}
-	tasks, err := h.wholeTree(r.Tasks, r.Document)
+	tree, err := h.wholeTree(r.Tasks, r.Document, r.Parameters)
 	if err != nil {
 		return nil, err
 	}
-	sub, err := h.on(ctx).Add(ctx, r.ParentId, opts, tasks)
+	sub, err := h.on(ctx).Add(ctx, r.ParentId, opts, tree.tasks)
 	if err != nil {
-		return nil, err
+		return nil, tree.explain(err)
 	}
 	return submitted(sub), nil
 }

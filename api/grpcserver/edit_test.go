@@ -15,7 +15,9 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -201,6 +203,120 @@ func TestATreeInOneMessage(t *testing.T) {
 		if err != nil || len(list.Tasks) != 1 || string(list.Tasks[0].Inputs) != `{"list":[null,true,1.5],"n":9007199254740991,"text":"<&>"}` {
 			t.Errorf("%s: got %v, %v", name, list, err)
 		}
+	}
+}
+
+// TestTreeFilesInOneMessage, as a text or an object, with values for parameters. Faults are told at the line and column of a text, and by the path of an
+// object.
+func TestTreeFilesInOneMessage(t *testing.T) {
+	t.Parallel()
+	s, h := serveHeard(t)
+	values := func(text string) *structpb.Struct {
+		v := &structpb.Struct{}
+		if err := protojson.Unmarshal([]byte(text), v); err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	text := func(tasks string) *structpb.Value {
+		return structpb.NewStringValue("taskgrove: 1\nname: nightly\nparameters: {day: {required: true}}\ntasks:\n" + tasks)
+	}
+	fetch := map[string]any{"name": "fetch", "executor": "noop", "inputs": map[string]any{"day": "{{parameters.day}}"}}
+	file := func(task map[string]any) *structpb.Value {
+		v, err := structpb.NewValue(map[string]any{"name": "nightly", "parameters": map[string]any{"day": map[string]any{"required": true}}, "tasks": []any{task}, "taskgrove": 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	for name, document := range map[string]*structpb.Value{"text": text("- name: fetch\n  executor: noop\n  inputs: {day: '{{parameters.day}}'}\n"), "object": file(fetch)} {
+		h.added = nil
+		got, err := s.rpc.AddTasks(t.Context(), &pb.AddTasksRequest{ParentId: "p", Document: document, Parameters: values(`{"day":"monday"}`)})
+		if err != nil || got.Tasks != 2 || h.added[0].Name != "nightly" || string(h.added[1].Inputs) != `{"day":"monday"}` {
+			t.Errorf("%s: got %v, %v, %v", name, got, err, h.added)
+		}
+		sub, err := s.rpc.SubmitTree(t.Context(), &pb.SubmitTreeRequest{Document: document, Parameters: values(`{"day":"monday"}`)})
+		if err != nil || sub.Tasks != 2 {
+			t.Errorf("%s: got %v, %v", name, sub, err)
+		}
+	}
+	plain, err := structpb.NewValue([]any{map[string]any{"name": "a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct {
+		document *structpb.Value
+		values   string
+		want     []string
+	}{
+		"text":      {text("- name: fetch\n  executor: noop\n  timeout: 1h\n"), `{"dai":1}`, []string{"document:3:14", "document:7:3", "parameters.dai"}},
+		"object":    {file(map[string]any{"name": "fetch", "executor": "noop", "time_out": 3}), `{"day":[1]}`, []string{"document.tasks[0].time_out", "parameters.day"}},
+		"no file":   {plain, `{}`, []string{"parameters"}},
+		"nothing":   {nil, `{}`, []string{"parameters"}},
+		"rounded":   {file(fetch), `{"day":9007199254740993}`, []string{"parameters.day"}},
+		"some text": {structpb.NewStringValue("name: a\n"), `{}`, []string{"document:1:1"}},
+	} {
+		_, err := s.rpc.SubmitTree(t.Context(), &pb.SubmitTreeRequest{Document: row.document, Parameters: values(row.values)})
+		var got []string
+		for _, v := range violations(err) {
+			got = append(got, strings.Fields(v)[0])
+		}
+		if slices.Sort(got); status.Code(err) != codes.InvalidArgument || !slices.Equal(got, row.want) {
+			t.Errorf("%s: got %v %q, want %q", name, err, got, row.want)
+		}
+	}
+	// What only the service knows is told at the file's lines, too.
+	h.err = &dag.InvalidTreeError{Problems: []*dag.InvalidTaskError{{Code: dag.InvalidField, Index: 1, Field: "dependencies[0]", Reason: "tasks[1].dependencies[0]: of the service"}}}
+	_, err = s.rpc.AddTasks(t.Context(), &pb.AddTasksRequest{ParentId: "p", Document: text("- name: fetch\n  executor: noop\n  needs: [b]\n- {name: b, executor: noop}\n"), Parameters: values(`{"day":"x"}`)})
+	if got := violations(err); len(got) != 1 || !strings.HasPrefix(got[0], "document:7:11 ") || !strings.Contains(err.Error(), "tasks[0].needs[0]: of the service") {
+		t.Errorf("got %v, %q", err, got)
+	}
+}
+
+// TestSubmitTrees: several trees, in each of the forms, are stored all or not at all, and every fault says of which tree it is.
+func TestSubmitTrees(t *testing.T) {
+	t.Parallel()
+	s := serve(t, grpcserver.Config{})
+	document, err := structpb.NewValue(map[string]any{"tasks": []any{map[string]any{"id": "b", "name": "b"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := func(task string) *structpb.Value {
+		return structpb.NewStringValue("taskgrove: 1\nname: c\nparameters: {p: {}}\ntasks:\n- " + task + "\n")
+	}
+	values := &structpb.Struct{Fields: map[string]*structpb.Value{"p": structpb.NewStringValue("1")}}
+	got, err := s.rpc.SubmitTrees(t.Context(), &pb.SubmitTreesRequest{Options: &pb.SubmitOptions{Hold: true, UserId: "u"}, Trees: []*pb.NewTree{
+		{Tasks: []*pb.NewTask{{Id: "a", Name: "a"}}, IdempotencyKey: "k"}, {Document: document, Timeout: durationpb.New(time.Hour)}, {Document: file("{name: d, executor: noop}")},
+	}})
+	if err != nil || len(got.Trees) != 3 || got.Trees[0].TreeId != "a" || got.Trees[1].TreeId != "b" || got.Trees[2].Tasks != 2 {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	if o := s.svc.LastSubmit(); !o.Hold || o.UserID != "u" {
+		t.Errorf("got options %+v", o)
+	}
+	for name, row := range map[string]struct {
+		request *pb.SubmitTreesRequest
+		want    []string
+	}{
+		"none":  {&pb.SubmitTreesRequest{}, []string{"trees"}},
+		"a key": {&pb.SubmitTreesRequest{Options: &pb.SubmitOptions{IdempotencyKey: "k"}, Trees: []*pb.NewTree{{}}}, []string{"options.idempotency_key"}},
+		"faults": {&pb.SubmitTreesRequest{Trees: []*pb.NewTree{
+			{Tasks: []*pb.NewTask{{Id: "e", Name: "e"}}}, {Tasks: []*pb.NewTask{{Id: "f", Name: "f", Dependencies: []*pb.Dependency{{Id: "zzz"}}}}}, {Document: file("{name: d, executor: noop, time_out: 3}"), Parameters: values},
+			{Document: document, Parameters: values}, {Timeout: &durationpb.Duration{Seconds: -1}},
+		}}, []string{"trees[1].tasks[0].dependencies", "trees[2].document:5:29", "trees[3].parameters", "trees[4].timeout"}},
+		"one": {&pb.SubmitTreesRequest{Trees: []*pb.NewTree{{Document: file("{name: d, executor: noop, time_out: 3}")}}}, []string{"trees[0].document:5:29"}},
+	} {
+		_, err := s.rpc.SubmitTrees(t.Context(), row.request)
+		var got []string
+		for _, v := range violations(err) {
+			got = append(got, strings.Fields(v)[0])
+		}
+		if status.Code(err) != codes.InvalidArgument || !slices.Equal(got, row.want) {
+			t.Errorf("%s: got %v %q, want %q", name, err, got, row.want)
+		}
+	}
+	if _, err := s.rpc.GetTask(t.Context(), &pb.GetTaskRequest{Id: "e"}); status.Code(err) != codes.NotFound {
+		t.Errorf("a tree beside faulty ones is stored: %v", err)
 	}
 }
 

@@ -23,6 +23,9 @@ type handler struct {
 	pb.UnimplementedDoctorServiceServer
 	pb.UnimplementedSealServiceServer
 	pb.UnimplementedNamespaceServiceServer
+	pb.UnimplementedLimitServiceServer
+	pb.UnimplementedScheduleServiceServer
+	pb.UnimplementedKeepingServiceServer
 	access      *coordinator.Access
 	surface     coordinator.Surface
 	cfg         Config
@@ -73,7 +76,7 @@ func executeOptions(ctx context.Context, hook string, r *pb.ExecuteRequest) (*co
 		return nil, err
 	}
 	return &coordinator.ExecuteOptions{ModelKey: key, Webhook: webhook,
-		Force: r.Force, RerunCancelled: r.RerunCancelled, RerunDependencies: r.RerunDependencies, Demo: r.Demo}, nil
+		Force: r.Force, RerunCancelled: r.RerunCancelled, RerunDependencies: r.RerunDependencies, KeepCompleted: r.KeepCompleted, Demo: r.Demo, NoCache: r.NoCache}, nil
 }
 
 func executionOf(e *coordinator.Execution) *pb.ExecuteResponse {
@@ -88,6 +91,17 @@ func (h *handler) GetTask(ctx context.Context, r *pb.GetTaskRequest) (*pb.Task, 
 		return nil, missing("id")
 	}
 	got, err := h.on(ctx).Task(ctx, r.Id)
+	if err != nil {
+		return nil, err
+	}
+	return taskOf(got), nil
+}
+
+func (h *handler) SkipTask(ctx context.Context, r *pb.SkipTaskRequest) (*pb.Task, error) {
+	if r.TaskId == "" {
+		return nil, missing("task_id")
+	}
+	got, err := h.on(ctx).Skip(ctx, r.TaskId)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 
 func (h *handler) ListTasks(ctx context.Context, r *pb.ListTasksRequest) (*pb.ListTasksResponse, error) {
 	f := coordinator.TaskFilter{TreeOf: r.TreeId, ParentID: r.ParentId, UserID: r.UserId, Name: r.Name, Executor: r.Executor,
-		Since: timeOf(r.Since), Before: timeOf(r.Before), AsSubmitted: r.AsSubmitted, OriginalID: r.OriginalTaskId, Custom: r.Custom, RootOnly: r.RootOnly, Labels: r.Labels, Offset: int(r.Offset),
+		Since: timeOf(r.Since), Before: timeOf(r.Before), AsSubmitted: r.AsSubmitted, Approvals: r.Approvals, OriginalID: r.OriginalTaskId, Custom: r.Custom, RootOnly: r.RootOnly, Labels: r.Labels, Offset: int(r.Offset),
 		Limit: int(r.Limit), Cursor: r.Cursor}
 	var err error
 	if f.Status, err = statusParameter(r.Status); err != nil {
@@ -84,7 +84,7 @@ func statusParameter(s string) (dag.Status, error) {
 	}
 	status, ok := dag.ParseStatus(s)
 	if !ok {
-		return "", api.InvalidParameter("status", "status must be one of pending, in_progress, completed, failed, cancelled")
+		return "", api.InvalidParameter("status", "status must be one of pending, in_progress, completed, failed, cancelled, skipped, expanded, awaiting")
 	}
 	return status, nil
 }

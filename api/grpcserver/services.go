@@ -17,6 +17,9 @@ var services = []service{
 	{&pb.AccessService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterAccessServiceServer(to, h) }},
 	{&pb.AuditService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterAuditServiceServer(to, h) }},
 	{&pb.PoolService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterPoolServiceServer(to, h) }},
+	{&pb.LimitService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterLimitServiceServer(to, h) }},
+	{&pb.ScheduleService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterScheduleServiceServer(to, h) }},
+	{&pb.KeepingService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterKeepingServiceServer(to, h) }},
 	{&pb.DoctorService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterDoctorServiceServer(to, h) }},
 	{&pb.SealService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterSealServiceServer(to, h) }},
 }

@@ -167,7 +167,10 @@ func codeOf(kind api.Kind) codes.Code {
 
 // fieldOf is where a fault lies: "tasks[3].inputs.url".
 func fieldOf(p *dag.InvalidTaskError) string {
-	if p.Index < 0 {
+	switch {
+	case p.Index < 0 && p.Field != "" && (p.Code == dag.InvalidField || strings.HasPrefix(p.Field, "trees[")): // a place in a tree file, or in one of several trees
+		return p.Field
+	case p.Index < 0:
 		return "tasks"
 	}
 	field := fmt.Sprintf("tasks[%d]", p.Index)

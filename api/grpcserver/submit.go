@@ -2,6 +2,7 @@ package grpcserver
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/taskgrove/taskgrove/api"
+	"github.com/taskgrove/taskgrove/api/treefiles"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
@@ -71,15 +73,71 @@ func (h *handler) SubmitTree(ctx context.Context, r *pb.SubmitTreeRequest) (*pb.
 	if opts.ModelKey, err = modelKey(ctx); err != nil {
 		return nil, err
 	}
-	tasks, err := h.wholeTree(r.Tasks, r.Document)
+	tree, err := h.wholeTree(r.Tasks, r.Document, r.Parameters)
 	if err != nil {
 		return nil, err
 	}
-	sub, err := h.on(ctx).Submit(ctx, opts, tasks)
+	sub, err := h.on(ctx).Submit(ctx, opts, tree.tasks)
 	if err != nil {
-		return nil, err
+		return nil, tree.explain(err)
 	}
 	return submitted(sub), nil
+}
+
+// SubmitTrees is SubmitTree for several trees: all or none.
+func (h *handler) SubmitTrees(ctx context.Context, r *pb.SubmitTreesRequest) (*pb.SubmitTreesResponse, error) {
+	leave, err := h.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	opts, err := submitOptions(r.Options)
+	switch {
+	case err != nil:
+		return nil, err
+	case opts.IdempotencyKey != "":
+		return nil, api.InvalidParameter("options.idempotency_key", "each of several trees has its own idempotency_key")
+	case len(r.Trees) == 0 || len(r.Trees) > coordinator.MaxTogether:
+		return nil, api.InvalidParameter("trees", fmt.Sprintf("must be 1 to %d trees", coordinator.MaxTogether))
+	}
+	if opts.ModelKey, err = modelKey(ctx); err != nil {
+		return nil, err
+	}
+	trees, asked := make([]*wholeTree, len(r.Trees)), make([]coordinator.NewTree, len(r.Trees))
+	for i, t := range r.Trees {
+		var err error
+		if trees[i], asked[i], err = h.oneOfSeveral(t, opts); err != nil {
+			fault := treefiles.Faults(err) // which is told among those of the other trees
+			trees[i] = &wholeTree{tasks: func(yield func(*dag.Task, error) bool) { yield(nil, fault) }}
+		}
+		asked[i].Tasks = trees[i].tasks
+	}
+	opts.IdempotencyKey, opts.Timeout, opts.Retention, opts.More = asked[0].IdempotencyKey, asked[0].Timeout, asked[0].Retention, asked[1:]
+	sub, err := h.on(ctx).Submit(ctx, opts, trees[0].tasks)
+	if err != nil {
+		return nil, treefiles.Together(err, func(tree int) *treefiles.File { return trees[tree].file })
+	}
+	answer := &pb.SubmitTreesResponse{Trees: []*pb.SubmitResponse{submitted(sub)}}
+	for _, one := range sub.More {
+		answer.Trees = append(answer.Trees, submitted(one))
+	}
+	return answer, nil
+}
+
+// oneOfSeveral reads a tree, and what is said of it alone, else what the options say of all.
+func (h *handler) oneOfSeveral(t *pb.NewTree, all coordinator.SubmitOptions) (tree *wholeTree, asked coordinator.NewTree, err error) {
+	asked = coordinator.NewTree{IdempotencyKey: t.GetIdempotencyKey()}
+	timeout, reason := span(t.GetTimeout())
+	if reason != "" {
+		return nil, asked, api.InvalidParameter("timeout", "timeout "+reason)
+	}
+	retention, known := dag.ParseRetention(t.GetRetention())
+	if !known {
+		return nil, asked, api.InvalidParameter("retention", "retention must be "+dag.RetentionForm)
+	}
+	asked.Timeout, asked.Retention = cmp.Or(timeout, all.Timeout), cmp.Or(retention, all.Retention)
+	tree, err = h.wholeTree(t.GetTasks(), t.GetDocument(), t.GetParameters())
+	return tree, asked, err
 }
 
 // enter takes one of the places of submissions, or says that there is none.
@@ -93,7 +151,7 @@ func (h *handler) enter() (leave func(), err error) {
 }
 
 func submitted(sub *coordinator.Submitted) *pb.SubmitResponse {
-	answer := &pb.SubmitResponse{TreeId: sub.TreeID, Tasks: int64(sub.Tasks), Replayed: sub.Replayed, IdMap: sub.IDMap}
+	answer := &pb.SubmitResponse{TreeId: sub.TreeID, Tasks: int64(sub.Tasks), Replayed: sub.Replayed, IdMap: sub.IDMap, Existing: sub.Existing}
 	for _, w := range sub.Warnings {
 		answer.Warnings = append(answer.Warnings, &pb.Warning{Field: w.Field, Reason: w.Reason})
 	}
@@ -182,7 +240,7 @@ func (h *handler) newTasks(first *pb.SubmitRequest, in *inbox) iter.Seq2[*dag.Ta
 }
 
 func submitOptions(o *pb.SubmitOptions) (coordinator.SubmitOptions, error) {
-	opts := coordinator.SubmitOptions{IdempotencyKey: o.GetIdempotencyKey(), UserID: o.GetUserId(), Hold: o.GetHold(), Demo: o.GetDemo(),
+	opts := coordinator.SubmitOptions{IdempotencyKey: o.GetIdempotencyKey(), UserID: o.GetUserId(), Hold: o.GetHold(), Demo: o.GetDemo(), NoCache: o.GetNoCache(),
 		RequireExisting: o.GetRequireExisting(), Labels: o.GetLabels()}
 	for _, text := range []struct{ field, value string }{{"idempotency_key", opts.IdempotencyKey}, {"user_id", opts.UserID}} {
 		if utf8.RuneCountInString(text.value) > 255 {
@@ -194,6 +252,17 @@ func submitOptions(o *pb.SubmitOptions) (coordinator.SubmitOptions, error) {
 		if opts.Timeout, reason = span(o.Timeout); reason != "" {
 			return opts, api.InvalidParameter("options.timeout", "timeout "+reason)
 		}
+	}
+	if o.GetUnique() != nil {
+		var field, reason string
+		opts.Unique = uniqueOf(o.Unique, func(at, why string) { field, reason = at, why })
+		if reason != "" {
+			return opts, api.InvalidParameter("options."+field, field+" "+reason)
+		}
+	}
+	var known bool
+	if opts.Retention, known = dag.ParseRetention(o.GetRetention()); !known {
+		return opts, api.InvalidParameter("options.retention", "retention must be "+dag.RetentionForm)
 	}
 	var err error
 	opts.Webhook, err = webhookOf("options.webhook", o.GetWebhook())
@@ -236,8 +305,14 @@ func (h *handler) newTask(index int, t *pb.NewTask, faults *dag.InvalidTreeError
 		},
 		Priority: r.priority(t.Priority), OnLost: r.onLost(t.OnLost), NotBefore: r.time("not_before", t.NotBefore),
 	}
-	for _, d := range t.Dependencies {
-		out.Dependencies = append(out.Dependencies, dependencyOf(d))
+	for k, d := range t.Dependencies {
+		out.Dependencies = append(out.Dependencies, dependencyOf(d, func(field, reason string) {
+			r.fault(fmt.Sprintf("dependencies[%d].%s", k, field), reason)
+		}))
+	}
+	r.beyond(out, t)
+	if t.Unique != nil {
+		out.Unique = uniqueOf(t.Unique, r.fault)
 	}
 	if reason := h.choose(out, t.Executor); reason != "" {
 		r.fault("executor", reason)
@@ -245,8 +320,25 @@ func (h *handler) newTask(index int, t *pb.NewTask, faults *dag.InvalidTreeError
 	return out
 }
 
-func dependencyOf(d *pb.Dependency) dag.Dependency {
-	return dag.Dependency{Ref: d.GetId(), Optional: d != nil && d.Required != nil && !*d.Required, Type: d.GetType()}
+// uniqueOf is which other tree must not be there. What can't be read is told.
+func uniqueOf(u *pb.Unique, fault func(field, reason string)) *dag.Unique {
+	out := &dag.Unique{Key: u.Key, Return: u.OnConflict == "return"}
+	switch u.OnConflict {
+	case "", "refuse", "return":
+	default:
+		fault("unique.on_conflict", "must be refuse or return")
+	}
+	if u.For != nil {
+		if out.For = u.For.AsDuration(); u.For.CheckValid() != nil || out.For <= 0 {
+			fault("unique.for", "must be longer than nothing")
+			out.For = 0
+		}
+	}
+	return out
+}
+
+func dependencyOf(d *pb.Dependency, fault func(field, reason string)) dag.Dependency {
+	return dag.Dependency{Ref: d.GetId(), Optional: d != nil && d.Required != nil && !*d.Required, Type: d.GetType(), Mode: modeOf(d, fault)}
 }
 
 // taskReader converts the fields of one task. A field that can't be converted becomes a fault and its zero value.

@@ -19,7 +19,7 @@ func (h *handler) CreateWebhook(ctx context.Context, r *pb.CreateWebhookRequest)
 	if err != nil {
 		return nil, err
 	}
-	got, err := h.on(ctx).CreateWebhook(ctx, coordinator.WebhookSpec{Webhook: *w, Name: r.Name, Events: webhookEvents(r.Events), UserID: r.UserId, Tree: r.Tree, Labels: r.Labels})
+	got, err := h.on(ctx).CreateWebhook(ctx, coordinator.WebhookSpec{Webhook: *w, Name: r.Name, Events: webhookEvents(r.Events), UserID: r.UserId, Tree: r.Tree, Labels: r.Labels, Owner: r.Owner})
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func (h *handler) UpdateWebhook(ctx context.Context, r *pb.UpdateWebhookRequest)
 	}
 	change := coordinator.WebhookChange{URL: r.Url, Method: r.Method, Name: r.Name, UserID: r.UserId, Tree: r.Tree, Secret: r.Secret,
 		Headers: r.Headers.GetEntries(), HasHeaders: r.Headers != nil, Labels: r.Labels.GetEntries(), HasLabels: r.Labels != nil,
-		Events: webhookEvents(r.Events), Body: r.Body, Enabled: r.Enabled}
+		Events: webhookEvents(r.Events), Body: r.Body, Enabled: r.Enabled, Owner: r.Owner, IfRevision: r.Revision}
 	if r.Body != nil && len(r.Body) == 0 {
 		change.Body = []byte("null")
 	}
@@ -87,7 +87,7 @@ func (h *handler) DeleteWebhook(ctx context.Context, r *pb.DeleteWebhookRequest)
 	if r.Id == "" {
 		return nil, missing("id")
 	}
-	if err := h.on(ctx).DeleteWebhook(ctx, r.Id); err != nil {
+	if err := h.on(ctx).DeleteWebhook(ctx, r.Id, r.Revision); err != nil {
 		return nil, err
 	}
 	return &pb.DeleteWebhookResponse{}, nil
@@ -133,7 +133,8 @@ func webhookInfo(w *coordinator.WebhookInfo) *pb.WebhookInfo {
 	return &pb.WebhookInfo{Id: w.ID, TreeId: w.TreeID, Name: w.Name, Url: w.URL, Method: w.Method, HeaderNames: w.HeaderNames, Timeout: durationpb.New(w.Timeout),
 		MaxAttempts: int32(w.MaxAttempts), OwnSecret: w.OwnSecret, Signed: w.Signed, Body: w.Body, Form: w.Form,
 		Events: convert(w.Events, func(e coordinator.WebhookEvent) string { return string(e) }), UserId: w.UserID, Tree: w.Tree, Labels: w.Labels,
-		State: string(w.State), Reason: w.Reason, CreatedAt: stamp(w.CreatedAt), Waiting: int64(w.Waiting), FailingFrom: stamp(w.FailingFrom)}
+		State: string(w.State), Reason: w.Reason, CreatedAt: stamp(w.CreatedAt), Waiting: int64(w.Waiting), FailingFrom: stamp(w.FailingFrom),
+		Owner: w.Owner, Revision: w.Revision}
 }
 
 func deliveryOf(d *coordinator.Delivery) *pb.Delivery {

@@ -9,7 +9,7 @@ import (
 
 func (r *remote) CreateWebhook(ctx context.Context, spec coordinator.WebhookSpec) (*coordinator.WebhookInfo, error) {
 	return webhookOf(r.c.CreateWebhook(ctx, client.WebhookSpec{Webhook: client.Webhook(spec.Webhook), Name: spec.Name, Events: eventsOf[client.WebhookEvent](spec.Events),
-		UserID: spec.UserID, Tree: spec.Tree, Labels: spec.Labels}))
+		UserID: spec.UserID, Tree: spec.Tree, Labels: spec.Labels, Owner: spec.Owner}))
 }
 
 func (r *remote) GetWebhook(ctx context.Context, id string) (*coordinator.WebhookInfo, error) {
@@ -31,7 +31,7 @@ func (r *remote) ListWebhooks(ctx context.Context, f coordinator.WebhookFilter) 
 
 func (r *remote) UpdateWebhook(ctx context.Context, id string, ch coordinator.WebhookChange) (*coordinator.WebhookInfo, error) {
 	change := client.WebhookChange{URL: ch.URL, Method: ch.Method, Name: ch.Name, UserID: ch.UserID, Tree: ch.Tree, Secret: ch.Secret,
-		Events: eventsOf[client.WebhookEvent](ch.Events), Timeout: ch.Timeout, MaxAttempts: ch.MaxAttempts, Body: ch.Body, Enabled: ch.Enabled}
+		Events: eventsOf[client.WebhookEvent](ch.Events), Timeout: ch.Timeout, MaxAttempts: ch.MaxAttempts, Body: ch.Body, Enabled: ch.Enabled, Owner: ch.Owner, IfRevision: ch.IfRevision}
 	if ch.HasHeaders {
 		change.Headers = &ch.Headers
 	}
@@ -41,8 +41,8 @@ func (r *remote) UpdateWebhook(ctx context.Context, id string, ch coordinator.We
 	return webhookOf(r.c.UpdateWebhook(ctx, id, change))
 }
 
-func (r *remote) DeleteWebhook(ctx context.Context, id string) error {
-	return r.c.DeleteWebhook(ctx, id)
+func (r *remote) DeleteWebhook(ctx context.Context, id string, revision int32) error {
+	return r.c.DeleteWebhookAt(ctx, id, revision)
 }
 
 func (r *remote) TestWebhook(ctx context.Context, id string) (*coordinator.Delivery, error) {
@@ -79,7 +79,8 @@ func webhookOf(w *client.WebhookInfo, err error) (*coordinator.WebhookInfo, erro
 	}
 	return &coordinator.WebhookInfo{ID: w.ID, TreeID: w.TreeID, Name: w.Name, URL: w.URL, Method: w.Method, HeaderNames: w.HeaderNames, Timeout: w.Timeout,
 		MaxAttempts: w.MaxAttempts, OwnSecret: w.OwnSecret, Signed: w.Signed, Body: w.Body, Form: w.Form, Events: eventsOf[coordinator.WebhookEvent](w.Events), UserID: w.UserID,
-		Tree: w.Tree, Labels: w.Labels, State: coordinator.WebhookState(w.State), Reason: w.Reason, CreatedAt: w.CreatedAt, Waiting: w.Waiting, FailingFrom: w.FailingFrom}, nil
+		Tree: w.Tree, Labels: w.Labels, State: coordinator.WebhookState(w.State), Reason: w.Reason, CreatedAt: w.CreatedAt, Waiting: w.Waiting, FailingFrom: w.FailingFrom,
+		Owner: w.Owner, Revision: w.Revision}, nil
 }
 
 func deliveryOf(d *client.Delivery, err error) (*coordinator.Delivery, error) {

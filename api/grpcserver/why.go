@@ -24,7 +24,8 @@ var waitKinds = map[coordinator.WaitKind]string{
 	coordinator.WaitExecute: "execute", coordinator.WaitDependency: "dependency", coordinator.WaitNotBefore: "not_before",
 	coordinator.WaitRetry: "retry", coordinator.WaitPool: "pool", coordinator.WaitCapacity: "capacity",
 	coordinator.WaitDispatch: "dispatch", coordinator.WaitWorker: "worker", coordinator.WaitBlocked: "blocked",
-	coordinator.WaitSlot: "slot",
+	coordinator.WaitSlot: "slot", coordinator.WaitSignal: "signal", coordinator.WaitApproval: "approval", coordinator.WaitTime: "time", coordinator.WaitTree: "tree",
+	coordinator.WaitLimit: "limit", coordinator.WaitLock: "lock", coordinator.WaitRate: "rate", coordinator.WaitPause: "pause",
 }
 
 func waitOf(w coordinator.Wait) *pb.Wait {

@@ -16,6 +16,14 @@ func (s *Server) let(next http.Handler) http.Handler {
 			return
 		}
 		ctx := r.Context()
+		if s.signed(r) {
+			if _, err := s.admit(ctx, r); err != nil {
+				s.refuseFault(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, r)
+			return
+		}
 		if s.cfg.Identify != nil {
 			who, err := s.identify(r)
 			if err != nil {
@@ -39,6 +47,8 @@ func (s *Server) let(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
+
+func (s *Server) signed(r *http.Request) bool { return s.cfg.Signed != nil && s.cfg.Signed(r) }
 
 // admit counts a request against the bounds of its caller, as far as the context knows it.
 func (s *Server) admit(ctx context.Context, r *http.Request) (context.Context, error) {

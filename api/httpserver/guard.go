@@ -27,7 +27,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 		if listed := slices.Contains(s.cfg.Origins, origin); (listed || s.cfg.AnyOrigin && origin != "") && share(w, r, origin, listed) {
 			return
 		}
-		if fromBrowser(r) && !safe(r.Method) && !asked(r.Header) {
+		if fromBrowser(r) && !safe(r.Method) && !asked(r.Header) && !s.signed(r) {
 			refuse(w, http.StatusUnsupportedMediaType, "a browser's request must have the content type application/json, or one of Connect or gRPC-Web")
 			return
 		}

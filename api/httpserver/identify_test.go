@@ -32,6 +32,7 @@ func asking(t *testing.T) (url string) {
 		}),
 		Metrics:  http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "metrics") }),
 		Identify: believe, Public: func(r *http.Request) bool { return r.URL.Path == "/docs" },
+		Signed:  func(r *http.Request) bool { return r.URL.Path == "/link" },
 		Origins: []string{"https://page.example"}, AnyOrigin: true,
 	})
 	return url
@@ -77,6 +78,9 @@ func TestWhereATokenIs(t *testing.T) {
 		{"a header of a stranger's page", "POST", "/", typed + "Origin: https://evil.example|Authorization: of-amy", "amy"},
 		{"a document", "GET", "/docs", "", coordinator.AnonymousName},
 		{"a document by POST", "POST", "/docs", "", api.MissingToken},
+		{"a link", "GET", "/link", "Authorization: nope", coordinator.AnonymousName},
+		{"a link's form of our own page", "POST", "/link", "Content-Type: application/x-www-form-urlencoded|Sec-Fetch-Site: same-origin|Origin: " + url, coordinator.AnonymousName},
+		{"a link's form of a client", "POST", "/link", "Content-Type: application/x-www-form-urlencoded", coordinator.AnonymousName},
 		{"health", "GET", "/health", "", `{"status":"ok"}`},
 		{"readiness", "GET", "/ready", "", `{"status":"ready"}`},
 		{"metrics", "GET", "/metrics", "", "metrics"},

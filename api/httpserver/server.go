@@ -42,6 +42,9 @@ type Config struct {
 	Refused       api.Refused // told of who is not let in; nil: nobody
 	// Public says which requests to API need no token; nil: none.
 	Public func(*http.Request) bool
+	// Signed says which requests to API carry what lets them in themselves, in their path: they need no token, and may be forms of pages of our own.
+	// They are counted by their address. nil: none.
+	Signed func(*http.Request) bool
 
 	// Admit counts requests to API against the bounds of their callers; nil: there are none.
 	Admit api.Admit

@@ -21,6 +21,7 @@ import (
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/treedoc"
 )
 
 func TestConformance(t *testing.T) {
@@ -32,8 +33,10 @@ func TestConformance(t *testing.T) {
 			t.Cleanup(server.Close)
 			return &remote{t: t, url: server.URL}
 		},
-		Fault:  func(err error) *api.Fault { return err.(*api.Fault) },
-		Has:    []string{"Submit", "Generate", "Execute", "Cancel", "Task", "Tasks", "Tree", "Running", "Resolve", "Why", "Watch", "Executors", "Executor", "Usage"},
+		Fault: func(err error) *api.Fault { return err.(*api.Fault) },
+		Has: []string{"Submit", "Generate", "Execute", "Cancel", "Skip", "Task", "Tasks", "Tree", "Running", "Resolve", "Why", "Watch", "Executors", "Executor", "Usage",
+			"Signal", "Approve", "ApprovalLink", "ApproveByLink", "SetLimit", "Limits", "DeleteLimit", "SetWeight", "Pause", "Resume", "Pauses", "NextInstants",
+			"CreateSchedule", "GetSchedule", "Schedules", "UpdateSchedule", "PauseSchedule", "ResumeSchedule", "TriggerSchedule", "BackfillSchedule", "DeleteSchedule", "ScheduleRuns", "Hold", "Release", "Holds", "Erase", "Erasure", "Erasures"},
 		Lacks:  []string{"as submitted", "custom", "require existing"},
 		Merges: map[api.Kind]api.Kind{api.Conflict: api.Invalid}, // -32602 for both
 	}, func(testing.TB) apitest.Backend { return apitest.New() })
@@ -89,7 +92,7 @@ func faultOf(answer []byte) error {
 	}
 	fault := &api.Fault{Kind: api.Internal, Text: envelope.Error.Data}
 	switch {
-	case strings.HasSuffix(fault.Text, "not found"):
+	case strings.HasSuffix(fault.Text, "not found"), strings.HasPrefix(fault.Text, "The link is none"):
 		fault.Kind = api.NotFound
 	case envelope.Error.Code == -32602, envelope.Error.Code == -32700:
 		fault.Kind = api.Invalid
@@ -142,12 +145,13 @@ func (r *remote) Submit(ctx context.Context, opts coordinator.SubmitOptions, tas
 		Root     string            `json:"root_task_id"`
 		IDMap    map[string]string `json:"id_map"`
 		Replayed bool              `json:"replayed"`
+		Existing bool              `json:"existing"`
 		Warnings []dag.Warning     `json:"warnings"`
 	}
 	if _, err := r.post(ctx, method, params, &out); err != nil {
 		return nil, err
 	}
-	return &coordinator.Submitted{TreeID: out.ID + out.Root, Tasks: len(given), IDMap: out.IDMap, Replayed: out.Replayed, Warnings: out.Warnings}, nil
+	return &coordinator.Submitted{TreeID: out.ID + out.Root, Tasks: len(given), IDMap: out.IDMap, Replayed: out.Replayed, Existing: out.Existing, Warnings: out.Warnings}, nil
 }
 
 func (r *remote) Generate(ctx context.Context, o coordinator.GenerateOptions) (*coordinator.Generated, error) {
@@ -242,9 +246,14 @@ type shown struct {
 	Dependencies []coordinator.Dependency
 	TreeStatus   dag.Status `json:"tree_status"`
 	TreeProgress float64    `json:"tree_progress"`
+	Retention    string
+	TreeHold     *shownHold `json:"tree_hold"`
 	Labels       map[string]string
 	Usage        *usage `json:"usage"`
 	TreeUsage    *usage `json:"tree_usage"`
+	Waiting      *coordinator.Waiting
+
+	Limits, Lock, Rates json.RawMessage
 }
 
 // usage is usage as the dialect tells it.
@@ -323,9 +332,15 @@ var states = map[dag.Status]dag.State{
 }
 
 func (t *shown) task() *coordinator.Task {
-	return &coordinator.Task{ID: t.ID, Ref: t.Ref, ParentID: t.ParentID, UserID: t.UserID, Name: t.Name, State: states[t.Status], Priority: t.Priority,
+	asked, faults := treedoc.Limiting(t.Limits, t.Lock, t.Rates)
+	if len(faults) > 0 {
+		panic(faults[0])
+	}
+	out := &coordinator.Task{ID: t.ID, Ref: t.Ref, ParentID: t.ParentID, UserID: t.UserID, Name: t.Name, State: states[t.Status], Priority: t.Priority,
 		Inputs: t.Inputs, Result: t.Result, Error: t.Error, Progress: t.Progress, Attempt: t.Attempt, Dependencies: t.Dependencies,
-		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt, Labels: t.Labels, Usage: t.Usage.told()}
+		CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt, Labels: t.Labels, Usage: t.Usage.told(), Waiting: t.Waiting}
+	out.Limiting = asked
+	return out
 }
 
 func (r *remote) Task(ctx context.Context, id string) (*coordinator.Task, error) {
@@ -339,10 +354,73 @@ func (r *remote) Task(ctx context.Context, id string) (*coordinator.Task, error)
 	return out.task(), nil
 }
 
+func (r *remote) Skip(ctx context.Context, id string) (*coordinator.Task, error) {
+	var out *shown
+	if _, err := r.post(ctx, "tasks.skip", map[string]any{"task_id": id}, &out); err != nil {
+		return nil, err
+	}
+	return out.task(), nil
+}
+
+func (r *remote) Signal(ctx context.Context, id string, s coordinator.Signal) (*coordinator.Signalled, error) {
+	params := map[string]any{"task_id": id, "name": s.Name}
+	if len(s.Payload) > 0 {
+		params["payload"] = s.Payload
+	}
+	if s.IdempotencyKey != "" {
+		params["idempotency_key"] = s.IdempotencyKey
+	}
+	var out struct {
+		TaskID        string `json:"task_id"`
+		Status, State string
+	}
+	if _, err := r.post(ctx, "tasks.signal", params, &out); err != nil {
+		return nil, err
+	}
+	state, _ := dag.ParseState(out.State)
+	return &coordinator.Signalled{Status: coordinator.SignalStatus(out.Status), Task: &coordinator.Task{ID: out.TaskID, State: state}}, nil
+}
+
+// approved is the answer of tasks.approve.
+type approved struct {
+	TaskID string `json:"task_id"`
+	Name   string
+	Choice string
+	State  string
+}
+
+func (r *remote) Approve(ctx context.Context, id string, a coordinator.Approval) (*coordinator.Task, error) {
+	var out approved
+	if _, err := r.post(ctx, "tasks.approve", map[string]any{"task_id": id, "choice": a.Choice, "comment": a.Comment}, &out); err != nil {
+		return nil, err
+	}
+	state, _ := dag.ParseState(out.State)
+	return &coordinator.Task{ID: out.TaskID, Name: out.Name, State: state}, nil
+}
+
+func (r *remote) ApprovalLink(ctx context.Context, id string, o coordinator.LinkOptions) (*coordinator.ApprovalLink, error) {
+	var out struct {
+		Token, Path string
+		ExpiresAt   time.Time `json:"expires_at"`
+	}
+	if _, err := r.post(ctx, "tasks.approval.link", map[string]any{"task_id": id, "name": o.Name}, &out); err != nil {
+		return nil, err
+	}
+	return &coordinator.ApprovalLink{Token: out.Token, Path: out.Path, Expires: out.ExpiresAt}, nil
+}
+
+func (r *remote) ApproveByLink(ctx context.Context, token string, a coordinator.Approval) (*coordinator.LinkedApproval, error) {
+	var out approved
+	if _, err := r.post(ctx, "tasks.approve", map[string]any{"token": token, "choice": a.Choice}, &out); err != nil {
+		return nil, err
+	}
+	return &coordinator.LinkedApproval{TaskID: out.TaskID, Name: out.Name, Choice: out.Choice}, nil
+}
+
 func (r *remote) Tasks(ctx context.Context, f coordinator.TaskFilter) (page coordinator.Page[*coordinator.Task], err error) {
 	var out []*shown
 	params := map[string]any{"cursor": f.Cursor, "root_id": f.TreeOf, "parent_id": f.ParentID, "status": f.Status, "user_id": f.UserID, "name": f.Name,
-		"executor": f.Executor, "root_only": f.RootOnly, "labels": f.Labels}
+		"executor": f.Executor, "root_only": f.RootOnly, "labels": f.Labels, "approvals": f.Approvals}
 	for _, state := range f.States.States() {
 		params["state"] = state.String()
 	}
@@ -366,7 +444,9 @@ func (r *remote) Tree(ctx context.Context, id string) (*coordinator.TreeStatus, 
 	if _, err := r.post(ctx, "tasks.tree", map[string]any{"task_id": id}, &out); err != nil {
 		return nil, err
 	}
-	return &coordinator.TreeStatus{ID: out.ID, Name: out.Name, Status: out.TreeStatus, Progress: out.TreeProgress, Usage: out.TreeUsage.told()}, nil
+	retention, _ := dag.ParseRetention(out.Retention)
+	return &coordinator.TreeStatus{ID: out.ID, Name: out.Name, Status: out.TreeStatus, Progress: out.TreeProgress, Usage: out.TreeUsage.told(),
+		Retention: retention, Hold: out.TreeHold.info()}, nil
 }
 
 func (r *remote) Running(ctx context.Context, userID string) (int, error) {

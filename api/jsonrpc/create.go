@@ -6,13 +6,20 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/taskgrove/taskgrove/api/treefiles"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 )
 
 // create answers tasks.create: it stores a tree, starts nothing (spec K1), and shows the root node.
 func (h *Handler) create(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
-	document, key, err := creation(x, raw)
+	if trees, several, err := severalTrees(raw); several {
+		if err != nil {
+			return nil, err
+		}
+		return h.createTrees(ctx, x, trees)
+	}
+	document, file, key, err := h.creation(x, raw)
 	if err != nil {
 		return nil, err
 	}
@@ -27,6 +34,9 @@ func (h *Handler) create(ctx context.Context, x *exchange, raw json.RawMessage) 
 			root = *t
 		}
 	}))
+	if err != nil && file != nil {
+		err = file.Explain(err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -38,10 +48,13 @@ func (h *Handler) create(ctx context.Context, x *exchange, raw json.RawMessage) 
 	if len(sub.Warnings) > 0 {
 		extra["warnings"] = warningsOf(sub)
 	}
+	if sub.Existing {
+		extra["existing"] = true
+	}
 	if sub.Shown != nil {
 		return h.answerTree(x, sub.Shown, nil, extra)
 	}
-	if sub.Replayed && sub.Tasks <= h.cfg.MaxAnswerTasks { // it may have gone on since
+	if (sub.Replayed || sub.Existing) && sub.Tasks <= h.cfg.MaxAnswerTasks { // it may have gone on since
 		tasks, complete, err := h.collect(ctx, x.svc, coordinator.TaskFilter{TreeOf: sub.TreeID})
 		if err == nil && complete {
 			return h.answerTree(x, tasks, nil, extra)
@@ -109,29 +122,59 @@ func (h *Handler) add(ctx context.Context, x *exchange, document json.RawMessage
 	return append(appendExtra(appendTask(nil, shown, nil), extra), '}'), nil
 }
 
-// creation finds the tasks and the idempotency key in what tasks.create was given (spec K5, 2.2): an array, one task, or
-// an object with the array.
-func creation(x *exchange, raw json.RawMessage) (document json.RawMessage, key string, err error) {
+// creation finds the tasks and the idempotency key in what tasks.create was given (spec K5, 2.2): an array, one task,
+// an object with the array, or one with a tree file.
+func (h *Handler) creation(x *exchange, raw json.RawMessage) (document json.RawMessage, file *treefiles.File, key string, err error) {
 	document = raw
 	switch kind(raw) {
 	case '[':
 	case '{':
 		p, err := named(raw)
 		if err != nil {
-			return nil, "", err
+			return nil, nil, "", err
 		}
-		if _, isTask := p.values["name"]; !isTask && kind(p.values["tasks"]) == '[' {
+		_, isTask := p.values["name"]
+		if !isTask {
+			p.misspelt("file", "tasks", "trees", "parameters", "idempotency_key")
+			if p.err != nil {
+				return nil, nil, "", p.err
+			}
+		}
+		switch {
+		case isTask:
+		case p.given("file"):
+			key = p.text("idempotency_key")
+			if file, err = h.treeFile(p); err != nil {
+				return nil, nil, "", err
+			}
+			document = file.Document()
+		case kind(p.values["tasks"]) == '[':
 			document = p.values["tasks"]
 			key = p.text("idempotency_key")
+			p.withoutFile()
 			if p.err != nil {
-				return nil, "", p.err
+				return nil, nil, "", p.err
 			}
 		}
 	default:
-		return nil, "", invalid("params", "Params must be a dict (single task) or list (tasks array)")
+		return nil, nil, "", invalid("params", "Params must be a dict (single task) or list (tasks array)")
 	}
 	key, err = x.idempotencyKey(key)
-	return document, key, err
+	return document, file, key, err
+}
+
+// treeFile is the tree file of a request, instead of tasks.
+func (h *Handler) treeFile(p *params) (*treefiles.File, error) {
+	if k := kind(p.values["file"]); k != '"' && k != '{' {
+		p.refuse("file", "a tree file: its text, or an object")
+	}
+	if p.given("tasks") {
+		p.refuse("tasks", "alone: a tree comes as tasks or as a file")
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	return treefiles.Read(p.values["file"], p.value("parameters"), h.cfg.Known)
 }
 
 // warning is about something that was accepted and is likely a mistake.

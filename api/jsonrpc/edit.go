@@ -46,7 +46,7 @@ func (h *Handler) update(ctx context.Context, x *exchange, raw json.RawMessage) 
 
 // updated are the fields of an update; null leaves what is stored. Other keys are ignored (spec 2.3).
 var updated = []string{"parent_id", "user_id", "dependencies", "status", "error", "result", "progress", "started_at", "completed_at",
-	"inputs", "params", "schemas", "name", "priority", "labels"}
+	"inputs", "params", "schemas", "name", "priority", "labels", "limits", "lock", "rates"}
 
 // changeOf reads the fields of an update. What is wrong stands in the change's Faults, so that all faults are told at once.
 func changeOf(p *params) (c coordinator.TaskChange) {
@@ -79,6 +79,7 @@ func changeOf(p *params) (c coordinator.TaskChange) {
 			c.Priority = &priority
 		}
 	}
+	u.limiting()
 	c.StartedAt, c.CompletedAt = u.time("started_at"), u.time("completed_at")
 	if p.given("labels") {
 		c.Labels, c.HasLabels = p.texts("labels"), true
@@ -163,12 +164,22 @@ func (u updates) dependencies() {
 		return
 	}
 	u.change.HasDependencies, u.change.Dependencies = true, []dag.Dependency{}
+	k := 0
 	for element := range elements(list) {
-		if d, ok := dependencyOf(element); ok {
-			u.change.Dependencies = append(u.change.Dependencies, d)
-		} else {
+		d, ok := dependencyOf(element)
+		if !ok {
 			u.change.Faults = append(u.change.Faults, "Dependency must have 'id' field or be a string task ID")
+		} else if !d.Legacy {
+			var faults []*dag.InvalidTaskError
+			d.Mode, faults = treedoc.EdgeMode(element)
+			for _, f := range faults {
+				u.fault(fmt.Sprintf("dependencies[%d]%s", k, f.Field), "%s", f.Reason)
+			}
 		}
+		if ok {
+			u.change.Dependencies = append(u.change.Dependencies, d)
+		}
+		k++
 	}
 }
 

@@ -118,6 +118,32 @@ func TestUpdateReadsAllFields(t *testing.T) {
 	}
 }
 
+// TestUpdateReadsLimits: what is there replaces what the task asks for, an empty list or object takes it away, and null leaves it; all faults are told.
+func TestUpdateReadsLimits(t *testing.T) {
+	t.Parallel()
+	for params, want := range map[string]string{
+		`"limits":[{"key":"k","max":5}],"lock":{"key":"l","on_contention":"skip"},"rates":[{"key":"r","per":"hour","max":1}]`: `true true true {"limits":[{"key":"k","max":5}],` +
+			`"lock":{"key":"l","on_contention":2},"rates":[{"key":"r","per":3600000000000,"max":1}]}`,
+		`"limits":[],"lock":{ },"rates":[]`: `true true true `,
+		`"limits":null,"lock":null`:         `false false false `,
+		`"lock":{"key":"l"}`:                `false true false {"lock":{"key":"l"}}`,
+	} {
+		s, e := edits(t)
+		s.object("tasks.update", `{"task_id":"t",`+params+`}`)
+		if c := e.change; fmt.Sprintf("%t %t %t %s", c.HasLimits, c.HasLock, c.HasRates, c.Limiting.Stored()) != want {
+			t.Errorf("%s: got %t %t %t %s", params, c.HasLimits, c.HasLock, c.HasRates, c.Limiting.Stored())
+		}
+	}
+	s, _ := edits(t)
+	got := s.refused("tasks.update", `{"task_id":"t","limits":[{"key":1},{"max":0}],"lock":"x","rates":[{"key":"r","per":"day","max":1}]}`, -32602, 400)
+	for _, want := range []string{"- Cannot update 'limits[0].key': must be a string", "- Cannot update 'limits[1].max': must be 1 to 1000000, got 0", "- Cannot update 'limits[1].key': is required",
+		"- Cannot update 'lock': must be an object", "- Cannot update 'rates[0].per': must be second, minute or hour"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%s\nlacks %s", got, want)
+		}
+	}
+}
+
 // Spec 2.3: all faults in one text.
 func TestUpdateTellsAllFaults(t *testing.T) {
 	t.Parallel()

@@ -23,6 +23,9 @@ func (t *task) append(b []byte) []byte {
 	b = appendRaw(append(b, `,"inputs":`...), t.Inputs)
 	b = appendRaw(append(b, `,"params":`...), t.Params)
 	b = appendRaw(append(b, `,"result":`...), t.Result)
+	if t.Outputs != nil {
+		b = append(append(b, `,"outputs":`...), t.Outputs...)
+	}
 	b = appendNullable(append(b, `,"error":`...), t.Error)
 	b = appendRaw(append(b, `,"schemas":`...), t.Schemas)
 	b = t.Progress.append(append(b, `,"progress":`...))
@@ -44,6 +47,7 @@ func (t *task) append(b []byte) []byte {
 		b = appendText(comma(b, i), id)
 	}
 	b = append(b, ']')
+	b = t.beyond.append(b)
 	if t.TreeStatus != "" {
 		b = appendText(append(b, `,"tree_status":`...), string(t.TreeStatus))
 	}
@@ -81,7 +85,7 @@ func appendDependencies(b []byte, all []dependency) []byte {
 	for i, d := range all {
 		b = appendText(append(comma(b, i), `{"id":`...), d.ID)
 		b = strconv.AppendBool(append(b, `,"required":`...), d.Required)
-		b = append(appendText(append(b, `,"type":`...), d.Type), '}')
+		b = append(d.edgeMode.append(appendText(append(b, `,"type":`...), d.Type)), '}')
 	}
 	return append(b, ']')
 }

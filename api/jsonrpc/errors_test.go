@@ -59,10 +59,10 @@ var fixtures = []struct{ method, params string }{
 		{"id":"#12","name":"second","parent_id":"#10","dependencies":["#11"]},{"id":"#13","name":"below","parent_id":"#11","area":7}]`},
 	{"tasks.execute", `{"wait":true,"tasks":[{"id":"#20","name":"done","user_id":"amy","schemas":{"method":"sleep_executor"},"inputs":{"seconds":0}},
 		{"id":"#21","name":"child","parent_id":"#20","schemas":{"method":"sleep_executor"},"inputs":{"seconds":0}}]}`},
-	{"tasks.execute", `[{"id":"#30","name":"runs","user_id":"amy","schemas":{"method":"sleep_executor"},"inputs":{"seconds":600}},
+	{"tasks.execute", `[{"id":"#30","name":"runs","user_id":"amy","schemas":{"method":"sleep_executor"},"inputs":{"seconds":86400}},
 		{"id":"#31","name":"fails","parent_id":"#30","schemas":{"method":"no_such_executor"}},
 		{"id":"#32","name":"blocked","parent_id":"#30","dependencies":["#31"],"schemas":{"method":"sleep_executor"}},
-		{"id":"#33","name":"after","parent_id":"#30","dependencies":[{"id":"#32","required":false}],"schemas":{"method":"sleep_executor"},"inputs":{"seconds":600}}]`},
+		{"id":"#33","name":"after","parent_id":"#30","dependencies":[{"id":"#32","required":false}],"schemas":{"method":"sleep_executor"},"inputs":{"seconds":86400}}]`},
 	{"tasks.create", `[{"id":"#40","name":"cancelled","user_id":"amy"}]`},
 	{"tasks.cancel", `{"task_id":"#40"}`},
 	{"config.llm_key.set", `{"user_id":"amy","provider":"openai","api_key":"sk-canary"}`},
@@ -315,13 +315,19 @@ var permissions = map[string]string{
 	"tasks.create": "trees.create", "tasks.execute": "trees.execute", "tasks.generate": "trees.create", "tasks.update": "trees.update",
 	"tasks.delete": "trees.delete", "tasks.copy": "trees.copy", "webhooks.list": "webhooks.read", "webhooks.get": "webhooks.read",
 	"webhooks.deliveries": "webhooks.read", "webhooks.update": "webhooks.write", "webhooks.delete": "webhooks.write", "webhooks.test": "webhooks.write",
-	"config.llm_key.set": "modelkeys.write", "config.llm_key.delete": "modelkeys.write", "tasks.cancel": "trees.cancel", "tasks.running.cancel": "trees.cancel",
+	"config.llm_key.set": "modelkeys.write", "config.llm_key.delete": "modelkeys.write", "tasks.cancel": "trees.cancel", "tasks.running.cancel": "trees.cancel", "tasks.skip": "trees.cancel", "pauses.set": "trees.cancel", "pauses.delete": "trees.cancel",
+	"schedules.create": "schedules.write", "schedules.get": "schedules.read", "schedules.list": "schedules.read", "schedules.update": "schedules.write", "schedules.pause": "schedules.write",
+	"schedules.resume": "schedules.write", "schedules.trigger": "schedules.write", "schedules.backfill": "schedules.write", "schedules.delete": "schedules.write", "schedules.runs": "schedules.read",
+	"tasks.signal": "trees.signal", "tasks.approve": "approvals.answer", "tasks.approval.link": "approvals.answer",
 }
 
 var operations = map[string]string{
 	"tasks.create": "create tasks for", "tasks.execute": "execute", "tasks.generate": "generate tasks for", "tasks.get": "access", "tasks.detail": "access",
 	"tasks.tree": "access", "tasks.children": "access", "tasks.list": "list tasks for", "tasks.update": "update", "tasks.delete": "delete", "tasks.copy": "copy",
-	"tasks.running.list": "list tasks for", "tasks.running.count": "count tasks for", "tasks.why": "access", "usage.list": "access", "webhooks.list": "manage webhooks of",
+	"tasks.running.list": "list tasks for", "tasks.running.count": "count tasks for", "tasks.why": "access", "tasks.skip": "skip task for", "tasks.signal": "send signals to tasks of", "tasks.approve": "answer approvals of", "tasks.approval.link": "answer approvals of", "artifacts.list": "access", "artifacts.get": "access", "usage.list": "access", "webhooks.list": "manage webhooks of",
+	"schedules.create": "schedule trees for", "schedules.get": "see schedules of", "schedules.list": "see schedules of", "schedules.update": "change schedules of", "schedules.pause": "change schedules of",
+	"schedules.resume": "change schedules of", "schedules.trigger": "change schedules of", "schedules.backfill": "change schedules of", "schedules.delete": "change schedules of", "schedules.runs": "see schedules of",
+	"pauses.set": "pause", "pauses.delete": "resume",
 	"config.llm_key.set": "set LLM key for", "config.llm_key.delete": "delete LLM key for",
 }
 
@@ -348,7 +354,19 @@ func (s *errorSite) checkDenied(method string, got errorAnswer, protocol bool) {
 		s.check(method, got, protocol, code, 0, "Permission denied: User eve has no right to do that in namespace default; missing permission: webhooks.write")
 	case "webhooks.get", "webhooks.update", "webhooks.delete", "webhooks.test", "webhooks.deliveries":
 		s.check(method, got, protocol, code, 0, denied("manage webhooks of"))
-	case "system.health", "executors.list", "executors.get":
+	case "limits.set", "limits.delete", "limits.weight", "limits.list":
+		missing := map[bool]string{false: "limits.write", true: "limits.read"}[method == "limits.list"]
+		s.check(method, got, protocol, code, 0, "Permission denied: User eve has no right to do that in namespace default; missing permission: "+missing)
+	case "erasures.start", "erasures.get", "erasures.list":
+		missing := map[bool]string{true: "erasures.write", false: "erasures.read"}[method == "erasures.start"]
+		s.check(method, got, protocol, code, 0, "Permission denied: User eve has no right to do that in namespace default; missing permission: "+missing)
+	case "holds.set", "holds.delete":
+		s.check(method, got, protocol, code, 0, "Permission denied: User eve has no right to do that in namespace default; missing permission: holds.write")
+	case "holds.list": // of her trees
+		s.check(method, got, protocol, 0, 0, `{"holds":[]}`)
+	case "pauses.list": // of her trees
+		s.check(method, got, protocol, 0, 0, `{"pauses":[]}`)
+	case "system.health", "executors.list", "executors.get", "schedules.next":
 		s.check(method, got, protocol, 0, 0, "{…")
 	default:
 		s.check(method, got, protocol, code, 0, denied(operations[method]))

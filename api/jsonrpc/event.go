@@ -63,10 +63,13 @@ type errorEvent struct {
 	RootTaskID string `json:"root_task_id"`
 }
 
-// eventType is the protocol's type of an event (spec 5.4): it has one for what failed and what was cancelled.
+// eventType is the protocol's type of an event (spec 5.4): it has one for what failed and what was cancelled, and one for what completed and what was skipped.
 func eventType(t coordinator.EventType) string {
-	if t == coordinator.EventCancelled {
+	switch t {
+	case coordinator.EventCancelled:
 		t = coordinator.EventFailed
+	case coordinator.EventSkipped:
+		t = coordinator.EventCompleted
 	}
 	return api.EventWords[t]
 }
@@ -74,7 +77,7 @@ func eventType(t coordinator.EventType) string {
 // eventName is the SSE field event of an event.
 func eventName(e *coordinator.Event) string {
 	switch e.Type {
-	case coordinator.EventCompleted:
+	case coordinator.EventCompleted, coordinator.EventSkipped:
 		return nameCompleted
 	case coordinator.EventFailed:
 		return nameFailed
@@ -109,10 +112,20 @@ func encodeEvent(e *coordinator.Event) []byte {
 		out.Message = "Task tree execution started"
 	case coordinator.EventStart:
 		out.Progress = 0
-	case coordinator.EventCompleted:
+	case coordinator.EventCompleted, coordinator.EventSkipped:
 		out.Progress = 1
 		out.Result = shown(e.Result)
 		if out.Result == nil {
+			out.Result = null
+		}
+	case coordinator.EventExpanded, coordinator.EventAwaiting:
+		out.Progress = 0
+	case coordinator.EventSignal:
+		out.Progress = 0
+		out.Message = "a signal that was kept is not what the task asks for: it is dropped"
+	case coordinator.EventRepeat:
+		out.Progress = 0
+		if out.Result = shown(e.Result); out.Result == nil {
 			out.Result = null
 		}
 	case coordinator.EventFailed, coordinator.EventRetry:

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/api"
+	"github.com/taskgrove/taskgrove/api/treefiles"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/modelkey"
@@ -17,6 +18,7 @@ import (
 type execution struct {
 	id       string          // empty: tasks
 	tasks    json.RawMessage // an array
+	file     *treefiles.File // that the tasks were made of; nil: none
 	key      string          // idempotency key
 	options  coordinator.ExecuteOptions
 	stream   bool
@@ -39,6 +41,7 @@ type started struct {
 	OriginalID string            `json:"original_task_id,omitempty"`
 	IDMap      map[string]string `json:"id_map,omitempty"`
 	Replayed   bool              `json:"replayed,omitempty"`
+	Existing   bool              `json:"existing,omitempty"`
 	Warnings   []warning         `json:"warnings,omitempty"`
 	// CancelledID is the task for which nothing was started.
 	CancelledID string `json:"cancelled_id,omitempty"`
@@ -76,21 +79,24 @@ func (h *Handler) execute(ctx context.Context, x *exchange, raw json.RawMessage)
 	}
 
 	answer, err := h.start(ctx, x.svc, e, resumes)
+	if err != nil && e.file != nil {
+		err = e.file.Explain(err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	e.tasks = nil // the body is done with
-	if hook := e.options.Webhook; hook != nil && answer.Success && answer.did == coordinator.Started && !resumes {
+	if hook := e.options.Webhook; hook != nil && answer.Success && answer.did == coordinator.Started && !resumes && !answer.Existing {
 		answer.Streaming, answer.WebhookURL = true, hook.URL
 		answer.Message = "Task execution started with webhook callbacks. Updates will be sent to " + hook.URL
 	}
 	switch {
 	case e.stream && answer.Success: // else it is no stream (spec 5.4)
 		answer.Streaming = true
-		if answer.did == coordinator.Started {
+		if answer.did == coordinator.Started && !answer.Existing {
 			answer.Message = "Task execution started with streaming"
 		}
-		if !resumes || (e.id == "" && !answer.Replayed) {
+		if !resumes || (e.id == "" && !answer.Replayed && !answer.Existing) {
 			after = 0
 		}
 		x.release()
@@ -123,13 +129,25 @@ func (h *Handler) parseExecution(x *exchange, raw json.RawMessage) (*execution, 
 		wait:   p.flag("wait", false),
 		options: coordinator.ExecuteOptions{
 			Force: p.flag("force", false), RerunCancelled: p.flag("rerun_cancelled", false), RerunDependencies: p.flag("rerun_dependencies", false),
-			Demo: p.flag("use_demo", false), ModelKey: key,
+			KeepCompleted: p.flag("keep_completed", false),
+			Demo:          p.flag("use_demo", false), NoCache: p.flag("no_cache", false), ModelKey: key,
 		},
 	}
 	e.deadline = time.Duration(p.seconds("timeout", h.cfg.MaxWait.Seconds()) * float64(time.Second))
 	e.existing = p.flag("require_existing_tasks", false)
 	if p.flag("copy_execution", false) && e.id != "" {
 		e.copy = &coordinator.CopyOptions{Mode: coordinator.CopyMinimal, Children: p.flag("copy_children", false)}
+	}
+	if e.id == "" {
+		p.misspelt("file", "tasks", "parameters")
+	}
+	if e.id == "" && p.given("file") {
+		if e.file, err = h.treeFile(p); err != nil {
+			return nil, err
+		}
+		e.tasks = e.file.Document()
+	} else {
+		p.withoutFile()
 	}
 	hook, hookErr := webhookOf(p.values["webhook_config"])
 	e.options.Webhook = hook
@@ -189,13 +207,17 @@ func (x *exchange) idempotencyKey(parameter string) (string, error) {
 func (h *Handler) start(ctx context.Context, svc coordinator.Service, e *execution, resumes bool) (*started, error) {
 	answer := &started{Success: true, Protocol: "jsonrpc", TaskID: e.id, Status: "started", Message: "Task execution started", did: coordinator.Started}
 	if e.id == "" {
-		sub, err := svc.Submit(ctx, coordinator.SubmitOptions{IdempotencyKey: e.key, Demo: e.options.Demo, ModelKey: e.options.ModelKey,
+		sub, err := svc.Submit(ctx, coordinator.SubmitOptions{IdempotencyKey: e.key, Demo: e.options.Demo, NoCache: e.options.NoCache, ModelKey: e.options.ModelKey,
 			Webhook: e.options.Webhook, RequireExisting: e.existing}, h.read(e.tasks, nil))
 		if err != nil {
 			return nil, err
 		}
 		answer.RootTaskID, answer.TaskID = sub.TreeID, sub.TreeID
 		answer.IDMap, answer.Replayed, answer.Warnings = sub.IDMap, sub.Replayed, warningsOf(sub)
+		if answer.Existing = sub.Existing; sub.Existing {
+			answer.Status = "existing"
+			answer.Message = "Task " + sub.TreeID + " has the key of unique: nothing was stored, and nothing started"
+		}
 		return answer, nil
 	}
 	if resumes {

@@ -107,7 +107,13 @@ func New(access *coordinator.Access, cfg Config) *Handler {
 		"tasks.list":           h.list,
 		"tasks.resolve":        h.resolve,
 		"tasks.why":            h.why,
+		"artifacts.list":       h.artifactsList,
+		"artifacts.get":        h.artifactsGet,
+		"tasks.signal":         h.signal,
+		"tasks.approve":        h.approve,
+		"tasks.approval.link":  h.approvalLink,
 		"tasks.cancel":         h.cancel,
+		"tasks.skip":           h.skip,
 		"tasks.running.cancel": h.cancel,
 		"tasks.running.list":   h.runningList,
 		"tasks.running.status": h.runningStatus,
@@ -116,6 +122,7 @@ func New(access *coordinator.Access, cfg Config) *Handler {
 		"system.health":  h.health,
 		"executors.list": h.executorsList,
 		"executors.get":  h.executorsGet,
+		"schedules.next": h.schedulesNext,
 		"usage.list":     h.usageList,
 
 		"config.llm_key.set":    h.keySet,
@@ -123,6 +130,9 @@ func New(access *coordinator.Access, cfg Config) *Handler {
 		"config.llm_key.delete": h.keyDelete,
 	}
 	maps.Copy(answers, h.webhookAnswers())
+	maps.Copy(answers, h.limitAnswers())
+	maps.Copy(answers, h.schedulerAnswers())
+	maps.Copy(answers, h.keepingAnswers())
 	h.tasks, h.system = map[string]method{}, map[string]method{}
 	for _, m := range Methods() {
 		if m.Path == "/system" {
@@ -134,6 +144,7 @@ func New(access *coordinator.Access, cfg Config) *Handler {
 	h.mux.HandleFunc("POST /tasks", h.calls("task", h.tasks))
 	h.mux.HandleFunc("POST /system", h.calls("system", h.system))
 	h.mux.HandleFunc("GET /tasks/{id}/events", h.events)
+	h.mux.HandleFunc("GET /tasks/{id}/artifacts/{name...}", h.download)
 	h.mux.HandleFunc("GET /ws", h.socket)
 	for _, one := range h.reads() {
 		h.mux.HandleFunc("GET "+one.path, h.serve(one))

@@ -2,6 +2,7 @@ package jsonrpc
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -24,7 +25,7 @@ type Method struct {
 func Methods() []Method {
 	return append([]Method{
 		{Name: "tasks.create", Path: "/tasks", Params: createParams{}, Result: node{}, Errors: treeErrors,
-			Summary: "Stores a tree, given as an array of tasks, one task, or an object with `tasks`, and starts nothing. One task whose `parent_id` is stored goes below that."},
+			Summary: "Stores a tree, given as an array of tasks, one task, or an object with `tasks`, and starts nothing. One task whose `parent_id` is stored goes below that. With `trees` it stores several, all or none, and answers `trees`: of each `root_task_id`, `tasks`, `replayed`, `id_map` and `warnings`."},
 		{Name: "tasks.execute", Path: "/tasks", Params: executeParams{}, Result: started{}, Errors: append([]string{
 			"Either task_id or tasks array is required", "Task <id> not found", "webhook_config.url is required"}, treeErrors[1:]...),
 			Summary: "Starts a stored tree or task, or stores and starts an array of tasks. Streams its events with `use_streaming`, waits for its end with `wait`."},
@@ -49,12 +50,24 @@ func Methods() []Method {
 		{Name: "tasks.cancel", Path: "/tasks", Params: cancelParams{}, Result: []cancelled{},
 			Summary: "Cancels tasks, and of a root all of its tree. One object is answered for the singular `task_id`, an array in the order of the ids otherwise."},
 		{Name: "tasks.running.cancel", Path: "/tasks", Params: cancelParams{}, Result: []cancelled{}, Summary: "As `tasks.cancel`."},
+		{Name: "tasks.skip", Path: "/tasks", Ours: true, Params: getParams{}, Result: task{}, Errors: []string{"Task <id> not found", "conflict: task <id> can't be skipped: …"},
+			Summary: "Ends a task that has not begun, with the outcome `skipped` and the reason `user`. What depends on it goes on as after any skip."},
 		{Name: "tasks.running.list", Path: "/tasks", Params: runningListParams{}, Result: []task{}, Summary: "Lists the roots of trees with an execution in progress, newest first."},
 		{Name: "tasks.running.status", Path: "/tasks", Params: idsParams{}, Result: []runningTask{}, Summary: "Tells how far tasks are, in the order of the ids."},
 		{Name: "tasks.running.count", Path: "/tasks", Params: userParams{}, Result: runningTotal{}, Summary: "Counts trees with an execution in progress."},
 		{Name: "tasks.resolve", Path: "/tasks", Ours: true, Params: resolveParams{}, Result: matches{}, Summary: "Finds the tasks that a text stands for: an id, the beginning of one, or TREE/name."},
 		{Name: "tasks.why", Path: "/tasks", Ours: true, Params: getParams{}, Result: explanation{}, Errors: []string{"Task <id> not found"},
 			Summary: "Explains why a task is in its state, and what it waits for."},
+		{Name: "tasks.signal", Path: "/tasks", Ours: true, Params: signalParams{}, Result: signalled{}, Errors: []string{"Task <id> not found"},
+			Summary: "Sends a task the signal that it waits for, or will wait for. The first of a name counts. A task that never waits for it, and a payload that is not what it asks for, are refused (-32602)."},
+		{Name: "tasks.approve", Path: "/tasks", Ours: true, Params: approveParams{}, Result: approved{}, Errors: []string{"Task <id> not found", "The link is none, or its time is over"},
+			Summary: "Answers the approval that a task waits for, once: `reject` rejects it."},
+		{Name: "tasks.approval.link", Path: "/tasks", Ours: true, Params: approvalLinkParams{}, Result: approvalLink{}, Errors: []string{"Task <id> not found"},
+			Summary: "Makes a signed link by which whoever has it can answer the approval that a task waits for, once, without a token."},
+		{Name: "artifacts.list", Path: "/tasks", Ours: true, Params: artifactParams{}, Result: artifactList{}, Errors: []string{"Task <id> not found"},
+			Summary: "Lists the files that the attempts of a task, or of its whole tree, made."},
+		{Name: "artifacts.get", Path: "/tasks", Ours: true, Params: artifactGetParams{}, Result: shownArtifact{}, Errors: []string{"Artifact <name> of task <id> not found"},
+			Summary: "Tells what an artifact is, and where a GET reads its content: `GET /tasks/{id}/artifacts/{name}`, from a byte on with `Range: bytes=N-`."},
 		{Name: "system.health", Path: "/system", Params: struct{}{}, Result: healthAnswer{}, Summary: "Tells whether the coordinator reaches its store and bus."},
 		{Name: "config.llm_key.set", Path: "/system", Params: keySetParams{}, Result: keyStored{}, Errors: []string{"api_key is required", "user_id is required (not authenticated)"},
 			Summary: "Keeps a key of a language model for a user. No answer ever shows it."},
@@ -64,7 +77,7 @@ func Methods() []Method {
 		{Name: "executors.list", Path: "/system", Ours: true, Params: executorsParams{}, Result: map[string]any{}, Summary: "Lists the executors of the cluster."},
 		{Name: "executors.get", Path: "/system", Ours: true, Params: executorParams{}, Result: map[string]any{}, Summary: "Describes an executor, with its schemas."},
 		{Name: "usage.list", Path: "/system", Ours: true, Params: usageParams{}, Result: map[string]any{}, Summary: "Sums up usage and cost of models by day, user, tree or model."},
-	}, webhookMethods()...)
+	}, slices.Concat(limitMethods(), keepingMethods(), scheduleMethods(), schedulerMethods(), webhookMethods())...)
 }
 
 // treeErrors are those of a tree that can't be accepted (spec 2.1, 2.2); the first is of tasks.create alone.

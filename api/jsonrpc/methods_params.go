@@ -32,8 +32,18 @@ type taskParams struct {
 }
 
 type createParams struct {
-	Tasks          []taskParams `json:"tasks" required:"true" description:"the tree; params may be this array itself, or one task"`
-	IdempotencyKey string       `json:"idempotency_key,omitempty" description:"a repetition gets the first answer; also the header Idempotency-Key"`
+	Tasks          []taskParams    `json:"tasks,omitempty" description:"the tree, unless it comes as a file; params may be this array itself, or one task"`
+	File           json.RawMessage `json:"file,omitempty" description:"a tree file: its text, in YAML or JSON, or an object"`
+	Parameters     json.RawMessage `json:"parameters,omitempty" description:"an object of values for the file's parameters"`
+	Trees          []newTreeParams `json:"trees,omitempty" description:"instead of one tree: up to 100, of which all are stored, or none; each may be an array of tasks, too"`
+	IdempotencyKey string          `json:"idempotency_key,omitempty" description:"a repetition gets the first answer; also the header Idempotency-Key"`
+}
+
+type newTreeParams struct {
+	Tasks          []taskParams    `json:"tasks,omitempty" description:"the tree, unless it comes as a file"`
+	File           json.RawMessage `json:"file,omitempty" description:"a tree file"`
+	Parameters     json.RawMessage `json:"parameters,omitempty" description:"an object of values for the file's parameters"`
+	IdempotencyKey string          `json:"idempotency_key,omitempty" description:"of this tree"`
 }
 
 type webhookParams struct {
@@ -47,20 +57,24 @@ type webhookParams struct {
 }
 
 type executeParams struct {
-	TaskID            string         `json:"task_id,omitempty" description:"a stored task; also id. It wins over tasks"`
-	Tasks             []taskParams   `json:"tasks,omitempty" description:"a tree to store and start; params may be this array itself"`
-	UseStreaming      bool           `json:"use_streaming,omitempty" description:"the answer is a stream of events"`
-	WebhookConfig     *webhookParams `json:"webhook_config,omitempty" description:"the execution's events are sent there; {} is none"`
-	UseDemo           bool           `json:"use_demo,omitempty" description:"nothing runs: results are made up"`
-	CopyExecution     bool           `json:"copy_execution,omitempty" description:"copies the task first and starts the copy; with task_id"`
-	CopyChildren      bool           `json:"copy_children,omitempty" description:"of the copy: as children of tasks.copy"`
-	RequireExisting   bool           `json:"require_existing_tasks,omitempty" description:"refuses tasks whose ids are not stored"`
-	Wait              bool           `json:"wait,omitempty" description:"answers when the tree has ended"`
-	Timeout           float64        `json:"timeout,omitempty" description:"seconds of wait"`
-	Force             bool           `json:"force,omitempty" description:"runs what has completed again, too"`
-	RerunCancelled    bool           `json:"rerun_cancelled,omitempty" description:"runs cancelled tasks again, too"`
-	RerunDependencies bool           `json:"rerun_dependencies,omitempty" description:"runs completed dependencies again, too"`
-	IdempotencyKey    string         `json:"idempotency_key,omitempty" description:"a repetition gets the first answer; also the header Idempotency-Key"`
+	TaskID            string          `json:"task_id,omitempty" description:"a stored task; also id. It wins over tasks"`
+	Tasks             []taskParams    `json:"tasks,omitempty" description:"a tree to store and start; params may be this array itself"`
+	File              json.RawMessage `json:"file,omitempty" description:"a tree file to store and start, as tasks.create takes it"`
+	Parameters        json.RawMessage `json:"parameters,omitempty" description:"an object of values for the file's parameters"`
+	UseStreaming      bool            `json:"use_streaming,omitempty" description:"the answer is a stream of events"`
+	WebhookConfig     *webhookParams  `json:"webhook_config,omitempty" description:"the execution's events are sent there; {} is none"`
+	UseDemo           bool            `json:"use_demo,omitempty" description:"nothing runs: results are made up"`
+	NoCache           bool            `json:"no_cache,omitempty" description:"no task is ended by an earlier success: what starts runs"`
+	CopyExecution     bool            `json:"copy_execution,omitempty" description:"copies the task first and starts the copy; with task_id"`
+	CopyChildren      bool            `json:"copy_children,omitempty" description:"of the copy: as children of tasks.copy"`
+	RequireExisting   bool            `json:"require_existing_tasks,omitempty" description:"refuses tasks whose ids are not stored"`
+	Wait              bool            `json:"wait,omitempty" description:"answers when the tree has ended"`
+	Timeout           float64         `json:"timeout,omitempty" description:"seconds of wait"`
+	Force             bool            `json:"force,omitempty" description:"runs what has completed again, too"`
+	RerunCancelled    bool            `json:"rerun_cancelled,omitempty" description:"runs cancelled tasks again, too"`
+	RerunDependencies bool            `json:"rerun_dependencies,omitempty" description:"runs completed dependencies again, too"`
+	KeepCompleted     bool            `json:"keep_completed,omitempty" description:"leaves completed tasks as they are, even where what they depend on runs again"`
+	IdempotencyKey    string          `json:"idempotency_key,omitempty" description:"a repetition gets the first answer; also the header Idempotency-Key"`
 }
 
 type generateParams struct {
@@ -97,7 +111,8 @@ type childrenParams struct {
 type listParams struct {
 	UserID     string            `json:"user_id,omitempty" description:"of this owner"`
 	Status     string            `json:"status,omitempty" description:"pending, in_progress, completed, failed or cancelled"`
-	State      string            `json:"state,omitempty" description:"held, waiting, delayed, ready, running, blocked, completed, failed or cancelled"`
+	State      string            `json:"state,omitempty" description:"held, waiting, delayed, ready, running, blocked, completed, failed, cancelled, skipped, expanded or awaiting"`
+	Approvals  bool              `json:"approvals,omitempty" description:"that wait for approvals; beside it user_id, since, before and the page only"`
 	RootOnly   bool              `json:"root_only,omitempty" description:"only roots; default true, unless another filter means tasks below"`
 	Name       string            `json:"name,omitempty" description:"of this name"`
 	ParentID   string            `json:"parent_id,omitempty" description:"children of this task"`
@@ -130,6 +145,9 @@ type updateParams struct {
 	Params       map[string]any    `json:"params,omitempty" description:"replaces all"`
 	Schemas      map[string]any    `json:"schemas,omitempty" description:"replaces all"`
 	Labels       map[string]string `json:"labels,omitempty" description:"replaces those of the tree; of a root"`
+	Limits       json.RawMessage   `json:"limits,omitempty" description:"the whole new list, of a task that is pending; [] for none"`
+	Lock         json.RawMessage   `json:"lock,omitempty" description:"the new lock, of a task that is pending; {} for none"`
+	Rates        json.RawMessage   `json:"rates,omitempty" description:"the whole new list, of a task that is pending; [] for none"`
 }
 
 type deleteParams struct {

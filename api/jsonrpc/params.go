@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/treedoc"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
@@ -55,6 +56,22 @@ func (p *params) refuse(name, what string) {
 
 // given reports whether the parameter is there and not null.
 func (p *params) given(name string) bool { return !isNull(p.values[name]) }
+
+// misspelt refuses what is nearly one of the parameters that there are; others are ignored.
+func (p *params) misspelt(known ...string) {
+	for _, name := range slices.Sorted(maps.Keys(p.values)) {
+		if near := dag.Nearest(name, known); near != "" && !slices.Contains(known, name) && p.err == nil {
+			p.err = invalid(name, "there is no parameter %s; did you mean %s?", treedoc.Short(name), near)
+		}
+	}
+}
+
+// withoutFile refuses parameters of a tree file where there is none.
+func (p *params) withoutFile() {
+	if p.given("parameters") && p.err == nil {
+		p.err = invalid("parameters", "parameters are of a tree file, and there is no file that they belong to")
+	}
+}
 
 // text is a string parameter, empty when absent.
 func (p *params) text(name string) string {
@@ -120,6 +137,27 @@ func (p *params) first(names ...string) string {
 		}
 	}
 	return ""
+}
+
+// taskID is the task that parameters name which may say more.
+func taskID(raw json.RawMessage) (string, error) {
+	p, err := named(raw)
+	if err != nil {
+		return "", err
+	}
+	id := p.first("task_id", "id")
+	if p.err != nil {
+		return "", p.err
+	}
+	if id == "" {
+		return "", needsTaskID()
+	}
+	return id, nil
+}
+
+// needsTaskID is the error of parameters that name no task.
+func needsTaskID() error {
+	return invalid("task_id", "Task ID is required. Please provide 'task_id' or 'id' parameter.")
 }
 
 // flag is a boolean parameter.

@@ -135,11 +135,11 @@ func (h *Handler) list(ctx context.Context, x *exchange, raw json.RawMessage) (j
 		OriginalID: p.text("original_task_id"),
 		Labels:     p.texts("labels"),
 	}
-	f.Custom = p.custom()
+	f.Custom, f.Approvals = p.custom(), p.flag("approvals", false)
 	p.only(listParams{})
 	state := p.text("state")
 	// Children, trees, and tasks by what they do are not asked for when nothing but roots is meant; the default is for all else.
-	f.RootOnly = p.flag("root_only", f.ParentID == "" && f.TreeOf == "" && f.Executor == "" && f.OriginalID == "" && state == "" && len(f.Custom) == 0)
+	f.RootOnly = p.flag("root_only", f.ParentID == "" && f.TreeOf == "" && f.Executor == "" && f.OriginalID == "" && state == "" && !f.Approvals && len(f.Custom) == 0)
 	if status := p.text("status"); status != "" {
 		var ok bool
 		if f.Status, ok = dag.ParseStatus(status); !ok {
@@ -149,7 +149,7 @@ func (h *Handler) list(ctx context.Context, x *exchange, raw json.RawMessage) (j
 	if state != "" {
 		one, ok := dag.ParseState(state)
 		if !ok {
-			p.refuse("state", "one of held, waiting, delayed, ready, running, blocked, completed, failed, cancelled")
+			p.refuse("state", "one of held, waiting, delayed, ready, running, blocked, completed, failed, cancelled, skipped, expanded, awaiting")
 		}
 		f.States = one.Set()
 	}

@@ -32,10 +32,17 @@ func (h *Handler) reads() []read {
 		{"/tasks/{id}/children", childrenQuery{}, "parent_id", h.children},
 		{"/tasks/{id}/why", struct{}{}, "task_id", h.why},
 		{"/tasks/{id}/attempts", struct{}{}, "task_id", h.attempts},
+		{"/tasks/{id}/artifacts", artifactsQuery{}, "task_id", h.artifactsList},
 	}
 }
 
 type childrenQuery struct {
+	Limit  int    `json:"limit,omitempty"`
+	Cursor string `json:"cursor,omitempty"`
+}
+
+type artifactsQuery struct {
+	Tree   bool   `json:"tree,omitempty"`
 	Limit  int    `json:"limit,omitempty"`
 	Cursor string `json:"cursor,omitempty"`
 }

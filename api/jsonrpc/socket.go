@@ -212,7 +212,7 @@ func socketType(t coordinator.EventType) string {
 	switch t {
 	case coordinator.EventExecution, coordinator.EventProgress:
 		return "task_progress"
-	case coordinator.EventCompleted:
+	case coordinator.EventCompleted, coordinator.EventSkipped:
 		return "task_completed"
 	case coordinator.EventFailed, coordinator.EventCancelled:
 		return "task_failed"

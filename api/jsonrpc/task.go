@@ -24,6 +24,7 @@ type task struct {
 	Inputs         json.RawMessage `json:"inputs"`
 	Params         json.RawMessage `json:"params"`
 	Result         json.RawMessage `json:"result"`
+	Outputs        json.RawMessage `json:"outputs,omitempty"` // the values that it names, if there are some
 	Error          *string         `json:"error"`
 	Schemas        json.RawMessage `json:"schemas"`
 	Progress       fraction        `json:"progress"`
@@ -35,25 +36,27 @@ type task struct {
 	OriginalTaskID *string         `json:"original_task_id"`
 	HasCopy        bool            `json:"has_copy"`
 
-	Ref           string            `json:"ref"` // what its submission calls it, under which its result gets into inputs
-	OriginType    string            `json:"origin_type"`
-	HasReferences bool              `json:"has_references"` // the value of HasCopy (spec 12.2)
-	Executor      *string           `json:"executor"`       // null: a group
-	Pool          *string           `json:"pool"`
-	Attempt       int               `json:"attempt"`
-	BlockedBy     []string          `json:"blocked_by"`
-	TreeStatus    dag.Status        `json:"tree_status,omitempty"` // of roots, where it is told (spec 3.9)
-	TreeProgress  *fraction         `json:"tree_progress,omitempty"`
-	Labels        map[string]string `json:"labels,omitempty"` // of roots
+	Ref           string   `json:"ref"` // what its submission calls it, under which its result gets into inputs
+	OriginType    string   `json:"origin_type"`
+	HasReferences bool     `json:"has_references"` // the value of HasCopy (spec 12.2)
+	Executor      *string  `json:"executor"`       // null: a group
+	Pool          *string  `json:"pool"`
+	Attempt       int      `json:"attempt"`
+	BlockedBy     []string `json:"blocked_by"`
+	beyond
+	TreeStatus   dag.Status        `json:"tree_status,omitempty"` // of roots, where it is told (spec 3.9)
+	TreeProgress *fraction         `json:"tree_progress,omitempty"`
+	Labels       map[string]string `json:"labels,omitempty"` // of roots
 }
 
 // reserved are the keys that custom ones can't take: those of task and what a node of a tree has besides.
 var reserved = map[string]bool{
 	"id": true, "parent_id": true, "user_id": true, "name": true, "status": true, "priority": true,
-	"dependencies": true, "inputs": true, "params": true, "result": true, "error": true, "schemas": true,
+	"dependencies": true, "inputs": true, "params": true, "result": true, "outputs": true, "error": true, "schemas": true,
 	"progress": true, "created_at": true, "started_at": true, "updated_at": true, "completed_at": true,
 	"has_children": true, "original_task_id": true, "has_copy": true,
 	"ref": true, "origin_type": true, "has_references": true, "executor": true, "pool": true, "attempt": true, "blocked_by": true,
+	"outcome": true, "skip_reason": true, "error_kind": true, "when": true, "fold": true, "allow_failure": true, "tree_failures_allowed": true, "tree_skipped": true, "waiting": true, "expansion": true, "subtree_id": true, "repeats": true, "repeat_exhausted": true, "limits": true, "lock": true, "rates": true, "existing": true, "cached_from": true, "retention": true, "tree_hold": true,
 	"tree_status": true, "tree_progress": true, "tree_usage": true, "labels": true, "children": true, "children_omitted": true, "id_map": true, "warnings": true,
 }
 
@@ -61,6 +64,7 @@ type dependency struct {
 	ID       string `json:"id"`
 	Required bool   `json:"required"`
 	Type     string `json:"type"`
+	edgeMode
 }
 
 // taskOf is the task as the protocol shows it. tree may be nil.
@@ -90,17 +94,21 @@ func taskOf(t *coordinator.Task, tree *coordinator.TreeStatus) task {
 	}
 	for i, d := range t.Dependencies {
 		out.Dependencies[i] = dependency{ID: d.ID, Required: d.Required, Type: d.Type}
+		if d.Mode != 0 {
+			out.Dependencies[i].edgeMode = edgeModeOf(d.Mode)
+		}
 		if d.Type == "" {
 			out.Dependencies[i].Type = "result"
 		}
 	}
 	if status == dag.StatusCompleted || status == dag.StatusCancelled { // spec 12.2
-		out.Result = shown(t.Result)
+		out.Result, out.Outputs = shown(t.Result), t.Outputs
 	}
 	if status == dag.StatusFailed && t.Error == "" { // never empty, spec 12.2
 		text := "task failed"
 		out.Error = &text
 	}
+	out.beyond = beyondOf(t, tree)
 	if tree != nil {
 		out.TreeStatus = tree.Status
 		progress := fraction(tree.Progress)

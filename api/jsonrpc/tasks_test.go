@@ -127,6 +127,78 @@ func TestCreateFaults(t *testing.T) {
 	}
 }
 
+// TestCreateTakesSeveralTrees, in each of the forms, and stores all of them or none.
+func TestCreateTakesSeveralTrees(t *testing.T) {
+	t.Parallel()
+	s := serve(t, jsonrpc.Config{})
+	const file = `{"file":"taskgrove: 1\nname: c\nparameters: {p: {}}\ntasks:\n- {name: d, executor: noop, inputs: {p: '{{parameters.p}}'}}\n","parameters":{"p":"1"}}`
+	got := s.object("tasks.create", `{"trees":[[{"id":"a","name":"a"}],{"tasks":[{"id":"b","name":"b","pririty":1}],"idempotency_key":"k"},`+file+`,{"id":"e","name":"e"}]}`)
+	trees, _ := got["trees"].([]any)
+	if len(trees) != 4 {
+		t.Fatalf("got %v", got)
+	}
+	second, third := trees[1].(map[string]any), trees[2].(map[string]any)
+	if trees[0].(map[string]any)["root_task_id"] != "a" || second["root_task_id"] != "b" || second["warnings"] == nil || third["tasks"] != 2.0 {
+		t.Errorf("got %v", got)
+	}
+	text := s.refused("tasks.create", `{"trees":[[{"id":"f","name":"f"}],{"file":"taskgrove: 1\nname: c\ntasks: [{name: d, executor: noop, time_out: 3}]\n"},[{"id":"g","name":"g","dependencies":["zzz"]}]]}`, -32602, 400)
+	for _, want := range []string{"trees[1]: file:3:35: tasks[0].time_out: there is no such key; did you mean timeout?", "trees[2]: ", "zzz"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got %s, want %s", text, want)
+		}
+	}
+	if _, err := s.svc.Task(t.Context(), "f"); err == nil {
+		t.Error("a tree beside faulty ones is stored")
+	}
+	for params, want := range map[string]string{`{"trees":[]}`: "trees must be 1 to 100 trees", `{"trees":[[{"name":"a"}],{"name":"b","parent_id":"a"}]}`: "trees[1]: a tree beside others has a root of its own"} {
+		if got := s.refused("tasks.create", params, -32602, 400); !strings.Contains(got, want) {
+			t.Errorf("%s: got %v", params, got)
+		}
+	}
+}
+
+// TestCreateTakesTreeFiles, as a text or as an object, with values for parameters, and tells every fault where it stands.
+func TestCreateTakesTreeFiles(t *testing.T) {
+	t.Parallel()
+	s := serve(t, jsonrpc.Config{})
+	for _, params := range []string{
+		`{"file":"taskgrove: 1\nname: nightly\nparameters: {day: {required: true}}\ntasks:\n- name: a\n  executor: noop\n  inputs: {day: '{{parameters.day}}'}\n","parameters":{"day":"monday"}}`,
+		`{"file":{"name":"nightly","tasks":[{"name":"a","executor":"noop","inputs":{"day":"{{parameters.day}}"}}],"parameters":{"day":{"default":"monday"}},"taskgrove":1},"idempotency_key":"k"}`,
+	} {
+		root := s.object("tasks.create", params)
+		child, _ := root["children"].([]any)
+		if root["name"] != "nightly" || len(child) != 1 || !reflect.DeepEqual(child[0].(map[string]any)["inputs"], map[string]any{"day": "monday"}) {
+			t.Errorf("%s: got %v", params, root)
+		}
+	}
+	if started := s.object("tasks.execute", `{"file":"taskgrove: 1\nname: now\ntasks: [{name: a, executor: noop}]\n"}`); started["success"] != true || started["root_task_id"] == "" {
+		t.Errorf("got %v", started)
+	}
+	const keyed = `{"tasks":[{"id":"ID","name":"a","unique":{"key":"k","for":60,"on_conflict":"return"}}]}`
+	s.object("tasks.execute", strings.Replace(keyed, "ID", "first", 1))
+	if got := s.object("tasks.execute", strings.Replace(keyed, "ID", "second", 1)); got["status"] != "existing" || got["existing"] != true || got["root_task_id"] != "first" {
+		t.Errorf("nothing was started, and the answer is %v", got)
+	}
+	if got := s.refused("tasks.execute", `{"file":"taskgrove: 1\nname: now\ntasks: []\n"}`, -32602, 400); !strings.Contains(got, "file:3:8: tasks: has no task") {
+		t.Errorf("got %s", got)
+	}
+	for params, want := range map[string][]string{
+		`{"file":3}`:                         {"file must be a tree file: its text, or an object"},
+		`{"file":"a: 1"}`:                    {"file:1:1: is no tree file: its first key must be taskgrove: 1"},
+		`{"file":"[","parameters":[]}`:       {"parameters: must be an object: a value for each name"},
+		`{"file":"taskgrove: 1","tasks":[]}`: {"tasks must be alone"},
+		`{"file":"taskgrove: 1\nname: n\nparameters: {day: {type: integer}}\ntasks:\n- {name: a, executor: noop, need: []}\n","parameters":{"day":"x","dya":1}}`: {
+			"parameters.dya: there is no such parameter; did you mean day?", "parameters.day: must be an integer, and is a string", "file:5:29: tasks[0].need: there is no such key; did you mean needs?"},
+	} {
+		answer := s.refused("tasks.create", params, -32602, 400)
+		for _, one := range want {
+			if !strings.Contains(answer, one) {
+				t.Errorf("%s: got %s, want %q", params, answer, one)
+			}
+		}
+	}
+}
+
 func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	s := serve(t, jsonrpc.Config{})

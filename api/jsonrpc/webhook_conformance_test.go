@@ -23,12 +23,15 @@ type shownWebhook struct {
 	Labels                                           map[string]string
 	CreatedAt                                        time.Time `json:"created_at"`
 	Waiting                                          int
+	Owner                                            string
+	Revision                                         int32
 }
 
 func (w *shownWebhook) info() *coordinator.WebhookInfo {
 	return &coordinator.WebhookInfo{ID: w.ID, Name: w.Name, URL: w.URL, Method: w.Method, Form: w.Form, Tree: w.Tree, State: coordinator.WebhookState(w.State), Reason: w.Reason,
 		TreeID: w.TreeID, HeaderNames: w.HeaderNames, Timeout: time.Duration(w.Timeout * float64(time.Second)), MaxAttempts: w.MaxRetries, OwnSecret: w.OwnSecret, Signed: w.Signed,
-		Body: w.Body, Events: w.Events, UserID: w.UserID, Labels: w.Labels, CreatedAt: w.CreatedAt, Waiting: w.Waiting}
+		Body: w.Body, Events: w.Events, UserID: w.UserID, Labels: w.Labels, CreatedAt: w.CreatedAt, Waiting: w.Waiting,
+		Owner: w.Owner, Revision: w.Revision}
 }
 
 type shownDelivery struct {
@@ -65,7 +68,7 @@ func (r *remote) delivery(ctx context.Context, method string, params map[string]
 
 func (r *remote) CreateWebhook(ctx context.Context, w coordinator.WebhookSpec) (*coordinator.WebhookInfo, error) {
 	return r.webhook(ctx, "create", map[string]any{"name": w.Name, "events": w.Events, "user_id": w.UserID, "tree": w.Tree, "labels": w.Labels, "url": w.URL, "method": w.Method,
-		"headers": w.Headers, "timeout": w.Timeout.Seconds(), "max_retries": w.MaxAttempts, "secret": w.Secret, "body": w.Body})
+		"headers": w.Headers, "timeout": w.Timeout.Seconds(), "max_retries": w.MaxAttempts, "secret": w.Secret, "body": w.Body, "owner": w.Owner})
 }
 
 func (r *remote) GetWebhook(ctx context.Context, id string) (*coordinator.WebhookInfo, error) {
@@ -73,8 +76,8 @@ func (r *remote) GetWebhook(ctx context.Context, id string) (*coordinator.Webhoo
 }
 
 func (r *remote) UpdateWebhook(ctx context.Context, id string, ch coordinator.WebhookChange) (*coordinator.WebhookInfo, error) {
-	params := map[string]any{"webhook_id": id}
-	for name, value := range map[string]*string{"url": ch.URL, "method": ch.Method, "name": ch.Name, "user_id": ch.UserID, "tree": ch.Tree, "secret": ch.Secret} {
+	params := map[string]any{"webhook_id": id, "revision": ch.IfRevision}
+	for name, value := range map[string]*string{"url": ch.URL, "method": ch.Method, "name": ch.Name, "user_id": ch.UserID, "tree": ch.Tree, "secret": ch.Secret, "owner": ch.Owner} {
 		if value != nil {
 			params[name] = *value
 		}
@@ -106,8 +109,8 @@ func (r *remote) UpdateWebhook(ctx context.Context, id string, ch coordinator.We
 	return r.webhook(ctx, "update", params)
 }
 
-func (r *remote) DeleteWebhook(ctx context.Context, id string) error {
-	_, err := r.postTo(ctx, "/system", "webhooks.delete", map[string]any{"webhook_id": id}, &struct{}{})
+func (r *remote) DeleteWebhook(ctx context.Context, id string, revision int32) error {
+	_, err := r.postTo(ctx, "/system", "webhooks.delete", map[string]any{"webhook_id": id, "revision": revision}, &struct{}{})
 	return err
 }
 

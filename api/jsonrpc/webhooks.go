@@ -31,12 +31,15 @@ type webhookObject struct {
 	CreatedAt   *isoTime          `json:"created_at"`
 	Waiting     int               `json:"waiting" description:"trees with events that are not delivered"`
 	FailingFrom *isoTime          `json:"failing_from,omitempty"`
+	Owner       string            `json:"owner,omitempty" description:"who keeps it in files"`
+	Revision    int32             `json:"revision" description:"raised by each change"`
 }
 
 func webhookShown(w *coordinator.WebhookInfo) webhookObject {
 	out := webhookObject{ID: w.ID, RootTaskID: w.TreeID, Name: w.Name, URL: w.URL, Method: w.Method, HeaderNames: w.HeaderNames, Timeout: w.Timeout.Seconds(),
 		MaxRetries: w.MaxAttempts, OwnSecret: w.OwnSecret, Signed: w.Signed, Body: w.Body, Form: w.Form, UserID: w.UserID, Tree: w.Tree, Labels: w.Labels,
-		State: string(w.State), Reason: w.Reason, CreatedAt: timeOf(&w.CreatedAt), Waiting: w.Waiting, FailingFrom: timeOf(&w.FailingFrom)}
+		State: string(w.State), Reason: w.Reason, CreatedAt: timeOf(&w.CreatedAt), Waiting: w.Waiting, FailingFrom: timeOf(&w.FailingFrom),
+		Owner: w.Owner, Revision: w.Revision}
 	for _, e := range w.Events {
 		out.Events = append(out.Events, string(e))
 	}
@@ -84,16 +87,23 @@ type webhookCreateParams struct {
 	UserID string            `json:"user_id,omitempty" description:"only of trees of this owner"`
 	Tree   string            `json:"tree,omitempty" description:"only of trees whose root has this name"`
 	Labels map[string]string `json:"labels,omitempty" description:"only of trees that have them; an empty value stands for any"`
+	Owner  string            `json:"owner,omitempty" description:"who keeps it in files: 1 to 63 letters, digits, -, _, . and /; it has one webhook of a name; empty: nobody"`
 }
 
 type webhookUpdateParams struct {
 	WebhookID string `json:"webhook_id" required:"true"`
 	Enabled   *bool  `json:"enabled,omitempty"`
+	Revision  int32  `json:"revision,omitempty" description:"that it has, else it is not changed; default: whatever"`
 	webhookCreateParams
 }
 
 type webhookIDParams struct {
 	WebhookID string `json:"webhook_id" required:"true" description:"also id"`
+}
+
+type webhookDeleteParams struct {
+	webhookIDParams
+	Revision int32 `json:"revision,omitempty" description:"that it has, else it stays; default: whatever"`
 }
 
 type webhookListParams struct {
@@ -125,7 +135,7 @@ func webhookMethods() []Method {
 		{Name: "webhooks.list", Path: "/system", Ours: true, Params: webhookListParams{}, Result: webhookPage{}, Summary: "Lists webhooks of the cluster, or of a tree's executions."},
 		{Name: "webhooks.get", Path: "/system", Ours: true, Params: webhookIDParams{}, Result: webhookObject{}, Summary: "Shows a webhook."},
 		{Name: "webhooks.update", Path: "/system", Ours: true, Params: webhookUpdateParams{}, Result: webhookObject{}, Summary: "Changes a webhook of the cluster: the parameters that are given."},
-		{Name: "webhooks.delete", Path: "/system", Ours: true, Params: webhookIDParams{}, Result: webhookDeleted{}, Summary: "Forgets a webhook, with what waits to be delivered."},
+		{Name: "webhooks.delete", Path: "/system", Ours: true, Params: webhookDeleteParams{}, Result: webhookDeleted{}, Summary: "Forgets a webhook, with what waits to be delivered."},
 		{Name: "webhooks.test", Path: "/system", Ours: true, Params: webhookIDParams{}, Result: deliveryObject{}, Summary: "Sends an event of no tree at once."},
 		{Name: "webhooks.deliveries", Path: "/system", Ours: true, Params: deliveriesParams{}, Result: deliveryPage{}, Summary: "Lists the last deliveries of a webhook, newest first."},
 		{Name: "webhooks.resend", Path: "/system", Ours: true, Params: resendParams{}, Result: deliveryObject{}, Summary: "Sends the event of a delivery again at once."},
@@ -154,7 +164,7 @@ func (h *Handler) webhookCreate(ctx context.Context, x *exchange, raw json.RawMe
 	if err != nil {
 		return nil, err
 	}
-	spec := coordinator.WebhookSpec{Name: p.text("name"), UserID: p.text("user_id"), Tree: p.text("tree"), Labels: p.texts("labels"), Events: webhookNames(p.list("events")),
+	spec := coordinator.WebhookSpec{Name: p.text("name"), Owner: p.text("owner"), UserID: p.text("user_id"), Tree: p.text("tree"), Labels: p.texts("labels"), Events: webhookNames(p.list("events")),
 		Webhook: coordinator.Webhook{URL: p.text("url"), Method: p.text("method"), Headers: p.texts("headers"), Secret: p.text("secret"),
 			Timeout: time.Duration(p.seconds("timeout", 0) * float64(time.Second)), MaxAttempts: p.number("max_retries", 0, 0, maxWebhookAttempts)}}
 	if p.given("body") {
@@ -219,7 +229,7 @@ func (h *Handler) webhookUpdate(ctx context.Context, x *exchange, raw json.RawMe
 		return nil, err
 	}
 	var ch coordinator.WebhookChange
-	for name, to := range map[string]**string{"url": &ch.URL, "method": &ch.Method, "name": &ch.Name, "user_id": &ch.UserID, "tree": &ch.Tree, "secret": &ch.Secret} {
+	for name, to := range map[string]**string{"url": &ch.URL, "method": &ch.Method, "name": &ch.Name, "user_id": &ch.UserID, "tree": &ch.Tree, "secret": &ch.Secret, "owner": &ch.Owner} {
 		if p.given(name) {
 			text := p.text(name)
 			*to = &text
@@ -241,6 +251,7 @@ func (h *Handler) webhookUpdate(ctx context.Context, x *exchange, raw json.RawMe
 	if body, has := p.values["body"]; has {
 		ch.Body = append(json.RawMessage(nil), body...)
 	}
+	ch.IfRevision = p.revision()
 	if p.given("enabled") {
 		on := p.flag("enabled", true)
 		ch.Enabled = &on
@@ -256,11 +267,15 @@ func (h *Handler) webhookUpdate(ctx context.Context, x *exchange, raw json.RawMe
 }
 
 func (h *Handler) webhookDelete(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
-	id, _, err := webhookID(raw)
+	id, p, err := webhookID(raw)
 	if err != nil {
 		return nil, err
 	}
-	if err := x.svc.DeleteWebhook(ctx, id); err != nil {
+	revision := p.revision()
+	if p.err != nil {
+		return nil, p.err
+	}
+	if err := x.svc.DeleteWebhook(ctx, id, revision); err != nil {
 		return nil, named404(err, "Webhook "+id+" not found")
 	}
 	return appendJSON(nil, webhookDeleted{true, id}), nil

@@ -41,21 +41,15 @@ var waitKinds = map[coordinator.WaitKind]string{
 	coordinator.WaitExecute: "execute", coordinator.WaitDependency: "dependency", coordinator.WaitNotBefore: "not_before",
 	coordinator.WaitRetry: "retry", coordinator.WaitPool: "pool", coordinator.WaitCapacity: "capacity",
 	coordinator.WaitDispatch: "dispatch", coordinator.WaitWorker: "worker", coordinator.WaitBlocked: "blocked",
-	coordinator.WaitSlot: "slot",
+	coordinator.WaitSlot: "slot", coordinator.WaitSignal: "signal", coordinator.WaitApproval: "approval", coordinator.WaitTime: "time", coordinator.WaitTree: "tree",
+	coordinator.WaitLimit: "limit", coordinator.WaitLock: "lock", coordinator.WaitRate: "rate", coordinator.WaitPause: "pause",
 }
 
 // why answers tasks.why: what a task that is not running waits for.
 func (h *Handler) why(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
-	p, err := named(raw)
+	id, err := taskID(raw)
 	if err != nil {
 		return nil, err
-	}
-	id := p.first("task_id", "id")
-	if p.err != nil {
-		return nil, p.err
-	}
-	if id == "" {
-		return nil, invalid("task_id", "Task ID is required. Please provide 'task_id' or 'id' parameter.")
 	}
 	got, err := x.svc.Why(ctx, id)
 	if err != nil {

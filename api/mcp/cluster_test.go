@@ -140,6 +140,8 @@ func ofTask(id string) map[string]string {
 		"update_task": fmt.Sprintf(`{"task_id":%q,"name":"taken"}`, id), "delete_task": one, "list_tasks": `{"user_id":"alice"}`,
 		"get_task_status": one, "cancel_task": one, "get_task_tree": one, "list_children": one, "copy_task": one,
 		"generate_task_tree": `{"requirement":"x","user_id":"alice"}`, "wait_for_task": `{"task_id":"` + id + `","timeout":1}`, "explain_task": one,
+		"pause_tree": fmt.Sprintf(`{"tree_id":%q}`, id), "resume_tree": fmt.Sprintf(`{"tree_id":%q}`, id),
+		"skip_task": one, "signal_task": fmt.Sprintf(`{"task_id":%q,"name":"go"}`, id), "answer_approval": fmt.Sprintf(`{"task_id":%q,"choice":"approve"}`, id),
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
 )
 
 // Progress is told at most so often, apart from the end, which is always told.
@@ -98,6 +99,16 @@ func said(e *coordinator.Event) string {
 		return fmt.Sprintf("%s has started", name)
 	case coordinator.EventCompleted:
 		return fmt.Sprintf("%s has completed", name)
+	case coordinator.EventSkipped:
+		return fmt.Sprintf("%s was skipped: %s", name, prefix(dag.SkipReason(e.Result), 500))
+	case coordinator.EventExpanded:
+		return fmt.Sprintf("%s has found tasks, and waits for them", name)
+	case coordinator.EventAwaiting:
+		return fmt.Sprintf("%s waits for something from outside", name)
+	case coordinator.EventRepeat:
+		return fmt.Sprintf("%s has run, and runs once more", name)
+	case coordinator.EventSignal:
+		return fmt.Sprintf("%s dropped a signal that is not what it asks for, and waits on", name)
 	case coordinator.EventFailed:
 		return fmt.Sprintf("%s has failed: %s", name, prefix(e.Error, 500))
 	case coordinator.EventCancelled:

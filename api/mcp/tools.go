@@ -70,6 +70,8 @@ var (
 	timeoutOf = argument{name: "timeout", kind: number, description: "seconds to wait at most; 50 if left out, an hour if the client asks for progress. The tree goes on when they are over"}
 	userOf    = argument{name: "user_id", kind: text, description: "owner"}
 	tasksOf   = argument{name: "tasks", kind: tasks, description: "the tree: an array of tasks, exactly one of them without parent_id"}
+	fileOf    = argument{name: "file", kind: text, description: "instead of tasks: the text of a tree file, in YAML or JSON, which begins with taskgrove: 1"}
+	valuesOf  = argument{name: "parameters", kind: object, description: "with file: values for its parameters"}
 )
 
 // toolTable is all tools, in the order in which they are shown.
@@ -79,7 +81,7 @@ var toolTable = []tool{
 		description: "Run a stored task tree (task_id), or store an array of tasks as a new tree and run it (tasks). Answers at once with root_task_id; with use_streaming or wait it " +
 			"answers when the tree has ended, with its result. A task that has completed is not run again without force.",
 		arguments: []argument{
-			{name: "task_id", kind: text, description: "id of a stored task; give this or tasks"}, otherID, tasksOf,
+			{name: "task_id", kind: text, description: "id of a stored task; give this or tasks"}, otherID, tasksOf, fileOf, valuesOf,
 			{name: "use_streaming", kind: flag, description: "wait for the end, and tell of progress meanwhile if the client asks for it"},
 			{name: "wait", kind: flag, description: "wait for the end"},
 			timeoutOf,
@@ -89,6 +91,7 @@ var toolTable = []tool{
 			{name: "copy_execution", kind: flag, description: "copy the tree first and run the copy, so that the original stays as it is"},
 			{name: "copy_children", kind: flag, description: "with copy_execution: copy what is below the task, too"},
 			{name: "use_demo", kind: flag, description: "run nothing; workers make up results"},
+			{name: "no_cache", kind: flag, description: "take nothing from the cache: all that starts runs"},
 			{name: "webhook_config", kind: object, description: "where to send events: url, and optionally headers, method (POST, PUT), timeout (seconds) and max_retries"},
 			{name: "idempotency_key", kind: text, description: "with tasks: a text of your own; the same call with the same key stores and runs nothing twice"},
 		},
@@ -96,7 +99,7 @@ var toolTable = []tool{
 	{
 		name: "create_task", title: "Store a task tree", effect: adds, method: "tasks.create", loose: true,
 		description: "Store a task tree without running it: tasks, or the keys of a single task. Answers the root task with its children. Run it with execute_task.",
-		arguments:   []argument{tasksOf, {name: "idempotency_key", kind: text, description: "with tasks: a text of your own; the same call with the same key stores nothing twice"}},
+		arguments:   []argument{tasksOf, fileOf, valuesOf, {name: "idempotency_key", kind: text, description: "with tasks: a text of your own; the same call with the same key stores nothing twice"}},
 	},
 	{
 		name: "get_task", title: "Show a task", effect: reads, method: "tasks.get", run: (*Handler).getTask,
@@ -158,6 +161,24 @@ var toolTable = []tool{
 		},
 	},
 	{
+		name: "skip_task", title: "Skip a task", effect: changes, method: "tasks.skip",
+		description: "End a task that has not begun, with the outcome skipped: what depends on it goes on as after a success, unless its dependency says otherwise. Refused once it has begun.",
+		arguments:   []argument{taskID, otherID},
+	},
+	{
+		name: "pause_tree", title: "Pause a task tree", effect: changes, method: "pauses.set",
+		description: "Stop the start of the tasks of a tree; what runs goes on. resume_tree lets them start again.",
+		arguments: []argument{
+			{name: "tree_id", kind: text, required: true, description: "id of any task of the tree"},
+			{name: "reason", kind: text, description: "why, which people are told who ask why nothing starts"},
+		},
+	},
+	{
+		name: "resume_tree", title: "Resume a task tree", effect: changes, method: "pauses.delete",
+		description: "Let the tasks of a tree start again that is paused.",
+		arguments:   []argument{{name: "tree_id", kind: text, required: true, description: "id of any task of the tree"}},
+	},
+	{
 		name: "get_task_tree", title: "Show a task tree", effect: reads, method: "tasks.tree", run: (*Handler).getTree,
 		description: "Show the whole tree of a task: the root with its children, and theirs. Read a tree of more than 300 tasks with list_tasks and root_id.",
 		arguments:   []argument{{name: "task_id", kind: text, required: true, description: "id of any task of the tree"}, otherID, {name: "root_id", kind: text, hidden: true}},
@@ -207,6 +228,25 @@ var toolTable = []tool{
 		name: "explain_task", title: "Ask why a task does not run", effect: reads, method: "tasks.why",
 		description: "Say in a sentence what a task waits for, or why it can't run: a dependency, a time, workers, a slot; with what blocks it.",
 		arguments:   []argument{taskID, otherID},
+	},
+	{
+		name: "signal_task", title: "Send a task a signal", effect: adds, method: "tasks.signal",
+		description: "Send a task the signal that it waits for, or will wait for. Answers taken, kept (the task does not wait for it yet), or late (one of the name was there before).",
+		arguments: []argument{
+			taskID, otherID,
+			{name: "name", kind: text, required: true, description: "name of the signal"},
+			{name: "payload", kind: anyJSON, description: "what the task gets"},
+			{name: "idempotency_key", kind: text, description: "a repetition gets the first answer"},
+		},
+	},
+	{
+		name: "answer_approval", title: "Answer an approval", effect: changes, method: "tasks.approve",
+		description: "Answer what a task asks a person, in that person's name: ask the person before. get_task shows the question and the choices under waiting.",
+		arguments: []argument{
+			taskID, otherID,
+			{name: "choice", kind: text, required: true, description: "approve or reject, unless the task names other choices"},
+			{name: "comment", kind: text, description: "what the person says about it"},
+		},
 	},
 	{
 		name: "list_executors", title: "List executors", effect: reads, method: "executors.list", run: (*Handler).listExecutors, list: "executors",

@@ -102,6 +102,20 @@ func TestStoreRunAndRead(t *testing.T) {
 }
 
 // Of the executors a list has what one reads, one alone has all.
+// TestTasksAskForLimits: what a task asks for before it starts is taken from a tool's tasks, and shown with its keys.
+func TestTasksAskForLimits(t *testing.T) {
+	t.Parallel()
+	s := serve(t, mcp.Config{})
+	session, _ := s.connect("")
+	call(t, session, "create_task", json.RawMessage(`{"tasks":[{"id":"a","name":"a","schemas":{"method":"x"},"inputs":{"c":"acme"},"limits":[{"key":"c-{{inputs.c}}","max":5}],`+
+		`"lock":{"key":"{{task.id}}","on_contention":"skip"},"rates":[{"key":"api","per":"hour","max":9}]}]}`), nil)
+	var got struct{ Limits, Lock, Rates json.RawMessage }
+	call(t, session, "get_task", map[string]any{"task_id": "a"}, &got)
+	if text := fmt.Sprintf("%s %s %s", got.Limits, got.Lock, got.Rates); text != `[{"key":"c-acme","max":5}] {"key":"a","on_contention":"skip"} [{"key":"api","max":9,"per":"hour"}]` {
+		t.Errorf("got %s", text)
+	}
+}
+
 func TestExecutors(t *testing.T) {
 	t.Parallel()
 	s := serve(t, mcp.Config{})
@@ -260,11 +274,20 @@ func TestFaults(t *testing.T) {
 		{"not an object", "get_task", `["a"]`, "invalid", "arguments", "must be an object"},
 		{"null", "get_task", `null`, "invalid", "task_id", "Task ID is required"},
 		{"bad tree", "create_task", `{"tasks":[{"id":"a","name":"a","dependencies":["zzz"]}]}`, "invalid", "", "which is not in the tasks array"},
+		{"limits", "create_task", `{"tasks":[{"name":"a","schemas":{"method":"x"},"limits":[{"key":"nobody"},{"key":"k","max":1,"cost":2}]}]}`, "invalid", "", "tasks[0].limits[0].max: is required"},
+		{"limits, all at once", "create_task", `{"tasks":[{"name":"a","schemas":{"method":"x"},"limits":[{"key":"nobody"},{"key":"k","max":1,"cost":2}]}]}`, "invalid", "", "tasks[0].limits[1].cost: must be at most max"},
 		{"no tree", "create_task", `{"tasks":[]}`, "invalid", "", "Tasks array cannot be empty"},
 		{"no tasks", "execute_task", `{}`, "invalid", "task_id", "Either task_id or tasks array is required"},
 		{"wait too long", "wait_for_task", `{"task_id":"a","timeout":1e9}`, "invalid", "timeout", "at most 3600 seconds"},
 		{"wait for nothing", "wait_for_task", `{"task_id":"gone"}`, "not_found", "", "Task gone not found"},
 		{"no such executor", "get_executor", `{"executor_id":"gone"}`, "not_found", "", "Executor gone not found"},
+		{"skip nothing", "skip_task", `{}`, "invalid", "task_id", "Task ID is required"},
+		{"skip what there is not", "skip_task", `{"task_id":"gone"}`, "not_found", "", "Task gone not found"},
+		{"a signal for nobody", "signal_task", `{"task_id":"gone","name":"go"}`, "not_found", "", "Task gone not found"},
+		{"an answer for nobody", "answer_approval", `{"task_id":"gone","choice":"approve"}`, "not_found", "", "Task gone not found"},
+		{"pause what there is not", "pause_tree", `{"tree_id":"gone","reason":"x"}`, "not_found", "", "Task gone not found"},
+		{"pause nothing", "pause_tree", `{}`, "invalid", "", "target: is required"},
+		{"resume what is not paused", "resume_tree", `{"tree_id":"gone"}`, "not_found", "", "Pause of gone not found"},
 		{"two ways", "cancel_task", `{"task_id":"a","task_ids":["b"]}`, "invalid", "task_ids", "alone"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -346,12 +369,13 @@ func TestDeclarations(t *testing.T) {
 		}
 	}
 	for _, name := range strings.Fields("execute_task create_task get_task update_task delete_task list_tasks get_task_status cancel_task " +
-		"get_task_tree list_children copy_task generate_task_tree wait_for_task explain_task list_executors get_executor") {
+		"get_task_tree list_children copy_task generate_task_tree wait_for_task explain_task list_executors get_executor skip_task signal_task answer_approval pause_tree resume_tree") {
 		if byName[name] == nil {
 			t.Errorf("there is no tool %s", name)
 		}
 	}
-	for name, want := range map[string][2]bool{"get_task": {true, false}, "create_task": {false, false}, "delete_task": {false, true}, "cancel_task": {false, true}} {
+	for name, want := range map[string][2]bool{"get_task": {true, false}, "create_task": {false, false}, "delete_task": {false, true}, "cancel_task": {false, true},
+		"skip_task": {false, true}, "signal_task": {false, false}, "answer_approval": {false, true}} {
 		if a := byName[name].Annotations; a.ReadOnlyHint != want[0] || *a.DestructiveHint != want[1] {
 			t.Errorf("%s: got %+v, want read-only %t, destructive %t", name, a, want[0], want[1])
 		}

@@ -19,7 +19,7 @@ const (
 	exitTreeFailed    = 3 // --wait, --watch: the tree failed
 	exitTreeCancelled = 4 // --wait, --watch: the tree was cancelled; rerun: the task was, and nothing was started
 	exitUnreachable   = 5 // no coordinator could be reached, or it has too much to do
-	// 6 is that of verify
+	// 6 is that of verify, 8 that of apply --dry-run
 	exitOptionalFailed = 7 // --wait, --watch: the tree failed by the protocol, but only optional tasks did
 	exitInterrupted    = 130
 )
@@ -30,10 +30,10 @@ const groupClient = "client"
 // clientCommands are the commands that speak to a running cluster.
 func clientCommands() []*cobra.Command {
 	return []*cobra.Command{
-		submitCommand(), generateCommand(), rerunCommand(), getCommand(), treeCommand(), listCommand(), watchCommand(), cancelCommand(),
-		updateCommand(), deleteCommand(), copyCommand(),
-		logsCommand(), whyCommand(), verifyCommand(), doctorCommand(), topCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(), executorsCommand(),
-		usageCommand(), auditCommand(), webhooksCommand(), contextCommand(), tokenCommand(), keysCommand(), namespacesCommand(), sealCommand(), authCommand(), rolesCommand(), loginCommand(), logoutCommand(), mcpCommand(), tasksCommand(), runFlowGroup(), importCommand(),
+		submitCommand(), generateCommand(), rerunCommand(), getCommand(), treeCommand(), listCommand(), watchCommand(), cancelCommand(), skipCommand(), pauseCommand(), resumeCommand(), pausesCommand(), holdCommand(), releaseCommand(), holdsCommand(), eraseCommand(), erasuresCommand(),
+		updateCommand(), deleteCommand(), copyCommand(), signalCommand(), approveCommand(), rejectCommand(), approvalsCommand(),
+		logsCommand(), artifactsCommand(), whyCommand(), verifyCommand(), doctorCommand(), topCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(), limitsCommand(), scheduleCommand(), executorsCommand(),
+		applyCommand(), usageCommand(), auditCommand(), webhooksCommand(), contextCommand(), tokenCommand(), keysCommand(), namespacesCommand(), sealCommand(), authCommand(), rolesCommand(), loginCommand(), logoutCommand(), mcpCommand(), tasksCommand(), runFlowGroup(), importCommand(),
 	}
 }
 
@@ -66,12 +66,17 @@ type session struct {
 // clientCommand makes a command that has a connection.
 func clientCommand(use, short, long string, args cobra.PositionalArgs, do func(ctx context.Context, s *session, args []string) error) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Long: long, Args: args, GroupID: groupClient, ValidArgsFunction: cobra.NoFileCompletions}
+	clientFlags(cmd)
+	run(cmd, do)
+	return cmd
+}
+
+// clientFlags gives a command the flags of all that have a connection. A letter that it uses already stays what it is.
+func clientFlags(cmd *cobra.Command) {
 	outputFlag(cmd, formatText, formatJSON, formatYAML)
 	bind(cmd, config.Variables(&config.Client{}))
 	mustComplete(cmd, "context", completeContexts)
 	mustComplete(cmd, "namespace", completeNamespaces)
-	run(cmd, do)
-	return cmd
 }
 
 // run makes a command of [clientCommand] do something.
@@ -142,6 +147,8 @@ func (s *session) explain(ctx context.Context, err error) error {
 		return err
 	case ctx.Err() != nil:
 		return codedError{errors.New("interrupted; what runs in the cluster goes on"), exitInterrupted}
+	case errors.Is(err, client.ErrBusy):
+		return codedError{err, exitUnreachable}
 	case errors.Is(err, client.ErrUnavailable) && tlsAdvice(err) != "":
 		return codedError{fmt.Errorf("%w\n%s", err, tlsAdvice(err)), exitUnreachable}
 	case errors.Is(err, client.ErrUnavailable):

@@ -37,7 +37,6 @@ func TestBadFiles(t *testing.T) {
 		"YAML without end":        {"- name: a\n  inputs: {a: [1, 2\n", []string{"FILE:2:", "not valid YAML: "}},
 		"YAML with a tab":         {"- name: a\n\tinputs: {}\n", []string{"FILE:2:", "not valid YAML: "}},
 		"YAML indented wrongly":   {"- name: a\n  id: x\n pool: y\n", []string{"FILE:3:2: not valid YAML: "}},
-		"YAML of two documents":   {"name: a\n---\nname: b\n", []string{"FILE:3:1: there is more than one document"}},
 		"an alias of nothing":     {"- name: a\n- *b\n", []string{"FILE:2:3: there is no anchor &b before this alias"}},
 		"an alias of itself":      {"- name: a\n  inputs: &i {x: *i}\n", []string{"an alias stands within what it stands for"}},
 		"a key that is no text":   {"- name: a\n  inputs:\n    ? {b: 1}\n    : 2\n", []string{"FILE:4:5: not valid YAML: "}},
@@ -58,8 +57,10 @@ func TestBadFiles(t *testing.T) {
 		"merged keys":              {"tasks:\n- &d {name: a, priority: x}\n- {<<: *d, name: b, parent_id: a}\n", []string{"FILE:2:16: tasks[0].priority", "FILE:2:16: tasks[1].priority"}},
 		"a cycle":                  {"- {name: a}\n- {name: b, parent_id: a, dependencies: [c]}\n- {name: c, parent_id: a, dependencies: [b]}\n", []string{"FILE:2:27: Circular dependency detected: b -> c -> b"}},
 		"an unknown dependency":    {"- {name: root}\n- {name: fetch-orders, parent_id: root}\n- {name: c, parent_id: root, dependencies: [fetch-order]}\n", []string{"FILE:3:30: Task 'c' at index 2", "did you mean 'fetch-orders'?"}},
-		"misspelt keys": {"- name: a\n  time_out: 5\n- name: b\n  parent_id: a\n  dependecies: [a]\n  dependencies: [{name: a, optional: true}]\n", []string{
-			"FILE:2:3: tasks[0].time_out: has no effect", "did you mean timeout?", "FILE:5:3: tasks[1].dependecies", "FILE:6:28: tasks[1].dependencies[0].optional", "--allow-unknown"}},
+		"misspelt keys": {"- name: a\n  time_out: 5\n- name: b\n  parent_id: a\n  dependecies: [a]\n  dependencies: [{name: a}]\n", []string{
+			"FILE:2:3: tasks[0].time_out: has no effect", "did you mean timeout?", "FILE:5:3: tasks[1].dependecies", "--allow-unknown"}},
+		"a key that no dependency has": {"- name: a\n- name: b\n  parent_id: a\n  dependencies: [{name: a, optional: true}]\n", []string{
+			"FILE:4:28: tasks[1].dependencies[0].optional: there is no such key; did you mean required: false?"}},
 		"misspelt keys, too deep for them": {"- name: a\n  schemas: {metod: noop_executor}\n", []string{"FILE:2:13: tasks[0].schemas.metod", "did you mean method?"}},
 		"nested too deep":                  {"- name: a\n  inputs: {x: " + strings.Repeat("[", 300) + strings.Repeat("]", 300) + "}\n", []string{"FILE:2:", "deeper than 256 levels"}},
 	} {
@@ -104,9 +105,9 @@ func TestAllowUnknown(t *testing.T) {
 	if code != exitOK || out != "a\n" || !strings.Contains(note, path+":3:3: warning: tasks[0].retries: has no effect") {
 		t.Errorf("exit %d, %q, %s", code, out, note)
 	}
-	path = file(t, "two.yaml", "- {name: b, id: b}\n- name: c\n  id: c\n  parent_id: b\n  time_out: 3\n  dependencies: [{id: b, optional: true}]\n")
+	path = file(t, "two.yaml", "- {name: b, id: b}\n- name: c\n  id: c\n  parent_id: b\n  time_out: 3\n  retries: 2\n")
 	_, note, code = runCommand(t, "submit", path, "--allow-unknown")
-	first, second := strings.Index(note, path+":5:3: warning: tasks[1].time_out"), strings.Index(note, path+":6:26: warning: tasks[1].dependencies[0].optional")
+	first, second := strings.Index(note, path+":5:3: warning: tasks[1].time_out"), strings.Index(note, path+":6:3: warning: tasks[1].retries")
 	if code != exitOK || first < 0 || second < first {
 		t.Errorf("exit %d, warnings are not in the order of lines:\n%s", code, note)
 	}

@@ -21,7 +21,11 @@ type exported struct {
 // documentKeys are the keys of an exported task that say what was submitted. Those of "custom" do, too; all others say what became
 // of it.
 var documentKeys = []string{"id", "name", "parent_id", "user_id", "priority", "dependencies", "inputs", "params", "schemas", "pool", "retry",
-	"timeout", "schedule_to_start", "tree_timeout", "not_before", "on_lost", "repeatable"}
+	"timeout", "schedule_to_start", "tree_timeout", "not_before", "on_lost", "repeatable", "when", "fold", "allow_failure",
+	"template", "outputs", "repeat", "artifacts", "limits", "lock", "rates", "retention", "cache"}
+
+// endKeys are the keys by which a document says that a task has ended before it is submitted.
+var endKeys = []string{"outcome", "result", "error", "attempts"}
 
 // export makes a document of a tree and its tasks, which are as they were submitted.
 func export(tree *client.Tree, tasks []*client.Task) exported {
@@ -36,6 +40,13 @@ func exportTask(t *client.Task) map[string]any {
 	out := plain(reflect.ValueOf(t)).(map[string]any)
 	if t.Executor != "" && dag.ChooseExecutor(t.Name, t.Params, t.Schemas, dag.Known{}) != t.Executor {
 		out["schemas"] = withMember(t.Schemas, "method", t.Executor)
+	}
+	delete(out, "outputs") // in a document they are templates
+	if t.Outputs != nil {
+		out["output_values"] = t.Outputs
+	}
+	if t.Outcome != "" {
+		out["attempts"] = min(t.Attempt, dag.MaxRetryAttempts) // a loop may have made more than a document may say
 	}
 	if o := t.Options; o != nil {
 		addOptions(out, o)
@@ -53,10 +64,25 @@ func addOptions(out map[string]any, o *client.TaskOptions) {
 	if !o.NotBefore.IsZero() {
 		out["not_before"] = o.NotBefore
 	}
+	if o.Retention != "" {
+		out["retention"] = o.Retention
+	}
 	if o.FailLost {
 		out["on_lost"] = "fail"
 	}
-	if r := o.Retry; r != (client.RetryPolicy{}) {
+	if o.Outputs != nil {
+		out["outputs"] = o.Outputs
+	}
+	if o.Artifacts != nil {
+		out["artifacts"] = o.Artifacts
+	}
+	if o.Imported != nil {
+		out["imported"] = true
+	}
+	if o.Found {
+		out["found"] = true
+	}
+	if r := o.Retry; !r.IsZero() {
 		retry := map[string]any{"max_attempts": max(r.MaxAttempts, 1)}
 		if r.Backoff != "" {
 			retry["backoff"] = r.Backoff
@@ -64,6 +90,20 @@ func addOptions(out map[string]any, o *client.TaskOptions) {
 		for key, d := range map[string]time.Duration{"initial_delay": r.InitialDelay, "max_delay": r.MaxDelay} {
 			if d > 0 {
 				retry[key] = d.Seconds()
+			}
+		}
+		if r.NoDelay {
+			retry["initial_delay"] = 0
+		}
+		if r.Multiplier > 0 {
+			retry["multiplier"] = r.Multiplier
+		}
+		if r.NoJitter {
+			retry["jitter"] = "none"
+		}
+		for key, kinds := range map[string][]string{"retry_on": r.RetryOn, "no_retry_on": r.NoRetryOn} {
+			if len(kinds) > 0 {
+				retry[key] = kinds
 			}
 		}
 		out["retry"] = retry
@@ -78,8 +118,13 @@ func withMember(object json.RawMessage, key, value string) map[string]json.RawMe
 	return out
 }
 
-// imported makes the document of an exported tree, which can be submitted again; other documents stay as they are.
-func imported(document []byte) (made []byte, was bool, err error) {
+// imported makes the document of an exported tree, which can be submitted again; other documents stay as they are. What tasks found when they ran is left
+// out: they find it anew. With ended, tasks that have ended stay so, with their results; else only those that had ended when the tree was submitted.
+func imported(ended bool) func(document []byte) (made []byte, was bool, err error) {
+	return func(document []byte) (made []byte, was bool, err error) { return importTree(document, ended) }
+}
+
+func importTree(document []byte, ended bool) (made []byte, was bool, err error) {
 	if !bytes.HasPrefix(bytes.TrimLeft(document, " \t\r\n"), []byte("{")) || !bytes.Contains(document, []byte(`"tree"`)) {
 		return document, false, nil
 	}
@@ -91,13 +136,19 @@ func imported(document []byte) (made []byte, was bool, err error) {
 		return document, false, nil
 	}
 	refs := refsOf(e.Tasks)
-	tasks := make([]map[string]any, len(e.Tasks))
+	tasks := make([]map[string]any, 0, len(e.Tasks))
 	for i, from := range e.Tasks {
+		if string(from["found"]) == "true" {
+			continue
+		}
 		task, err := importTask(from, refs)
 		if err != nil {
 			return nil, false, fmt.Errorf("tasks[%d].%w", i, err)
 		}
-		tasks[i] = task
+		if ended || string(from["imported"]) == "true" {
+			addMembers(task, from, endKeys)
+		}
+		tasks = append(tasks, task)
 	}
 	made, err = json.Marshal(map[string]any{"tasks": tasks})
 	return made, true, err
@@ -128,6 +179,15 @@ func textOf(raw json.RawMessage) (text string) {
 	return text
 }
 
+// addMembers adds members of an exported task that say something.
+func addMembers(task map[string]any, from map[string]json.RawMessage, keys []string) {
+	for _, key := range keys {
+		if value, ok := from[key]; ok && string(value) != "null" && string(value) != `""` {
+			task[key] = value
+		}
+	}
+}
+
 // importTask is what was submitted of an exported task.
 func importTask(from map[string]json.RawMessage, refs ids) (map[string]any, error) {
 	task := map[string]any{}
@@ -139,11 +199,7 @@ func importTask(from map[string]json.RawMessage, refs ids) (map[string]any, erro
 			}
 		}
 	}
-	for _, key := range documentKeys {
-		if value, ok := from[key]; ok && string(value) != "null" && string(value) != `""` {
-			task[key] = value
-		}
-	}
+	addMembers(task, from, documentKeys)
 	for _, key := range []string{"id", "parent_id"} {
 		if ref, ok := refs.refs[textOf(from[key])]; ok {
 			task[key] = ref

@@ -85,7 +85,7 @@ func TestACopyCallsItsTasksAsTheFirstDid(t *testing.T) {
 
 func TestOtherDocumentsStayAsTheyAre(t *testing.T) {
 	for _, text := range []string{`[{"tree":{},"tasks":[]}]`, `{"name":"tree","tree":"x"}`, `{"tasks":[{"name":"a","custom":{"x":1}}]}`, `{"tree":null,"tasks":[]}`, `{"tree"`} {
-		if got, was, err := imported([]byte(text)); err != nil || was || string(got) != text {
+		if got, was, err := imported(false)([]byte(text)); err != nil || was || string(got) != text {
 			t.Errorf("%s: got %s, %v", text, got, err)
 		}
 	}

@@ -41,7 +41,7 @@ func getCommand() *cobra.Command {
 				}
 			}
 			var tree *client.Tree
-			if t.ParentID == "" && t.HasChildren && s.forPeople() {
+			if t.ParentID == "" && s.forPeople() {
 				if tree, err = s.Tree(ctx, id); err != nil {
 					return err
 				}
@@ -90,8 +90,12 @@ func writeTask(w io.Writer, t *client.Task, tree *client.Tree, now time.Time) {
 		line("ref", t.Ref)
 	}
 	line("status", describe(t))
+	line("waits for", waitingText(t.Waiting))
 	line("tree", treeLine(t, tree, now))
 	line("labels", labelText(t.Labels))
+	if tree != nil {
+		line("kept", keptText(tree, now))
+	}
 	line("executor", t.Executor)
 	line("pool", t.Pool)
 	line("worker", t.Worker)
@@ -108,7 +112,78 @@ func writeTask(w io.Writer, t *client.Task, tree *client.Tree, now time.Time) {
 	if tree != nil && tree.Tasks > 1 {
 		line("tree's models", usageText(tree.Usage))
 	}
+	line("subtree", t.SubtreeID)
+	line("when", t.When)
+	for _, l := range t.Limits {
+		line("limit", limitAsked(l))
+	}
+	if t.Lock != nil {
+		line("lock", lockAsked(t.Lock))
+	}
+	for _, r := range t.Rates {
+		line("rate", rateAsked(r))
+	}
+	line("runs", repeats(t))
+	if from := t.CachedFrom; from != nil {
+		line("cached from", fmt.Sprintf("%s, of tree %s", oneLine(from.TaskID), oneLine(from.TreeID)))
+	}
 	line("error", t.Error)
+	if t.ErrorKind != "executor" {
+		line("kind", t.ErrorKind)
+	}
+}
+
+func limitAsked(l client.TaskLimit) string {
+	text := oneLine(l.Key)
+	if l.Cost > 1 {
+		text += fmt.Sprintf(", %d", l.Cost)
+	}
+	if l.Max > 0 {
+		return text + fmt.Sprintf(" of %d", l.Max)
+	}
+	return text + ", of what an operator has set"
+}
+
+func lockAsked(l *client.TaskLock) string {
+	text := oneLine(l.Key)
+	if l.OnContention != "" && l.OnContention != "wait" {
+		text += ", or " + oneLine(l.OnContention)
+	}
+	if l.WaitTimeout > 0 {
+		text += fmt.Sprintf(", waits %s at most", l.WaitTimeout)
+	}
+	return text
+}
+
+func rateAsked(r client.TaskRate) string {
+	text := fmt.Sprintf("%s, %d a %s", oneLine(r.Key), r.Max, oneLine(r.Per))
+	if r.Burst > 0 {
+		text += fmt.Sprintf(", %d at once", r.Burst)
+	}
+	return text
+}
+
+// waitingText is what a task waits for from outside; empty: for nothing.
+func waitingText(w *client.Waiting) (text string) {
+	if w == nil {
+		return ""
+	}
+	switch w.Kind {
+	case "signal":
+		text = fmt.Sprintf("the signal %q", w.Name)
+	case "approval":
+		var asked struct{ Message string }
+		_ = json.Unmarshal(w.Data, &asked) // what has none is shown without
+		text = strings.TrimSuffix("an answer: "+asked.Message, ": ")
+	case "tree":
+		text = "the end of tree " + w.TreeID
+	default:
+		text = "its time"
+	}
+	if !w.Until.IsZero() {
+		text += ", until " + shownTime(w.Until)
+	}
+	return text
 }
 
 // treeLine is the tree of a task: its id, if that is not the task's own, and how it stands, if it has more tasks.
@@ -179,11 +254,60 @@ func describe(t *client.Task) string {
 	if t.Status == client.StatusPending {
 		status = "pending (" + string(t.State) + ")"
 	}
+	switch {
+	case t.State == client.StateSkipped:
+		return "skipped: " + oneLine(t.SkipReason)
+	case t.State == client.StateFailed && t.AllowFailure:
+		status += " (allowed)"
+	case t.State == client.StateExpanded || t.State == client.StateAwaiting:
+		status += " (" + string(t.State) + parked(t) + ")"
+	}
 	if t.State == client.StateDelayed && !t.DueAt.IsZero() {
 		status += " until " + shownTime(t.DueAt)
 	}
 	if exit := exitOf(t.Result); exit != "" && t.Status == client.StatusCompleted {
 		status += "  " + exit
 	}
+	if r := t.Repeat; r != nil && t.Repeats > 0 && !t.RepeatExhausted {
+		status += fmt.Sprintf("  run %d of %d", t.Repeats+1, r.Max)
+	}
+	if t.RepeatExhausted {
+		status += fmt.Sprintf("  repeat exhausted after %d runs", t.Repeats+1)
+	}
 	return status
+}
+
+// parked is what a task waits for that holds no slot, behind its state.
+func parked(t *client.Task) string {
+	if e := t.Expansion; e != nil {
+		return fmt.Sprintf(": %d of %d have ended", e.Tasks-e.Unfinished, e.Tasks)
+	}
+	w := t.Waiting
+	if w == nil {
+		return ""
+	}
+	text := ": " + w.Kind
+	switch {
+	case w.Name != "":
+		text += " " + oneLine(w.Name)
+	case w.TreeID != "":
+		text += " " + oneLine(w.TreeID)
+	}
+	if !w.Until.IsZero() {
+		text += ", until " + shownTime(w.Until)
+	}
+	return text
+}
+
+// repeats is how often a task runs; empty: once.
+func repeats(t *client.Task) string {
+	r := t.Repeat
+	if r == nil {
+		return ""
+	}
+	text := fmt.Sprintf("%d of %d at most, until %s", t.Repeats+1, r.Max, r.Until)
+	if t.RepeatExhausted {
+		text += "; it never came to that"
+	}
+	return text
 }

@@ -118,6 +118,8 @@ func TestWhatDoesNotRunIsNoSuccess(t *testing.T) {
 		code int
 	}{
 		{"a held tree can't be waited for", []string{"submit", held, "--hold", "--wait"}, "--hold", exitUsage},
+		{"an empty unique key", []string{"submit", held, "--unique-key", ""}, "--unique-key must not be empty", exitUsage},
+		{"a unique key with a template", []string{"submit", held, "--unique-key", "a-{{parameters.day}}"}, "let the file say unique.key", exitUsage},
 		{"held", []string{"submit", held, "--hold"}, "", exitOK},
 		{"a watch of it ends", []string{"watch", "h"}, "held", exitError},
 		{"a watch without a server ends, too", []string{"watch", "h", "--server", "127.0.0.1:1"}, "no coordinator answers", exitUnreachable},

@@ -153,6 +153,6 @@ func namespacesDeleteCommand() *cobra.Command {
 			}
 			return s.print(map[string]any{"name": args[0], "deleted": true}, func(w io.Writer) { fmt.Fprintf(w, "%s: deleted\n", oneLine(args[0])) })
 		})
-	cmd.Flags().BoolVar(&force, "force", false, "though it has trees: they are deleted with it")
+	cmd.Flags().BoolVar(&force, "force", false, "though it has trees or schedules: they are deleted with it")
 	return cmd
 }

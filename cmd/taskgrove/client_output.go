@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
@@ -181,8 +182,36 @@ func plain(v reflect.Value) any {
 		return value
 	case time.Duration:
 		return value.Seconds()
+	case client.ScheduleInfo, client.ScheduleRun, client.ScheduleBackfill: // have their own JSON
+		raw, err := json.Marshal(value)
+		if err != nil {
+			return nil
+		}
+		return json.RawMessage(raw)
 	case client.Dependency: // as documents have it
-		return map[string]any{"id": value.Ref, "required": !value.Optional, "type": value.Type}
+		d := map[string]any{"id": value.Ref, "required": !value.Optional, "type": value.Type}
+		switch {
+		case len(value.Accept) == 1 && value.Accept[0] == dag.AcceptAny:
+			d["accept"] = dag.AcceptAny
+		case len(value.Accept) > 0:
+			d["accept"] = value.Accept
+		}
+		if value.Otherwise != "" {
+			d["otherwise"] = value.Otherwise
+		}
+		if value.OrderOnly {
+			d["merge"] = false
+		}
+		if value.Skips {
+			d["skips"] = true
+		}
+		return d
+	case client.TaskLimit:
+		return said(map[string]any{"key": value.Key, "max": value.Max, "cost": value.Cost})
+	case client.TaskLock:
+		return said(map[string]any{"key": value.Key, "on_contention": value.OnContention, "wait_timeout": value.WaitTimeout.Seconds()})
+	case client.TaskRate:
+		return said(map[string]any{"key": value.Key, "per": value.Per, "max": value.Max, "burst": value.Burst})
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -219,16 +248,37 @@ func plain(v reflect.Value) any {
 				if v.Field(i).IsZero() {
 					continue
 				}
-			case client.Usage: // embedded
+			case client.Usage, client.LimitSpec: // embedded
 				maps.Copy(fields, plain(v.Field(i)).(map[string]any))
 				continue
+			case client.LimitTarget, client.PauseTarget: // embedded; one of its fields is set
+				for name, value := range plain(v.Field(i)).(map[string]any) {
+					if value != "" && value != false {
+						fields[name] = value
+					}
+				}
+				continue
 			}
-			fields[snake(v.Type().Field(i).Name)] = plain(v.Field(i))
+			name := snake(v.Type().Field(i).Name)
+			if rare[name] && v.Field(i).IsZero() {
+				continue
+			}
+			fields[name] = plain(v.Field(i))
 		}
 		return fields
 	}
 	return v.Interface()
 }
+
+// said leaves out what is zero: documents say nothing then.
+func said(members map[string]any) map[string]any {
+	maps.DeleteFunc(members, func(_ string, value any) bool { return reflect.ValueOf(value).IsZero() })
+	return members
+}
+
+// rare are fields that most tasks, trees and attempts don't have: they are shown where there is something.
+var rare = map[string]bool{"outcome": true, "skip_reason": true, "error_kind": true, "when": true, "fold": true, "allow_failure": true, "skipped": true,
+	"failures_allowed": true, "kind": true, "subtree_id": true, "limits": true, "lock": true, "rates": true, "cache": true, "cached_from": true}
 
 // snake is a Go name in snake case: TreeID is tree_id.
 func snake(name string) string {

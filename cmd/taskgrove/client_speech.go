@@ -98,7 +98,7 @@ func (u *utterances) hear(e *client.Event) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	switch e.Type {
-	case client.EventCompleted, client.EventFailed, client.EventCancelled, client.EventRetry:
+	case client.EventCompleted, client.EventSkipped, client.EventFailed, client.EventCancelled, client.EventRetry:
 		u.forget(e.TaskID)
 		return
 	}

@@ -13,7 +13,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/treefile"
+	"github.com/taskgrove/taskgrove/node"
 )
 
 // following says what a command does after it has started something.
@@ -54,35 +56,56 @@ func (f *following) follow(ctx context.Context, s *session, id string) error {
 func submitCommand() *cobra.Command {
 	var f following
 	var key, user string
-	var hold, demo, allowUnknown bool
+	var hold, demo, noCache, allowUnknown, keepEnded bool
+	var unique client.Unique
 	var timeout time.Duration
+	var retention string
 	var llm llmKey
 	var labels labelFlag
+	var values valueFlags
 	var hookURL string
 	var hook hookFlags
-	cmd := clientCommand("submit FILE|-", "Submit a tree of tasks",
-		"Submits a tree, in JSON or YAML: a list of tasks, {\"tasks\": [...]}, or one task. Prints the tree's id.\n"+
-			"Nothing is stored unless the whole tree is valid.",
-		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
+	var keyGiven func() bool
+	cmd := clientCommand("submit FILE|DIR|-...", "Submit a tree of tasks, or several",
+		"Submits a tree, in JSON or YAML: a tree file, which begins with \"taskgrove: 1\", or a list of tasks, {\"tasks\": [...]}, or one task.\n"+
+			"Prints the tree's id.\n"+
+			"Nothing is stored unless the whole tree is valid.\n\n"+
+			"Several files, a directory (its .yaml, .yml and .json files, by name), or YAML with several documents, are trees that are stored all or\n"+
+			"not at all: at most 100, with 10000 tasks together. Each gets the values of --set and --values, and as idempotency key the one given, with\n"+
+			"its file's name. Their ids are printed in order.",
+		cobra.MinimumNArgs(1), func(ctx context.Context, s *session, args []string) error {
 			if hold && (f.wait || f.watch) {
 				return codedError{errors.New("--hold: a held tree does not run, so that --wait and --watch have nothing to wait for"), exitUsage}
 			}
-			document, err := treefile.Read(args[0], treefile.Options{Stdin: os.Stdin, AllowUnknown: allowUnknown, Translate: imported})
-			if err != nil {
-				return codedError{err, exitUsage}
+			if unique.Key == "" && (unique.For != 0 || unique.Return) {
+				return usage("--unique-for and --unique-return come with --unique-key")
 			}
-			if timeout == 0 {
-				timeout = document.TreeTimeout
+			switch {
+			case unique.Key == "" && keyGiven():
+				return usage("--unique-key must not be empty: leave it out if the tree has none")
+			case strings.Contains(unique.Key, "{{"):
+				return usage("--unique-key is taken as it is: let the file say unique.key, where parameters are put in")
+			}
+			given, err := values.read()
+			if err != nil {
+				return err
+			}
+			documents, err := s.readTrees(ctx, args, treefile.Options{Stdin: os.Stdin, AllowUnknown: allowUnknown, Translate: imported(keepEnded), Arguments: given, Executors: node.Known(), Inputs: node.InputKeys(), Has: s.hasExecutor(ctx)})
+			if err != nil {
+				return err
 			}
 			var options []client.SubmitOption
-			if key != "" {
-				options = append(options, client.WithIdempotencyKey(key))
+			if retention != "" {
+				options = append(options, client.WithRetention(retention))
 			}
 			if user != "" {
 				options = append(options, client.WithUser(user))
 			}
 			if demo {
 				options = append(options, client.WithDemo())
+			}
+			if noCache {
+				options = append(options, client.WithoutCache())
 			}
 			if labels.labels != nil {
 				options = append(options, client.WithLabels(labels.labels))
@@ -98,14 +121,38 @@ func submitCommand() *cobra.Command {
 			if err != nil {
 				return codedError{err, exitUsage}
 			}
-			if to != nil {
-				options = append(options, client.WithWebhook(*to))
-			}
 			if hold {
 				options = append(options, client.Hold())
 			}
 			if timeout > 0 {
 				options = append(options, client.WithTreeTimeout(timeout))
+			}
+			if len(documents) > 1 {
+				switch {
+				case f.wait || f.watch:
+					return usage("--wait and --watch follow one tree, and there are %d", len(documents))
+				case to != nil:
+					return usage("--webhook is of one tree, and there are %d", len(documents))
+				case unique.Key != "":
+					return usage("--unique-key is of one tree, and there are %d", len(documents))
+				}
+				return s.submitTrees(ctx, documents, key, options)
+			}
+			document := documents[0].File
+			if timeout == 0 && document.TreeTimeout > 0 {
+				options = append(options, client.WithTreeTimeout(document.TreeTimeout))
+			}
+			if retention == "" && document.Retention != 0 {
+				options = append(options, client.WithRetention(dag.RetentionText(document.Retention)))
+			}
+			if unique.Key != "" {
+				options = append(options, client.WithUnique(unique))
+			}
+			if key != "" {
+				options = append(options, client.WithIdempotencyKey(key))
+			}
+			if to != nil {
+				options = append(options, client.WithWebhook(*to))
 			}
 			out, err := s.SubmitJSON(ctx, bytes.NewReader(document.JSON), options...)
 			if err != nil {
@@ -121,10 +168,17 @@ func submitCommand() *cobra.Command {
 		})
 	f.bind(cmd)
 	cmd.ValidArgsFunction = completeTrees
+	values.bind(cmd)
 	cmd.Flags().StringVar(&key, "idempotency-key", "", "a repeated submission with the same key gets the first answer")
+	keyGiven = func() bool { return cmd.Flags().Changed("unique-key") }
+	cmd.Flags().StringVar(&unique.Key, "unique-key", "", "while the tree has this key, no other one with it is stored, of the same user; it wins over what the root says")
+	cmd.Flags().DurationVar(&unique.For, "unique-for", 0, "with --unique-key: for so long, such as 1h, from when it is stored; 0: until it has ended")
+	cmd.Flags().BoolVar(&unique.Return, "unique-return", false, "with --unique-key: if another tree has the key, print that one's id; otherwise it is refused")
 	cmd.Flags().StringVar(&user, "user", "", "owner of tasks that name none")
 	cmd.Flags().BoolVar(&allowUnknown, "allow-unknown", false, "submit a tree with keys that have no effect and are nearly one that has, too")
+	cmd.Flags().BoolVar(&keepEnded, "keep-ended", false, "of a tree that \"tree -o json\" printed: tasks that have ended stay so, with their results, and the others run")
 	cmd.Flags().BoolVar(&demo, "use-demo", false, demoHelp)
+	cmd.Flags().BoolVar(&noCache, "no-cache", false, noCacheHelp)
 	llm.bind(cmd)
 	cmd.Flags().VarP(&labels, "label", "l", "give the tree a label, besides those of its root; may be repeated")
 	cmd.Flags().StringVar(&hookURL, "webhook", "", "send what happens to this URL")
@@ -132,17 +186,47 @@ func submitCommand() *cobra.Command {
 	cmd.MarkFlagsMutuallyExclusive("webhook", "webhook-url-env", "webhook-url-file")
 	cmd.Flags().BoolVar(&hold, "hold", false, "store the tree without starting it; rerun starts it")
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "cancel what is unfinished after so long, such as 10m; 0: what the root's tree_timeout says")
+	cmd.Flags().StringVar(&retention, "retention", "", "keep the tree for so long once it has ended, such as 30d or 36h, or keep; without: what its root says, else as the operator does")
 	return cmd
+}
+
+// ruled adds to the faults of a file those of its limits that the cluster knows, as a file with faults is not sent there. Nothing is added where the caller
+// may not ask, or nobody answers.
+func (s *session) ruled(ctx context.Context, document *treefile.File, err error) error {
+	refused, ok := errors.AsType[*treefile.Error](err)
+	if !ok || len(refused.Unruled) == 0 {
+		return err
+	}
+	most := map[string]int32{}
+	for l, err := range s.Limits(ctx, client.LimitFilter{Limit: 1000}) {
+		if err != nil {
+			return refused
+		}
+		if l.Key == "" { // they come first
+			break
+		}
+		if l.Max != nil {
+			most[l.Key] = *l.Max
+		}
+	}
+	refused.Rule(document, func(key string) (int32, bool) {
+		max, ruled := most[key]
+		return max, ruled
+	})
+	return refused
 }
 
 // demoHelp says what --use-demo does.
 const demoHelp = "run nothing: workers make up results, which have demo_mode"
 
+// noCacheHelp says what --no-cache does.
+const noCacheHelp = "run all: no task is ended by an earlier success"
+
 // noteSubmitted notes what a submitter may not expect.
 func (s *session) noteSubmitted(document *treefile.File, out *client.Submitted) {
 	var warnings []treefile.Fault
 	for _, w := range out.Warnings {
-		warnings = append(warnings, treefile.Fault{Place: document.PlaceOf(w.Field), Text: w.Field + ": " + w.Reason})
+		warnings = append(warnings, document.FaultOf(w.Field, w.Field+": "+w.Reason))
 	}
 	treefile.Sort(warnings)
 	for _, w := range warnings {
@@ -151,6 +235,9 @@ func (s *session) noteSubmitted(document *treefile.File, out *client.Submitted) 
 	s.noteTaken(document, out.IDMap)
 	if out.Replayed {
 		fmt.Fprintln(s.notes, "the idempotency key was known: this is the tree of the first submission")
+	}
+	if out.Existing {
+		fmt.Fprintln(s.notes, "this tree has the key: nothing was stored")
 	}
 }
 
@@ -182,11 +269,7 @@ func faultsIn(f *treefile.File, err error) error {
 	}
 	var faults []treefile.Fault
 	for _, one := range bad.Faults {
-		text := one.Reason
-		if !strings.HasPrefix(one.Field, "tasks") && !strings.HasPrefix(text, one.Field) {
-			text = one.Field + ": " + text
-		}
-		faults = append(faults, treefile.Fault{Place: f.PlaceOf(one.Field), Text: text})
+		faults = append(faults, faultIn(f, one))
 	}
 	if len(faults) == 0 {
 		faults = []treefile.Fault{{Place: f.PlaceOf(""), Text: bad.Text}}
@@ -194,9 +277,18 @@ func faultsIn(f *treefile.File, err error) error {
 	return codedError{treefile.Refuse(faults, bad.More), exitUsage}
 }
 
+// faultIn gives one of them its place.
+func faultIn(f *treefile.File, one client.Fault) treefile.Fault {
+	text := one.Reason
+	if !strings.HasPrefix(one.Field, "tasks") && !strings.HasPrefix(text, one.Field) {
+		text = one.Field + ": " + text
+	}
+	return f.FaultOf(one.Field, text)
+}
+
 func rerunCommand() *cobra.Command {
 	var f following
-	var force, cancelled, dependencies, demo bool
+	var force, cancelled, dependencies, keep, demo, noCache bool
 	var llm llmKey
 	all := bulk{verb: "rerun", past: "rerun"}
 	cmd := clientCommand("rerun TASK", "Start a held tree, or run again what failed",
@@ -213,8 +305,14 @@ func rerunCommand() *cobra.Command {
 			if demo {
 				options = append(options, client.Demo())
 			}
+			if noCache {
+				options = append(options, client.NoCache())
+			}
 			if dependencies {
 				options = append(options, client.RerunDependencies())
+			}
+			if keep {
+				options = append(options, client.KeepCompleted())
 			}
 			secret, err := llm.read()
 			if err != nil {
@@ -270,8 +368,10 @@ func rerunCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&force, "force", false, "also if it has completed or was cancelled; of a root, all tasks of its tree")
 	cmd.Flags().BoolVar(&cancelled, "cancelled", false, "cancelled tasks, too: also those that the task depends on")
 	cmd.Flags().BoolVar(&demo, "use-demo", false, demoHelp)
+	cmd.Flags().BoolVar(&noCache, "no-cache", false, noCacheHelp)
 	llm.bind(cmd)
 	cmd.Flags().BoolVar(&dependencies, "rerun-dependencies", false, "completed dependencies of what runs again, too")
+	cmd.Flags().BoolVar(&keep, "keep-completed", false, "leave completed tasks as they are, even where what they depend on runs again")
 	return cmd
 }
 

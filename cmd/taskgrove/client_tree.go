@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 func treeCommand() *cobra.Command {
 	cmd := clientCommand("tree TASK", "Show a tree with all its tasks",
 		"Shows all tasks of the tree that the task belongs to. With -o json or yaml: one object, the tree and its tasks, their inputs\n"+
-			"as they were submitted; \"submit\" takes it again.\n"+taskRefHelp, cobra.ExactArgs(1),
+			"as they were submitted, and what has paused it; \"submit\" takes it again.\n"+taskRefHelp, cobra.ExactArgs(1),
 		func(ctx context.Context, s *session, args []string) error {
 			id, err := s.id(ctx, args[0])
 			if err != nil {
@@ -30,19 +31,36 @@ func treeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			var pauses []*client.Pause
+			if tree.Unfinished+tree.Held > 0 {
+				pauses = s.pausesOf(ctx, func(p *client.Pause) bool { return holdsBack(p, tree, tasks) })
+			}
 			if !s.forPeople() {
-				return s.format.write(s.out, export(tree, tasks))
+				doc := export(tree, tasks)
+				if paused := pausedValue(pauses, func(p *client.Pause) bool { return p.TreeID != "" }); paused != nil {
+					doc.Tree.(map[string]any)["paused"] = paused
+				}
+				return s.format.write(s.out, doc)
 			}
 			return s.print(nil, func(w io.Writer) {
 				fmt.Fprintln(w, oneLine(summary(tree, time.Now())))
 				if models := usageText(tree.Usage); models != "" {
 					fmt.Fprintln(w, "models  "+oneLine(models))
 				}
+				writePaused(w, pauses)
+				if kept := keptText(tree, time.Now()); kept != "" {
+					fmt.Fprintln(w, "kept  "+oneLine(kept))
+				}
 				table(w, func(w io.Writer) { writeBranches(w, tasks, time.Now()) })
 			})
 		})
 	cmd.ValidArgsFunction = completeTasks(1)
 	return cmd
+}
+
+// holdsBack reports whether a pause keeps tasks of a tree from starting.
+func holdsBack(p *client.Pause, tree *client.Tree, tasks []*client.Task) bool {
+	return p.Everything || p.TreeID == tree.ID || p.Pool != "" && slices.ContainsFunc(tasks, func(t *client.Task) bool { return t.Pool == p.Pool && t.CompletedAt.IsZero() })
 }
 
 // allTasks reads all tasks that the filter selects.
@@ -74,7 +92,7 @@ func summaryParts(t *client.Tree, now time.Time) []string {
 	for _, c := range []struct {
 		n    int
 		what string
-	}{{t.Completed, "completed"}, {t.Running, "running"}, {t.Failed, "failed"}, {t.Cancelled, "cancelled"}, {t.Blocked, "blocked"}, {t.Held, "held"}} {
+	}{{t.Completed - t.Skipped, "completed"}, {t.Skipped, "skipped"}, {t.Running, "running"}, {t.Failed - t.FailuresAllowed, "failed"}, {t.FailuresAllowed, "failed (allowed)"}, {t.Cancelled, "cancelled"}, {t.Blocked, "blocked"}, {t.Held, "held"}} {
 		if c.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.what))
 		}
@@ -90,7 +108,11 @@ func summaryParts(t *client.Tree, now time.Time) []string {
 func writeBranches(w io.Writer, tasks []*client.Task, now time.Time) {
 	short := shortTaskIDs(tasks)
 	for _, b := range branches(tasks) {
+		status := describe(b.task)
+		if b.task.SubtreeID != "" {
+			status += ", tree " + oneLine(b.task.SubtreeID)
+		}
 		fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\t%s\n", strings.Repeat("  ", b.indent), oneLine(cmp.Or(b.task.Name, b.task.ID)), oneLine(short[b.task.ID]),
-			describe(b.task), took(b.task.StartedAt, b.task.CompletedAt, now), oneLine(b.task.Error))
+			status, took(b.task.StartedAt, b.task.CompletedAt, now), oneLine(b.task.Error))
 	}
 }

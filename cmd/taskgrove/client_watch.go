@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/dag"
 )
 
 func watchCommand() *cobra.Command {
@@ -62,7 +63,7 @@ func (s *session) printEvents(ctx context.Context, id string) (*client.Tree, err
 	moved := make(chan struct{}, 1) // something happened
 	stop := s.sayWhenStill(ctx, id, moved)
 	defer stop()
-	talk := &transcript{}
+	talk, reads := &transcript{}, parkedReads
 	names := map[string]string{} // of tasks, for events that have none: those of version 0.2.0
 	for e, err := range s.Watch(ctx, id, 0) {
 		if err != nil {
@@ -86,7 +87,7 @@ func (s *session) printEvents(ctx context.Context, id string) (*client.Tree, err
 				return
 			}
 			talk.pause(w)
-			fmt.Fprintln(w, eventLine(e))
+			fmt.Fprintln(w, eventLine(e)+s.parkedBy(ctx, e, &reads))
 		})
 		if err != nil {
 			return nil, err
@@ -96,6 +97,22 @@ func (s *session) printEvents(ctx context.Context, id string) (*client.Tree, err
 		}
 	}
 	return nil, nil
+}
+
+// parkedReads is of how many tasks that wait, for the outside or for what they found, a watch asks what for.
+const parkedReads = 100
+
+// parkedBy is what a task waits for by its event, as far as that is so when it is read.
+func (s *session) parkedBy(ctx context.Context, e *client.Event, reads *int) string {
+	if e.Type != client.EventAwaiting && e.Type != client.EventExpanded || *reads == 0 {
+		return ""
+	}
+	*reads--
+	t, err := s.Task(ctx, e.TaskID)
+	if err != nil || t.Attempt != e.Attempt || t.State != client.StateAwaiting && t.State != client.StateExpanded {
+		return ""
+	}
+	return "  " + strings.TrimPrefix(parked(t), ": ")
 }
 
 // ended gives the outcome of a tree that has none of its events to tell.
@@ -118,6 +135,9 @@ func eventLine(e *client.Event) string {
 	}
 	if e.Type == client.EventProgress {
 		parts = append(parts, fmt.Sprintf("%.0f%%", 100*e.Progress))
+	}
+	if e.Type == client.EventSkipped {
+		parts = append(parts, dag.SkipReason(e.Result))
 	}
 	if exit := exitOf(e.Result); exit != "" && e.Type == client.EventCompleted {
 		parts = append(parts, exit)

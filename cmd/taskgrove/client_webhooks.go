@@ -86,7 +86,7 @@ func webhooksGetCommand() *cobra.Command {
 func (s *session) printWebhook(x *client.WebhookInfo) error {
 	return s.print(x, func(w io.Writer) {
 		table(w, func(w io.Writer) {
-			for _, row := range [][2]string{{"id", x.ID}, {"name", x.Name}, {"tree", x.TreeID}, {"state", x.State}, {"reason", x.Reason}, {"url", x.URL}, {"method", x.Method},
+			for _, row := range [][2]string{{"id", x.ID}, {"name", x.Name}, {"owner", x.Owner}, {"tree", x.TreeID}, {"state", x.State}, {"reason", x.Reason}, {"url", x.URL}, {"method", x.Method},
 				{"headers", strings.Join(x.HeaderNames, ", ")}, {"timeout", x.Timeout.String()}, {"attempts", fmt.Sprint(x.MaxAttempts)}, {"signed", signedText(x)},
 				{"body", string(x.Body)}, {"form", x.Form}, {"events", strings.ReplaceAll(eventsText(x.Events), ",", ", ")}, {"of user", x.UserID}, {"of trees named", x.Tree},
 				{"of trees with labels", labelText(x.Labels)}, {"created", shownTime(x.CreatedAt)}, {"waiting", counted(x.Waiting, "tree")}, {"failing since", shownTime(x.FailingFrom)}} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -139,19 +140,28 @@ func inHand(w client.Worker) string {
 func poolsCommand() *cobra.Command {
 	cmd := clientCommand("pools", "List pools",
 		"Lists the pools: how many ready tasks wait for room (READY) or were sent and are not claimed (QUEUED), the slots of the live workers, "+
-			"and how long the oldest task has waited, in Postgres or, once it was sent, in NATS.", cobra.NoArgs,
+			"and how long the oldest task has waited, in Postgres or, once it was sent, in NATS. Below stands what is paused.", cobra.NoArgs,
 		func(ctx context.Context, s *session, _ []string) error {
 			pools, err := s.Pools(ctx)
 			if err != nil {
 				return err
 			}
-			if err := s.print(pools, func(w io.Writer) {
+			pauses := s.pausesOf(ctx, func(p *client.Pause) bool { return p.TreeID == "" })
+			shown := plain(reflect.ValueOf(pools))
+			for i, one := range shown.([]any) {
+				own := func(p *client.Pause) bool { return p.Pool == pools[i].Name }
+				if paused := pausedValue(slices.DeleteFunc(slices.Clone(pauses), func(p *client.Pause) bool { return !p.Everything && !own(p) }), own); paused != nil {
+					one.(map[string]any)["paused"] = paused
+				}
+			}
+			if err := s.print(shown, func(w io.Writer) {
 				table(w, func(w io.Writer) {
 					fmt.Fprintln(w, "POOL\tREADY\tQUEUED\tSLOTS\tWORKERS\tOLDEST")
 					for _, p := range pools {
 						fmt.Fprintln(w, poolRow(p))
 					}
 				})
+				writePaused(w, pauses)
 			}); err != nil {
 				return err
 			}

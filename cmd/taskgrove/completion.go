@@ -130,10 +130,7 @@ func completeOneContext(cmd *cobra.Command, args []string, text string) ([]cobra
 	return completeContexts(cmd, args, text)
 }
 
-// completeTrees offers files that may hold a tree.
-func completeTrees(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
+// completeTrees offers files that may hold trees.
+func completeTrees(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	return []cobra.Completion{"yaml", "yml", "json"}, cobra.ShellCompDirectiveFilterFileExt
 }

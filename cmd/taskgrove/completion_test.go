@@ -17,7 +17,7 @@ func TestCompletion(t *testing.T) {
 		{"but several to cancel", "cancel night d", "day\tdaily  pending\n:36"},
 		{"of a flag, too", "list --tree da", "day\tdaily  pending\n:36"},
 		{"nothing that there is", "get x", ":1"},
-		{"states", "list --state re", "held\nwaiting\ndelayed\nready\nrunning\nblocked\ncompleted\nfailed\ncancelled\n:4"},
+		{"states", "list --state re", "held\nwaiting\ndelayed\nready\nrunning\nblocked\ncompleted\nfailed\ncancelled\nskipped\nexpanded\nawaiting\n:4"},
 		{"statuses", "list --status in", "pending\nin_progress\ncompleted\nfailed\ncancelled\n:4"},
 		{"formats", "get -o y", "text\njson\nyaml\n:4"},
 		{"files", "submit ", "yaml\nyml\njson\n:8"},

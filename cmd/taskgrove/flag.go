@@ -84,6 +84,12 @@ func plainArguments(cmd *cobra.Command) {
 		case len(args) == 0:
 			return usage("%s needs an argument: %s\n%s", name, wants, usageOf(cmd))
 		}
+		if len(args) == 1 { // of several
+			return usage("%s takes %s, but there is only %s\n%s", name, wants, given, usageOf(cmd))
+		}
+		if strings.Contains(wants, " ") {
+			return usage("%s takes %s, but there are %d: %s\n%s", name, wants, len(args), given, usageOf(cmd))
+		}
 		return usage("%s takes one argument, %s, but there are %d: %s\n%s", name, wants, len(args), given, usageOf(cmd))
 	}
 }

@@ -33,7 +33,7 @@ func TestErrorsOfTheCommandLineSpeakPlainly(t *testing.T) {
 		{[]string{"token", "create"}, "--user is needed", exitUsage},
 		{[]string{"cancel"}, "cancel needs a task, or flags that select, such as --status", exitUsage},
 		{[]string{"submit"}, "", exitUsage},
-		{[]string{"submit", t.TempDir()}, "directory", exitUsage},
+		{[]string{"submit", t.TempDir()}, "has no .yaml, .yml or .json file", exitUsage},
 		{[]string{"get", strings.Repeat("x", 5000)}, "", exitError},
 		{[]string{"get", "no\x00ne"}, "", exitError},
 		{[]string{"list", "--server", "127.0.0.1:1"}, "127.0.0.1:1", exitUnreachable},

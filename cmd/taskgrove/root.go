@@ -23,7 +23,7 @@ func newRoot(started *bool) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Processes of a cluster:"}, &cobra.Group{ID: groupClient, Title: "Clients of a running cluster:"})
-	root.AddCommand(devCommand(), coordinatorCommand(), workerCommand(), migrateCommand(), upgradeCommand(), natsConfigCommand(), schemaCommand(), versionCommand(), pluginCommand())
+	root.AddCommand(devCommand(), coordinatorCommand(), workerCommand(), migrateCommand(), upgradeCommand(), natsConfigCommand(), schemaCommand(), renderCommand(), testCommand(), versionCommand(), pluginCommand())
 	root.AddCommand(healthCommand())
 	root.AddCommand(clientCommands()...)
 	plainArguments(root)
@@ -62,7 +62,11 @@ func bind(cmd *cobra.Command, variables []config.Variable) {
 		if v.Flag == "" {
 			continue
 		}
-		flag := cmd.Flags().VarPF(&setting{of: v}, v.Flag, v.Short, v.Effect+" ["+v.Name+"]")
+		short := v.Short
+		if short != "" && cmd.Flags().ShorthandLookup(short) != nil {
+			short = ""
+		}
+		flag := cmd.Flags().VarPF(&setting{of: v}, v.Flag, short, v.Effect+" ["+v.Name+"]")
 		flag.DefValue = v.Default
 		if v.Switch {
 			flag.NoOptDefVal = "true"

@@ -3,20 +3,34 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/taskgrove/taskgrove/internal/schedulefile"
+	"github.com/taskgrove/taskgrove/internal/treetest"
 	"github.com/taskgrove/taskgrove/node"
 )
 
 func schemaCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "schema",
-		Short: "Print the JSON Schema of a tree's document",
-		Long: "Prints the JSON Schema of the document that \"submit\" takes, for editors to complete and check it. Write it into a file, and name that\n" +
-			"in the first line of a YAML document:\n\n" +
+		Use:   "schema [document|tree|mocks|schedules]",
+		Short: "Print the JSON Schema of a tree's document, of tree files, of mocks files, or of files of schedules",
+		Long: "Prints the JSON Schema of what \"submit\" takes, for editors to complete and check it: of the document of the task-tree protocol, or with \"tree\"\n" +
+			"of tree files, which begin with \"taskgrove: 1\", with \"mocks\" of what \"test\" takes, or with\n" +
+			"\"schedules\" of what \"schedule apply\" takes. Write it into a file, and name that in the first line of a YAML document:\n\n" +
 			"  # yaml-language-server: $schema=tree.schema.json\n\n" +
 			"or in JSON: {\"$schema\": \"tree.schema.json\", \"tasks\": [...]}.",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			schema, err := node.TreeSchema()
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"document", "tree", "mocks", "schedules"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			make := node.TreeSchema
+			switch {
+			case len(args) == 0:
+			case args[0] == "tree":
+				make = node.TreeFileSchema
+			case args[0] == "mocks":
+				make = treetest.Schema
+			case args[0] == "schedules":
+				make = scheduleFileSchema
+			}
+			schema, err := make()
 			if err != nil {
 				return err
 			}
@@ -24,4 +38,12 @@ func schemaCommand() *cobra.Command {
 			return err
 		},
 	}
+}
+
+func scheduleFileSchema() ([]byte, error) {
+	tree, err := node.TreeFileSchema()
+	if err != nil {
+		return nil, err
+	}
+	return schedulefile.Schema(tree)
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -55,8 +57,9 @@ func TestPreflight(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(t.Context()) }()
+	before := lastVersion(t)
 	for _, s := range []string{
-		"insert into coordinator (instance, name, version, level, lease_until) values ('i', 'first', '0.8.0', 7, now() + interval '1 hour'), ('j', 'ancient', '0.5.1', 4, now() + interval '1 hour')",
+		"insert into coordinator (instance, name, version, level, lease_until) values ('i', 'first', '" + before + "', 7, now() + interval '1 hour'), ('j', 'ancient', '0.5.1', 4, now() + interval '1 hour')",
 		"delete from migration where name in ('0004_followup.sql', '0005_growth.sql')", // as if they were to be made
 	} {
 		if _, err := conn.Exec(t.Context(), s); err != nil {
@@ -72,10 +75,24 @@ func TestPreflight(t *testing.T) {
 	has(bad, node.Blocks, "TASKGROVE_POSTGRES_MAX_CONNS=many")
 	has(bad, node.Mind, "TASKGROVE_NO_SUCH_THING")
 	has(bad, node.Blocks, "coordinator ancient is of version 0.5.1, feature level 4")
-	has(bad, node.Fine, "coordinator first is of version 0.8.0")
+	has(bad, node.Fine, "coordinator first is of version "+before)
 	has(bad, node.Blocks, "0004_followup will be made; it locks chore, exclusively, for an instant")
 	out, _ := runHere(t, "upgrade", "preflight")
 	if !strings.Contains(out, "→ ") || !strings.Contains(out, "mend what blocks") {
 		t.Errorf("text: got %s", out)
 	}
+}
+
+// lastVersion is the minor version before this one.
+func lastVersion(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../VERSION")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var major, minor, patch int
+	if _, err := fmt.Sscanf(string(text), "%d.%d.%d", &major, &minor, &patch); err != nil || minor == 0 {
+		t.Fatalf("%q: %v", text, err)
+	}
+	return fmt.Sprintf("%d.%d.0", major, minor-1)
 }

@@ -51,14 +51,35 @@ const (
 	keyOnLost
 	keyRepeatable
 	keyLabels
+	keyWhen
+	keyFold
+	keyAllowFailure
+	keyTemplate
+	keyOutputs
+	keyRepeat
+	keyArtifacts
+	keyOutcome
+	keyAttempts
+	keyLimits
+	keyLock
+	keyRates
+	keyUnique
+	keyRetention
+	keyCache
 	keyStored // the first of those that the engine writes, numbered from here on
 )
 
 // stored are the keys of a task that only the engine writes (spec 1.1, 3.6, 12.2), and the one that names the document's schema to editors.
 var stored = []string{
-	"status", "result", "error", "progress", "created_at", "started_at", "updated_at", "completed_at", "has_children",
-	"original_task_id", "has_copy", "has_references", "origin_type", "ref", schemaKey,
+	"result", "error", "status", "progress", "created_at", "started_at", "updated_at", "completed_at", "has_children",
+	"original_task_id", "has_copy", "has_references", "origin_type", "ref", "attempt", "skip_reason", schemaKey,
 }
+
+// The first of stored: those that count where the task says how it has ended (control 4).
+const (
+	keyResult = keyStored
+	keyError  = keyStored + 1
+)
 
 // schemaKey names the schema of a document, for editors.
 const schemaKey = "$schema"
@@ -108,7 +129,7 @@ var taskKeys = []Key{
 		Effect: fmt.Sprintf("The queue that the task waits in: up to %d letters, digits, `-` and `_`.", dag.MaxPoolBytes),
 	}, {
 		Name: "retry", number: keyRetry, Default: "one attempt", Example: `{"max_attempts": 3, "backoff": "exponential", "initial_delay": 1.0, "max_delay": 60.0}`,
-		Meant: words("retries", "retry_policy", "retry_count", "max_retries", "max_attempts", "attempts"),
+		Meant: words("retries", "retry_policy", "retry_count", "max_retries", "max_attempts"),
 		Shape: Shape{Type: "object", Closed: true}, Keys: retryKeys,
 		Effect: "How often, and how soon, a failed attempt is tried again. A key that is not listed is refused.",
 	}, {
@@ -121,6 +142,10 @@ var taskKeys = []Key{
 	}, {
 		Name: "tree_timeout", number: keyTreeTimeout, Default: "none", Example: `3600`, Shape: limit,
 		Effect: "Of the root only: seconds from the start of the tree to its end. After that, unfinished tasks are cancelled.",
+	}, {
+		Name: "retention", number: keyRetention, Default: "as the operator says", Example: `"30d"`, Meant: words("keep", "keep_for", "ttl", "expires", "expire_after"),
+		Shape:  Shape{Type: "string", Pattern: retentionPattern},
+		Effect: fmt.Sprintf("Of the root only: how long the tree is kept once it has ended, a minute at least, such as `30d`, `36h` or `1d12h`; or `%s`: until it is deleted. [Keeping trees](keeping.md) tells more.", dag.KeepWord),
 	}, {
 		Name: "not_before", number: keyNotBefore, Default: "none", Example: `"2030-01-02T03:04:05Z"`, Meant: words("start_at", "run_at", "not_before_time"),
 		Shape:  Shape{Type: "string", Pattern: instantPattern},
@@ -142,7 +167,123 @@ var taskKeys = []Key{
 		Shape: Shape{Type: "object", Values: &labelValue},
 		Effect: fmt.Sprintf("Of the root only: texts that the tree is found by, up to %d. A key is 1 to %d letters, digits, `-`, `_` and `.`, after a DNS name and a slash if you like; a value up to %d characters, without commas. All together %d bytes.",
 			dag.MaxLabels, dag.MaxLabelName, dag.MaxLabelValueChars, dag.MaxLabelBytes),
+	}, {
+		Name: "when", number: keyWhen, Default: "none", Example: `"deps.find.result.count > 0"`, Meant: words("condition", "if", "run_if"),
+		Shape:  Shape{Type: "string", MaxLength: dag.MaxWhenBytes},
+		Effect: "A condition in CEL over `deps`, `inputs`, `tree` and `task`, judged once when all dependencies have ended: if it is false, the task is skipped.",
+	}, {
+		Name: "fold", number: keyFold, Default: "`false`", Example: `true`, Shape: Shape{Type: "boolean"},
+		Effect: "Of a group only: it waits for its dependencies whatever their outcome, and takes the worst of them as its own.",
+	}, {
+		Name: "allow_failure", number: keyAllowFailure, Default: "`false`", Example: `true`, Shape: Shape{Type: "boolean"}, Meant: words("continue_on_error", "ignore_failure"),
+		Effect: "The task's failure does not make its tree fail. What requires the task is blocked all the same.",
+	}, {
+		Name: "template", number: keyTemplate, Default: "`false`", Example: `true`, Shape: Shape{Type: "boolean"}, Meant: words("templates"),
+		Effect: "The strings of `inputs` are templates: `{{deps.fetch.result.body}}` stands for a value.",
+	}, {
+		Name: "outputs", number: keyOutputs, Default: "none", Example: `{"count": "{{result.count}}"}`, Shape: Shape{Type: "object"},
+		Effect: "Named values, made by templates of the result once the task has run.",
+	}, {
+		Name: "repeat", number: keyRepeat, Default: "the task runs once", Example: `{"until": "result.done", "max": 100, "delay": 5}`,
+		Shape: Shape{Type: "object", Closed: true, Required: []string{"until"}}, Keys: repeatKeys,
+		Effect: "Runs the task again and again until a condition holds of its result.",
+	}, {
+		Name: "artifacts", number: keyArtifacts, Default: "none", Example: `["out/*.csv"]`, Shape: Shape{Type: "array", Items: &pattern},
+		Effect: "Patterns of the files that the task makes and that are kept with its tree.",
+	}, {
+		Name: "outcome", number: keyOutcome, Default: "none: the task is to run", Example: `"success"`,
+		Shape:  Shape{Type: "string", Enum: append([]string{""}, dag.Outcomes()...)},
+		Effect: "How the task has ended already, with `result`, `error` and `attempts`: it is checked like any other, and never runs.",
+	}, {
+		Name: "attempts", number: keyAttempts, Default: "1", Example: `2`, Shape: Shape{Type: "integer", Bounded: true, Minimum: 0, Maximum: dag.MaxRetryAttempts},
+		Effect: "With `outcome`: how many attempts it took.",
+	}, {
+		Name: "limits", number: keyLimits, Default: "none", Example: `[{"key": "customer-acme", "max": 5}]`, Meant: words("limit", "concurrency", "concurrency_limit", "max_concurrency", "semaphore"),
+		Shape: Shape{Type: "array", Closed: true, MaxItems: dag.MaxLimits, Required: []string{"key"}}, Keys: limitKeys,
+		Effect: "What may only be held so often at once in the whole cluster: the task starts once there is room under each key. [Limits, locks and rates](limits.md) tells more.",
+	}, {
+		Name: "lock", number: keyLock, Default: "none", Example: `{"key": "ledger"}`, Meant: words("mutex", "locks", "exclusive"),
+		Shape: Shape{Type: "object", Closed: true, Required: []string{"key"}}, Keys: lockKeys,
+		Effect: "What one task at a time holds. The executor is given a token that is greater than any given before.",
+	}, {
+		Name: "rates", number: keyRates, Default: "none", Example: `[{"key": "billing-api", "per": "minute", "max": 100}]`, Meant: words("rate", "rate_limit", "rate_limits", "throttle"),
+		Shape: Shape{Type: "array", Closed: true, MaxItems: dag.MaxRates, Required: []string{"key", "per", "max"}}, Keys: rateKeys,
+		Effect: "How many tasks may start in a time, counted under each key.",
+	}, {
+		Name: "cache", number: keyCache, Default: "none: the task runs", Example: `{"for": "24h", "version": "2"}`, Meant: words("cached", "memoize", "cache_policy", "cache_key", "memo"),
+		Shape: Shape{Type: "object", Closed: true, Required: []string{"for"}}, Keys: cacheKeys,
+		Effect: "Ends the task without a run, by an earlier success of the same executor with the same rendered inputs, of the same user in the same namespace. [Cached tasks](cache.md) tells more.",
+	}, {
+		Name: "unique", number: keyUnique, Default: "none", Example: `{"key": "nightly-report", "while": "running"}`, Meant: words("unique_key", "dedupe", "deduplication", "singleton", "workflow_id"),
+		Shape: Shape{Type: "object", Closed: true, Required: []string{"key"}}, Keys: uniqueKeys,
+		Effect: "Of the root only: while the tree has the key, no other one with it is stored, of the same user in the same namespace. [Unique trees](unique.md) tells more.",
 	},
+}
+
+var cacheKeys = []Key{
+	{Name: "key", Default: "none: the rendered inputs count", Example: `"rates-{{inputs.day}}"`, Shape: Shape{Type: "string", Pattern: noNUL}, Meant: words("name", "id", "inputs"),
+		Effect: fmt.Sprintf("What stands for the inputs: a template over all that those of `inputs` name, where `inputs` are rendered ones. %d bytes at most.", dag.MaxCacheKeyBytes)},
+	{Name: "version", Default: "none", Example: `"2"`, Shape: Shape{Type: "string", MaxLength: dag.MaxCacheVersionChars, Pattern: noNUL}, Meant: words("salt", "revision"),
+		Effect: "Of what the executor does: successes with another one do not count."},
+	{Name: "for", Default: "required", Example: `"24h"`, Shape: Shape{Span: true, Minimum: dag.MinLimit.Seconds(), Maximum: dag.MaxCacheFor.Seconds()}, Meant: words("ttl", "max_age", "expires", "period"),
+		Effect: "How old a success may be, and how long that of this task is there for others: in seconds, or as `1h30m`. It goes with its tree."},
+}
+
+var uniqueKeys = []Key{
+	{Name: "key", Default: "required", Example: `"nightly-report"`, Shape: Shape{Type: "string", MinLength: 1, MaxLength: dag.MaxUniqueKeyChars, Pattern: noControls}, Meant: words("name", "id"),
+		Effect: fmt.Sprintf("What the tree is called: %d characters at most.", dag.MaxUniqueKeyChars)},
+	{Name: "while", Default: "`running`, unless there is `for`", Example: `"running"`, Shape: Shape{Type: "string", Enum: []string{"", "running"}}, Meant: words("until"),
+		Effect: "`running`: the tree has the key until it has ended. One that is held and was never started has it, too."},
+	{Name: "for", Default: "none", Example: `"1h"`, Shape: Shape{Span: true, Minimum: dag.MinLimit.Seconds(), Maximum: dag.MaxUniqueFor.Seconds()}, Meant: words("period", "window", "ttl", "seconds"),
+		Effect: "Instead of `while`: the tree has the key for so long from when it was stored, in seconds or as `1h30m`, also once it has ended. A tree that is deleted has none."},
+	{Name: "on_conflict", Default: "`refuse`", Example: `"return"`, Shape: Shape{Type: "string", Enum: []string{"", "refuse", "return"}}, Meant: words("on_contention", "if_exists", "conflict"),
+		Effect: "What becomes of this tree if another one has the key: it is refused, or the answer names the other one instead, and nothing is stored."},
+}
+
+// limitKey is a key of a limit, a lock or a rate.
+var limitKey = Shape{Type: "string", MinLength: 1, Pattern: noControls}
+
+// sum is a number of what a limit counts.
+var sum = Shape{Type: "integer", Bounded: true, Minimum: 1, Maximum: dag.MaxLimitMax}
+
+const limitKeyEffect = "What it is called, within the namespace: %d bytes at most. It may hold templates over `inputs`, as they are submitted, `task` and `tree`."
+
+var limitKeys = []Key{
+	{Name: "key", Default: "required", Example: `"customer-{{inputs.customer}}"`, Shape: limitKey, Effect: fmt.Sprintf(limitKeyEffect, dag.MaxLimitKeyBytes), Meant: words("name", "id")},
+	{Name: "max", Default: "what an operator has set", Example: `5`, Shape: sum, Meant: words("limit", "slots", "size"),
+		Effect: "How much may be held at once: the sum of the costs. What an operator has set for the key counts instead. Without either the tree is refused."},
+	{Name: "cost", Default: "1", Example: `2`, Shape: sum, Meant: words("weight", "units"),
+		Effect: "How much the task holds, `max` at most."},
+}
+
+var lockKeys = []Key{
+	{Name: "key", Default: "required", Example: `"ledger"`, Shape: limitKey, Effect: "What it is called, as of `limits`.", Meant: words("name", "id")},
+	{Name: "on_contention", Default: "`wait`", Example: `"skip"`, Shape: Shape{Type: "string", Enum: []string{"", "wait", "fail", "skip"}}, Meant: words("on_busy", "on_conflict", "if_locked"),
+		Effect: "What becomes of the task if another one holds it: it waits, fails with the kind `lock_contended`, or is skipped with the reason `locked`."},
+	{Name: "wait_timeout", Default: "none", Example: `600`, Shape: Shape{Type: "number", Bounded: true, Minimum: dag.MinLimit.Seconds(), Maximum: dag.MaxLockWait.Seconds(), OrZero: true}, Meant: words("timeout"),
+		Effect: "Seconds that it waits at most; after that the task fails with the kind `lock_timeout`."},
+}
+
+var rateKeys = []Key{
+	{Name: "key", Default: "required", Example: `"billing-api"`, Shape: limitKey, Effect: "What it is called, as of `limits`.", Meant: words("name", "id")},
+	{Name: "per", Default: "required", Example: `"minute"`, Shape: Shape{Type: "string", Enum: []string{"second", "minute", "hour"}}, Meant: words("period", "window", "interval", "unit"),
+		Effect: "The time: `second`, `minute` or `hour`."},
+	{Name: "max", Default: "required", Example: `100`, Shape: sum, Meant: words("limit", "count", "calls"),
+		Effect: "How many tasks may start in it. What an operator has set for the key counts instead."},
+	{Name: "burst", Default: "`max`", Example: `10`, Shape: sum,
+		Effect: "How many may start at once when none has started for a while."},
+}
+
+// pattern is one of the files that a task makes.
+var pattern = Shape{Type: "string", MinLength: 1, MaxLength: dag.DefaultLimits.IDChars, Pattern: noNUL}
+
+var repeatKeys = []Key{
+	{Name: "until", Default: "required", Example: `"result.done"`, Shape: Shape{Type: "string", MinLength: 1, MaxLength: dag.MaxWhenBytes},
+		Effect: "A condition in CEL over `result` and `attempt`: the task has ended once it holds."},
+	{Name: "max", Default: seconds1(dag.MaxRepeats), Example: `100`, Shape: Shape{Type: "integer", Bounded: true, Minimum: 1, Maximum: dag.MaxRepeats},
+		Effect: "Runs in all. After the last one the task completes with its result and `repeat_exhausted`."},
+	{Name: "delay", Default: seconds1(dag.DefaultRepeatDelay.Seconds()), Example: `5`, Shape: span,
+		Effect: "Seconds between two runs."},
 }
 
 var dependencyKeys = []Key{
@@ -154,6 +295,14 @@ var dependencyKeys = []Key{
 		Effect: "`true`: it must have completed. `false`: it must have ended in any way."},
 	{Name: "type", Default: "`result`", Example: `"result"`, Shape: Shape{Type: "string", MaxLength: dag.DefaultLimits.IDChars, Pattern: noNUL},
 		Effect: "Stored and shown, without effect."},
+	{Name: "accept", Default: "`success` and `skipped` if required, else `any`", Example: `["failed"]`, Shape: Shape{Words: dag.Outcomes(), Any: dag.AcceptAny},
+		Effect: "The outcomes that let the task go on, a list of `success`, `skipped`, `failed`, `cancelled` and `blocked`; or `any`."},
+	{Name: "otherwise", Default: "`block` after a failure, a cancellation or a block, else `skip`", Example: `"skip"`, Shape: Shape{Type: "string", Enum: []string{"", "block", "skip"}},
+		Effect: "What becomes of the task if the dependency ends in another way."},
+	{Name: "merge", Default: "`true`", Example: `false`, Shape: Shape{Type: "boolean"},
+		Effect: "`false`: the dependency's result is not merged into the inputs."},
+	{Name: "skips", Default: "`false`", Example: `true`, Shape: Shape{Type: "boolean"},
+		Effect: "Of a fold: if the dependency is skipped, so is the fold, for the same reason."},
 }
 
 var schemasKeys = []Key{
@@ -184,7 +333,18 @@ var retryKeys = []Key{
 		Effect: "Seconds: the longest delay before the second attempt."},
 	{Name: "max_delay", Default: seconds1(dag.DefaultMaxDelay.Seconds()), Example: `30`, Shape: span,
 		Effect: "Seconds: the longest delay between two attempts."},
+	{Name: "multiplier", Default: "2", Example: `1.5`, Shape: Shape{Type: "number", Bounded: true, Minimum: 1, Maximum: dag.MaxMultiplier},
+		Effect: "By how much an exponential delay grows from one attempt to the next."},
+	{Name: "jitter", Default: "`full`", Example: `"none"`, Shape: Shape{Type: "string", Enum: []string{"", "full", "none"}},
+		Effect: "`none`: each delay is as long as it may be, and not drawn at random."},
+	{Name: "retry_on", Default: "all", Example: `["connect", "http_5xx"]`, Shape: Shape{Type: "array", Items: &kindWord},
+		Effect: "The kinds of errors after which it is tried again; [Executors](executors.md) lists those of each."},
+	{Name: "no_retry_on", Default: "none", Example: `["http_404"]`, Shape: Shape{Type: "array", Items: &kindWord},
+		Effect: "The kinds of errors after which it is not, whatever `retry_on` says."},
 }
+
+// kindWord is the word for a kind of error.
+var kindWord = Shape{Type: "string", MinLength: 1, MaxLength: dag.MaxKindBytes}
 
 func words(all ...string) (list []meant) {
 	for _, w := range all {

@@ -65,6 +65,9 @@ func Reference() string {
 	}{
 		{"Keys of a dependency", dependencyKeys},
 		{"Keys of retry", retryKeys},
+		{"Keys of limits", limitKeys},
+		{"Keys of lock", lockKeys},
+		{"Keys of rates", rateKeys},
 		{"Keys of schemas", schemasKeys},
 		{"Keys of params", paramsKeys},
 	} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -79,7 +80,7 @@ func objectSchema(keys []Key, closed bool) map[string]any {
 		}
 		properties[k.Name] = s
 		for _, m := range k.Meant {
-			if m.as != "schemas.method" { // stored tasks have these keys, too
+			if m.as != "schemas.method" && !slices.Contains(wrong, any(m.word)) && !slices.ContainsFunc(keys, func(k Key) bool { return k.Name == m.word }) { // stored tasks have these keys, too
 				wrong = append(wrong, m.word)
 			}
 		}
@@ -99,6 +100,18 @@ func objectSchema(keys []Key, closed bool) map[string]any {
 
 // inputsOf says what the inputs of an executor's tasks are, as an editor shows it; nil: nothing is known.
 func inputsOf(e ExecutorInputs) (any, error) {
+	properties, err := inputProperties(e)
+	if err != nil || properties == nil {
+		return nil, err
+	}
+	return map[string]any{
+		"if":   with("schemas", with("method", map[string]any{"enum": idsOf(e.ID)})),
+		"then": map[string]any{"properties": map[string]any{"inputs": map[string]any{"properties": properties}}},
+	}, nil
+}
+
+// inputProperties are the inputs of an executor with their descriptions; nil: nothing is known.
+func inputProperties(e ExecutorInputs) (map[string]any, error) {
 	var s struct {
 		Properties map[string]struct {
 			Description string          `json:"description"`
@@ -115,10 +128,7 @@ func inputsOf(e ExecutorInputs) (any, error) {
 	for name, p := range s.Properties {
 		properties[name] = map[string]any{"description": p.Description}
 	}
-	return map[string]any{
-		"if":   with("schemas", with("method", map[string]any{"enum": idsOf(e.ID)})),
-		"then": map[string]any{"properties": map[string]any{"inputs": map[string]any{"properties": properties}}},
-	}, nil
+	return properties, nil
 }
 
 // with demands an object that has the key, and its value as the schema says.

@@ -62,6 +62,7 @@ func refusedForShape(text string) error {
 	}
 	for _, p := range bad.Problems {
 		switch {
+		case strings.Contains(p.Reason, "a group, which runs nothing"), strings.Contains(p.Reason, "only the dependencies of a fold"):
 		case p.Code == dag.InvalidField, strings.Contains(p.Reason, "must have 'id' or 'name'"), strings.Contains(p.Reason, "cannot be empty"):
 			return p
 		}

@@ -39,6 +39,9 @@ type decoder struct {
 	each     func(quoted []byte, v part) error // member, bound once
 	task     *dag.Task
 	wrongs   []*fieldError // at most dag.MaxProblems
+	imported *dag.Imported // what it says of how it has ended; nil: nothing
+	result   part          // likewise
+	ended    string        // likewise, an error
 	beside   bool          // it has a key tasks, and is alone
 	seen     uint64        // bits by key
 	payloads [3]part       // inputs, params, schemas
@@ -58,6 +61,7 @@ func (d *decoder) decode(text []byte) (*dag.Task, error) {
 	t := d.next()
 	d.task, d.seen, d.payloads, d.custom, d.unknown, d.names = t, 0, [3]part{}, d.custom[:0], d.unknown[:0], nil
 	d.wrongs, d.beside = d.wrongs[:0], false
+	d.imported, d.result, d.ended = nil, part{}, ""
 	if d.each == nil {
 		d.each = d.member
 	}
@@ -66,6 +70,7 @@ func (d *decoder) decode(text []byte) (*dag.Task, error) {
 		return t, err
 	}
 	d.copyPayloads()
+	d.takeImported()
 	t.Executor = d.chosen.executor(t, d.executors)
 	return t, nil
 }
@@ -114,7 +119,18 @@ func (d *decoder) member(quoted []byte, v part) error {
 		return d.note(wrong(string(name), "must not be there twice"))
 	}
 	d.seen |= 1 << k
-	if isNull(v) || k >= keyStored {
+	switch {
+	case isNull(v):
+		return nil
+	case k == keyResult:
+		d.result = v
+		return nil
+	case k == keyError:
+		if v.raw[0] == '"' {
+			d.ended = unescape(v.raw)
+		}
+		return nil
+	case k >= keyStored:
 		return nil
 	}
 	return d.note(d.known(k, v))
@@ -167,6 +183,8 @@ func (d *decoder) known(k key, v part) (err error) {
 		t.ScheduleToStart, err = seconds("schedule_to_start", v)
 	case keyTreeTimeout:
 		t.TreeTimeout, err = seconds("tree_timeout", v)
+	case keyRetention:
+		t.Retention, err = retention("retention", v)
 	case keyNotBefore:
 		t.NotBefore, err = instant("not_before", v)
 	case keyOnLost:
@@ -175,6 +193,8 @@ func (d *decoder) known(k key, v part) (err error) {
 		t.Repeatable, err = boolean("repeatable", v)
 	case keyLabels:
 		return d.labels(v)
+	default:
+		return d.beyond(k, v)
 	}
 	return err
 }
@@ -287,7 +307,7 @@ func (d *decoder) dependencies(v part) error {
 			return wrong("dependencies", "must be at most %d", d.limits.Dependencies)
 		}
 		known, dep, err := len(d.wrongs), dag.Dependency{}, error(nil)
-		if dep, err = d.dependency(k, item); err != nil {
+		if dep, err = d.dependency(item); err != nil {
 			err = d.note(err)
 		}
 		for _, bad := range d.wrongs[known:] {
@@ -298,11 +318,21 @@ func (d *decoder) dependencies(v part) error {
 	})
 }
 
-// maxUnknown is how many keys that are left out are named of one task.
-const maxUnknown = 20
+// EdgeMode reads what a dependency, an object that has been read before, says beyond the protocol. The fields of the faults begin with a dot.
+func EdgeMode(object []byte) (m dag.EdgeMode, faults []*dag.InvalidTaskError) {
+	d := &decoder{task: &dag.Task{}}
+	dep, err := d.dependency(part{raw: object})
+	if d.note(err) != nil {
+		return 0, nil
+	}
+	for _, bad := range d.wrongs {
+		faults = append(faults, &dag.InvalidTaskError{Field: bad.field, Reason: bad.reason})
+	}
+	return dep.Mode, faults
+}
 
 // dependency reads one. The fields of its faults are within it: ".id".
-func (d *decoder) dependency(k int, v part) (dep dag.Dependency, err error) {
+func (d *decoder) dependency(v part) (dep dag.Dependency, err error) {
 	switch v.raw[0] {
 	case '"':
 		dep.Legacy = true
@@ -312,13 +342,15 @@ func (d *decoder) dependency(k int, v part) (dep dag.Dependency, err error) {
 	default:
 		return dep, wrong("", "must be a string or an object")
 	}
-	var name string
+	var name, otherwise string
+	var accept []string
+	merge, skips := true, false
 	seen := once{prefix: "."}
 	s := scanner{text: v.raw}
 	err = s.object(func(key []byte, v part) (err error) {
-		known, err := seen.key(key, "id", "name", "type", "required")
+		known, err := seen.key(key, "id", "name", "type", "required", "accept", "otherwise", "merge", "skips")
 		switch {
-		case err != nil || isNull(v):
+		case err != nil || isNull(v) && known != "":
 		case known == "id":
 			dep.Ref, err = text(".id", v)
 		case known == "name":
@@ -329,14 +361,26 @@ func (d *decoder) dependency(k int, v part) (dep dag.Dependency, err error) {
 			var required bool
 			required, err = boolean(".required", v)
 			dep.Optional = !required
-		case len(d.task.Unknown) < maxUnknown:
-			d.task.Unknown = append(d.task.Unknown, Short(fmt.Sprintf("dependencies[%d].%s", k, unescape(key))))
+		case known == "accept":
+			accept, err = d.accept(v)
+		case known == "otherwise":
+			if otherwise, err = text(".otherwise", v); err == nil && otherwise != "" && otherwise != "block" && otherwise != "skip" {
+				otherwise, err = "", wrong(".otherwise", "must be block or skip")
+			}
+		case known == "merge":
+			merge, err = boolean(".merge", v)
+		case known == "skips":
+			skips, err = boolean(".skips", v)
+		default:
+			name := unescape(key)
+			err = wrong("."+Short(name), "%s", dependencySet.unknown(name))
 		}
 		return d.note(err)
 	})
 	if dep.Ref == "" && name != "" {
 		dep.Ref, dep.ByName = name, true
 	}
+	dep.Mode, _ = dag.EdgeOf(accept, otherwise, !merge, skips) // the words are known
 	return dep, err
 }
 
@@ -401,7 +445,7 @@ func (d *decoder) retry(v part) error {
 	seen := once{prefix: "retry."}
 	s := scanner{text: v.raw}
 	return s.object(func(key []byte, v part) (err error) {
-		field, err := seen.key(key, "max_attempts", "backoff", "initial_delay", "max_delay")
+		field, err := seen.key(key, "max_attempts", "backoff", "initial_delay", "max_delay", "multiplier", "jitter", "retry_on", "no_retry_on")
 		switch {
 		case err != nil || isNull(v) && field != "":
 		case field == "max_attempts":
@@ -412,10 +456,26 @@ func (d *decoder) retry(v part) error {
 			p.Backoff = dag.Backoff(b)
 		case field == "initial_delay":
 			p.InitialDelay, err = seconds("retry.initial_delay", v)
+			p.NoDelay = err == nil && p.InitialDelay == 0
 		case field == "max_delay":
 			p.MaxDelay, err = seconds("retry.max_delay", v)
+		case field == "multiplier":
+			x, ok := number(v)
+			if p.Multiplier = x; !ok || !(x >= 1 && x <= dag.MaxMultiplier) {
+				p.Multiplier, err = 0, wrong("retry.multiplier", "must be a number from 1 to %d", dag.MaxMultiplier)
+			}
+		case field == "jitter":
+			var word string
+			if word, err = text("retry.jitter", v); err == nil && word != "" && word != "full" && word != "none" {
+				err = wrong("retry.jitter", "must be full or none")
+			}
+			p.NoJitter = word == "none"
+		case field == "retry_on":
+			p.RetryOn, err = d.kinds("retry.retry_on", v)
+		case field == "no_retry_on":
+			p.NoRetryOn, err = d.kinds("retry.no_retry_on", v)
 		default:
-			err = wrong("retry."+unescape(key), "is not known; there are max_attempts, backoff, initial_delay and max_delay")
+			err = wrong("retry."+Short(unescape(key)), "%s", Unknown(unescape(key), retryKeys))
 		}
 		return d.note(err)
 	})

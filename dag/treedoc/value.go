@@ -3,6 +3,7 @@ package treedoc
 import (
 	"bytes"
 	"math"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -76,6 +77,38 @@ func seconds(field string, v part) (time.Duration, error) {
 		return math.MinInt64, nil
 	}
 	return time.Duration(x), nil
+}
+
+// spanText is a time as a text.
+var spanText = regexp.MustCompile(spanPattern)
+
+// period reads a time: a number of seconds, or a text as 1h30m.
+func period(field string, v part) (time.Duration, error) {
+	if v.raw[0] != '"' {
+		if _, ok := number(v); !ok {
+			return 0, wrong(field, "must be a number of seconds, or a text as 1h30m")
+		}
+		return seconds(field, v)
+	}
+	word := unescape(v.raw)
+	d, err := time.ParseDuration(word)
+	if err != nil || !spanText.MatchString(word) {
+		return 0, wrong(field, "must be a number of seconds, or a text as 1h30m, in h, m, s and ms")
+	}
+	return max(d, 1), nil // 0 would mean none
+}
+
+// retention reads how long a tree is kept.
+func retention(field string, v part) (time.Duration, error) {
+	s, err := text(field, v)
+	if err != nil {
+		return 0, wrong(field, "must be a string: "+dag.RetentionForm)
+	}
+	d, ok := dag.ParseRetention(s)
+	if !ok {
+		return 0, wrong(field, "must be "+dag.RetentionForm)
+	}
+	return d, nil
 }
 
 func boolean(field string, v part) (bool, error) {

@@ -63,9 +63,6 @@ func (w *Warnings) Look(t *dag.Task) {
 	if w.more {
 		return
 	}
-	for _, field := range t.Unknown {
-		w.judge(i, field, field[strings.LastIndexByte(field, '.')+1:], dependencySet)
-	}
 	if len(t.Custom) > 0 {
 		w.object(i, t.Custom, taskSet, t.Executor != "")
 	}
@@ -196,19 +193,42 @@ func (w *Warnings) executor(index int, t *dag.Task) {
 
 // likely is the known executor that one is likely to mean; empty if a worker has it.
 func (w *Warnings) likely(executor string) string {
-	var names []string
-	for id := range w.Inputs {
-		names = append(names, id, strings.TrimSuffix(id, "_executor"))
-	}
-	slices.Sort(names)
-	meant := dag.Nearest(executor, names)
+	meant := LikelyExecutor(executor, w.Inputs)
 	if meant == "" || w.Known != nil && w.Known(executor) {
 		return ""
 	}
-	if _, whole := w.Inputs[meant]; !whole {
+	return meant
+}
+
+// LikelyExecutor is the one of the executors whose inputs are known that an id which none of them has is likely to mean; empty: nobody knows.
+func LikelyExecutor(id string, known map[string]InputKeys) string {
+	if _, is := known[id]; is || len(known) == 0 || id == "" {
+		return ""
+	}
+	word := strings.TrimSuffix(id, "_executor")
+	for _, m := range executorWords {
+		if _, is := known[m.as]; is && dag.SameWord(m.word, word) {
+			return m.as
+		}
+	}
+	var names []string
+	for id := range known {
+		names = append(names, id, strings.TrimSuffix(id, "_executor"))
+	}
+	slices.Sort(names)
+	meant := dag.Nearest(id, names)
+	if _, whole := known[meant]; !whole && meant != "" {
 		meant += "_executor"
 	}
 	return meant
+}
+
+// executorWords are what people call executors, besides what is spelt nearly as their ids.
+var executorWords = []meant{
+	{"http", "rest_executor"}, {"https", "rest_executor"}, {"curl", "rest_executor"}, {"request", "rest_executor"}, {"webhook", "rest_executor"},
+	{"shell", "command_executor"}, {"sh", "command_executor"}, {"bash", "command_executor"}, {"exec", "command_executor"}, {"cmd", "command_executor"},
+	{"py", "python_executor"}, {"python3", "python_executor"}, {"postgres", "sql_executor"}, {"postgresql", "sql_executor"}, {"mysql", "sql_executor"},
+	{"k8s", "kubernetes_executor"}, {"container", "docker_executor"}, {"foreach", "map_executor"}, {"subworkflow", "subtree_executor"}, {"delay", "sleep_executor"},
 }
 
 // Bounds of what is compared, as that costs microseconds, and kept: so many different words of a tree, none longer than that.
@@ -221,7 +241,7 @@ const (
 func (w *Warnings) judge(index int, field, key string, known keySet) (meant string) {
 	meant = w.meant(known.word(key), func() string { return known.meant(key) })
 	if meant != "" {
-		w.add(index, field, fmt.Sprintf("has no effect: there is no such key; did you mean %s?", Short(meant)))
+		w.add(index, field, fmt.Sprintf("has no effect: there is no such key; did you mean %s?%s", Short(meant), unseen(key)))
 	}
 	return meant
 }

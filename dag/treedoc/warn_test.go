@@ -42,7 +42,7 @@ func TestWarnings(t *testing.T) {
 		`{"name":"a","project_id":1,"meta":{"dependecies":1},"owner":"x","tags":[],"description":"","tool":1}`:                                                             nil,
 		`{"name":"a","status":"completed","result":{"a":1},"schemas":{"method":"noop_executor"},"executor":"noop_executor","attempt":1,"blocked_by":[],"tree_status":"x"}`: nil,
 		`[{"name":"a","schemas":{"method":"m","type":"t","input_schema":{},"output_schema":{},"model":1,"works":1,"mine":1},"params":{"executor_id":"m","name":"x"}}]`:     nil,
-		`{"name":"a","dependencies":[{"id":"b","note":"x"}],"retry":{"max_attempts":1}}`:                                                                                   nil,
+		`{"name":"a","dependencies":[{"id":"b","type":"x"}],"retry":{"max_attempts":1}}`:                                                                                   nil,
 		`{"name":"a","schemas":{"method":"other_executor"},"inputs":{"comand":1}}`:                                                                                         nil,
 		`{"name":"a","schemas":{"method":"command_executor"},"inputs":{"command":"x","mine":1}}`:                                                                           nil,
 		`{"name":"a","schemas":{"method":"rest"},"inputs":{"url":"x","uri":1,"body":2}}`:                                                                                   nil,
@@ -63,8 +63,6 @@ func TestWarnings(t *testing.T) {
 		`{"name":"a","schemas":{"method":"gpu_executor"}}`:                                 nil,
 		// keys that were meant
 		`[{"name":"a"},{"name":"b","dependecies":["a"],"retries":3,"time_out":5}]`: {"tasks[1].dependecies: dependencies", "tasks[1].retries: retry", "tasks[1].time_out: timeout"},
-		`{"name":"a","dependencies":["x",{"id":"b","optional":true,"requierd":false}]}`: {
-			"tasks[0].dependencies[1].optional: required: false", "tasks[0].dependencies[1].requierd: required"},
 		`{"name":"a","dependsOn":["b"],"Inputs":{},"needs":[],"executor":"noop_executor"}`: {
 			"tasks[0].dependsOn: dependencies", "tasks[0].Inputs: inputs", "tasks[0].needs: dependencies", "tasks[0].executor: schemas.method"},
 		`{"name":"a","schemas":{"metod":"m","inputs":{}},"params":{"executor":"x"}}`:             {"tasks[0].schemas.metod: method", "tasks[0].schemas.inputs: input_schema", "tasks[0].params.executor: executor_id"},
@@ -79,7 +77,7 @@ func TestWarnings(t *testing.T) {
 
 // TestEachKeyIsMeantByItsMisspelling leaves a letter out of each key of more than four letters; none may be taken for another.
 func TestEachKeyIsMeantByItsMisspelling(t *testing.T) {
-	for prefix, keys := range map[string][]Key{"%s": taskKeys, `"schemas":{%s}`: schemasKeys, `"params":{%s}`: paramsKeys, `"dependencies":[{"id":"b",%s}]`: dependencyKeys} {
+	for prefix, keys := range map[string][]Key{"%s": taskKeys, `"schemas":{%s}`: schemasKeys, `"params":{%s}`: paramsKeys} {
 		for _, k := range keys {
 			if len(k.Name) < 5 {
 				continue

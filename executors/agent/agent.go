@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/journal"
 	"github.com/taskgrove/taskgrove/executors/model"
 	"github.com/taskgrove/taskgrove/executors/tools"
 )
@@ -35,6 +36,14 @@ type Tools interface {
 	Specs() []model.Tool
 	// Use does what a model asks for, whatever that is. An error ends the work.
 	Use(ctx context.Context, wish model.ToolCall) (tools.Answer, error)
+}
+
+// Asking is implemented by [Tools] some of which need an approval before each use.
+type Asking interface {
+	// Asks reports whether a use of the tool needs an approval.
+	Asks(tool string) bool
+	// Check says what is wrong with arguments for it; nil: nothing.
+	Check(tool string, arguments json.RawMessage) error
 }
 
 // Job is what an agent shall do.
@@ -75,6 +84,11 @@ type Session struct {
 	uses *atomic.Int64 // of tools
 	// Trace is where spans begin; nil: at the global provider.
 	Trace trace.Tracer
+	// Journal is what was done before, and where is recorded what is done; nil: nowhere. Jobs that have no place ([At]) are not in it.
+	Journal *journal.Journal
+	// Answered is what somebody said of a use of a tool that needs an approval, by the question's id ([Waits]); nil: nobody has. A nil Answered:
+	// nobody can be asked.
+	Answered func(id string) *journal.Ruled
 
 	mu    sync.Mutex
 	usage executors.Usage
@@ -88,7 +102,7 @@ func NewSession(ask model.Asker, call *executors.Call) *Session {
 
 // Fork makes one for other agents of the same attempt, with an account of its own. The bound on uses of tools is of all together.
 func (s *Session) Fork() *Session {
-	return &Session{ask: s.ask, call: s.call, uses: s.uses, Trace: s.Trace}
+	return &Session{ask: s.ask, call: s.call, uses: s.uses, Trace: s.Trace, Journal: s.Journal, Answered: s.Answered}
 }
 
 // Usage is what all agents have used so far, whatever became of it.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/journal"
 	"github.com/taskgrove/taskgrove/executors/model"
 	"github.com/taskgrove/taskgrove/executors/tools"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
@@ -73,15 +74,29 @@ func (w *work) use(ctx context.Context, c model.ToolCall) (tools.Answer, error) 
 		return refused, nil
 	}
 	w.uses++
+	ruled := w.lane.Ruled(c.Name)
+	if answer, ok := w.usedBefore(c); ok {
+		w.remember(key, answer)
+		return answer, nil
+	}
+	if ruled == nil && w.asks(c.Name) {
+		var err error
+		if ruled, err = w.rule(c); err != nil {
+			return tools.Answer{}, err
+		}
+	}
+	w.settle(ctx)
 	w.log(w.agent, "uses "+c.Name+w.shown(string(c.Arguments)))
 	w.call.Tell(executors.Piece{Kind: executors.PieceToolCall, Agent: w.agent.Name, Name: c.Name, Text: string(c.Arguments)})
+	var mark tools.Mark
 	ctx, span := w.startTool(ctx, w.agent, w.specOf(c.Name), c)
-	answer, err := w.agent.Tools.Use(ctx, c)
+	answer, err := w.useAs(tools.WithMark(w.place(ctx), &mark), c, ruled)
 	w.endTool(span, answer, err)
 	if err != nil {
 		return answer, err
 	}
 	answer.Text, answer.JSON = cut(executors.Text([]byte(answer.String())), maxAnswer), nil
+	w.below.Add(w.lane.Use(journal.Used{Name: c.Name, Text: answer.Text, Failed: answer.Failed, Says: mark.Says, Number: mark.Number}))
 	w.remember(key, answer)
 	w.tell(c, answer)
 	return answer, nil

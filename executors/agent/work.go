@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/journal"
 	"github.com/taskgrove/taskgrove/executors/model"
 )
 
@@ -31,6 +32,11 @@ func (s *Session) Work(ctx context.Context, a *Agent, j Job) (answer *Answer, er
 		prompt += "\n\nYour final answer must be nothing but JSON that fits this JSON Schema:\n" + string(j.Schema)
 	}
 	w.say(model.User, prompt)
+	w.lane = s.laneOf(ctx, a.Name, prompt, string(j.Schema))
+	if done := w.lane.Done(); done != nil {
+		return w.again(done), nil
+	}
+	defer func() { w.record(answer, err) }()
 	s.log(a, "begins "+j.Name)
 	text, err := w.talk(ctx)
 	if err != nil {
@@ -56,11 +62,15 @@ type work struct {
 	turns    int // that are left
 	uses     int
 	usage    executors.Usage
+	below    executors.Usage // of jobs that it gave to others
 	model    string
 	same     map[digest]repeat // by name and arguments
 	warned   bool              // of repeating itself
 	failures int               // turns in a row in which no use succeeded
 	short    string
+	lane     *journal.Lane // nil: nothing is recorded
+	astray   bool          // what went wrong is the agent's own doing
+	unstored bool          // what it was told to do may be lost with its worker
 }
 
 func (w *work) say(role model.Role, text string) { w.add(model.Text(role, text)) }
@@ -124,6 +134,9 @@ func (w *work) question(ctx context.Context, choice string, schema json.RawMessa
 	if err := w.fit(); err != nil {
 		return nil, err
 	}
+	if said := w.lane.Said(); said != nil {
+		return w.saidBefore(said), nil
+	}
 	if w.agent.Pace != nil {
 		if err := w.agent.Pace(ctx); err != nil {
 			return nil, err
@@ -145,6 +158,8 @@ func (w *work) question(ctx context.Context, choice string, schema json.RawMessa
 	if err != nil {
 		return nil, executors.Ended(ctx, err)
 	}
+	w.lane.Say(saidBy(r))
+	w.unstored = w.lane != nil
 	return r, nil
 }
 
@@ -172,7 +187,9 @@ func (w *work) fit() error {
 	return err
 }
 
+// failure is what an agent did that ended its work. Another attempt begins the job anew.
 func (w *work) failure(text string) error {
+	w.astray = true
 	return errors.New(w.agent.Name + ", " + w.job.Name + ": " + text)
 }
 

@@ -68,6 +68,7 @@ func (e *Executor) Describe() executors.Description {
 		Description: "Calls another cluster of the task-tree protocol, and waits for what it started there",
 		Tags:        []string{"apflow", "api", "distributed"},
 		Inputs:      inputSchema, Output: outputSchema,
+		Kinds:      append(headers.Kinds(), executors.ErrorKind{Word: KindAnswer, Text: "The service says what is wrong"}),
 		Cancelable: true, Concurrency: executors.Waiting, Secrets: true,
 		Connection: &executors.Connection{Types: []string{"apflow"}, Fields: []string{"base_url", "auth_token", "tls"}},
 		Examples:   examples,
@@ -241,7 +242,7 @@ const (
 func (c *client) explain(ctx context.Context, err error) error {
 	f, ok := errors.AsType[*failure](err)
 	if !ok {
-		f = &failure{text: "Request error: " + err.Error(), permanent: executors.IsPermanent(err)}
+		f = &failure{text: "Request error: " + err.Error(), permanent: executors.IsPermanent(err), kind: executors.KindOf(err)}
 	}
 	if ctx.Err() != nil {
 		cause := executors.Ended(ctx, err)
@@ -249,7 +250,7 @@ func (c *client) explain(ctx context.Context, err error) error {
 		if !own {
 			return cause
 		}
-		f = &failure{text: requestTimeout + rest, facts: f.facts}
+		f = &failure{text: requestTimeout + rest, facts: f.facts, kind: executors.KindTimeout}
 		if c.waiting != "" {
 			f.text = waitTimeout + rest
 		}

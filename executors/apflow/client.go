@@ -2,6 +2,7 @@ package apflow
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,6 +68,7 @@ type failure struct {
 	permanent bool
 	after     time.Duration // that the service wants to be left alone
 	status    int           // of HTTP; 0: no answer
+	kind      string        // empty: what the service says is wrong
 }
 
 // Error implements error.
@@ -81,11 +83,14 @@ func (f *failure) error(c *client) error {
 	}
 	detail, _ := json.Marshal(object) // texts, numbers and JSON
 	err := executors.WithDetail(errors.New(text), executors.Text([]byte(c.headers.Mask(string(detail)))))
-	if f.permanent {
+	if err = executors.WithKind(err, cmp.Or(f.kind, KindAnswer)); f.permanent {
 		return executors.Permanent(err)
 	}
 	return executors.RetryAfter(err, f.after)
 }
+
+// KindAnswer is the kind of what the service says is wrong.
+const KindAnswer = "api_error"
 
 // request makes an HTTP request with the headers of the inputs.
 func (c *client) request(ctx context.Context, method, path string, body []byte) (*http.Request, error) {
@@ -157,7 +162,7 @@ func answerOf(resp *http.Response, text []byte, method string) (json.RawMessage,
 	case resp.StatusCode != http.StatusOK:
 		f.text = fmt.Sprintf("API returned status %d", resp.StatusCode)
 		f.facts["status_code"], f.facts["response"] = resp.StatusCode, cut(executors.Text(text), maxResults)
-		f.permanent = executors.IsPermanent(headers.Classed(errors.New(""), resp.StatusCode, resp.Header))
+		f.permanent, f.kind = executors.IsPermanent(headers.Classed(errors.New(""), resp.StatusCode, resp.Header)), headers.Kind(resp.StatusCode)
 		return nil, f
 	case bad != nil:
 		f.text, f.permanent = "API did not answer with JSON", true

@@ -12,6 +12,9 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 )
 
+// KindExhausted is the kind of the error of a task whose budget is used up.
+const KindExhausted = "budget"
+
 // Exhausted is the error of a call that a budget has no room for. Nothing was sent.
 type Exhausted struct {
 	Which string // tokens, calls, money or seconds
@@ -75,7 +78,7 @@ func (m *Meter) Context(ctx context.Context) (context.Context, context.CancelFun
 	if m == nil || m.until.IsZero() {
 		return context.WithCancel(ctx)
 	}
-	return context.WithDeadlineCause(ctx, m.until, executors.Permanent(m.timeUp()))
+	return context.WithDeadlineCause(ctx, m.until, executors.Permanent(executors.WithKind(m.timeUp(), KindExhausted)))
 }
 
 func (m *Meter) timeUp() *Exhausted {
@@ -120,7 +123,7 @@ func (m *Meter) Reserve(need Need) (*Reservation, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refusal(need); err != nil {
-		return nil, executors.Permanent(err)
+		return nil, executors.Permanent(executors.WithKind(err, KindExhausted))
 	}
 	m.reserved.add(need, 1)
 	return &Reservation{meter: m, need: need}, nil

@@ -15,12 +15,14 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/aggregate"
 	"github.com/taskgrove/taskgrove/executors/apflow"
+	"github.com/taskgrove/taskgrove/executors/approval"
 	"github.com/taskgrove/taskgrove/executors/command"
 	"github.com/taskgrove/taskgrove/executors/crew"
 	fileops "github.com/taskgrove/taskgrove/executors/file"
 	"github.com/taskgrove/taskgrove/executors/generate"
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
 	"github.com/taskgrove/taskgrove/executors/llm"
+	"github.com/taskgrove/taskgrove/executors/mapper"
 	"github.com/taskgrove/taskgrove/executors/mcp"
 	"github.com/taskgrove/taskgrove/executors/model"
 	"github.com/taskgrove/taskgrove/executors/network"
@@ -29,9 +31,11 @@ import (
 	"github.com/taskgrove/taskgrove/executors/rest"
 	"github.com/taskgrove/taskgrove/executors/sleep"
 	"github.com/taskgrove/taskgrove/executors/ssh"
+	"github.com/taskgrove/taskgrove/executors/subtree"
 	"github.com/taskgrove/taskgrove/executors/systeminfo"
 	"github.com/taskgrove/taskgrove/executors/tools"
 	"github.com/taskgrove/taskgrove/executors/tools/web"
+	"github.com/taskgrove/taskgrove/executors/wait"
 	"github.com/taskgrove/taskgrove/executors/websocket"
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
@@ -99,9 +103,13 @@ func New(cfg Config) []executors.Executor {
 		noop.New(),
 		noop.NewRepeatable(),
 		sleep.New(),
+		wait.New(),
+		approval.New(),
 		fileExecutor(cfg, net, file),
 	}, kubernetesPart(cfg, net, file), sqlPart(cfg, net, file), []executors.Executor{
 		python.New(cfg.Python, net, file),
+		mapper.New(),
+		subtree.New(),
 	})
 	return all
 }

@@ -99,6 +99,29 @@ func TestEveryExecutorConforms(t *testing.T) {
 		"aggregate_results_executor": {Quick: `{"task": {"a": 1}}`, Instant: true, Demo: map[string][]string{`{"task": 1}`: {"summary", "results"}}},
 		"noop_executor":              {Quick: `{"value": 1}`, Instant: true},
 		"noop_repeatable_executor":   {Quick: `{}`, Instant: true},
+		"map_executor": {
+			Quick:   `{"items": [1, 2], "task": {"name": "noop_executor"}}`,
+			Missing: map[string]string{`{"task": {"name": "x"}}`: "[map_executor] items is required in inputs"},
+			Ends:    map[string]executors.Kind{`{"items": [1, 2], "task": {"name": "noop_executor"}}`: executors.KindExpanding},
+			Instant: true,
+		},
+		"subtree_executor": {
+			Quick:   `{"tree": [{"name": "a"}]}`,
+			Ends:    map[string]executors.Kind{`{"tree": [{"name": "a"}]}`: executors.KindAwaiting, `{"copy_of": "nightly", "inputs": {"a": {"b": 1}}, "detach": true}`: executors.KindAwaiting},
+			Instant: true, DemoDiffers: true, Demo: map[string][]string{`{"tree": [{"name": "a"}]}`: {"demo"}},
+		},
+		"wait_executor": {
+			Quick:   `{"signal": "go"}`,
+			Missing: map[string]string{`{"timeout": 1}`: "[wait_executor] signal is required in inputs"},
+			Ends:    map[string]executors.Kind{`{"signal": "go"}`: executors.KindAwaiting},
+			Instant: true, DemoDiffers: true, Demo: map[string][]string{`{"signal": "go"}`: {"demo"}},
+		},
+		"approval_executor": {
+			Quick:   `{"message": "Deploy?"}`,
+			Missing: map[string]string{`{"timeout": 1}`: "[approval_executor] message is required in inputs"},
+			Ends:    map[string]executors.Kind{`{"message": "Deploy?"}`: executors.KindAwaiting},
+			Instant: true, Demo: map[string][]string{`{"message": "Deploy?"}`: {"choice", "by", "at", "comment"}},
+		},
 		"sleep_executor": {
 			Quick:   `{"seconds": 0.01}`,
 			Slow:    `{"seconds": 600}`,
@@ -181,11 +204,13 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		"aggregate_results_executor",
 		"noop_executor",
 		"noop_repeatable_executor",
-		"sleep_executor",
+		"sleep_executor", "wait_executor", "approval_executor",
 		"file_executor",
 		"kubernetes_executor",
 		"sql_executor",
 		"python_executor",
+		"map_executor",
+		"subtree_executor",
 	}
 	want = slices.DeleteFunc(want, func(id string) bool { return leftOut[id] })
 	if !slices.Equal(ids, want) {

@@ -45,6 +45,39 @@ func TestDocumentNamesEachExecutor(t *testing.T) {
 	}
 }
 
+// TestWhatIsCutIsNamed: an executor that may cut a value says so by truncated_fields, beside it, so that no template takes a part for the whole.
+func TestWhatIsCutIsNamed(t *testing.T) {
+	var cut []string
+	var look func(where string, schema map[string]any)
+	look = func(where string, schema map[string]any) {
+		properties, _ := schema["properties"].(map[string]any)
+		if properties["truncated"] != nil {
+			cut = append(cut, where)
+			if properties["truncated_fields"] == nil {
+				t.Errorf("%s has truncated without truncated_fields", where)
+			}
+		}
+		for name, p := range properties {
+			if p, ok := p.(map[string]any); ok {
+				look(where+"."+name, p)
+				if items, ok := p["items"].(map[string]any); ok {
+					look(where+"."+name+"[]", items)
+				}
+			}
+		}
+	}
+	for d := range builtin.Catalogue() {
+		var schema map[string]any
+		if len(d.Output) > 0 && json.Unmarshal(d.Output, &schema) != nil {
+			t.Errorf("%s: its schema can't be read", d.ID)
+		}
+		look(d.ID, schema)
+	}
+	if len(cut) < 5 {
+		t.Errorf("only %v may cut", cut)
+	}
+}
+
 // TestExamplesFitTheirSchemas runs none: the executors' own tests do.
 func TestExamplesFitTheirSchemas(t *testing.T) {
 	checker := inputs.NewChecker(0)

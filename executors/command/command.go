@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/guardian"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/executors/programs"
+	"github.com/taskgrove/taskgrove/executors/workdir"
 )
 
 // ID is the executor's id.
@@ -27,12 +29,12 @@ var inputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
     "command": {"type": "string", "description": "Command to run: by the system shell, or as a program when args are given or the worker has a whitelist"},
-    "args": {"type": ["array", "null"], "items": {"type": "string"}, "description": "Arguments; command is then a program's name or path and there is no shell"},
+    "args": {"type": ["array", "null"], "items": {"type": ["string", "object"]}, "description": "Arguments; command is then a program's name or path and there is no shell. An artifact becomes the path of a file"},
     "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 30, "description": "Seconds; by default the task's own timeout, and 30 if it has none"},
-    "env": {"type": ["object", "null"], "additionalProperties": {"type": "string"}, "description": "Additional environment variables"},
+    "env": {"type": ["object", "null"], "additionalProperties": {"type": ["string", "object"]}, "description": "Additional environment variables. An artifact becomes the path of a file"},
     "cwd": {"type": ["string", "null"], "description": "Working directory"},
-    "stdin": {"type": ["string", "null"], "description": "Text for the standard input"},
-    "stdin_from": {"type": ["string", "null"], "description": "Instead of stdin: a JSON pointer into the merged inputs, such as /fetch/body. Output of another command, and a body, come as they were: untrimmed, and decoded from base64"},
+    "stdin": {"type": ["string", "object", "null"], "description": "Text for the standard input, or an artifact, whose content it is then"},
+    "stdin_from": {"type": ["string", "null"], "description": "Instead of stdin: a JSON pointer into the merged inputs, such as /fetch/body. Output of another command, and a body, come as they were: untrimmed, and decoded from base64; of an artifact, its content"},
     "fail_on_error": {"type": ["boolean", "null"], "default": false, "description": "Fail the task when the exit code is not 0"}
   },
   "required": ["command"]
@@ -43,14 +45,16 @@ var outputSchema = json.RawMessage(`{
   "properties": {
     "command": {"type": "string", "description": "As it was given"},
     "return_code": {"type": "integer", "description": "Exit code; minus the signal's number when a signal ended it"},
-    "stdout": {"type": "string", "description": "Text without white space around it, or base64"},
-    "stderr": {"type": "string", "description": "As stdout"},
+    "stdout": {"type": ["string", "object"], "description": "Text without white space around it, or base64; an artifact, if it exceeded its bound and the task keeps outputs"},
+    "stderr": {"type": ["string", "object"], "description": "As stdout"},
     "success": {"type": "boolean", "description": "The exit code is 0"},
     "encoding": {"const": "base64", "description": "Present when stdout is not text: it is in base64"},
     "stderr_encoding": {"const": "base64", "description": "As encoding, of stderr"},
     "stdout_trimmed": {"type": "array", "items": {"type": "string"}, "description": "What was trimmed before and after stdout, unless that is one newline after it"},
     "stderr_trimmed": {"type": "array", "items": {"type": "string"}, "description": "As stdout_trimmed, of stderr"},
-    "truncated": {"type": "boolean", "description": "Present and true when stdout or stderr exceeded its bound"}
+    "artifacts": {"type": "array", "items": {"type": "object"}, "description": "The files that the task named"},
+    "truncated": {"type": "boolean", "description": "Present and true when stdout or stderr exceeded its bound"},
+    "truncated_fields": {"type": "array", "items": {"type": "string"}, "description": "Which of them: templates of other tasks can't read these"}
   },
   "required": ["command", "return_code", "stdout", "stderr", "success"]
 }`)
@@ -73,6 +77,7 @@ func (e *Executor) Describe() executors.Description {
 		Description: "Runs a command on the worker's host and returns its exit code and output",
 		Tags:        []string{"stdio", "command", "shell"},
 		Inputs:      inputSchema, Output: outputSchema,
+		Kinds:      []executors.ErrorKind{{Word: executors.KindExit, Text: "The command ended with another code than 0, or by a signal, and `fail_on_error` is set"}},
 		Cancelable: true, Secrets: true, Concurrency: executors.PerCore(),
 		Examples: []executors.Example{
 			{Title: "Count the words of a text", Inputs: json.RawMessage(`{"command": "wc -w", "stdin": "the quick brown fox"}`)},
@@ -106,9 +111,11 @@ type input struct {
 	Timeout     json.Number       `json:"timeout"`
 	Env         map[string]string `json:"env"`
 	Cwd         string            `json:"cwd"`
-	Stdin       string            `json:"stdin"`
+	Stdin       json.RawMessage   `json:"stdin"`
 	StdinFrom   string            `json:"stdin_from"`
 	FailOnError bool              `json:"fail_on_error"`
+
+	stdin io.Reader // nil: none
 }
 
 // Disabled implements [executors.Disabler].
@@ -132,8 +139,16 @@ func (e *Executor) Demo(call *executors.Call) (result any, takes time.Duration) 
 // fail_on_error is set. When the context ends, everything that the command started is gone before Run returns, and what
 // it wrote until then is the partial result.
 func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
+	scratch := workdir.NewScratch("")
+	defer scratch.Remove()
+	received, err := workdir.Receive(ctx, call, []string{"args", "env"}, []string{"stdin"}, func() (string, error) { return scratch.Dir("in") })
+	if err != nil {
+		return nil, err
+	}
+	given := *call
+	given.Inputs = received.Inputs
 	var in input
-	if err := inputs.Decode(ID, call, &in); err != nil {
+	if err := inputs.Decode(ID, &given, &in); err != nil {
 		return nil, err
 	}
 	if in.Command == nil || strings.TrimSpace(*in.Command) == "" {
@@ -148,8 +163,14 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 		return nil, err
 	}
 	defer cancel()
-	if in.StdinFrom != "" {
-		if in.Stdin, err = stdinFrom(call.Inputs, in.StdinFrom); err != nil {
+	if in.stdin, err = e.stdin(ctx, call, &in, scratch); err != nil {
+		return nil, err
+	}
+	if closer, ok := in.stdin.(io.Closer); ok {
+		defer func() { _ = closer.Close() }()
+	}
+	if len(call.Artifacts) > 0 && in.Cwd == "" { // the files that the task names are its own
+		if in.Cwd, err = scratch.Dir("work"); err != nil {
 			return nil, err
 		}
 	}
@@ -157,8 +178,13 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	if err != nil {
 		return nil, err
 	}
-	stdout := executors.NewOutput(e.cfg.MaxOutputBytes, call.Reporter, "stdout")
-	stderr := executors.NewOutput(e.cfg.MaxOutputBytes, call.Reporter, "stderr")
+	for name, path := range received.Env {
+		cmd.Env = append(cmd.Env, name+"="+path)
+	}
+	stdout := workdir.NewSpill(call, executors.NewOutput(e.cfg.MaxOutputBytes, call.Reporter, "stdout"), e.cfg.MaxOutputBytes, "")
+	stderr := workdir.NewSpill(call, executors.NewOutput(e.cfg.MaxOutputBytes, call.Reporter, "stderr"), e.cfg.MaxOutputBytes, "")
+	defer stdout.Discard()
+	defer stderr.Discard()
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 
 	status, err := guardian.Run(ctx, cmd)
@@ -167,9 +193,10 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 
 	result := &Result{
 		Command: *in.Command, ReturnCode: status.Code, Success: err == nil && status.Code == 0,
-		Truncated: stdout.Truncated() || stderr.Truncated(),
+		Truncated:       stdout.Truncated() || stderr.Truncated(),
+		TruncatedFields: executors.TruncatedFields(map[string]bool{"stdout": stdout.Truncated(), "stderr": stderr.Truncated()}),
 	}
-	result.show(stdout, stderr)
+	result.show(stdout.Output, stderr.Output)
 	if status.Signal != 0 {
 		result.ReturnCode = -int(status.Signal)
 	}
@@ -188,7 +215,15 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	case in.FailOnError && !result.Success:
 		return executors.Partial(result), result.failure(status.Signal, stderr.String())
 	}
-	return executors.Completed(result), nil
+	shown, err := workdir.Keep(ctx, call, result, workdir.Kept{Name: "stdout", Output: stdout, Beside: []string{"encoding", "stdout_trimmed"}},
+		workdir.Kept{Name: "stderr", Output: stderr, Beside: []string{"stderr_encoding", "stderr_trimmed"}})
+	if err != nil {
+		return nil, err
+	}
+	if err := workdir.Collect(ctx, call, in.Cwd); err != nil {
+		return nil, err
+	}
+	return executors.Completed(shown), nil
 }
 
 // prepare decides what to start: a program if args are given or there is a whitelist, otherwise the shell.
@@ -204,9 +239,7 @@ func (e *Executor) prepare(call *executors.Call, in *input) (guardian.Command, e
 			return cmd, invalid("cwd: %q is not a directory", in.Cwd)
 		}
 	}
-	if in.Stdin != "" {
-		cmd.Stdin = strings.NewReader(in.Stdin)
-	}
+	cmd.Stdin = in.stdin
 	switch {
 	case in.Args != nil:
 		cmd.Args = append([]string{*in.Command}, in.Args...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -183,7 +184,7 @@ func TestOutputIsBounded(t *testing.T) {
 	cfg := open
 	cfg.MaxOutputBytes = 1000
 	got, err := run(t, cfg, `{"command": "head -c 5000000 /dev/zero | tr '\\0' x; echo e >&2"}`)
-	if err != nil || got.Stdout != strings.Repeat("x", 1000) || got.Stderr != "e" || !got.Truncated {
+	if err != nil || got.Stdout != strings.Repeat("x", 1000) || got.Stderr != "e" || !got.Truncated || !slices.Equal(got.TruncatedFields, []string{"stdout"}) {
 		t.Errorf("got %d bytes, %q, truncated %v, %v", len(got.Stdout), got.Stderr, got.Truncated, err)
 	}
 }

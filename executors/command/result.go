@@ -22,6 +22,8 @@ type Result struct {
 	Success    bool   `json:"success"`
 	Truncated  bool   `json:"truncated,omitempty"`
 
+	TruncatedFields []string `json:"truncated_fields,omitempty"`
+
 	Encoding       string   `json:"encoding,omitempty"`        // of Stdout: empty for text, or base64
 	StderrEncoding string   `json:"stderr_encoding,omitempty"` // likewise
 	StdoutTrimmed  *trimmed `json:"stdout_trimmed,omitempty"`  // nil: as usual
@@ -71,5 +73,5 @@ func (r *Result) failure(sig syscall.Signal, stderr string) error {
 	if stderr != "" {
 		text += ": " + stderr
 	}
-	return errors.New(text)
+	return executors.WithKind(errors.New(text), executors.KindExit)
 }

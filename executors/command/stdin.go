@@ -1,18 +1,49 @@
 package command
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/workdir"
 )
 
+// stdin is the command's standard input; nil: it has none. The content of an artifact is fetched whole and checked before the command starts.
+func (e *Executor) stdin(ctx context.Context, call *executors.Call, in *input, scratch *workdir.Scratch) (io.Reader, error) {
+	raw, text := in.Stdin, ""
+	if in.StdinFrom != "" {
+		var err error
+		if text, err = stdinFrom(call.Inputs, in.StdinFrom); err != nil {
+			return nil, err
+		}
+		raw = json.RawMessage(text)
+	} else if len(raw) > 0 && raw[0] == '"' {
+		if err := json.Unmarshal(raw, &text); err != nil {
+			return nil, invalid("stdin: %v", err)
+		}
+		raw = nil
+	}
+	if ref, ok := executors.RefOf(raw); ok && call.Files != nil {
+		return workdir.Open(ctx, call, ref, scratch)
+	}
+	if in.StdinFrom == "" && len(raw) > 0 && raw[0] == '{' {
+		return nil, invalid("stdin: it is neither a text nor an artifact")
+	}
+	if text == "" {
+		return nil, nil
+	}
+	return strings.NewReader(text), nil
+}
+
 // stdinFrom finds the text for the command's standard input in the merged inputs: a string as it is, any other value as JSON.
-// The pointer is a JSON pointer (RFC 6901) of object keys. "/fetch/body" is the body that the dependency got which the submission
+// The pointer is a JSON pointer (RFC 6901). "/fetch/body" is the body that the dependency got which the submission
 // calls "fetch". The output of a command and the body of an answer are given as they were, not as results show them.
 func stdinFrom(inputs json.RawMessage, pointer string) (string, error) {
 	if !strings.HasPrefix(pointer, "/") {
@@ -25,6 +56,13 @@ func stdinFrom(inputs json.RawMessage, pointer string) (string, error) {
 	for key = range strings.SplitSeq(pointer[1:], "/") {
 		key = strings.ReplaceAll(strings.ReplaceAll(key, "~1", "/"), "~0", "~")
 		object = nil
+		var list []json.RawMessage
+		if at[0] == '[' && json.Unmarshal(at, &list) == nil { // stored JSON begins without white space
+			if i, err := strconv.Atoi(key); err == nil && i >= 0 && i < len(list) {
+				at, owner = list[i], fmt.Sprintf("%q", key)
+				continue
+			}
+		}
 		if json.Unmarshal(at, &object) != nil || object[key] == nil {
 			return "", invalid("stdin_from: %q is not there: %s has no %q%s", pointer, owner, key, keysOf(object))
 		}

@@ -2,6 +2,8 @@ package conformance
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -16,6 +18,8 @@ type Recorder struct {
 	lines    []string
 	progress []float64
 	messages []string
+	notes    []json.RawMessage
+	faults   []error // of notes
 	waiting  []waiter
 }
 
@@ -44,6 +48,39 @@ func (r *Recorder) Progress(fraction float64, message string) {
 	defer r.mu.Unlock()
 	r.messages = append(r.messages, message)
 	r.progress = append(r.progress, fraction)
+}
+
+// Checkpoint implements [executors.Reporter].
+func (r *Recorder) Checkpoint(data json.RawMessage) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var err error
+	switch {
+	case !json.Valid(data):
+		err = fmt.Errorf("the checkpoint is no JSON: %.100s", data)
+	case len(data) > executors.MaxCheckpointBytes:
+		err = fmt.Errorf("the checkpoint has %d bytes, the most is %d", len(data), executors.MaxCheckpointBytes)
+	default:
+		r.notes = append(r.notes, slices.Clone(data))
+	}
+	if err != nil {
+		r.faults = append(r.faults, err)
+	}
+	return err
+}
+
+// Checkpoints are those that were noted so far and could be stored.
+func (r *Recorder) Checkpoints() []json.RawMessage {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.notes)
+}
+
+// Faults are what was wrong with the others.
+func (r *Recorder) Faults() []error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.faults)
 }
 
 // Lines are the lines logged so far, each as "stream: line".
@@ -104,9 +141,11 @@ func Call(t testing.TB, inputs any) (*executors.Call, *Recorder) {
 			t.Fatal(err)
 		}
 	}
+	var keys map[string]json.RawMessage
+	_ = json.Unmarshal(raw, &keys) // inputs may be wrong on purpose
 	r := &Recorder{}
 	return &executors.Call{
 		TaskID: "task-1", TreeID: "tree-1", Name: "a task", Attempt: 1, IdempotencyKey: "key-1",
-		Inputs: raw, Reporter: r, Lease: Unlimited{},
+		Inputs: raw, Submitted: slices.Sorted(maps.Keys(keys)), Reporter: r, Lease: Unlimited{},
 	}, r
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/agent"
 	"github.com/taskgrove/taskgrove/executors/budget"
+	"github.com/taskgrove/taskgrove/executors/journal"
 	"github.com/taskgrove/taskgrove/executors/model"
 	"github.com/taskgrove/taskgrove/executors/tools"
 )
@@ -82,6 +83,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 		}
 		return executors.Partial(&Result{Status: statusCancelled, Error: "Task was cancelled before " + what + " execution started"}), context.Cause(ctx)
 	}
+	j, call := journal.Open(call, call.Checkpoint, call.Reporter.Checkpoint)
 	meter := o.limits.Meter(call.Spent)
 	o.opts.Meter = meter
 	ctx, cancel := meter.Context(ctx)
@@ -91,21 +93,28 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 		return nil, err
 	}
 	kits := e.tools.Session(call)
+	kits.Made(j.Made())
 	defer kits.Close() //nolint:errcheck // what it closes is not needed any more
 	if err := o.equip(ctx, e.id, kits, ask); err != nil {
 		return nil, err
 	}
-	w := newWork(call, o, agent.NewSession(ask, call), newRoom(e.cfg.MaxResultBytes))
+	agents := agent.NewSession(ask, call)
+	agents.Journal, agents.Answered = j, answered(call, j)
+	w := newWork(call, o, agents, newRoom(e.cfg.MaxResultBytes))
 	if e.batch {
 		result, err := w.batch(ctx)
-		return o.outcome(ctx, result, err)
+		return w.outcome(ctx, result, err)
 	}
 	result, err := w.crew(ctx, 0, w.session)
-	return o.outcome(ctx, result, err)
+	return w.outcome(ctx, result, err)
 }
 
 // outcome is how an attempt ends.
-func (o *order) outcome(ctx context.Context, result *Result, err error) (*executors.Outcome, error) {
+func (w *work) outcome(ctx context.Context, result *Result, err error) (*executors.Outcome, error) {
+	o := w.order
+	if waits := waiting(err); waits != nil && ctx.Err() == nil {
+		return w.ask(waits), nil
+	}
 	if err == nil {
 		return executors.Completed(result), nil
 	}

@@ -100,6 +100,17 @@ func (t *team) Use(ctx context.Context, wish model.ToolCall) (tools.Answer, erro
 	return tools.Answer{Text: answer.Text}, nil
 }
 
+// Asks implements [agent.Asking]: of the agent's own tools.
+func (t *team) Asks(tool string) bool {
+	own, ok := t.own.(agent.Asking)
+	return ok && tool != delegateTool && tool != askTool && own.Asks(tool)
+}
+
+// Check implements [agent.Asking].
+func (t *team) Check(tool string, arguments json.RawMessage) error {
+	return t.own.(agent.Asking).Check(tool, arguments)
+}
+
 func refuse(text string) tools.Answer { return tools.Answer{Text: text, Failed: true} }
 
 // coworker finds one by its role or its name, as models write them.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/model"
 )
 
 // Describe implements [executors.Executor].
@@ -13,6 +14,7 @@ func (e *Executor) Describe() executors.Description {
 		Description: "Runs a crew of agents, with roles, goals, tasks and tools, sequential or led by a manager",
 		Tags:        []string{"crewai", "agents", "llm"},
 		Inputs:      inputSchema, Output: outputSchema,
+		Kinds:      model.Kinds(),
 		Cancelable: true, Concurrency: executors.Waiting, Secrets: true,
 		Connection: &executors.Connection{Types: []string{"llm"}, Fields: []string{"api_key", "api_base", "api"}},
 		Examples:   examples,

@@ -2,6 +2,7 @@ package crew
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,6 +17,7 @@ import (
 // run is one run of a crew.
 type run struct {
 	crew        *crew
+	number      int // of the crew in its batch
 	session     *agent.Session
 	room        *room
 	finished    func(t *task) // is called when a task is done
@@ -54,10 +56,28 @@ func (r *run) beside(ctx context.Context, from, to int) error {
 	known := r.earlier(from)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxAtOnce)
+	waits := make([]error, to) // what waits for people ends nothing that goes on beside it
 	for i := from; i < to; i++ {
-		group.Go(func() error { return r.one(ctx, i, known) })
+		group.Go(func() error {
+			err := r.one(ctx, i, known)
+			if waiting(err) != nil {
+				waits[i] = err
+				return nil
+			}
+			return err
+		})
 	}
-	return group.Wait()
+	err := group.Wait()
+	for i := from; i < to && err == nil; i++ {
+		err = waits[i]
+	}
+	return err
+}
+
+// waiting is what an attempt waits for, if that is why it ends.
+func waiting(err error) *agent.Waits {
+	w, _ := errors.AsType[*agent.Waits](err)
+	return w
 }
 
 // waits reports whether a task needs the result of one of those from another on, which run now.
@@ -100,7 +120,7 @@ func (r *run) one(ctx context.Context, i int, known []*TaskOutput) error {
 	case kit == nil:
 		kit = who.kit
 	}
-	answer, err := r.workWith(ctx, who, kit, []*member{who}, list, agent.Job{
+	answer, err := r.workWith(agent.At(ctx, fmt.Sprintf("%d.%d", r.number, i)), who, kit, []*member{who}, list, agent.Job{
 		Name: "task " + t.key, Prompt: t.prompt(who, t.handed(known)), Schema: t.schema,
 	})
 	if err != nil {

@@ -32,7 +32,7 @@ func newWork(call *executors.Call, o *order, s *agent.Session, r *room) *work {
 
 // crew runs one of the crews. The result is there in any case.
 func (w *work) crew(ctx context.Context, i int, s *agent.Session) (*Result, error) {
-	r := &run{crew: w.order.crews[i], session: s, room: w.room, finished: w.tally.done}
+	r := &run{crew: w.order.crews[i], number: i, session: s, room: w.room, finished: w.tally.done}
 	err := r.all(ctx)
 	result := &Result{Status: statusSuccess, Tasks: r.done()}
 	result.spend(s.Usage())
@@ -70,6 +70,9 @@ func (w *work) batch(ctx context.Context) (*Result, error) {
 		result, err := w.crew(ctx, i, session)
 		total.Add(session.Usage())
 		all.set(name, result)
+		if waiting(err) != nil {
+			return result, err
+		}
 		if err != nil && (ctx.Err() != nil || budget.ExhaustedOf(err) != nil) {
 			return w.cutShort(ctx, &all, len(done.names), total, err)
 		}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/workdir"
 )
 
 // ID is the executor's id.
@@ -19,14 +21,14 @@ var inputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
     "image": {"type": "string", "description": "Name of the image, as for docker run; a digest (name@sha256:...) always means the same image"},
-    "command": {"type": ["string", "array"], "items": {"type": "string"}, "description": "A list of words, or a text that is split into words as a shell does, without a shell: operators are text. An empty list: the image's own command"},
+    "command": {"type": ["string", "array"], "items": {"type": ["string", "object"]}, "description": "A list of words, or a text that is split into words as a shell does, without a shell: operators are text. An empty list: the image's own command. An artifact becomes the path of a file in the container"},
     "entrypoint": {"type": ["string", "array", "null"], "items": {"type": "string"}, "description": "Instead of the image's entrypoint; as command"},
-    "env": {"type": ["object", "null"], "additionalProperties": {"type": ["string", "number", "boolean"]}, "default": {}, "description": "Environment variables"},
+    "env": {"type": ["object", "null"], "additionalProperties": {"type": ["string", "number", "boolean", "object"]}, "default": {}, "description": "Environment variables. An artifact becomes the path of a file in the container"},
     "volumes": {"type": ["object", "null"], "default": {}, "description": "By directory of the host, or name of a volume: its place in the container, with :ro after it to read only; or {\"bind\": place, \"mode\": \"ro\"}. The pool's policy says what may be mounted"},
     "tmpfs": {"type": ["object", "null"], "additionalProperties": {"type": ["string", "integer"]}, "description": "File systems in memory: place in the container and size, such as 64m"},
     "working_dir": {"type": ["string", "null"], "description": "Working directory in the container"},
     "user": {"type": ["string", "null"], "description": "User, or user:group, in the container"},
-    "stdin": {"type": ["string", "null"], "description": "Text for the standard input"},
+    "stdin": {"type": ["string", "object", "null"], "description": "Text for the standard input, or an artifact, whose content it is then"},
     "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 60, "description": "Seconds, for everything: pulling the image, too. By default the task's own timeout, and 60 if it has none"},
     "remove": {"type": ["boolean", "null"], "default": true, "description": "Remove the container at its end. false keeps it, stopped, for a day"},
     "resources": {"type": ["object", "null"], "properties": {
@@ -59,7 +61,7 @@ var outputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
     "container_id": {"type": "string", "description": "Id of the container, which is gone unless remove is false"},
-    "logs": {"type": "string", "description": "What it wrote to stdout and stderr, as it came: text, or base64"},
+    "logs": {"type": ["string", "object"], "description": "What it wrote to stdout and stderr, as it came: text, or base64; an artifact, if it exceeded its bound and the task keeps outputs"},
     "exit_code": {"type": "integer", "description": "128 and the signal's number when a signal ended it"},
     "success": {"type": "boolean", "description": "The exit code is 0"},
     "image": {"type": "string", "description": "As the task named it"},
@@ -68,11 +70,13 @@ var outputSchema = json.RawMessage(`{
     "image_digest": {"type": "string", "description": "Digest by which its registry has it; missing if it never came from one"},
     "oom_killed": {"type": "boolean", "description": "Present and true when it needed more memory than it may have"},
     "encoding": {"const": "base64", "description": "Present when logs is not text: it is in base64"},
-    "stdout": {"type": "string", "description": "With separate: text, or base64"},
-    "stderr": {"type": "string", "description": "As stdout"},
+    "stdout": {"type": ["string", "object"], "description": "With separate: text, or base64; an artifact, as logs"},
+    "stderr": {"type": ["string", "object"], "description": "As stdout"},
+    "artifacts": {"type": "array", "items": {"type": "object"}, "description": "The files that the task named"},
     "stdout_encoding": {"const": "base64", "description": "As encoding, of stdout"},
     "stderr_encoding": {"const": "base64", "description": "As encoding, of stderr"},
-    "truncated": {"type": "boolean", "description": "Present and true when the output exceeded its bound"}
+    "truncated": {"type": "boolean", "description": "Present and true when the output exceeded its bound"},
+    "truncated_fields": {"type": "array", "items": {"type": "string"}, "description": "Which of logs, stdout and stderr: templates of other tasks can't read these"}
   },
   "required": ["container_id", "logs", "exit_code", "success", "image", "command"]
 }`)
@@ -99,6 +103,7 @@ func (e *Executor) Describe() executors.Description {
 		Description: "Runs a container on the worker's Docker engine and returns its exit code and output",
 		Tags:        []string{"docker", "container"},
 		Inputs:      inputSchema, Output: outputSchema,
+		Kinds:      []executors.ErrorKind{{Word: executors.KindExit, Text: "The container ended with another code than 0, and `fail_on_error` is set"}},
 		Cancelable: true, Secrets: true, Concurrency: executors.PerCore(),
 		Examples: []executors.Example{
 			{Title: "Run a command in an image", Inputs: json.RawMessage(`{"image": "alpine:3", "command": "echo hello"}`)},
@@ -130,21 +135,22 @@ func (e *Executor) Demo(*executors.Call) (any, time.Duration) {
 
 // Result tells how a container ended (spec 8.7).
 type Result struct {
-	ContainerID string          `json:"container_id"`
-	Logs        string          `json:"logs"`
-	ExitCode    int             `json:"exit_code"`
-	Success     bool            `json:"success"`
-	Image       string          `json:"image"`
-	Command     json.RawMessage `json:"command"`
-	ImageID     string          `json:"image_id,omitempty"`
-	ImageDigest string          `json:"image_digest,omitempty"`
-	OOMKilled   bool            `json:"oom_killed,omitempty"`
-	Encoding    string          `json:"encoding,omitempty"` // of Logs: empty for text, or base64
-	Stdout      *string         `json:"stdout,omitempty"`
-	Stderr      *string         `json:"stderr,omitempty"`
-	StdoutAs    string          `json:"stdout_encoding,omitempty"`
-	StderrAs    string          `json:"stderr_encoding,omitempty"`
-	Truncated   bool            `json:"truncated,omitempty"`
+	ContainerID     string          `json:"container_id"`
+	Logs            string          `json:"logs"`
+	ExitCode        int             `json:"exit_code"`
+	Success         bool            `json:"success"`
+	Image           string          `json:"image"`
+	Command         json.RawMessage `json:"command"`
+	ImageID         string          `json:"image_id,omitempty"`
+	ImageDigest     string          `json:"image_digest,omitempty"`
+	OOMKilled       bool            `json:"oom_killed,omitempty"`
+	Encoding        string          `json:"encoding,omitempty"` // of Logs: empty for text, or base64
+	Stdout          *string         `json:"stdout,omitempty"`
+	Stderr          *string         `json:"stderr,omitempty"`
+	StdoutAs        string          `json:"stdout_encoding,omitempty"`
+	StderrAs        string          `json:"stderr_encoding,omitempty"`
+	Truncated       bool            `json:"truncated,omitempty"`
+	TruncatedFields []string        `json:"truncated_fields,omitempty"`
 
 	killed bool // the engine does not say why
 }
@@ -152,7 +158,15 @@ type Result struct {
 // Run implements [executors.Executor]. A container that exits with another code than 0 is a success of the task, unless fail_on_error is
 // set. When Run returns, the container is gone; what it wrote until then is the partial result.
 func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
-	in, c, err := parse(call)
+	scratch := workdir.NewScratch("")
+	defer scratch.Remove()
+	received, err := workdir.ReceiveAs(ctx, call, []string{"command", "entrypoint", "env"}, []string{"stdin"}, func() (string, error) { return scratch.Dir("files") }, filesPlace)
+	if err != nil {
+		return nil, err
+	}
+	given := *call
+	given.Inputs = received.Inputs
+	in, c, err := parse(&given)
 	if err != nil {
 		return nil, err
 	}
@@ -170,8 +184,26 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	if until, bound := ctx.Deadline(); bound {
 		c.Limit = time.Until(until)
 	}
-	out := newOutputs(e.cfg.MaxOutputBytes, call.Reporter)
-	exit, err := e.engine.Run(ctx, OwnerOf(call), c, out.streams(in.Stdin))
+	stdin, err := in.stdin(ctx, call, scratch)
+	if err != nil {
+		return nil, err
+	}
+	if stdin != nil {
+		defer func() { _ = stdin.Close() }()
+	}
+	if received.Env != nil {
+		maps.Copy(c.Env, received.Env)
+		c.Files, _ = scratch.Dir("files") // it is there
+	}
+	c.Exited = func(ctx context.Context, exit Exit, inside Inside) error {
+		if in.FailOnError && exit.Code != 0 {
+			return nil
+		}
+		return inside.Collect(ctx, call)
+	}
+	out := newOutputs(call, in, e.cfg.MaxOutputBytes)
+	defer out.discard()
+	exit, err := e.engine.Run(ctx, OwnerOf(call), c, out.streams(stdin))
 	out.close()
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		return nil, invalid(refused.Error())
@@ -186,7 +218,11 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	case in.FailOnError && !result.Success:
 		return executors.Partial(result), result.failure()
 	}
-	return executors.Completed(result), nil
+	shown, err := out.keep(ctx, call, in, result)
+	if err != nil {
+		return nil, err
+	}
+	return executors.Completed(shown), nil
 }
 
 func invalid(reason string) error { return executors.Invalid(ID, reason) }

@@ -133,7 +133,7 @@ func TestLimitsReachTheContainer(t *testing.T) {
 	t.Parallel()
 	image, e := dockertest.Image(t), newExecutor(t, docker.Config{MaxOutputBytes: 10_000})
 	got := mustRun(t, e, inputs{"image": image, "command": "flood 100"})
-	if len(got.Logs) != 10_000 || !got.Truncated {
+	if len(got.Logs) != 10_000 || !got.Truncated || !slices.Contains(got.TruncatedFields, "logs") {
 		t.Errorf("output: kept %d bytes, truncated %v", len(got.Logs), got.Truncated)
 	}
 	got = mustRun(t, e, inputs{"image": image, "command": "status", "cap_drop": []string{"ALL"}})

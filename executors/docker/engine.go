@@ -194,6 +194,11 @@ type Container struct {
 	Pids   int64
 	GPUs   *GPUs
 
+	// Files is a directory of this host that is copied to /taskgrove in the container before it starts. Empty: nothing is.
+	Files string
+	// Exited is called when the container has exited by itself, before it is removed. Its error is that of Run. nil: nobody asks.
+	Exited func(ctx context.Context, exit Exit, in Inside) error
+
 	// What follows is refused unless the policy allows it.
 	Privileged  bool
 	CapAdd      []string

@@ -2,9 +2,11 @@ package docker
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strconv"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/inputs"
+	"github.com/taskgrove/taskgrove/executors/workdir"
 )
 
 // input is what a task says (spec 8.7). Fields of several forms are read later, so that all faults can be told at once.
@@ -27,7 +30,7 @@ type input struct {
 	Tmpfs        map[string]json.RawMessage `json:"tmpfs"`
 	WorkingDir   string                     `json:"working_dir"`
 	User         string                     `json:"user"`
-	Stdin        *string                    `json:"stdin"`
+	Stdin        json.RawMessage            `json:"stdin"`
 	Timeout      json.Number                `json:"timeout"`
 	Remove       *bool                      `json:"remove"`
 	Resources    resources                  `json:"resources"`
@@ -242,25 +245,39 @@ func bytesOf(raw json.RawMessage) (int64, error) {
 	return n, nil
 }
 
-// outputs are what a container writes, as the result and the live log have it.
-type outputs struct{ logs, stdout, stderr *executors.Output }
+// stdin is the container's standard input; nil: it has none. The content of an artifact is fetched whole and checked before the container starts.
+func (in *input) stdin(ctx context.Context, call *executors.Call, scratch *workdir.Scratch) (io.ReadCloser, error) {
+	if missing(in.Stdin) {
+		return nil, nil
+	}
+	if ref, ok := executors.RefOf(in.Stdin); ok && call.Files != nil {
+		return workdir.Open(ctx, call, ref, scratch)
+	}
+	var text string
+	if json.Unmarshal(in.Stdin, &text) != nil {
+		return nil, invalid("stdin: it is neither a text nor an artifact")
+	}
+	return io.NopCloser(strings.NewReader(text)), nil
+}
 
-func newOutputs(most int, report executors.Reporter) *outputs {
+// outputs are what a container writes, as the result and the live log have it.
+type outputs struct{ logs, stdout, stderr *workdir.Spill }
+
+func newOutputs(call *executors.Call, in *input, most int) *outputs {
+	alone := *call // what the result does not show is not kept
+	alone.KeepOutputs = call.KeepOutputs && in.Separate
 	return &outputs{
-		executors.NewOutput(most, nil, ""), executors.NewOutput(most, report, "stdout"), executors.NewOutput(most, report, "stderr"),
+		workdir.NewSpill(call, executors.NewOutput(most, nil, ""), most, ""), workdir.NewSpill(&alone, executors.NewOutput(most, call.Reporter, "stdout"), most, ""),
+		workdir.NewSpill(&alone, executors.NewOutput(most, call.Reporter, "stderr"), most, ""),
 	}
 }
 
-func (o *outputs) streams(stdin *string) Streams {
-	s := Streams{Stdout: both{o.stdout, o.logs}, Stderr: both{o.stderr, o.logs}}
-	if stdin != nil {
-		s.Stdin = strings.NewReader(*stdin)
-	}
-	return s
+func (o *outputs) streams(stdin io.Reader) Streams {
+	return Streams{Stdin: stdin, Stdout: both{o.stdout, o.logs}, Stderr: both{o.stderr, o.logs}}
 }
 
 // both writes to two outputs, which never fail.
-type both [2]*executors.Output
+type both [2]*workdir.Spill
 
 func (b both) Write(p []byte) (int, error) {
 	_, _ = b[0].Write(p)
@@ -272,17 +289,36 @@ func (o *outputs) close() {
 	_ = o.stderr.Close()
 }
 
+// discard lets go of what was not kept.
+func (o *outputs) discard() {
+	for _, out := range []*workdir.Spill{o.logs, o.stdout, o.stderr} {
+		out.Discard()
+	}
+}
+
+// keep gives the result with references in the place of outputs that exceeded their bounds, where the task keeps them.
+func (o *outputs) keep(ctx context.Context, call *executors.Call, in *input, r *Result) (any, error) {
+	kept := []workdir.Kept{{Name: "logs", Output: o.logs, Beside: []string{"encoding"}}}
+	if in.Separate {
+		kept = append(kept, workdir.Kept{Name: "stdout", Output: o.stdout, Beside: []string{"stdout_encoding"}}, workdir.Kept{Name: "stderr", Output: o.stderr, Beside: []string{"stderr_encoding"}})
+	}
+	return workdir.Keep(ctx, call, r, kept...)
+}
+
 func (o *outputs) result(in *input, exit Exit) *Result {
 	r := &Result{
 		ContainerID: exit.Container, ExitCode: exit.Code, Image: in.Image, Command: in.Command,
 		ImageID: exit.ImageID, ImageDigest: exit.Digest, OOMKilled: exit.OOMKilled, Truncated: o.logs.Truncated(), killed: exit.Killed,
 	}
 	r.Logs, r.Encoding = executors.Faithful(o.logs.Bytes(), o.logs.Truncated())
+	cut := map[string]bool{"logs": r.Truncated}
 	if in.Separate {
+		cut["stdout"], cut["stderr"] = o.stdout.Truncated(), o.stderr.Truncated()
 		stdout, stdoutAs := executors.Faithful(o.stdout.Bytes(), o.stdout.Truncated())
 		stderr, stderrAs := executors.Faithful(o.stderr.Bytes(), o.stderr.Truncated())
 		r.Stdout, r.StdoutAs, r.Stderr, r.StderrAs = &stdout, stdoutAs, &stderr, stderrAs
 	}
+	r.TruncatedFields = executors.TruncatedFields(cut)
 	return r
 }
 
@@ -305,5 +341,5 @@ func (r *Result) failure() error {
 	if logs != "" && r.Encoding == "" {
 		text += ": " + logs
 	}
-	return errors.New(text)
+	return executors.WithKind(errors.New(text), executors.KindExit)
 }

@@ -29,7 +29,7 @@ var volumeName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 // mounts judges what a container wants to see of the host. local: the engine is on this host, so that links can be followed. The
 // engine follows them again when the container starts: whoever may write into a mounted root may change one in between.
 func (j *judge) mounts(c *Container, local bool) {
-	places := map[string]bool{}
+	places := map[string]bool{filesPlace: c.Files != ""}
 	place := func(field, target string) {
 		switch {
 		case !path.IsAbs(target) || path.Clean(target) != target && path.Clean(target)+"/" != target || strings.ContainsAny(target, ":\x00"):

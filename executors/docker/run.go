@@ -99,6 +99,9 @@ func (r *run) do(ctx context.Context) (err error) {
 			return executors.Ended(ctx, classed("join network "+network, err))
 		}
 	}
+	if err := r.bring(ctx); err != nil {
+		return executors.Ended(ctx, err)
+	}
 	attached, err := r.cli.ContainerAttach(ctx, created.ID, client.ContainerAttachOptions{
 		Stream: true, Stdin: r.streams.Stdin != nil, Stdout: true, Stderr: true,
 	})
@@ -109,7 +112,10 @@ func (r *run) do(ctx context.Context) (err error) {
 	if _, err := r.cli.ContainerStart(ctx, created.ID, client.ContainerStartOptions{}); err != nil {
 		return executors.Ended(ctx, startError(err))
 	}
-	return r.follow(ctx, attached.HijackedResponse)
+	if err := r.follow(ctx, attached.HijackedResponse); err != nil || r.spec.Exited == nil {
+		return err
+	}
+	return executors.Ended(ctx, r.spec.Exited(ctx, r.exit, Inside{r}))
 }
 
 // follow copies the streams until the container has exited, or must.
@@ -344,6 +350,9 @@ func mountsOf(c *Container) []mount.Mount {
 			kind = mount.TypeBind
 		}
 		out = append(out, mount.Mount{Type: kind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly})
+	}
+	if c.Files != "" {
+		out = append(out, filesMount())
 	}
 	for target, size := range c.Tmpfs {
 		out = append(out, mount.Mount{Type: mount.TypeTmpfs, Target: target, TmpfsOptions: &mount.TmpfsOptions{SizeBytes: size, Mode: 0o1777}})

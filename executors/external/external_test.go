@@ -196,10 +196,10 @@ func TestBreaches(t *testing.T) {
 		"no id":            `it wrote "result" without an attempt_id`,
 		"unknown type":     `it wrote a message of the unknown type "dance"`,
 		"unknown stream":   `it wrote a log to the unknown stream "tty"`,
-		"skip":             `it wrote a message of the type "skip", which is reserved for a later version of the protocol`,
-		"expand":           `it wrote a message of the type "expand", which is reserved`,
-		"retry_after":      `it wrote a message of the type "retry_after", which is reserved`,
-		"checkpoint":       `it wrote a message of the type "checkpoint", which is reserved`,
+		"skip":             `it wrote a message of the type "skip", which is of version 2 of the protocol, and picked version 1`,
+		"expand":           `it wrote a message of the type "expand", which is of version 2`,
+		"await":            `it wrote a message of the type "await", which is of version 2`,
+		"checkpoint":       `it wrote a message of the type "checkpoint", which is of version 2`,
 		"hello again":      `it wrote "hello" unasked`,
 		"error without id": "it says: all is lost",
 		"exits":            "it ended with exit code 3; the end of its stderr: this is why",
@@ -216,9 +216,9 @@ func TestBreaches(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), "the executor's process was given up: "+want) {
 				t.Errorf("got  %v\nwant %s", err, want)
 			}
-			reserved := strings.Contains(want, "reserved")
-			if executors.IsPermanent(err) != reserved {
-				t.Errorf("permanent: %v, want %v", executors.IsPermanent(err), reserved)
+			later := strings.Contains(want, "of version 2")
+			if executors.IsPermanent(err) != later {
+				t.Errorf("permanent: %v, want %v", executors.IsPermanent(err), later)
 			}
 			if _, _, err = run(t, e, `{"how": "well"}`); err != nil {
 				t.Errorf("the next attempt: %v", err)
@@ -392,7 +392,7 @@ func TestOneBreachFailsAllOfItsProcess(t *testing.T) {
 	_, _, err := run(t, e, `{"how": "skip"}`)
 	_, theirs := other.wait()
 	for _, err := range []error{err, theirs} {
-		if err == nil || !strings.Contains(err.Error(), "is reserved") || strings.Contains(err.Error(), "this is why") || executors.IsPermanent(err) {
+		if err == nil || !strings.Contains(err.Error(), "is of version 2") || strings.Contains(err.Error(), "this is why") || executors.IsPermanent(err) {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -419,7 +419,7 @@ func TestBadDescriptions(t *testing.T) {
 		"no such file":       {workerfile.Executor{Command: []string{"./nothing"}}, `is not a program`},
 		"exits at once":      {odd(t, "exits"), "the process of the executor did not start: it ended with exit code 4; the end of its stderr: no licence"},
 		"says nothing":       {withStart(odd(t, "silent"), 300*time.Millisecond), "did not start: no hello within 300ms"},
-		"another version":    {odd(t, "version=7"), "it speaks version 7 of the protocol, and this worker version 1"},
+		"another version":    {odd(t, "version=7"), "it speaks version 7 of the protocol, and this worker versions 1 to 2"},
 		"refuses":            {odd(t, "refuses"), "it answers: this program speaks version 9"},
 		"talks before hello": {odd(t, "talks"), "it answered \"description\" instead of \"hello\""},
 		"no description":     {withStart(odd(t, "undescribed"), 5*time.Second), "did not describe itself: no description within 5s"},

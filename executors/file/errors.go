@@ -13,6 +13,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/archive"
+	"github.com/taskgrove/taskgrove/executors/headers"
 	"github.com/taskgrove/taskgrove/executors/network"
 )
 
@@ -38,11 +39,28 @@ func classed(in *input, err error) error {
 			text = strings.ReplaceAll(text, secret, "***")
 		}
 	}
-	shown := errors.New(text)
+	shown := executors.WithKind(errors.New(text), kindOf(err))
 	if executors.IsPermanent(err) || permanent(err) {
 		return executors.Permanent(shown)
 	}
 	return shown
+}
+
+// KindFile is the kind of an error of the file system, or of what lies there.
+const KindFile = "file_error"
+
+// kindOf is the kind of an error.
+func kindOf(err error) string {
+	if kind := executors.KindOf(err); kind != "" {
+		return kind
+	}
+	if answer, ok := errors.AsType[minio.ErrorResponse](err); ok && answer.StatusCode > 0 {
+		return headers.Kind(answer.StatusCode)
+	}
+	if isNetwork(err) {
+		return executors.KindConnect
+	}
+	return KindFile
 }
 
 func permanent(err error) bool {

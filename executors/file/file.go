@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/headers"
 	"github.com/taskgrove/taskgrove/executors/network"
 )
 
@@ -52,6 +53,7 @@ func (*Executor) Describe() executors.Description {
 		Description: "Copies, moves, lists, checks, packs and unpacks files and objects of S3-compatible stores",
 		Tags:        []string{"file", "s3", "archive", "checksum"},
 		Inputs:      inputSchema, Output: outputSchema,
+		Kinds:      append(headers.Kinds(), executors.ErrorKind{Word: KindFile, Text: "What the file system says, or what lies there"}),
 		Cancelable: true, Secrets: true,
 		Connection: &executors.Connection{
 			Types: []string{"s3"},
@@ -69,21 +71,35 @@ func (*Executor) Demo(*executors.Call) (any, time.Duration) {
 
 // Result is what was done. Fields that an operation has nothing for are left out.
 type Result struct {
-	Operation   string  `json:"operation"`
-	Path        string  `json:"path,omitempty"`
-	Source      string  `json:"source,omitempty"`
-	Destination string  `json:"destination,omitempty"`
-	Files       *int    `json:"files,omitempty"`
-	Bytes       *int64  `json:"bytes,omitempty"`
-	Algorithm   string  `json:"algorithm,omitempty"`
-	Checksum    string  `json:"checksum,omitempty"`
-	Exists      *bool   `json:"exists,omitempty"`
-	Entry       *Entry  `json:"entry,omitempty"`
-	Entries     []Entry `json:"entries,omitzero"`
-	Cursor      string  `json:"cursor,omitempty"`
-	Content     *string `json:"content,omitempty"`
-	Encoding    string  `json:"encoding,omitempty"`
-	Truncated   bool    `json:"truncated,omitempty"`
+	Operation       string   `json:"operation"`
+	Path            string   `json:"path,omitempty"`
+	Source          string   `json:"source,omitempty"`
+	Destination     string   `json:"destination,omitempty"`
+	Files           *int     `json:"files,omitempty"`
+	Bytes           *int64   `json:"bytes,omitempty"`
+	Algorithm       string   `json:"algorithm,omitempty"`
+	Checksum        string   `json:"checksum,omitempty"`
+	Exists          *bool    `json:"exists,omitempty"`
+	Entry           *Entry   `json:"entry,omitempty"`
+	Entries         []Entry  `json:"entries,omitzero"`
+	Cursor          string   `json:"cursor,omitempty"`
+	Content         *string  `json:"content,omitempty"`
+	Encoding        string   `json:"encoding,omitempty"`
+	Truncated       bool     `json:"truncated,omitempty"`
+	TruncatedFields []string `json:"truncated_fields,omitempty"`
+
+	kept *executors.FileRef // what content is, instead of a text
+}
+
+// shown is the result as others see it.
+func (r *Result) shown() any {
+	if r.kept == nil {
+		return r
+	}
+	return struct {
+		*Result
+		Content *executors.FileRef `json:"content"`
+	}{r, r.kept}
 }
 
 // Entry describes a file, directory or object.
@@ -115,10 +131,13 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	w := &work{in: in, call: call, cfg: &e.cfg, progress: newProgress(call.Reporter)}
 	defer w.close()
 	result, err := w.do(ctx)
+	if err == nil && len(call.Artifacts) > 0 {
+		err = w.collect(ctx)
+	}
 	if err != nil {
 		return nil, executors.Ended(ctx, classed(in, err))
 	}
-	return executors.Completed(result), nil
+	return executors.Completed(result.shown()), nil
 }
 
 func invalid(reason string) error { return executors.Invalid(ID, reason) }

@@ -17,33 +17,36 @@ import (
 
 // input is what a task says.
 type input struct {
-	Operation    string      `json:"operation"`
-	Source       string      `json:"source"`
-	Destination  string      `json:"destination"`
-	Path         string      `json:"path"`
-	Overwrite    bool        `json:"overwrite"`
-	Recursive    bool        `json:"recursive"`
-	Algorithm    string      `json:"algorithm"`
-	Expected     string      `json:"expected"`
-	Content      *string     `json:"content"`
-	Encoding     string      `json:"encoding"`
-	Format       string      `json:"format"`
-	Limit        int         `json:"limit"`
-	Cursor       string      `json:"cursor"`
-	MaxBytes     *int64      `json:"max_bytes"`
-	MaxFiles     int         `json:"max_files"`
-	MaxRatio     int         `json:"max_ratio"`
-	Endpoint     string      `json:"endpoint"`
-	Region       string      `json:"region"`
-	AccessKey    string      `json:"access_key"`
-	SecretKey    string      `json:"secret_key"`
-	SessionToken string      `json:"session_token"`
-	PathStyle    *bool       `json:"path_style"`
-	Identity     string      `json:"identity"`
-	RoleARN      string      `json:"role_arn"`
-	TokenFile    string      `json:"token_file"`
-	STSEndpoint  string      `json:"sts_endpoint"`
-	Timeout      json.Number `json:"timeout"`
+	Operation    string             `json:"operation"`
+	Source       string             `json:"source"`
+	Destination  string             `json:"destination"`
+	Path         string             `json:"path"`
+	Overwrite    bool               `json:"overwrite"`
+	Recursive    bool               `json:"recursive"`
+	Algorithm    string             `json:"algorithm"`
+	Expected     string             `json:"expected"`
+	Content      json.RawMessage    `json:"content"`
+	text         *string            // that content is, or
+	file         *executors.FileRef // an artifact
+	Encoding     string             `json:"encoding"`
+	Format       string             `json:"format"`
+	Limit        int                `json:"limit"`
+	Cursor       string             `json:"cursor"`
+	MaxBytes     *int64             `json:"max_bytes"`
+	bounded      bool               // max_bytes was given
+	MaxFiles     int                `json:"max_files"`
+	MaxRatio     int                `json:"max_ratio"`
+	Endpoint     string             `json:"endpoint"`
+	Region       string             `json:"region"`
+	AccessKey    string             `json:"access_key"`
+	SecretKey    string             `json:"secret_key"`
+	SessionToken string             `json:"session_token"`
+	PathStyle    *bool              `json:"path_style"`
+	Identity     string             `json:"identity"`
+	RoleARN      string             `json:"role_arn"`
+	TokenFile    string             `json:"token_file"`
+	STSEndpoint  string             `json:"sts_endpoint"`
+	Timeout      json.Number        `json:"timeout"`
 }
 
 // operations with the fields that each needs.
@@ -69,7 +72,14 @@ func decode(call *executors.Call) (*input, error) {
 			return nil, invalid(field + " is required in inputs for " + in.Operation)
 		}
 	}
-	if in.Operation == "write" && in.Content == nil {
+	if len(in.Content) > 0 && string(in.Content) != "null" {
+		if ref, ok := executors.RefOf(in.Content); ok && call.Files != nil {
+			in.file = &ref
+		} else if json.Unmarshal(in.Content, &in.text) != nil {
+			return nil, invalid("content must be a text, or an artifact")
+		}
+	}
+	if in.Operation == "write" && in.text == nil && in.file == nil {
 		return nil, invalid("content is required in inputs for write")
 	}
 	return &in, nil
@@ -144,7 +154,7 @@ func (in *input) checkNumbers(cfg *Config) (faults []string) {
 	if in.Operation == "unpack" {
 		usual, most = min(1<<30, cfg.MaxUnpackedBytes), cfg.MaxUnpackedBytes
 	}
-	if in.MaxBytes == nil {
+	if in.bounded = in.MaxBytes != nil; !in.bounded {
 		in.MaxBytes = &usual
 	}
 	if *in.MaxBytes < 0 || *in.MaxBytes > most {

@@ -1,7 +1,6 @@
 package file_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -10,9 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -20,27 +17,27 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/conformance"
 	"github.com/taskgrove/taskgrove/executors/file"
-	"github.com/taskgrove/taskgrove/internal/porttest"
+	"github.com/taskgrove/taskgrove/internal/artifact/s3/s3test"
 )
 
-const accessKey, secretKey = "test-access", "test-secret-hunter2"
+const accessKey, secretKey = s3test.AccessKey, s3test.SecretKey
 
-// s3Server is a Versity gateway with files below it: an S3 server that is built in seconds and speaks multipart uploads, copies and checksums.
+// s3Server is a server, and how many buckets were made.
 type s3Server struct {
 	url    string
 	client *minio.Core
-	made   atomic.Int64 // buckets
+	made   atomic.Int64
 }
 
 // TestS3 starts a server and runs the tests that need one.
 func TestS3(t *testing.T) {
 	file.CopyInPartsOf(t, 6<<20)
-	s := startS3(t)
+	server := s3test.Start(t)
+	s := &s3Server{url: server.URL, client: server.Client}
 	for name, test := range map[string]func(*testing.T, *s3Server){
 		"objects go where they are told": s3Objects, "large objects go in parts": s3Parts, "cancelled uploads leave nothing": s3Cancel,
 		"lists go on": s3Lists, "archives": s3Archives, "errors say what helps": s3Errors, "the worker's identity": s3Identity, "examples run": s3Examples,
@@ -50,59 +47,6 @@ func TestS3(t *testing.T) {
 			t.Parallel()
 			test(t, s)
 		})
-	}
-}
-
-// buildS3 builds the server, which a go.mod of its own pins. Where it can't be had, the test is skipped, but not in CI.
-func buildS3(t testing.TB) string {
-	t.Helper()
-	_, here, _, _ := runtime.Caller(0)
-	top := filepath.Dir(filepath.Dir(filepath.Dir(here)))
-	program := filepath.Join(top, "bin", "tools", "versitygw")
-	build := exec.CommandContext(t.Context(), "go", "build", "-modfile=tools/s3.mod", "-o", program, "github.com/versity/versitygw/cmd/versitygw")
-	build.Dir, build.Env = top, append(os.Environ(), "GOFLAGS=")
-	if out, err := build.CombinedOutput(); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("build the S3 server: %v\n%s", err, out)
-		}
-		t.Skipf("the S3 server can't be built here: %v\n%s", err, out)
-	}
-	return program
-}
-
-func startS3(t testing.TB) *s3Server {
-	t.Helper()
-	program := buildS3(t)
-	address := porttest.Address(t)
-	dir := t.TempDir()
-	for _, sub := range []string{"data", "meta"} {
-		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	server := exec.Command(program, "--quiet", "--port", address, "--access", accessKey, "--secret", secretKey, "posix", "--sidecar", filepath.Join(dir, "meta"), filepath.Join(dir, "data"))
-	server.SysProcAttr = withParent()
-	var said bytes.Buffer
-	server.Stdout, server.Stderr = &said, &said
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	})
-	client, err := minio.NewCore(address, &minio.Options{Creds: credentials.NewStaticV4(accessKey, secretKey, ""), Region: "us-east-1", BucketLookup: minio.BucketLookupPath, MaxRetries: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		if _, err = client.Client.ListBuckets(t.Context()); err == nil {
-			return &s3Server{url: "http://" + address, client: client}
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%v\n%s", err, said.String())
-		}
-		<-time.After(20 * time.Millisecond)
 	}
 }
 

@@ -17,7 +17,7 @@ var inputSchema = json.RawMessage(`{
     "recursive": {"type": ["boolean", "null"], "default": false, "description": "For delete, of a directory: with all in it. For list: also what is below directories"},
     "algorithm": {"type": ["string", "null"], "enum": ["sha256", "sha512", "sha1", "md5", "crc32c", null], "description": "Which checksum the result has; checksum takes sha256 by default, copy, move, write and read none"},
     "expected": {"type": ["string", "null"], "description": "The checksum that it must be, in hexadecimal digits; any other fails, and nothing is put in place"},
-    "content": {"type": ["string", "null"], "description": "For write: the text"},
+    "content": {"type": ["string", "object", "null"], "description": "For write: the text; or an artifact, whose content is written"},
     "encoding": {"type": ["string", "null"], "enum": ["text", "base64", null], "default": "text", "description": "For write: what content is"},
     "format": {"type": ["string", "null"], "enum": ["zip", "tar", "tar.gz", "tar.zst", null], "description": "For pack; by default as the destination's name ends. unpack looks at the first bytes"},
     "limit": {"type": ["integer", "null"], "minimum": 1, "maximum": 10000, "default": 1000, "description": "For list: how many entries at most"},
@@ -55,9 +55,11 @@ var outputSchema = json.RawMessage(`{
     "entry": {"type": "object", "description": "stat: path, type (file, directory, symlink, other), size, modified, etag"},
     "entries": {"type": "array", "items": {"type": "object"}, "description": "list: the same of each, by path"},
     "cursor": {"type": "string", "description": "list: present when there are more; give it to the next list"},
-    "content": {"type": "string", "description": "read: the text, or base64"},
+    "content": {"type": ["string", "object"], "description": "read: the text, or base64; an artifact, if it exceeded its bound and the task keeps outputs"},
     "encoding": {"const": "base64", "description": "read: present when content is not text"},
-    "truncated": {"type": "boolean", "description": "read, list: present and true when there was more"}
+    "artifacts": {"type": "array", "items": {"type": "object"}, "description": "The files of the worker that the task named, by their paths below its root"},
+    "truncated": {"type": "boolean", "description": "read, list: present and true when there was more"},
+    "truncated_fields": {"type": "array", "items": {"type": "string"}, "description": "read: then content, unless max_bytes was given. Templates of other tasks can't read it"}
   },
   "required": ["operation"]
 }`)

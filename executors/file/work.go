@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/workdir"
 )
 
 // work is one attempt. One goroutine.
@@ -122,6 +123,9 @@ func (w *work) read(ctx context.Context, s store, l location, result *Result) er
 	}
 	defer f.Close()
 	sum := newSum(w.in.Algorithm)
+	if w.call.KeepOutputs && w.call.Files != nil && !w.in.bounded && i.size > *w.in.MaxBytes {
+		return w.keep(ctx, f, i, l, sum, result)
+	}
 	var kept []byte
 	if sum == nil {
 		kept, err = io.ReadAll(io.LimitReader(until(ctx, f), *w.in.MaxBytes+1))
@@ -136,6 +140,7 @@ func (w *work) read(ctx context.Context, s store, l location, result *Result) er
 	}
 	if result.Truncated = int64(len(kept)) > *w.in.MaxBytes; result.Truncated {
 		kept = kept[:*w.in.MaxBytes]
+		result.TruncatedFields = executors.TruncatedFields(map[string]bool{"content": !w.in.bounded})
 	}
 	if err := w.sum(l, sum, result); err != nil {
 		return err
@@ -145,11 +150,70 @@ func (w *work) read(ctx context.Context, s store, l location, result *Result) er
 	return nil
 }
 
+// keep makes an artifact of a file that is longer than a result may be.
+func (w *work) keep(ctx context.Context, f io.Reader, i info, l location, sum hash.Hash, result *Result) error {
+	w.progress.add(i.size)
+	content := io.TeeReader(until(ctx, f), w.progress)
+	if sum != nil {
+		content = io.TeeReader(content, sum)
+	}
+	ref, err := w.call.Files.Save(ctx, executors.SavedFile{Name: workdir.BaseName(l.name), MediaType: workdir.MediaType(l.name), Size: i.size, Output: true}, content)
+	if err != nil {
+		return at(l, err)
+	}
+	result.kept, result.Bytes = &ref, new(i.size)
+	return w.sum(l, sum, result)
+}
+
+// collect saves files of the worker that the task names, by their paths below its root.
+func (w *work) collect(ctx context.Context) error {
+	if w.local == nil {
+		var err error
+		if w.local, err = openLocal(w.cfg.Place(w.call.Pool), w.call); err != nil {
+			return err
+		}
+	}
+	return workdir.CollectIn(ctx, w.call, w.local.root)
+}
+
+// writeFile puts an artifact into its place. The sum is known, and the content checked, before it is there.
+func (w *work) writeFile(ctx context.Context, s store, l location, result *Result) error {
+	content, err := w.call.Files.Open(ctx, *w.in.file)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = content.Close() }()
+	up, err := s.create(ctx, l.name, w.in.file.Size, createOptions{overwrite: w.in.Overwrite})
+	if err != nil {
+		return at(l, err)
+	}
+	w.progress.add(w.in.file.Size)
+	sum, to := newSum(w.in.Algorithm), []io.Writer{up, w.progress}
+	if sum != nil {
+		to = append(to, sum)
+	}
+	if _, err = io.Copy(io.MultiWriter(to...), until(ctx, content)); err == nil {
+		err = w.sum(l, sum, result)
+	}
+	if err == nil {
+		err = up.commit(ctx)
+	}
+	if err != nil {
+		up.abort()
+		return at(l, err)
+	}
+	result.Files, result.Bytes = new(1), new(w.in.file.Size)
+	return nil
+}
+
 func (w *work) write(ctx context.Context, s store, l location, result *Result) error {
-	content := []byte(*w.in.Content)
+	if w.in.file != nil {
+		return w.writeFile(ctx, s, l, result)
+	}
+	content := []byte(*w.in.text)
 	if w.in.Encoding == executors.Base64 {
 		var err error
-		if content, err = base64.StdEncoding.DecodeString(*w.in.Content); err != nil {
+		if content, err = base64.StdEncoding.DecodeString(*w.in.text); err != nil {
 			return invalid("content is not valid base64")
 		}
 	}

@@ -17,10 +17,10 @@ var plain = []string{
 	"noop_executor", "noop_repeatable_executor", "sleep_executor",
 }
 
-// commanding are those that run commands or code, here or on other hosts, or start other trees: it takes allow_commands to have them in a
+// commanding are those that run commands or code, here or on other hosts, or start other trees or tasks, which may do so: it takes allow_commands to have them in a
 // generated tree. All others, such as those of files and databases and a worker's own, take being named.
 var commanding = []string{
-	"command_executor", "ssh_executor", "docker_executor", "kubernetes_executor", "python_executor", "mcp_executor", "apflow_api_executor",
+	"command_executor", "ssh_executor", "docker_executor", "kubernetes_executor", "python_executor", "mcp_executor", "apflow_api_executor", "map_executor", "subtree_executor",
 }
 
 // allowed decides which of the executors that there are a generated tree may use. Its faults name the inputs.
@@ -63,7 +63,7 @@ func (c *Config) refusal(id string, known dag.Known, commands bool) string {
 	case !c.permits(id):
 		return fmt.Sprintf("%s is not one that the worker's operator allows in generated trees (TASKGROVE_GENERATE_EXECUTORS)", id)
 	case slices.Contains(commanding, id) && !commands:
-		return fmt.Sprintf("%s runs commands or code, or starts other trees: it takes allow_commands: true", id)
+		return fmt.Sprintf("%s runs commands or code, or starts other tasks: it takes allow_commands: true", id)
 	}
 	return ""
 }

@@ -68,6 +68,7 @@ func (e *Executor) Describe() executors.Description {
 		Description: "Makes a valid task tree of a requirement in plain language, by asking a language model",
 		Tags:        []string{"generation", "llm", "task-tree"},
 		Inputs:      inputSchema, Output: outputSchema,
+		Kinds:      model.Kinds(),
 		Cancelable: true, Secrets: true, Concurrency: executors.Waiting,
 		Connection: &executors.Connection{Types: []string{"llm"}, Fields: []string{"api_base", "api_key", "api"}},
 		Examples:   examples,

@@ -181,7 +181,8 @@ func TestBadInputsCostNothing(t *testing.T) {
 		"no default model":   {inputs: `{"requirement": "x", "llm_provider": "acme"}`, err: `[generate_executor] model is required in inputs: there is no default for the provider "acme"`},
 		"unknown executor":   {inputs: `{"requirement": "x", "executors": ["rest", "nope"]}`, err: `[generate_executor] executors: there is no "nope"; there are aggregate_results_executor`},
 		"itself":             {inputs: `{"requirement": "x", "executors": ["generate_executor"]}`, err: "[generate_executor] executors: generate_executor can't be part of a generated tree"},
-		"commands unsaid":    {inputs: `{"requirement": "x", "executors": ["command", "ssh"]}`, err: "[generate_executor] executors: command_executor runs commands or code, or starts other trees: it takes allow_commands: true; executors: ssh_executor"},
+		"commands unsaid":    {inputs: `{"requirement": "x", "executors": ["command", "ssh"]}`, err: "[generate_executor] executors: command_executor runs commands or code, or starts other tasks: it takes allow_commands: true; executors: ssh_executor"},
+		"tasks unsaid":       {inputs: `{"requirement": "x", "executors": ["map", "subtree"]}`, err: "[generate_executor] executors: map_executor runs commands or code, or starts other tasks: it takes allow_commands: true; executors: subtree_executor"},
 		"commands forbidden": {cfg: generate.Config{NoCommands: true}, inputs: `{"requirement": "x", "allow_commands": true}`, err: "[generate_executor] allow_commands: the worker's operator does not allow commands"},
 		"not the operator's": {cfg: generate.Config{Executors: []string{"rest"}}, inputs: `{"requirement": "x", "executors": ["rest_executor", "sql_executor"]}`, err: "[generate_executor] executors: sql_executor is not one that the worker's operator allows"},
 		"nothing is left":    {cfg: generate.Config{Executors: []string{"sql"}}, inputs: `{"requirement": "x"}`, err: "[generate_executor] executors: there is none that the tree may use; the worker's operator allows sql"},
@@ -202,6 +203,7 @@ func TestBadInputsCostNothing(t *testing.T) {
 func TestOnlyPeopleAllow(t *testing.T) {
 	a := &answers{texts: []string{good}}
 	call, _ := conformance.Call(t, `{"requirement": "x", "allow_commands": true, "executors": ["command"]}`)
+	call.Submitted = nil
 	_, err := newExecutor(generate.Config{}, a).Run(t.Context(), call)
 	want := "[generate_executor] executors: only the task itself may say it"
 	if err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), "allow_commands: only the task itself") || len(a.asked) > 0 {

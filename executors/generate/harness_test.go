@@ -91,7 +91,7 @@ func wantTree(t testing.TB, r *generate.Result, owner string, allowed func(execu
 			task.OnLost != dag.RetryLost || len(task.Custom) > 0 {
 			t.Errorf("the tree sets what it can't: %s", text)
 		}
-		if keys := dag.References(task.Inputs, task.Inputs); len(keys) > 0 {
+		if keys := dag.References(task.Executor, nil, task.Inputs, task.Inputs); len(keys) > 0 {
 			t.Errorf("inputs %v name something: %s", keys, text)
 		}
 		all = append(all, task)

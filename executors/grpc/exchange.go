@@ -31,15 +31,16 @@ const (
 
 // Result is an answer (spec 8.5).
 type Result struct {
-	Success   bool            `json:"success"`
-	Server    string          `json:"server"`
-	Service   string          `json:"service"`
-	Method    string          `json:"method"`
-	Request   json.RawMessage `json:"request"`
-	Response  json.RawMessage `json:"response"`
-	Metadata  Metadata        `json:"metadata"`
-	Messages  *int            `json:"message_count,omitempty"` // nil: not a stream
-	Truncated bool            `json:"truncated,omitempty"`
+	Success         bool            `json:"success"`
+	Server          string          `json:"server"`
+	Service         string          `json:"service"`
+	Method          string          `json:"method"`
+	Request         json.RawMessage `json:"request"`
+	Response        json.RawMessage `json:"response"`
+	Metadata        Metadata        `json:"metadata"`
+	Messages        *int            `json:"message_count,omitempty"` // nil: not a stream
+	Truncated       bool            `json:"truncated,omitempty"`
+	TruncatedFields []string        `json:"truncated_fields,omitempty"`
 }
 
 // Metadata is what the server sent before and after its answer. Names are in lower case, several values are joined by ", ", and those of
@@ -230,6 +231,7 @@ func (x *exchange) result() *Result {
 	list := append(append([]byte{'['}, bytes.Join(x.kept, []byte{','})...), ']')
 	if x.method.IsStreamingServer() {
 		r.Response, r.Messages = list, &x.came
+		r.TruncatedFields = executors.TruncatedFields(map[string]bool{"response": x.came > len(x.kept)})
 	} else {
 		r.Response = bytes.Join(x.kept, nil)
 	}

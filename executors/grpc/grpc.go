@@ -62,6 +62,10 @@ func (e *Executor) Describe() executors.Description {
 		Description: "Calls a method of a gRPC service and returns its answer as JSON",
 		Tags:        []string{"grpc", "rpc", "api"},
 		Inputs:      inputSchema, Output: outputSchema,
+		Kinds: []executors.ErrorKind{
+			{Word: kindPrefix + "*", Text: "The call ends with that status, in lower case: `grpc_unavailable`, `grpc_resource_exhausted`, `grpc_not_found`"},
+			{Word: executors.KindConnect, Text: "There is no connection to the service"},
+		},
 		Cancelable: true, Concurrency: executors.Waiting, Secrets: true,
 		Connection: &executors.Connection{Types: []string{"grpc"}, Fields: []string{"server", "tls", "auth"}},
 		Examples:   examples,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,7 +127,7 @@ func TestMethodsOfAllKinds(t *testing.T) {
 			if got.Messages != nil {
 				messages = *got.Messages
 			}
-			if string(got.Response) != row.want || messages != row.messages || got.Truncated != row.truncated {
+			if string(got.Response) != row.want || messages != row.messages || got.Truncated != row.truncated || got.TruncatedFields != nil {
 				t.Errorf("got %s (%d, %v), want %s (%d, %v)", got.Response, messages, got.Truncated, row.want, row.messages, row.truncated)
 			}
 		})
@@ -142,7 +143,7 @@ func TestAStreamIsLoggedAndBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := got.Value().(*grpccall.Result)
-	if len(r.Response) > 4500 || len(r.Response) < 3500 || !r.Truncated || *r.Messages != 3000 || r.Metadata.Trailers["x-trailer"] != "c" {
+	if len(r.Response) > 4500 || len(r.Response) < 3500 || !r.Truncated || !slices.Equal(r.TruncatedFields, []string{"response"}) || *r.Messages != 3000 || r.Metadata.Trailers["x-trailer"] != "c" {
 		t.Errorf("got %d bytes, truncated %v, %d messages, trailers %v", len(r.Response), r.Truncated, *r.Messages, r.Metadata.Trailers)
 	}
 	if lines := said.Lines(); len(lines) != 3000 || lines[2] != `log: {"message":"hello","number":"3"}` {

@@ -41,7 +41,8 @@ var outputSchema = json.RawMessage(`{
       "headers": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Before the answer; several values are joined by a comma, those of ` + "`-bin`" + ` names are base64"},
       "trailers": {"type": "object", "additionalProperties": {"type": "string"}, "description": "After it"}}},
     "message_count": {"type": "integer", "description": "Of a stream: how many answers came"},
-    "truncated": {"type": "boolean", "description": "Of a stream: present and true when response lacks some of its answers"}
+    "truncated": {"type": "boolean", "description": "Of a stream: present and true when response lacks some of its answers"},
+    "truncated_fields": {"type": "array", "items": {"type": "string"}, "description": "Then response, unless it has the max_messages that the task asked for. Templates of other tasks can't read it"}
   },
   "required": ["success", "server", "service", "method", "request", "response", "metadata"]
 }`)

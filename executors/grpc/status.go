@@ -18,6 +18,9 @@ import (
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
+// kindPrefix begins the kinds of errors that stand for a status; its code follows in lower case.
+const kindPrefix = "grpc_"
+
 // sameClock is how long before ours the server may notice our deadline.
 const sameClock = 100 * time.Millisecond
 
@@ -45,7 +48,7 @@ func (p *plan) explain(ctx context.Context, err error) error {
 	if details := st.Details(); len(details) > 0 {
 		text += " (" + cut(p.details(details, &pause), maxDetailText) + ")"
 	}
-	failure := errors.New(executors.Text([]byte(p.secrets.Mask(text))))
+	failure := executors.WithKind(errors.New(executors.Text([]byte(p.secrets.Mask(text)))), kindPrefix+strings.ToLower(code.Code(st.Code()).String()))
 	if !repeatable(st) {
 		return executors.Permanent(failure)
 	}
@@ -55,6 +58,9 @@ func (p *plan) explain(ctx context.Context, err error) error {
 // masked masks an error that is no status, and keeps its class.
 func (p *plan) masked(err error) error {
 	text := errors.New(executors.Text([]byte(p.secrets.Mask(cut(err.Error(), maxMessageText)))))
+	if kind := executors.KindOf(err); kind != "" {
+		text = executors.WithKind(text, kind)
+	}
 	if executors.IsPermanent(err) {
 		return executors.Permanent(text)
 	}

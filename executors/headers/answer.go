@@ -37,9 +37,38 @@ func RetryAfter(header http.Header, now time.Time) time.Duration {
 	return min(max(0, at.Sub(now)), MostRetryAfter)
 }
 
-// Classed marks an error that stands for a status other than 2xx by whether another attempt may help. Errors of the client are permanent: it
-// would repeat them.
+// Kinds of errors that stand for a status.
+const (
+	KindBusy   = "http_429"
+	KindClient = "http_4xx" // any other status below 500
+	KindServer = "http_5xx"
+)
+
+// Kinds are those of errors of services of HTTP, for the descriptions of executors.
+func Kinds() []executors.ErrorKind {
+	return []executors.ErrorKind{
+		{Word: KindBusy, Text: "The service answers 429: it wants to be asked less often"},
+		{Word: KindServer, Text: "The service answers with a status from 500 on"},
+		{Word: KindClient, Text: "The service answers with any other status that is no success"},
+		{Word: executors.KindConnect, Text: "There is no connection, or it broke: name, address, TLS, a proxy's refusal"},
+	}
+}
+
+// Kind is the kind of an error that stands for a status other than 2xx.
+func Kind(status int) string {
+	switch {
+	case status == http.StatusTooManyRequests:
+		return KindBusy
+	case status < 500:
+		return KindClient
+	}
+	return KindServer
+}
+
+// Classed marks an error that stands for a status other than 2xx by its [Kind], and by whether another attempt may help. Errors of the client
+// are permanent: it would repeat them.
 func Classed(err error, status int, header http.Header) error {
+	err = executors.WithKind(err, Kind(status))
 	switch status {
 	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooEarly, http.StatusTooManyRequests:
 	default:
@@ -56,7 +85,7 @@ var harmless = map[string]bool{
 	"Accept": true, "Accept-Encoding": true, "Accept-Language": true, "Cache-Control": true, "Content-Encoding": true,
 	"Content-Language": true, "Content-Length": true, "Content-Type": true, "If-Match": true, "If-Modified-Since": true,
 	"If-None-Match": true, "If-Unmodified-Since": true, "Pragma": true, "Prefer": true, "Range": true, "User-Agent": true,
-	executors.HeaderKey: true, executors.HeaderAttempt: true,
+	executors.HeaderKey: true, executors.HeaderAttempt: true, executors.HeaderLockToken: true,
 	// of a WebSocket handshake; its subprotocols may hold a token
 	"Connection": true, "Upgrade": true, "Sec-Websocket-Version": true, "Sec-Websocket-Key": true, "Sec-Websocket-Extensions": true,
 }

@@ -112,6 +112,7 @@ func (s *Set) authorize(a *Auth) error {
 
 // plain are the headers whose values errors may show.
 var plain = []string{"Accept", "Accept-Encoding", "Accept-Language", "Content-Type", "Origin", "User-Agent", executors.HeaderKey, executors.HeaderAttempt,
+	executors.HeaderLockToken,
 	executors.HeaderTraceParent, executors.HeaderTraceState}
 
 // hide masks a header's value: which header carries a credential, only the service knows.

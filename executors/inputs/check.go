@@ -55,14 +55,14 @@ func (c *Checker) Check(d executors.Description, call *executors.Call) error {
 	if err != nil {
 		return failed(d, errors.New("inputs are not valid JSON"))
 	}
-	missing, other := violations(standards.schema, value)
+	missing, other := violations(standards, value)
 	if len(missing) > 0 { // spec 8.2, 8.3 and their like
 		return executors.Invalid(d.ID, missing[0]+" is required in inputs")
 	}
 	if len(other) > 0 {
 		return failed(d, errors.New(strings.Join(other, "; ")))
 	}
-	missing, reasons := violations(owns.schema, value)
+	missing, reasons := violations(owns, value)
 	if len(missing) > 0 {
 		slices.Sort(missing)
 		for i, name := range missing {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -34,35 +35,67 @@ func compile(f form, text []byte) (out *compiled, err error) {
 	default:
 		return nil, errors.New("it is not an object")
 	}
+	if anchored(doc) {
+		return nil, errors.New("$dynamicAnchor is not known here")
+	}
+	first, err := bind(doc)
+	if err != nil {
+		return nil, err
+	}
+	out = &compiled{schema: first.schema, doc: doc}
+	out.idle.Put(first)
+	out.members, out.shallow = members(doc)
+	out.flat = flatten(doc)
+	return out, nil
+}
+
+// bind compiles what a schema says, for one check at a time.
+func bind(doc any) (out *bounded, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			out, err = nil, errors.New("it can't be compiled")
 		}
 	}()
+	left := &work{visits: baseVisits, steps: baseSteps}
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.UseLoader(noLoader{})
+	c.UseRegexpEngine(left.pattern)
 	for _, name := range formats {
 		c.RegisterFormat(&jsonschema.Format{Name: name, Validate: func(any) error { return nil }})
 	}
 	if err := c.AddResource(location, doc); err != nil {
 		return nil, err
 	}
-	out = &compiled{}
-	if out.schema, err = c.Compile(location); err != nil {
+	schema, err := c.Compile(location)
+	if err != nil {
 		return nil, err
 	}
-	out.members, out.shallow = members(doc)
-	out.flat = flatten(doc)
-	return out, nil
+	left.count(schema)
+	return &bounded{schema, left}, nil
 }
 
-// compiled is a compiled schema.
+// compiled is a compiled schema. Safe for concurrent use.
 type compiled struct {
-	schema  *jsonschema.Schema
-	flat    *flat    // nil: it is not
-	shallow bool     // it is about members only
-	members [][]byte // their names in JSON, when it is shallow
+	schema  *jsonschema.Schema // to be read
+	doc     any
+	idle    sync.Pool // of *bounded
+	flat    *flat     // nil: it is not
+	shallow bool      // it is about members only
+	members [][]byte  // their names in JSON, when it is shallow
+}
+
+// validate checks a value.
+func (c *compiled) validate(value any) error {
+	b, ok := c.idle.Get().(*bounded)
+	if !ok {
+		var err error
+		if b, err = bind(c.doc); err != nil {
+			return err
+		}
+	}
+	defer c.idle.Put(b)
+	return b.validate(value)
 }
 
 // noLoader loads nothing: a user's schema must not make us fetch URLs or read files.

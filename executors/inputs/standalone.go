@@ -2,6 +2,7 @@ package inputs
 
 import (
 	"bytes"
+	"encoding/json"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -18,13 +19,23 @@ func Compile(text []byte) (*Schema, error) {
 	return &Schema{c}, nil
 }
 
+// Faults are the violations of a schema that is no input's by a JSON text, by field, without its values; nil: it is as the schema says. The schema is
+// kept for the next time.
+func (c *Checker) Faults(schema, text json.RawMessage) []string {
+	s, err := c.compiled(standard, schema)
+	if err != nil {
+		return []string{"the schema can't be used: " + err.Error()}
+	}
+	return (&Schema{s}).Faults(text)
+}
+
 // Faults are the violations of a JSON text, by field, without its values; nil: it is as the schema says.
 func (s *Schema) Faults(text []byte) []string {
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
 		return []string{"it is not valid JSON"}
 	}
-	missing, other := violations(s.compiled.schema, value)
+	missing, other := violations(s.compiled, value)
 	var all []string
 	for _, name := range missing {
 		all = append(all, "missing property '"+name+"'")

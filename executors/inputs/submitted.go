@@ -17,7 +17,7 @@ import (
 )
 
 // Submitted checks the inputs of tasks before anybody has taken them, as far as it is known what they will be: results of dependencies may
-// still be laid over them, and {"secret": "name"} stands for whatever fits. Safe for concurrent use.
+// still be laid over them, {"secret": "name"} stands for whatever fits, and so does a template. Safe for concurrent use.
 type Submitted struct {
 	known map[string]*submitted
 	tasks *Checker
@@ -45,6 +45,8 @@ type Task struct {
 	Inputs, Schemas json.RawMessage // valid JSON objects, or nil
 	// Overwrites reports whether a result of a dependency may take the place of an input; nil: the task has no dependencies.
 	Overwrites func(input string) bool
+	// Templates: strings of the inputs that hold {{ are to be rendered, and may become anything.
+	Templates bool
 }
 
 // maxViolations is how many of a task are told.
@@ -100,14 +102,16 @@ func (e *submitted) violations(t Task) []Violation {
 		return nil // others say so
 	}
 	given := e.connected(object)
-	return faultsIn(e.schema.schema, object, func(v *jsonschema.ValidationError) bool {
+	return faultsIn(e.schema, object, func(v *jsonschema.ValidationError) bool {
 		switch at := v.InstanceLocation; {
 		case len(at) == 0 && t.Overwrites != nil:
 			return false // more may come
 		case len(at) > 0 && (t.Overwrites != nil && t.Overwrites(at[0]) || slices.Contains(given, at[0])):
 			return false
+		case t.Templates && about(object, v, isTemplate):
+			return false
 		}
-		return !e.Secrets || !aboutSecret(object, v)
+		return !e.Secrets || !about(object, v, isSecret)
 	}, given)
 }
 
@@ -123,7 +127,7 @@ func (e *submitted) connected(inputs map[string]any) []string {
 // to the worker.
 func (s *Submitted) own(e *submitted, t Task, room *int) []Violation {
 	schema, err := taskSchema(t.Schemas)
-	if err != nil || len(schema) == 0 || bytes.Contains(schema, []byte("ef\"")) || bytes.Contains(schema, []byte(`\u`)) ||
+	if err != nil || len(schema) == 0 || bytes.Contains(schema, []byte("ef\"")) || bytes.Contains(schema, []byte(`\u`)) || t.Templates ||
 		e.Secrets && bytes.Contains(t.Inputs, []byte(`"secret"`)) || e.Connection != nil && bytes.Contains(t.Inputs, []byte(`"connection"`)) {
 		return nil
 	}
@@ -146,7 +150,7 @@ func (s *Submitted) own(e *submitted, t Task, room *int) []Violation {
 	if err != nil {
 		return nil
 	}
-	all := faultsIn(owns.schema, value, func(*jsonschema.ValidationError) bool { return true }, nil)
+	all := faultsIn(owns, value, func(*jsonschema.ValidationError) bool { return true }, nil)
 	for i := range all {
 		all[i].Own = true
 	}
@@ -154,8 +158,8 @@ func (s *Submitted) own(e *submitted, t Task, room *int) []Violation {
 }
 
 // faultsIn is what is wrong with a value, of what is to be told, without fields that are not missed.
-func faultsIn(schema *jsonschema.Schema, value any, tell func(*jsonschema.ValidationError) bool, given []string) (all []Violation) {
-	invalid, ok := validate(schema, value).(*jsonschema.ValidationError)
+func faultsIn(c *compiled, value any, tell func(*jsonschema.ValidationError) bool, given []string) (all []Violation) {
+	invalid, ok := c.validate(value).(*jsonschema.ValidationError)
 	if !ok {
 		return nil // the worker says what
 	}
@@ -199,10 +203,10 @@ func path(value any, at []string) string {
 	return text
 }
 
-// aboutSecret reports whether a violation is of a value that stands for a secret, or of a choice that depends on one.
-func aboutSecret(value any, e *jsonschema.ValidationError) bool {
+// about reports whether a violation is of a value that stands for another one, or of a choice that depends on one.
+func about(value any, e *jsonschema.ValidationError, stands func(any) bool) bool {
 	for _, step := range e.InstanceLocation {
-		if isSecret(value) {
+		if stands(value) {
 			return true
 		}
 		switch v := value.(type) {
@@ -213,7 +217,7 @@ func aboutSecret(value any, e *jsonschema.ValidationError) bool {
 			value = v[step]
 		}
 	}
-	return isSecret(value) || chooses(e) && holdsSecret(value)
+	return stands(value) || chooses(e) && holds(value, stands)
 }
 
 // isSecret reports whether a value is {"secret": "name"}.
@@ -223,16 +227,23 @@ func isSecret(value any) bool {
 	return named && len(object) == 1
 }
 
-func holdsSecret(value any) bool {
-	if isSecret(value) {
+// isTemplate reports whether a value is a string that a template may make another of.
+func isTemplate(value any) bool {
+	text, is := value.(string)
+	return is && strings.Contains(text, "{{")
+}
+
+// holds reports whether a value stands for another one, or has one within that does.
+func holds(value any, stands func(any) bool) bool {
+	if stands(value) {
 		return true
 	}
 	switch v := value.(type) {
 	case []any:
-		return slices.ContainsFunc(v, holdsSecret)
+		return slices.ContainsFunc(v, func(e any) bool { return holds(e, stands) })
 	case map[string]any:
 		for _, member := range v {
-			if holdsSecret(member) {
+			if holds(member, stands) {
 				return true
 			}
 		}

@@ -25,6 +25,28 @@ func submitted() *inputs.Submitted {
 	}))
 }
 
+// What templates will make of the inputs is not known, and what is beside them is.
+func TestSubmittedTemplates(t *testing.T) {
+	tree := submitted().Tree()
+	for text, want := range map[string]string{
+		`{"url": "{{deps.a.result.u}}", "n": "{{deps.a.result.n}}"}`:                                   "",
+		`{"url": "u", "n": "x{{deps.a.result.n}}"}`:                                                    "", // a string in the end, which the worker says
+		`{"url": "u", "n": "1"}`:                                                                       "n got string, want integer",
+		`{"url": "{{deps.a.result.u}}"}`:                                                               "!n is required",
+		`{"url": "u", "n": 1, "files": ["{{item}}", {}], "auth": "{{item}}", "any": [{}, "{{item}}"]}`: "files[1] missing property 'path'",
+		`{"url": "u", "n": 1, "files": [{"\u0070ath": "\u007b{item}}"}], "auth": {"token": 7}}`:        "auth.token got number, want string",
+	} {
+		task := inputs.Task{Executor: "plain", Inputs: json.RawMessage(text), Templates: true}
+		if got := told(tree(task)); got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+		task.Executor, task.Schemas = "any", json.RawMessage(`{"input_schema": {"required": ["a"]}}`)
+		if got := told(tree(task)); got != "" {
+			t.Errorf("%s by the task's own schema: got %s", text, got)
+		}
+	}
+}
+
 // told is violations in one line.
 func told(all []inputs.Violation) string {
 	var texts []string

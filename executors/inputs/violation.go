@@ -20,8 +20,8 @@ var english = message.NewPrinter(language.English)
 
 // violations are the fields missing at the top level, in the order in which the schema requires them, and the other faults as
 // "field: reason", sorted.
-func violations(schema *jsonschema.Schema, value any) (missing, other []string) {
-	err := validate(schema, value)
+func violations(c *compiled, value any) (missing, other []string) {
+	err := c.validate(value)
 	if err == nil {
 		return nil, nil
 	}
@@ -31,7 +31,7 @@ func violations(schema *jsonschema.Schema, value any) (missing, other []string) 
 	}
 	collect(invalid, &missing, &other)
 	slices.SortFunc(missing, func(a, b string) int {
-		return cmp.Or(cmp.Compare(rank(schema, a), rank(schema, b)), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(rank(c.schema, a), rank(c.schema, b)), cmp.Compare(a, b))
 	})
 	slices.Sort(other)
 	missing, other = slices.Compact(missing), slices.Compact(other)
@@ -47,16 +47,6 @@ func rank(schema *jsonschema.Schema, field string) int {
 		return at
 	}
 	return len(schema.Required)
-}
-
-// validate recovers the library's panics: it panics on some numbers that no float can hold.
-func validate(schema *jsonschema.Schema, value any) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = errors.New("inputs hold something that can't be checked")
-		}
-	}()
-	return schema.Validate(value)
 }
 
 func collect(e *jsonschema.ValidationError, missing, other *[]string) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/network"
+	"github.com/taskgrove/taskgrove/executors/workdir"
 	"github.com/taskgrove/taskgrove/internal/kubeapi"
 )
 
@@ -85,11 +86,12 @@ var outputSchema = json.RawMessage(`{
     "exit_code": {"type": "integer", "description": "128 and the signal's number when a signal ended it"},
     "success": {"type": "boolean", "description": "The exit code is 0"},
     "reason": {"type": "string", "description": "As the cluster calls the end: Completed, Error, OOMKilled, ..."},
-    "logs": {"type": "string", "description": "What it wrote: text, or base64. Kubernetes does not tell stdout from stderr"},
+    "logs": {"type": ["string", "object"], "description": "What it wrote: text, or base64; an artifact, if it exceeded its bound and the task keeps outputs. Kubernetes does not tell stdout from stderr"},
     "image": {"type": "string", "description": "As the task named it"},
     "image_id": {"type": "string", "description": "As the node calls it; mostly with its digest"},
     "encoding": {"const": "base64", "description": "Present when logs is not text: it is in base64"},
-    "truncated": {"type": "boolean", "description": "Present and true when the output exceeded its bound"}
+    "truncated": {"type": "boolean", "description": "Present and true when the output exceeded its bound"},
+    "truncated_fields": {"type": "array", "items": {"type": "string"}, "description": "Then logs: templates of other tasks can't read these"}
   },
   "required": ["namespace", "job", "exit_code", "success", "logs", "image"]
 }`)
@@ -127,6 +129,7 @@ func (e *Executor) Describe() executors.Description {
 		Description: "Runs a Job on a Kubernetes cluster and returns its exit code and output",
 		Tags:        []string{"kubernetes", "container", "job"},
 		Inputs:      inputSchema, Output: outputSchema,
+		Kinds:      []executors.ErrorKind{{Word: executors.KindExit, Text: "The container ended with another code than 0, and `fail_on_error` is set"}},
 		Cancelable: true, Secrets: true, Concurrency: executors.Waiting,
 		Examples: []executors.Example{
 			{Title: "Run a command in an image", Inputs: json.RawMessage(`{"image": "busybox:1.37", "command": ["echo", "hello"]}`)},
@@ -239,18 +242,19 @@ func (e *Executor) Demo(*executors.Call) (any, time.Duration) {
 
 // Result tells how a Job ended.
 type Result struct {
-	Namespace string `json:"namespace"`
-	Job       string `json:"job"`
-	Pod       string `json:"pod,omitempty"`
-	Node      string `json:"node,omitempty"`
-	ExitCode  int    `json:"exit_code"`
-	Success   bool   `json:"success"`
-	Reason    string `json:"reason,omitempty"`
-	Logs      string `json:"logs"`
-	Image     string `json:"image"`
-	ImageID   string `json:"image_id,omitempty"`
-	Encoding  string `json:"encoding,omitempty"`
-	Truncated bool   `json:"truncated,omitempty"`
+	Namespace       string   `json:"namespace"`
+	Job             string   `json:"job"`
+	Pod             string   `json:"pod,omitempty"`
+	Node            string   `json:"node,omitempty"`
+	ExitCode        int      `json:"exit_code"`
+	Success         bool     `json:"success"`
+	Reason          string   `json:"reason,omitempty"`
+	Logs            string   `json:"logs"`
+	Image           string   `json:"image"`
+	ImageID         string   `json:"image_id,omitempty"`
+	Encoding        string   `json:"encoding,omitempty"`
+	Truncated       bool     `json:"truncated,omitempty"`
+	TruncatedFields []string `json:"truncated_fields,omitempty"`
 }
 
 // Run implements [executors.Executor]. A container that exits with another code than 0 is a success of the task, unless fail_on_error is
@@ -284,7 +288,8 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	if err != nil {
 		return nil, err
 	}
-	out := executors.NewOutput(e.cfg.MaxOutputBytes, call.Reporter, "stdout")
+	out := workdir.NewSpill(call, executors.NewOutput(e.cfg.MaxOutputBytes, call.Reporter, "stdout"), e.cfg.MaxOutputBytes, "")
+	defer out.Discard()
 	r := &run{
 		api: a, call: call, namespace: in.Namespace, name: nameOf(call), grace: graceOf(job), keep: in.Remove != nil && !*in.Remove,
 		logs: &logs{out: out},
@@ -300,7 +305,11 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	case in.FailOnError && !result.Success:
 		return executors.Partial(result), result.failure()
 	}
-	return executors.Completed(result), nil
+	shown, err := workdir.Keep(ctx, call, result, workdir.Kept{Name: "logs", Output: out, Beside: []string{"encoding"}})
+	if err != nil {
+		return nil, err
+	}
+	return executors.Completed(shown), nil
 }
 
 // plan makes the Job, or refuses.
@@ -333,6 +342,7 @@ func (r *run) result(image string, how *ended) *Result {
 	result := &Result{
 		Namespace: r.namespace, Job: r.name, Pod: r.pod.Metadata.Name, Node: r.pod.Spec.NodeName, ExitCode: -1,
 		Image: image, Truncated: r.logs.out.Truncated(),
+		TruncatedFields: executors.TruncatedFields(map[string]bool{"logs": r.logs.out.Truncated()}),
 	}
 	result.Logs, result.Encoding = executors.Faithful(r.logs.out.Bytes(), r.logs.out.Truncated())
 	if c := r.pod.main(); c != nil {
@@ -360,7 +370,7 @@ func (r *Result) failure() error {
 	if logs != "" && r.Encoding == "" {
 		text += ": " + logs
 	}
-	return errors.New(text)
+	return executors.WithKind(errors.New(text), executors.KindExit)
 }
 
 func invalid(reason string) error { return executors.Invalid(ID, reason) }

@@ -10,7 +10,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/workdir"
 	"github.com/taskgrove/taskgrove/internal/kubeapi"
 )
 
@@ -19,7 +19,7 @@ const drainWithin = 5 * time.Second
 
 // logs reads the output of a container. Kubernetes does not tell stdout from stderr.
 type logs struct {
-	out  *executors.Output
+	out  *workdir.Spill
 	last string // time of the last line, as the API wrote it
 }
 

@@ -40,6 +40,7 @@ func (e *Executor) Describe() executors.Description {
 		Description: "Asks a language model and returns its answer, as text or as JSON of a schema",
 		Tags:        []string{"llm", "ai", "completion", "chat"},
 		Inputs:      inputSchema, Output: outputSchema,
+		Kinds:      model.Kinds(),
 		Cancelable: true, Concurrency: executors.Waiting, Secrets: true,
 		Connection: &executors.Connection{Types: []string{"llm"}, Fields: []string{"api_base", "api_key", "api"}},
 		Examples:   examples,

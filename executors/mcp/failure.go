@@ -45,7 +45,11 @@ type failure struct {
 	facts     map[string]any // of the object, beside success and error
 	permanent bool
 	after     time.Duration // that the server wants to be left alone
+	kind      string        // empty: none of those below
 }
+
+// KindServer is the kind of what a server says is wrong.
+const KindServer = "mcp_error"
 
 // explain finds out what failed: err is what the SDK says, broken what broke the connection first, ended why the program ended.
 func explain(x *exchange, err, broken, ended error) *failure {
@@ -74,7 +78,7 @@ func explain(x *exchange, err, broken, ended error) *failure {
 	}
 	if _, ok := errors.AsType[*url.Error](err); ok || executors.IsPermanent(err) {
 		err = network.Classed(err)
-		return &failure{text: "Request error: " + err.Error(), permanent: executors.IsPermanent(err)}
+		return &failure{text: "Request error: " + err.Error(), permanent: executors.IsPermanent(err), kind: executors.KindConnect}
 	}
 	text := err.Error()
 	switch {
@@ -110,7 +114,7 @@ var final = map[int64]bool{
 
 // refused is an error that the server answered.
 func refused(e *jsonrpc.Error) *failure {
-	f := &failure{text: fmt.Sprintf("MCP server error: %s (code %d)", cut(e.Message, maxText), e.Code), facts: map[string]any{"error_code": e.Code}, permanent: final[e.Code]}
+	f := &failure{text: fmt.Sprintf("MCP server error: %s (code %d)", cut(e.Message, maxText), e.Code), facts: map[string]any{"error_code": e.Code}, permanent: final[e.Code], kind: KindServer}
 	if len(e.Data) > 0 && len(e.Data) <= 16<<10 {
 		f.facts["error_data"] = e.Data
 	}
@@ -124,7 +128,7 @@ func exited(err error) *failure {
 		if e.status.Signal != 0 {
 			code = -int(e.status.Signal)
 		}
-		return &failure{text: e.Error(), facts: map[string]any{"return_code": code, "stderr": cut(e.stderr, 16<<10)}}
+		return &failure{text: e.Error(), facts: map[string]any{"return_code": code, "stderr": cut(e.stderr, 16<<10)}, kind: executors.KindExit}
 	}
 	if start, ok := errors.AsType[*guardian.StartError](err); ok {
 		passing := false
@@ -144,6 +148,7 @@ func answered(x *exchange) *failure {
 	}
 	err := headers.Classed(errors.New(f.text), x.status, x.header)
 	f.permanent, f.after = executors.IsPermanent(err), executors.RetryAfterOf(err)
+	f.kind = executors.KindOf(err)
 	return f
 }
 
@@ -156,6 +161,9 @@ func (f *failure) error(mask *headers.Set) error {
 	}
 	detail, _ := json.Marshal(object) // texts, numbers and JSON
 	err := executors.WithDetail(errors.New(text), executors.Text([]byte(mask.Mask(string(detail)))))
+	if f.kind != "" {
+		err = executors.WithKind(err, f.kind)
+	}
 	if f.permanent {
 		return executors.Permanent(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/guardian"
+	"github.com/taskgrove/taskgrove/executors/headers"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/executors/network"
 )
@@ -72,6 +73,8 @@ func (e *Executor) Describe() executors.Description {
 		Description: "Calls tools, reads resources and gets prompts of servers of the Model Context Protocol",
 		Tags:        []string{"mcp", "tools", "agents"},
 		Inputs:      inputSchema, Output: outputSchema,
+		Kinds: append(headers.Kinds(), executors.ErrorKind{Word: KindServer, Text: "The server says what is wrong"},
+			executors.ErrorKind{Word: executors.KindExit, Text: "The server's program has ended"}),
 		Cancelable: true, Concurrency: executors.DefaultConcurrency, Secrets: true,
 		Connection: &executors.Connection{Types: []string{"mcp", "http"}, Fields: []string{"url", "tls", "auth"}},
 		Examples:   examples,

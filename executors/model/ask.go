@@ -58,7 +58,8 @@ func together(failures []*Error) error {
 			after, later = f.after, true
 		}
 	}
-	err := &several{fmt.Sprintf("none of %d models answered: %s", len(failures), strings.Join(texts, "; ")), failures[len(failures)-1]}
+	last := failures[len(failures)-1]
+	err := executors.WithKind(&several{fmt.Sprintf("none of %d models answered: %s", len(failures), strings.Join(texts, "; ")), last}, last.word())
 	if later {
 		return executors.RetryAfter(err, after)
 	}

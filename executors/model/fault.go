@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/budget"
 	"github.com/taskgrove/taskgrove/executors/headers"
 	"github.com/taskgrove/taskgrove/executors/network"
 )
@@ -69,10 +70,39 @@ func (e *Error) elsewhere() bool { return e.Kind != Refused && e.Kind != TooLong
 
 // classed is the error as an attempt ends with it.
 func (e *Error) classed() error {
+	err := executors.WithKind(e, e.word())
 	if e.later() {
-		return executors.RetryAfter(e, e.after)
+		return executors.RetryAfter(err, e.after)
 	}
-	return executors.Permanent(e)
+	return executors.Permanent(err)
+}
+
+// Kinds are those of errors of tasks that ask models, for the descriptions of executors.
+func Kinds() []executors.ErrorKind {
+	return append(headers.Kinds(),
+		executors.ErrorKind{Word: string(TooLong), Text: "The conversation is too long for the model"},
+		executors.ErrorKind{Word: string(NotFound), Text: "The service has no such model"},
+		executors.ErrorKind{Word: string(NoMoney), Text: "The account at the service is used up"},
+		executors.ErrorKind{Word: string(BadShape), Text: "The answer does not fit the schema that it was asked for"},
+		executors.ErrorKind{Word: string(BadWire), Text: "The service's answer can't be read"},
+		executors.ErrorKind{Word: string(CutOff), Text: "The answer broke off"},
+		executors.ErrorKind{Word: budget.KindExhausted, Text: "The task's budget is used up"},
+	)
+}
+
+// word is the kind as tasks know it, who may name it in retry_on: the same words as for other services where there are some.
+func (e *Error) word() string {
+	switch e.Kind {
+	case Refused:
+		return headers.KindClient
+	case Busy:
+		return headers.KindBusy
+	case Broken:
+		return headers.KindServer
+	case Connection:
+		return executors.KindConnect
+	}
+	return string(e.Kind)
 }
 
 // said is what a service says of an error.

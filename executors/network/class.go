@@ -11,17 +11,22 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 )
 
-// Classed says of an error of a connection whether another attempt may help: it is marked by [executors.Permanent] if not. A [url.Error]
+// Classed says of an error of a connection whether another attempt may help: it is marked by [executors.Permanent] if not. Its kind is
+// [executors.KindConnect] if it has none. A [url.Error]
 // around it is dropped, as it repeats a URL, which may hold secrets.
 //
 // Permanent are refusals of the guard and of a proxy, addresses that can't be read, bad certificates, and servers that speak no TLS or none
 // that we do: somebody has to change something. All else may pass. So may "no such host": a name that is not there yet, or that a resolver does
 // not know while a link is down, looks like a misspelt one, and a task that fails for good by mistake costs more than some attempts.
 func Classed(err error) error {
-	if executors.IsPermanent(err) || final(err) {
-		return executors.Permanent(inner(err))
+	permanent := executors.IsPermanent(err) || final(err)
+	if err = inner(err); err != nil && executors.KindOf(err) == "" {
+		err = executors.WithKind(err, executors.KindConnect)
 	}
-	return inner(err)
+	if permanent {
+		return executors.Permanent(err)
+	}
+	return err
 }
 
 // inner is what a [url.Error] says that it is of.

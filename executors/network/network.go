@@ -134,6 +134,14 @@ func (d *Dialer) Trusted() *Dialer {
 // stands for is checked before it is dialled; behind a proxy, which looks names up itself, the name is. A refusal is permanent
 // ([executors.IsPermanent]); see [Classed] for other errors.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.dial(ctx, network, address)
+	if end, ok := ctx.Deadline(); err != nil && ok && !time.Now().Before(end) {
+		<-ctx.Done() // a connection's timer may go before the context's: whoever looks must see that the context ended
+	}
+	return conn, err
+}
+
+func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	switch network {
 	case "unix":
 		return d.direct().DialContext(ctx, network, address)

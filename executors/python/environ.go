@@ -33,6 +33,9 @@ func (j *job) environ() []string {
 	for _, v := range j.call.Environ() {
 		env = append(env, v.Name+"="+v.Value)
 	}
+	for name, value := range j.in.files {
+		env = append(env, name+"="+value)
+	}
 	return env
 }
 

@@ -41,6 +41,8 @@ type input struct {
 	Env          map[string]string `json:"env"`
 	Timeout      json.Number       `json:"timeout"`
 
+	files map[string]string // variables that tell where artifacts are
+
 	rest json.RawMessage // inputs that are not the executor's
 }
 
@@ -240,12 +242,12 @@ var inputSchema = json.RawMessage(`{
       },
       "required": ["sha256"]
     },
-    "arguments": {"type": ["object", "null"], "description": "Keyword arguments of the function. Without them, a function that takes one argument gets the inputs that are not listed here, results of dependencies among them"},
+    "arguments": {"type": ["object", "null"], "description": "Keyword arguments of the function; artifacts become paths of files. Without them, a function that takes one argument gets the inputs that are not listed here, results of dependencies among them"},
     "requirements": {"type": ["string", "array", "null"], "items": {"type": "string"}, "description": "Packages, as a list or as the text of a requirements.txt. If one has a hash, all must"},
     "lock": {"type": ["string", "null"], "description": "Instead of requirements: text of a uv.lock (together with pyproject) or of a pylock.toml"},
     "pyproject": {"type": ["string", "null"], "description": "Text of the pyproject.toml that belongs to the uv.lock"},
     "python": {"type": ["string", "null"], "description": "Version of Python, such as 3.12 or >=3.11; by default what the code says, else the first that uv finds"},
-    "env": {"type": ["object", "null"], "additionalProperties": {"type": "string"}, "description": "Additional environment variables"},
+    "env": {"type": ["object", "null"], "additionalProperties": {"type": ["string", "object"]}, "description": "Additional environment variables. An artifact becomes the path of a file"},
     "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "description": "Seconds, the making of the environment included; by default the task's own timeout, and 600 if it has none"}
   }
 }`)

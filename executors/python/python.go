@@ -20,6 +20,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/guardian"
 	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/programs"
+	"github.com/taskgrove/taskgrove/executors/workdir"
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
 
@@ -106,10 +107,19 @@ func (*Executor) Demo(*executors.Call) (result any, takes time.Duration) {
 
 // Run implements [executors.Executor].
 func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
-	in, err := read(call.Inputs)
+	files, received := workdir.NewScratch(""), &workdir.Incoming{Inputs: call.Inputs}
+	defer files.Remove()
+	if e.off == "" {
+		var err error
+		if received, err = workdir.Receive(ctx, call, []string{"arguments", "env"}, nil, func() (string, error) { return files.Dir("in") }); err != nil {
+			return nil, err
+		}
+	}
+	in, err := read(received.Inputs)
 	if err != nil {
 		return nil, err
 	}
+	in.files = received.Env
 	if e.off != "" {
 		return nil, executors.Invalid(ID, e.off)
 	}
@@ -187,7 +197,15 @@ func (j *job) execute(ctx context.Context, python string) (*executors.Outcome, e
 		return nil, err
 	}
 	defer p.Stop()
-	return p.Run(ctx, j.call, inputs, protocol.Rules{Cancelable: true})
+	out, err := p.Run(ctx, j.call, inputs, protocol.Rules{Cancelable: true})
+	if err == nil {
+		p.Stop() // what the code left running writes no more
+		err = workdir.Collect(ctx, j.call, work)
+	}
+	if err != nil {
+		return out, err
+	}
+	return out, nil
 }
 
 func invalid(format string, args ...any) error {

@@ -105,6 +105,19 @@ func TestResults(t *testing.T) {
 	}
 }
 
+// TestALockIsTold: code knows the key that its attempt holds, and its token, by the module and by the environment; who holds none is told none.
+func TestALockIsTold(t *testing.T) {
+	e := newExecutor(t, nil)
+	for lock, want := range map[*executors.Lock]string{{Key: "ledger", Token: 41}: `["ledger",41,"ledger","41"]`, nil: "[null,null,null,null]"} {
+		call, _ := conformance.Call(t, `{"script": "import os, taskgrove as t\nt.result([t.lock_key, t.lock_token, os.environ.get('TASKGROVE_LOCK_KEY'), os.environ.get('TASKGROVE_LOCK_TOKEN')])"}`)
+		call.Lock = lock
+		out, err := e.Run(t.Context(), call)
+		if got, _ := json.Marshal(out.Value()); err != nil || string(got) != want {
+			t.Errorf("got %s, %v, want %s", got, err, want)
+		}
+	}
+}
+
 // TestFailures: whose fault it is, and whether another attempt helps.
 func TestFailures(t *testing.T) {
 	e := newExecutor(t, nil)

@@ -14,7 +14,7 @@ import time
 import traceback
 
 sys.modules["taskgrove"] = sys.modules[__name__]
-__all__ = ["Permanent", "Retry", "attempt", "cancelled", "deadline", "idempotency_key", "inputs", "log", "progress", "result", "task_id"]
+__all__ = ["Permanent", "Retry", "attempt", "cancelled", "deadline", "idempotency_key", "inputs", "lock_key", "lock_token", "log", "progress", "result", "task_id"]
 
 
 class Permanent(Exception):
@@ -36,6 +36,7 @@ class Retry(Exception):
 inputs = {}  # of the attempt, those of the executor aside: results of dependencies, and what else the task has
 attempt = 1
 task_id = idempotency_key = ""
+lock_key = lock_token = None  # of the lock that the attempt holds
 deadline = None  # by RFC 3339
 
 _send_lock = threading.Lock()
@@ -304,7 +305,7 @@ def _listen(lines):
 
 
 def _main():
-    global _out, _most, _id, _arguments, inputs, attempt, task_id, idempotency_key, deadline
+    global _out, _most, _id, _arguments, inputs, attempt, task_id, idempotency_key, lock_key, lock_token, deadline
     lines = os.fdopen(os.dup(0), "r", encoding="utf-8")
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -322,6 +323,7 @@ def _main():
     _arguments = start["inputs"]["arguments"]
     inputs, attempt, deadline = start["inputs"]["inputs"], start["attempt"], start.get("deadline")
     task_id, idempotency_key = start["task_id"], start["idempotency_key"]
+    lock_key, lock_token = (start.get("lock") or {}).get("key"), (start.get("lock") or {}).get("token")
     _id = start["attempt_id"]
     pump.start()
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -53,6 +53,7 @@ func Page(e Entry) ([]byte, error) {
 	}
 	b.WriteString("## Result\n\n")
 	output(&b, out, e.Output)
+	kinds(&b, e.Kinds)
 	b.WriteString(sections)
 	return []byte(strings.TrimRight(b.String(), "\n") + "\n"), nil
 }
@@ -133,6 +134,18 @@ func output(b *strings.Builder, all []Field, schema []byte) {
 	b.WriteString("| field | type | |\n|---|---|---|\n")
 	for _, f := range all {
 		fmt.Fprintf(b, "| `%s` | %s | %s |\n", f.Name, f.Type, f.Text)
+	}
+	b.WriteString("\n")
+}
+
+// kinds is the table of the kinds of an executor's errors.
+func kinds(b *strings.Builder, all []executors.ErrorKind) {
+	if len(all) == 0 {
+		return
+	}
+	b.WriteString("## Error kinds\n\nA task's `retry_on` and `no_retry_on` may name these, beside [those of all executors](../../docs/executors.md#error-kinds).\n\n| kind | |\n|---|---|\n")
+	for _, k := range all {
+		fmt.Fprintf(b, "| `%s` | %s |\n", k.Word, k.Text)
 	}
 	b.WriteString("\n")
 }

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,8 +47,9 @@ type request struct {
 	method  string
 	url     *url.URL
 	header  http.Header
-	host    string          // Host header; empty: the URL's
-	body    []byte          // nil: none
+	host    string // Host header; empty: the URL's
+	body    []byte // nil: none, or
+	file    *executors.FileRef
 	private map[string]bool // headers that stay at their origin whatever they are called, by canonical name
 	secrets secrets
 }
@@ -76,7 +78,7 @@ func (in *input) build(call *executors.Call) (*request, error) {
 	if err := r.setHeaders("auth_headers", in.AuthHeaders); err != nil {
 		return nil, err
 	}
-	if err := r.setBody(in); err != nil {
+	if err := r.setBody(in, call); err != nil {
 		return nil, err
 	}
 	if in.Auth != nil {
@@ -147,14 +149,22 @@ func (r *request) setHeaders(field string, headers map[string]json.RawMessage) e
 }
 
 // setBody prefers json over data (spec 8.3).
-func (r *request) setBody(in *input) error {
+func (r *request) setBody(in *input, call *executors.Call) error {
 	if len(in.JSON) > 0 && !bytes.Equal(in.JSON, []byte("null")) {
-		r.body = in.JSON
+		if r.file = fileOf(call, in.JSON); r.file == nil {
+			r.body = in.JSON
+		}
 		setDefault(r.header, "Content-Type", "application/json")
 		return nil
 	}
 	if len(in.Data) == 0 {
 		return nil
+	}
+	if raw, err := json.Marshal(in.Data); err == nil {
+		if r.file = fileOf(call, raw); r.file != nil {
+			setDefault(r.header, "Content-Type", cmp.Or(r.file.MediaType, "application/octet-stream"))
+			return nil
+		}
 	}
 	fields, err := form("data", in.Data)
 	if err != nil {

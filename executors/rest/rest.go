@@ -12,6 +12,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -49,8 +50,8 @@ var inputSchema = json.RawMessage(`{
     "method": {"type": ["string", "null"], "default": "GET", "description": "GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS"},
     "headers": {"type": ["object", "null"], "default": {}, "description": "Headers of the request"},
     "params": {"type": ["object", "null"], "default": {}, "description": "Query parameters"},
-    "json": {"description": "Body, sent as JSON; wins over data"},
-    "data": {"type": ["object", "null"], "description": "Form fields"},
+    "json": {"description": "Body, sent as JSON; wins over data. Of an artifact, its content"},
+    "data": {"type": ["object", "null"], "description": "Form fields; or an artifact, whose content is the body then, with its media type"},
     "timeout": {"type": ["number", "null"], "exclusiveMinimum": 0, "default": 30, "description": "Seconds, for everything: redirects, retries, body; by default the task's own timeout, and 30 if it has none"},
     "auth": {"type": ["object", "null"], "description": "Who calls; what is incomplete is ignored", "properties": {
       "type": {"type": "string", "description": "bearer, basic or apikey"},
@@ -74,12 +75,13 @@ var outputSchema = json.RawMessage(`{
     "url": {"type": "string", "description": "After redirects, without credentials"},
     "status_code": {"type": "integer", "description": "Status of the answer"},
     "headers": {"type": "object", "additionalProperties": {"type": "string"}, "description": "Headers of the answer"},
-    "body": {"type": "string", "description": "Text, or base64"},
+    "body": {"type": ["string", "object"], "description": "Text, or base64; an artifact, if it exceeded its bound and the task keeps outputs"},
     "json": {"description": "The body, parsed, or null"},
     "success": {"type": "boolean", "description": "The status is 2xx"},
     "method": {"type": "string", "description": "Method of the request"},
     "encoding": {"const": "base64", "description": "Present when the body is not text: it is in base64"},
-    "truncated": {"type": "boolean", "description": "Present and true when the body exceeded its bound"}
+    "truncated": {"type": "boolean", "description": "Present and true when the body exceeded its bound"},
+    "truncated_fields": {"type": "array", "items": {"type": "string"}, "description": "Then body and json, and json where body is an artifact: templates of other tasks can't read these"}
   },
   "required": ["url", "status_code", "headers", "body", "json", "success", "method"]
 }`)
@@ -117,6 +119,7 @@ func (e *Executor) Describe() executors.Description {
 		Description: "Calls an HTTP service and returns status, headers and body",
 		Tags:        []string{"http", "rest", "api"},
 		Inputs:      inputSchema, Output: outputSchema,
+		Kinds:      headers.Kinds(),
 		Cancelable: true, Secrets: true, Concurrency: executors.Waiting,
 		Connection: &executors.Connection{Types: []string{"http"}, Fields: []string{"base_url", "auth", "auth_headers", "verify"}},
 		Examples: []executors.Example{
@@ -174,7 +177,11 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	if in.FailOnError && !result.Success {
 		return nil, result.failure(resp.Header)
 	}
-	return executors.Completed(result), nil
+	shown, err := result.keep(ctx, call, resp)
+	if err != nil {
+		return nil, req.failedFile(err)
+	}
+	return executors.Completed(shown), nil
 }
 
 // send sends the request, repeats it as often as the task allows, and returns the last answer.
@@ -183,14 +190,17 @@ func (e *Executor) send(ctx context.Context, call *executors.Call, r *request, i
 	again := &repetition{min: e.cfg.RetryWaitMin, max: e.cfg.RetryWaitMax}
 	client := &retryablehttp.Client{
 		HTTPClient: &http.Client{
-			Transport:     whole{transport, int64(e.cfg.MaxBodyBytes) + 1},
+			Transport:     whole{transport, e.cfg.MaxBodyBytes, call},
 			CheckRedirect: r.redirect(in.FollowRedirects == nil || *in.FollowRedirects),
 		},
 		RetryMax: in.Retries, CheckRetry: again.check, Backoff: again.backoff,
 		ErrorHandler: retryablehttp.PassthroughErrorHandler,
 	}
 	var body any
-	if r.body != nil {
+	switch {
+	case r.file != nil && r.file.Size > 0:
+		body = func() (io.Reader, error) { return newFileBody(ctx, call.Files, *r.file), nil }
+	case r.body != nil:
 		body = r.body
 	}
 	req, err := retryablehttp.NewRequestWithContext(ctx, r.method, r.url.String(), body)
@@ -236,9 +246,9 @@ func (r *request) explain(ctx context.Context, err error) error {
 	err = network.Classed(err)
 	text := where + ": " + r.secrets.text(err.Error())
 	if executors.IsPermanent(err) {
-		return invalid(text)
+		return executors.WithKind(invalid(text), executors.KindOf(err))
 	}
-	return errors.New(text)
+	return executors.WithKind(errors.New(text), executors.KindOf(err))
 }
 
 // isReason reports whether the attempt was ended from outside.

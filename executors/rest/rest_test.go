@@ -9,6 +9,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -287,7 +288,7 @@ func TestBodyIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := got.Value().(*rest.Result); len(r.Body) != 1000 || !r.Truncated || r.JSON != nil {
+	if r := got.Value().(*rest.Result); len(r.Body) != 1000 || !r.Truncated || r.JSON != nil || !slices.Equal(r.TruncatedFields, []string{"body", "json"}) {
 		t.Errorf("got %d bytes, truncated %v, json %s", len(r.Body), r.Truncated, r.JSON)
 	}
 }

@@ -18,15 +18,16 @@ import (
 
 // Result is an answer (spec 8.3). Header names are in lower case; repeated headers are joined by ", ".
 type Result struct {
-	URL        string            `json:"url"`
-	StatusCode int               `json:"status_code"`
-	Headers    map[string]string `json:"headers"`
-	Body       string            `json:"body"`
-	JSON       json.RawMessage   `json:"json"`
-	Success    bool              `json:"success"`
-	Method     string            `json:"method"`
-	Truncated  bool              `json:"truncated,omitempty"`
-	Encoding   string            `json:"encoding,omitempty"` // of Body: empty for text, or base64
+	URL             string            `json:"url"`
+	StatusCode      int               `json:"status_code"`
+	Headers         map[string]string `json:"headers"`
+	Body            string            `json:"body"`
+	JSON            json.RawMessage   `json:"json"`
+	Success         bool              `json:"success"`
+	Method          string            `json:"method"`
+	Truncated       bool              `json:"truncated,omitempty"`
+	TruncatedFields []string          `json:"truncated_fields,omitempty"`
+	Encoding        string            `json:"encoding,omitempty"` // of Body: empty for text, or base64
 }
 
 func (e *Executor) read(r *request, resp *http.Response) (*Result, error) {
@@ -56,6 +57,7 @@ func (e *Executor) read(r *request, resp *http.Response) (*Result, error) {
 	if result.Body, result.Encoding = executors.Faithful(body, result.Truncated); result.Encoding != "" {
 		result.Body, _ = executors.Faithful(raw, result.Truncated) // as it came
 	}
+	result.TruncatedFields = executors.TruncatedFields(map[string]bool{"body": result.Truncated, "json": result.Truncated})
 	if !result.Truncated {
 		result.JSON = rawjson.Storable(body, around)
 	}

@@ -50,7 +50,8 @@ func (r *repetition) backoff(time.Duration, time.Duration, int, *http.Response) 
 // whole is a transport that reads the body before it gives the answer: so a body that breaks off is a failed try.
 type whole struct {
 	http.RoundTripper
-	most int64 // how much of a body is read
+	most int             // how much of a body is in a result; all beyond is left unread, unless
+	call *executors.Call // keeps outputs
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -59,12 +60,18 @@ func (w whole) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, w.most))
-	_ = resp.Body.Close()
+	raw := resp.Body
+	defer func() { _ = raw.Close() }()
+	if w.call.KeepOutputs && w.call.Files != nil {
+		err = w.kept(resp)
+	} else {
+		var body []byte
+		body, err = io.ReadAll(io.LimitReader(raw, int64(w.most)+1))
+		resp.Body = io.NopCloser(bytes.NewReader(body))
+	}
 	if err != nil {
 		return nil, &bodyError{err}
 	}
-	resp.Body = io.NopCloser(bytes.NewReader(body))
 	return resp, nil
 }
 

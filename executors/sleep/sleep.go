@@ -31,6 +31,7 @@ var inputSchema = json.RawMessage(`{
     "seconds": {"type": "number", "minimum": 0, "maximum": 31536000, "description": "How long to sleep"},
     "fail_times": {"type": ["integer", "null"], "minimum": 0, "default": 0, "description": "Fail after the time in attempts 1 to this"},
     "fail": {"type": ["string", "null"], "description": "Text of these failures; without fail_times, of every attempt"},
+    "durable": {"type": ["boolean", "null"], "default": false, "description": "Wait without holding a slot; whatever is killed meanwhile. Not with fail or fail_times"},
     "permanent": {"type": ["boolean", "null"], "default": false, "description": "Failures must not be retried"}
   },
   "required": ["seconds"]
@@ -61,6 +62,7 @@ func (*Executor) Describe() executors.Description {
 		Cancelable: true, Concurrency: executors.Waiting,
 		Examples: []executors.Example{
 			{Title: "Sleep for two seconds", Inputs: json.RawMessage(`{"seconds": 2}`)},
+			{Title: "Wait for three days without holding a slot", Inputs: json.RawMessage(`{"seconds": 259200, "durable": true}`)},
 		},
 	}
 }
@@ -71,13 +73,24 @@ type Result struct {
 	Attempt      int     `json:"attempt"`
 }
 
-// Run implements [executors.Executor]. When the context ends, the time slept until then is the partial result.
-func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
+// Plan is what a run does, but for the time that it takes.
+type Plan struct {
+	Time      time.Duration
+	Durable   bool // it waits without a slot: [Plan.End] is how its run ends, at once
+	seconds   float64
+	failTimes *int
+	fail      *string
+	permanent bool
+}
+
+// Read reads the inputs of a call.
+func Read(call *executors.Call) (*Plan, error) {
 	var in struct {
 		Seconds   *float64 `json:"seconds"`
 		FailTimes *int     `json:"fail_times"`
 		Fail      *string  `json:"fail"`
 		Permanent bool     `json:"permanent"`
+		Durable   bool     `json:"durable"`
 	}
 	if err := inputs.Decode(ID, call, &in); err != nil {
 		return nil, err
@@ -87,30 +100,68 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outc
 		return nil, executors.Invalid(ID, "seconds is required in inputs")
 	case *in.Seconds < 0 || *in.Seconds > 365*24*3600:
 		return nil, executors.Invalid(ID, "seconds must be from 0 to a year")
+	case in.Durable && (in.FailTimes != nil || in.Fail != nil):
+		return nil, executors.Invalid(ID, "durable goes with neither fail nor fail_times")
 	}
-	slept, err := sleep(ctx, time.Duration(*in.Seconds*float64(time.Second)), call.Reporter)
-	result := &Result{SleptSeconds: math.Round(slept.Seconds()*1000) / 1000, Attempt: call.Attempt}
+	return &Plan{time.Duration(*in.Seconds * float64(time.Second)), in.Durable, *in.Seconds, in.FailTimes, in.Fail, in.Permanent}, nil
+}
+
+// Run implements [executors.Executor]. When the context ends, the time slept until then is the partial result.
+func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
+	p, err := Read(call)
 	if err != nil {
-		return executors.Partial(result), err
+		return nil, err
+	}
+	if p.Durable {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return p.End(call, p.Time)
+	}
+	slept, err := sleep(ctx, p.Time, call.Reporter)
+	if err != nil {
+		return executors.Partial(resultOf(slept, call)), err
+	}
+	return p.End(call, slept)
+}
+
+func resultOf(slept time.Duration, call *executors.Call) *Result {
+	return &Result{SleptSeconds: math.Round(slept.Seconds()*1000) / 1000, Attempt: call.Attempt}
+}
+
+// End is how a run ends that slept so long.
+func (p *Plan) End(call *executors.Call, slept time.Duration) (*executors.Outcome, error) {
+	if p.Durable {
+		return durable(p.seconds, call.Attempt), nil
 	}
 	times := 0
 	switch {
-	case in.FailTimes != nil:
-		times = *in.FailTimes
-	case in.Fail != nil:
+	case p.failTimes != nil:
+		times = *p.failTimes
+	case p.fail != nil:
 		times = math.MaxInt
 	}
 	if call.Attempt > times {
-		return executors.Completed(result), nil
+		return executors.Completed(resultOf(slept, call)), nil
 	}
-	err = fmt.Errorf("attempt %d was told to fail", call.Attempt)
-	if in.Fail != nil {
-		err = errors.New(*in.Fail)
+	err := fmt.Errorf("attempt %d was told to fail", call.Attempt)
+	if p.fail != nil {
+		err = errors.New(*p.fail)
 	}
-	if in.Permanent {
+	if p.permanent {
 		err = executors.Permanent(err)
 	}
 	return nil, err
+}
+
+// durable waits without a slot.
+func durable(seconds float64, attempt int) *executors.Outcome {
+	result := &Result{SleptSeconds: math.Round(seconds*1000) / 1000, Attempt: attempt}
+	d := time.Duration(seconds * float64(time.Second))
+	if d < time.Millisecond {
+		return executors.Completed(result)
+	}
+	return executors.Awaiting(executors.Await{Kind: executors.AwaitTime, Timeout: d, Data: map[string]any{"result": result}})
 }
 
 // sleep returns ctx's cause if ctx ends first.

@@ -3,6 +3,8 @@ package sql
 import (
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 
 	sqldriver "github.com/go-sql-driver/mysql"
@@ -55,11 +57,54 @@ func (j *job) explain(err error) error {
 	} else {
 		text = describe(err, nil)
 	}
-	shown := errors.New(executors.Text([]byte(j.mask(text))))
+	shown := executors.WithKind(errors.New(executors.Text([]byte(j.mask(text)))), kindOf(err))
 	if executors.IsPermanent(err) || permanent(err) {
 		return executors.Permanent(shown)
 	}
 	return shown
+}
+
+// Kinds of errors beside the network's.
+const (
+	KindStatement = "sql_error"    // the database refuses or breaks off a statement
+	KindConflict  = "sql_conflict" // another transaction was in the way
+)
+
+// kindOf is the kind of an error.
+func kindOf(err error) string {
+	if kind := executors.KindOf(err); kind != "" {
+		return kind
+	}
+	if _, ok := errors.AsType[*connectError](err); ok {
+		return executors.KindConnect
+	}
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if strings.HasPrefix(pg.Code, "40") || pg.Code == "55P03" {
+			return KindConflict
+		}
+		return KindStatement
+	}
+	if my, ok := errors.AsType[*sqldriver.MySQLError](err); ok {
+		if my.Number == 1205 || my.Number == 1213 {
+			return KindConflict
+		}
+		return KindStatement
+	}
+	if lite, ok := errors.AsType[*sqlitedriver.Error](err); ok {
+		if code := lite.Code() & 0xff; code == 5 || code == 6 { // SQLITE_BUSY, SQLITE_LOCKED
+			return KindConflict
+		}
+		return KindStatement
+	}
+	if isA[net.Error](err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, sqldriver.ErrInvalidConn) {
+		return executors.KindConnect
+	}
+	return KindStatement
+}
+
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }
 
 // describe is what a driver's error says. Where it stands is told as in the text of the task.

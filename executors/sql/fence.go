@@ -12,10 +12,12 @@ import (
 )
 
 // fence is a row of a table of the user's, which the transaction locks until it ends: so attempts of one task write one after the other,
-// and none writes after a newer one has.
+// and none writes after a newer one has. Those that hold a lock do so by the tokens of it, whatever tasks they are of.
 type fence struct {
 	table, key string
 	once       bool
+	number     int64  // of the attempt, or the token of its lock
+	of         string // what it is of, for errors: attempt or token
 }
 
 // definition makes the table that a fence needs.
@@ -50,7 +52,7 @@ func (f *fence) statement(driver, sql string, params ...any) *statement {
 }
 
 // raise writes the attempt's number, unless a higher one is there.
-func (f *fence) raise(driver string, attempt int) *statement {
+func (f *fence) raise(driver string) *statement {
 	sql := "INSERT INTO {table} AS f (fence_key, attempt) VALUES ({}, {}) ON CONFLICT (fence_key) DO UPDATE SET attempt = "
 	switch driver {
 	case postgres:
@@ -60,7 +62,7 @@ func (f *fence) raise(driver string, attempt int) *statement {
 	default:
 		sql = "INSERT INTO {table} (fence_key, attempt) VALUES ({}, {}) ON DUPLICATE KEY UPDATE attempt = GREATEST(attempt, VALUES(attempt))"
 	}
-	return f.statement(driver, sql, f.key, json.Number(strconv.Itoa(attempt)))
+	return f.statement(driver, sql, f.key, json.Number(strconv.FormatInt(f.number, 10)))
 }
 
 // pass goes through the fence. It returns the outcome that an earlier attempt has left, if once asks for it.
@@ -69,7 +71,7 @@ func (j *job) pass(ctx context.Context, s session) (any, error) {
 	if f == nil {
 		return nil, nil
 	}
-	if err := s.run(ctx, f.raise(j.target.driver, j.attempt), &sink{}); err != nil {
+	if err := s.run(ctx, f.raise(j.target.driver), &sink{}); err != nil {
 		return nil, f.explain(j.target.driver, err)
 	}
 	read := f.statement(j.target.driver, "SELECT attempt, outcome FROM {table} WHERE fence_key = {}", f.key)
@@ -77,13 +79,13 @@ func (j *job) pass(ctx context.Context, s session) (any, error) {
 	if err := s.run(ctx, read, row); err != nil {
 		return nil, f.explain(j.target.driver, err)
 	}
-	var attempt int
+	var number int64
 	var outcome *string
-	if len(row.rows) == 0 || json.Unmarshal(row.rows[0], &[]any{&attempt, &outcome}) != nil {
+	if len(row.rows) == 0 || json.Unmarshal(row.rows[0], &[]any{&number, &outcome}) != nil {
 		return nil, executors.Permanent(fmt.Errorf("fence: the row in %s can't be read: its definition is %s", f.table, f.definition(j.target.driver)))
 	}
-	if attempt > j.attempt {
-		return nil, executors.Permanent(fmt.Errorf("fence: attempt %d has come after attempt %d, so nothing was done", j.attempt, attempt))
+	if number > f.number {
+		return nil, executors.Permanent(fmt.Errorf("fence: %[1]s %[2]d has come after %[1]s %[3]d, so nothing was done", f.of, f.number, number))
 	}
 	if !f.once || outcome == nil {
 		return nil, nil

@@ -53,10 +53,13 @@ type job struct {
 	isolation   string // as in SQL; empty: the database's
 	maxRows     int
 	maxBytes    int
+	askedRows   bool // maxRows is the task's own
+	askedBytes  bool // likewise
 	arrays      bool
 	fence       *fence
 	key         string
 	attempt     int
+	lock        *executors.Lock
 	reporter    executors.Reporter
 }
 
@@ -80,7 +83,7 @@ func (in *input) plan(call *executors.Call, cfg *Config) (*job, error) {
 		transaction: in.Transaction == nil || *in.Transaction,
 		maxRows:     1000, maxBytes: cfg.MaxBytes,
 		arrays: in.Rows == "arrays",
-		key:    call.IdempotencyKey, attempt: call.Attempt, reporter: call.Reporter,
+		key:    call.IdempotencyKey, attempt: call.Attempt, lock: call.Lock, reporter: call.Reporter,
 	}
 	if err := in.aim(call, cfg, &j.target); err != nil {
 		fault("%v", err)
@@ -88,12 +91,12 @@ func (in *input) plan(call *executors.Call, cfg *Config) (*job, error) {
 	if in.Rows != "" && in.Rows != "arrays" && in.Rows != "objects" {
 		fault("rows must be objects or arrays")
 	}
-	if in.MaxRows != nil {
+	if j.askedRows = in.MaxRows != nil; j.askedRows {
 		if j.maxRows = *in.MaxRows; j.maxRows < 0 || j.maxRows > 1_000_000 {
 			fault("max_rows must be from 0 to 1000000")
 		}
 	}
-	if in.MaxBytes != nil {
+	if j.askedBytes = in.MaxBytes != nil; j.askedBytes {
 		if j.maxBytes = *in.MaxBytes; j.maxBytes < 0 || j.maxBytes > cfg.MaxBytes {
 			fault("max_bytes must be from 0 to %d, which the worker allows", cfg.MaxBytes)
 		}
@@ -187,7 +190,10 @@ var tableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}(\.[A-Za-z_][A-Z
 // planFence reads fence and once.
 func (in *input) planFence(j *job) error {
 	raw := bytes.TrimSpace(in.Fence)
-	f := &fence{table: "taskgrove_fence", key: j.key, once: in.Once}
+	f := &fence{table: "taskgrove_fence", key: j.key, once: in.Once, number: int64(j.attempt), of: "attempt"}
+	if l := j.lock; l != nil && !in.Once { // an outcome is of one task
+		f.key, f.number, f.of = l.Key, l.Token, "token"
+	}
 	switch {
 	case len(raw) == 0, string(raw) == "null", string(raw) == "false":
 		if in.Once {

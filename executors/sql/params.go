@@ -38,6 +38,11 @@ func (j *job) own(name string) (json.RawMessage, bool) {
 		return quote(j.key), true
 	case "taskgrove_attempt":
 		return json.RawMessage(strconv.Itoa(j.attempt)), true
+	case "taskgrove_lock_token":
+		if j.lock == nil {
+			return json.RawMessage("null"), true
+		}
+		return json.RawMessage(strconv.FormatInt(j.lock.Token, 10)), true
 	}
 	return nil, false
 }

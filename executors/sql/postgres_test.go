@@ -129,6 +129,9 @@ func TestResultsAreBounded(t *testing.T) {
 		if n := len(got["rows"].([]any)); got["truncated"] != true || n < row.rows*8/10 || n > row.rows+1 {
 			t.Errorf("%v: %d rows, truncated %v, want %d", row.more, n, got["truncated"], row.rows)
 		}
+		if asked := len(row.more) > 1; (got["truncated_fields"] == nil) != asked {
+			t.Errorf("%v: truncated_fields is %v", row.more, got["truncated_fields"])
+		}
 	}
 	wantError(t, e, with(db, object{"query": "SELECT 1", "max_bytes": 10_001}), true, "max_bytes must be from 0 to 10000")
 	if got := run(t, e, with(db, object{"query": "SELECT repeat('x', 20000)"})); got["truncated"] != true || got["row_count"].(interface{ String() string }).String() != "0" {

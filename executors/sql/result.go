@@ -15,12 +15,13 @@ type Column struct {
 
 // Result is what one statement gave.
 type Result struct {
-	Columns      []Column          `json:"columns"`
-	Rows         []json.RawMessage `json:"rows"` // objects, or arrays
-	RowCount     int               `json:"row_count"`
-	RowsAffected int64             `json:"rows_affected"`
-	LastInsertID *int64            `json:"last_insert_id,omitempty"`
-	Truncated    bool              `json:"truncated,omitempty"`
+	Columns         []Column          `json:"columns"`
+	Rows            []json.RawMessage `json:"rows"` // objects, or arrays
+	RowCount        int               `json:"row_count"`
+	RowsAffected    int64             `json:"rows_affected"`
+	LastInsertID    *int64            `json:"last_insert_id,omitempty"`
+	Truncated       bool              `json:"truncated,omitempty"`
+	TruncatedFields []string          `json:"truncated_fields,omitempty"`
 }
 
 // Results is what a list of statements gave.
@@ -32,6 +33,8 @@ type Results struct {
 // sink takes the rows of one statement, within bounds. One goroutine.
 type sink struct {
 	maxRows, maxBytes int
+	askedRows         bool // maxRows is what the task asked for
+	askedBytes        bool // likewise
 	arrays            bool // rows are arrays
 	mayStop           bool // nothing is lost if the rest of the rows is never read
 
@@ -43,6 +46,7 @@ type sink struct {
 	affected  int64
 	lastID    *int64
 	truncated bool
+	cut       bool // to less than the task asked for
 }
 
 // describe says what columns the rows have. The second column of a name gets a number: "id_2".
@@ -80,6 +84,10 @@ func (s *sink) add(values [][]byte) bool {
 	}
 	if len(s.rows) == s.maxRows || s.bytes+size > s.maxBytes {
 		s.truncated = true
+		s.cut = !s.askedBytes
+		if len(s.rows) == s.maxRows {
+			s.cut = !s.askedRows
+		}
 		return false
 	}
 	row := make([]byte, 0, size)
@@ -103,7 +111,8 @@ func (s *sink) add(values [][]byte) bool {
 }
 
 func (s *sink) result() *Result {
-	r := &Result{Columns: s.columns, Rows: s.rows, RowCount: len(s.rows), RowsAffected: s.affected, LastInsertID: s.lastID, Truncated: s.truncated}
+	r := &Result{Columns: s.columns, Rows: s.rows, RowCount: len(s.rows), RowsAffected: s.affected, LastInsertID: s.lastID, Truncated: s.truncated,
+		TruncatedFields: executors.TruncatedFields(map[string]bool{"rows": s.cut})}
 	if r.Columns == nil {
 		r.Columns = []Column{}
 	}

@@ -21,7 +21,7 @@ var inputSchema = json.RawMessage(`{
         "required": ["query"]
       }
     },
-    "params": {"type": ["array", "object", "null"], "description": "Values for the statement: a list for the database's own placeholders ($1 in Postgres, ? elsewhere), or an object for :name. Lists and objects in it are sent as JSON, in Postgres lists for array types as arrays. :taskgrove_key and :taskgrove_attempt are always there beside an object"},
+    "params": {"type": ["array", "object", "null"], "description": "Values for the statement: a list for the database's own placeholders ($1 in Postgres, ? elsewhere), or an object for :name. Lists and objects in it are sent as JSON, in Postgres lists for array types as arrays. :taskgrove_key, :taskgrove_attempt and :taskgrove_lock_token (null without a lock) are always there beside an object"},
     "driver": {"type": ["string", "null"], "enum": ["postgres", "mysql", "mariadb", "sqlite", null], "description": "Kind of database; may be left out where url says it"},
     "url": {"type": ["string", "null"], "description": "postgres://user:password@host:port/database, mysql://…, mariadb://… or sqlite:path; the fields below go before it"},
     "host": {"type": ["string", "null"], "description": "Server; or the directory (Postgres) or path (MySQL) of its unix socket"},
@@ -39,10 +39,10 @@ var inputSchema = json.RawMessage(`{
     "isolation": {"type": ["string", "null"], "enum": ["read_uncommitted", "read_committed", "repeatable_read", "serializable", null], "description": "Isolation of the transaction; by default the database's. SQLite's is always serializable"},
     "fence": {
       "type": ["boolean", "object", "null"],
-      "description": "Writes the attempt's number into a table, within the transaction, and refuses to run after a newer attempt. true is the same as {}. Needs read_only false",
+      "description": "Writes the attempt's number, or the token of the task's lock, into a table, within the transaction, and refuses to run after a newer one. true is the same as {}. Needs read_only false",
       "properties": {
         "table": {"type": ["string", "null"], "default": "taskgrove_fence", "description": "Name of the table"},
-        "key": {"type": ["string", "null"], "maxLength": 255, "description": "What is fenced: attempts of one task; by default the run's idempotency key"}
+        "key": {"type": ["string", "null"], "maxLength": 255, "description": "What is fenced: attempts of one task, or holders of one lock; by default the key of the task's lock, else the run's idempotency key"}
       }
     },
     "once": {"type": ["boolean", "null"], "default": false, "description": "Keeps the outcome in the fence's table, within the transaction. An attempt that finds one returns it with repeated: true and runs nothing"},
@@ -66,6 +66,7 @@ var outputSchema = json.RawMessage(`{
     "rows_affected": {"type": "integer", "description": "How many rows the database says it changed (Postgres also: returned); of a list, all together"},
     "last_insert_id": {"type": "integer", "description": "MySQL, MariaDB and SQLite: the id that an INSERT has made"},
     "truncated": {"type": "boolean", "description": "Present and true when there were more rows than are kept"},
+    "truncated_fields": {"type": "array", "items": {"type": "string"}, "description": "Then rows, unless it is max_rows or max_bytes of the task that they were cut to. Templates of other tasks can't read them"},
     "results": {"type": "array", "description": "Instead of the others, for a list of statements: what each one gave", "items": {"type": "object"}},
     "repeated": {"type": "boolean", "description": "Present and true when once has found the outcome of an earlier attempt"}
   },

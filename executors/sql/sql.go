@@ -63,6 +63,11 @@ func (*Executor) Describe() executors.Description {
 		Description: "Runs SQL in Postgres, MySQL, MariaDB or SQLite and returns the rows",
 		Tags:        []string{"sql", "database", "postgres", "mysql", "mariadb", "sqlite"},
 		Inputs:      inputSchema, Output: outputSchema,
+		Kinds: []executors.ErrorKind{
+			{Word: executors.KindConnect, Text: "There is no connection to the database, or it broke"},
+			{Word: KindConflict, Text: "Another transaction was in the way: a deadlock, a lock that is held, a serialization failure"},
+			{Word: KindStatement, Text: "The database refuses a statement or breaks it off for any other reason"},
+		},
 		Cancelable: true, Secrets: true,
 		Connection: &executors.Connection{
 			Types: []string{"postgres", "mysql", "mariadb", "sqlite"}, TypeField: "driver",
@@ -142,7 +147,7 @@ func (j *job) run(ctx context.Context, s session) ([]*Result, error) {
 			return nil, context.Cause(ctx)
 		}
 		began := time.Now()
-		sink := &sink{maxRows: j.maxRows, maxBytes: left, arrays: j.arrays, mayStop: j.readOnly && i == len(j.statements)-1}
+		sink := &sink{maxRows: j.maxRows, askedRows: j.askedRows, askedBytes: j.askedBytes, maxBytes: left, arrays: j.arrays, mayStop: j.readOnly && i == len(j.statements)-1}
 		if err := s.run(ctx, &j.statements[i], sink); err != nil {
 			return nil, &statementError{number: i + 1, of: len(j.statements), statement: &j.statements[i], err: err}
 		}

@@ -46,6 +46,12 @@ func attempt(ctx context.Context, t testing.TB, e executors.Executor, number int
 	t.Helper()
 	call, _ := conformance.Call(t, in)
 	call.Attempt = number
+	return outcome(ctx, t, e, call)
+}
+
+// outcome is the result of a call, as it is stored.
+func outcome(ctx context.Context, t testing.TB, e executors.Executor, call *executors.Call) (map[string]any, error) {
+	t.Helper()
 	out, err := e.Run(ctx, call)
 	if err != nil {
 		return nil, err

@@ -97,7 +97,11 @@ func (s *liteSession) begin(ctx context.Context, j *job) error {
 	options.Add("_pragma", "temp_store(2)") // no temporary files elsewhere
 	name := "file::memory:"
 	if s.path != "" {
-		name = (&url.URL{Scheme: "file", Path: s.path}).String()
+		whole, err := filepath.Abs(s.path) // of a relative one the first name would be a host's
+		if err != nil {
+			return err
+		}
+		name = (&url.URL{Scheme: "file", Path: whole}).String()
 		options.Set("mode", "rwc")
 		if j.readOnly {
 			if _, err := os.Stat(s.path); errors.Is(err, os.ErrNotExist) {

@@ -132,6 +132,39 @@ func TestSQLiteFence(t *testing.T) {
 	}
 }
 
+// TestAFenceOfALock lets through whoever has the greatest token of all tasks that took the lock, whichever attempts they are.
+func TestAFenceOfALock(t *testing.T) {
+	t.Parallel()
+	e, in, db := file(t)
+	executeMaria(t, db, "CREATE TABLE w (n int)", "CREATE TABLE taskgrove_fence (fence_key varchar(255) PRIMARY KEY, attempt bigint NOT NULL, outcome text)")
+	write := func(key string, token int64, more object) (map[string]any, error) {
+		inputs := object{"read_only": false, "fence": true, "query": "INSERT INTO w VALUES (:taskgrove_lock_token) RETURNING n"}
+		for name, value := range more {
+			inputs[name] = value
+		}
+		call, _ := conformance.Call(t, with(in, inputs))
+		call.IdempotencyKey = key
+		if token > 0 {
+			call.Lock = &executors.Lock{Key: "ledger", Token: token}
+		}
+		return outcome(t.Context(), t, e, call)
+	}
+	for _, token := range []int64{40, 41, 41} {
+		if got, err := write(fmt.Sprint("task ", token), token, nil); err != nil || rows(t, got) != fmt.Sprintf(`[{"n":%d}]`, token) {
+			t.Errorf("token %d: %v, %v", token, got, err)
+		}
+	}
+	if _, err := write("another task", 40, nil); !executors.IsPermanent(err) || !strings.Contains(err.Error(), "token 40 has come after token 41") {
+		t.Errorf("got %v, want a permanent refusal", err)
+	}
+	if got, err := write("once", 40, object{"once": true}); err != nil || got["repeated"] == true { // of one task, by its attempts
+		t.Errorf("got %v, %v", got, err)
+	}
+	if got, err := write("no lock", 0, nil); err != nil || rows(t, got) != `[{"n":null}]` {
+		t.Errorf("without a lock: %v, %v", got, err)
+	}
+}
+
 // TestLogSaysWhatEachStatementDid: those that give rows show how many, and all others how many rows they changed.
 func TestLogSaysWhatEachStatementDid(t *testing.T) {
 	t.Parallel()

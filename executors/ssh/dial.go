@@ -213,9 +213,9 @@ func (h *hop) explain(ctx context.Context, doing string, err error) error {
 	_, distrusted := errors.AsType[*hostKeyError](err)
 	_, refused := errors.AsType[*refusedError](err)
 	_, incapable := errors.AsType[*ssh.AlgorithmNegotiationError](err)
-	where := fmt.Errorf("%s to %s@%s: %w", doing, h.Login.User, h.Address, err)
+	where := executors.WithKind(fmt.Errorf("%s to %s@%s: %w", doing, h.Login.User, h.Address, err), executors.KindConnect)
 	if doing == "connect" {
-		where = fmt.Errorf("connect to %s: %w", h.Address, err)
+		where = executors.WithKind(fmt.Errorf("connect to %s: %w", h.Address, err), executors.KindConnect)
 	}
 	switch {
 	case distrusted, refused:

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/workdir"
 )
 
 // newFileMode is that of an uploaded file that is new.
@@ -84,7 +84,7 @@ func put(ctx context.Context, client *sftp.Client, u *upload) error {
 	case err == nil:
 		mode = old.Mode().Perm()
 		if real, err := client.RealPath(u.To); err == nil {
-			u = &upload{To: real, Mode: u.Mode, data: u.data} // what a link leads to is replaced, and not the link
+			u = &upload{To: real, Mode: u.Mode, Content: u.Content} // what a link leads to is replaced, and not the link
 		}
 	}
 	if u.Mode != "" {
@@ -98,7 +98,7 @@ func put(ctx context.Context, client *sftp.Client, u *upload) error {
 	}
 	err = file.Chmod(mode) // before anything is in it
 	if err == nil {
-		err = write(ctx, file, u.data)
+		err = write(ctx, file, u.Content.reader())
 	}
 	if err = errors.Join(err, file.Close()); err == nil {
 		err = client.PosixRename(temporary, u.To)
@@ -109,17 +109,23 @@ func put(ctx context.Context, client *sftp.Client, u *upload) error {
 	return err
 }
 
-// write writes all data, unless ctx ends.
-func write(ctx context.Context, file *sftp.File, data []byte) error {
-	for chunk := range slices.Chunk(data, chunkBytes) {
+// write writes all of it, unless ctx ends.
+func write(ctx context.Context, file *sftp.File, from io.Reader) error {
+	for chunk := make([]byte, chunkBytes); ; {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if _, err := file.Write(chunk); err != nil {
+		n, err := io.ReadFull(from, chunk)
+		if _, wrote := file.Write(chunk[:n]); wrote != nil {
+			return wrote
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
 // download reads the files into the result. After a command that failed, those that can't be read are no error of the attempt.
@@ -135,7 +141,7 @@ func (w *work) download(ctx context.Context, c *conn) error {
 		if d.MaxBytes != nil {
 			most = min(most, *d.MaxBytes)
 		}
-		file, err := get(client, d.From, most)
+		file, err := w.get(ctx, client, d, most)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -144,7 +150,9 @@ func (w *work) download(ctx context.Context, c *conn) error {
 		case err != nil:
 			file = File{From: d.From, Error: fileError("download", d.From, err).Error()}
 		}
-		left -= file.Bytes
+		if file.kept == nil {
+			left -= file.Bytes
+		}
 		w.result.Files = append(w.result.Files, file)
 		count := len(w.in.Upload) + len(w.in.Download) + 1
 		w.call.Reporter.Progress(float64(len(w.in.Upload)+2+i)/float64(count), "downloaded "+d.From)
@@ -152,31 +160,57 @@ func (w *work) download(ctx context.Context, c *conn) error {
 	return nil
 }
 
-// get reads the beginning of a file. A pipe or a device would have no end, so only files are read.
-func get(client *sftp.Client, from string, most int) (File, error) {
-	info, err := client.Stat(from)
+// get reads the beginning of a file, or makes an artifact of it. A pipe or a device would have no end, so only files are read.
+func (w *work) get(ctx context.Context, client *sftp.Client, d download, most int) (File, error) {
+	info, err := client.Stat(d.From)
 	if err != nil {
 		return File{}, err
 	}
 	if !info.Mode().IsRegular() {
 		return File{}, errors.New("is no file")
 	}
-	file, err := client.Open(from)
+	file, err := client.Open(d.From)
 	if err != nil {
 		return File{}, err
 	}
 	defer file.Close()
+	f := File{From: d.From}
+	if w.call.KeepOutputs && w.call.Files != nil && d.MaxBytes == nil {
+		err := w.keep(ctx, file, &f, most)
+		return f, err
+	}
 	data, err := io.ReadAll(io.LimitReader(file, int64(most)+1))
 	if err != nil {
 		return File{}, err
 	}
-	f := File{From: from}
 	if len(data) > most {
 		data, f.Truncated = data[:most], true
+		f.TruncatedFields = executors.TruncatedFields(map[string]bool{"content": d.MaxBytes == nil || most < *d.MaxBytes})
 	}
 	f.Bytes = len(data)
 	f.Content, f.Encoding = executors.Faithful(data, f.Truncated)
 	return f, nil
+}
+
+// keep takes all of a file: as an artifact, if it is longer than what is left of the result.
+func (w *work) keep(ctx context.Context, from io.Reader, f *File, most int) error {
+	spill := workdir.NewSpill(w.call, executors.NewOutput(max(1, most), nil, ""), max(1, most), "")
+	defer spill.Discard()
+	if _, err := io.Copy(spill, io.LimitReader(from, w.call.Files.MaxOutput()+1)); err != nil {
+		return err
+	}
+	ref, err := spill.Save(ctx, w.call, workdir.BaseName(f.From), workdir.MediaType(f.From))
+	if err != nil {
+		return err
+	}
+	if ref != nil {
+		f.kept, f.Bytes = ref, int(ref.Size)
+		return nil
+	}
+	data := spill.Bytes()
+	f.Bytes, f.Truncated, f.TruncatedFields = len(data), spill.Truncated(), executors.TruncatedFields(map[string]bool{"content": spill.Truncated()})
+	f.Content, f.Encoding = executors.Faithful(data, f.Truncated)
+	return nil
 }
 
 // fileError is about a file on the host. What the host's permissions refuse, it refuses again.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -55,7 +56,7 @@ func TestFiles(t *testing.T) {
 		t.Fatalf("got %+v", got.Files)
 	}
 	for i := range want {
-		if got.Files[i] != want[i] {
+		if !reflect.DeepEqual(got.Files[i], want[i]) {
 			t.Errorf("got %+v, want %+v", got.Files[i], want[i])
 		}
 	}

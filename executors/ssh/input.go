@@ -2,10 +2,13 @@ package ssh
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
+	"os"
 	"path"
 	"regexp"
 	"slices"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/inputs"
+	"github.com/taskgrove/taskgrove/executors/workdir"
 )
 
 const (
@@ -54,7 +58,7 @@ type input struct {
 	Jump        []target        `json:"jump"`
 	Command     string          `json:"command"`
 	Env         map[string]text `json:"env"`
-	Stdin       string          `json:"stdin"`
+	Stdin       content         `json:"stdin"`
 	Upload      []upload        `json:"upload"`
 	Download    []download      `json:"download"`
 	Plain       bool            `json:"plain"`
@@ -63,12 +67,66 @@ type input struct {
 }
 
 type upload struct {
-	To       string `json:"to"`
-	Content  string `json:"content"`
-	Encoding string `json:"encoding"`
-	Mode     string `json:"mode"`
+	To       string  `json:"to"`
+	Content  content `json:"content"`
+	Encoding string  `json:"encoding"`
+	Mode     string  `json:"mode"`
+}
 
-	data []byte // Content, decoded
+// content is a text, or an artifact.
+type content struct {
+	text string // decoded
+	ref  *executors.FileRef
+	file *os.File // the artifact's content, once it is here
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (c *content) UnmarshalJSON(raw []byte) error {
+	if ref, ok := executors.RefOf(raw); ok {
+		c.ref = &ref
+		return nil
+	}
+	return json.Unmarshal(raw, &c.text)
+}
+
+// none reports whether there is nothing.
+func (c *content) none() bool { return c.text == "" && c.ref == nil }
+
+// reader reads it from its beginning, however often it was read.
+func (c *content) reader() io.Reader {
+	if c.file != nil {
+		return io.NewSectionReader(c.file, 0, c.ref.Size)
+	}
+	return strings.NewReader(c.text)
+}
+
+// fetch gets artifacts that are sent to the host, whole and checked.
+func (in *input) fetch(ctx context.Context, call *executors.Call, scratch *workdir.Scratch) error {
+	all := []*content{&in.Stdin}
+	for i := range in.Upload {
+		all = append(all, &in.Upload[i].Content)
+	}
+	for _, c := range all {
+		if c.ref == nil {
+			continue
+		}
+		if call.Files == nil {
+			return invalid("artifact %.100q: the worker has no place for artifacts", c.ref.Artifact)
+		}
+		var err error
+		if c.file, err = workdir.Open(ctx, call, *c.ref, scratch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close lets go of what was fetched.
+func (in *input) close() {
+	_ = in.Stdin.file.Close()
+	for i := range in.Upload {
+		_ = in.Upload[i].Content.file.Close()
+	}
 }
 
 type download struct {
@@ -93,7 +151,7 @@ func (t *text) UnmarshalJSON(raw []byte) error {
 
 // sessions is how many sessions the attempt has open at once.
 func (in *input) sessions() int {
-	if in.Stdin != "" && !in.Plain {
+	if !in.Stdin.none() && !in.Plain {
 		return 2 // the second one guards the command, as stdin is not free to do it
 	}
 	return 1
@@ -219,12 +277,12 @@ func (in *input) checkFiles() []string {
 		}
 		switch u.Encoding {
 		case "":
-			u.data = []byte(u.Content)
 		case executors.Base64:
-			var err error
-			if u.data, err = base64.StdEncoding.DecodeString(u.Content); err != nil {
+			data, err := base64.StdEncoding.DecodeString(u.Content.text)
+			if err != nil || u.Content.ref != nil {
 				faults = append(faults, fmt.Sprintf("upload[%d].content: is not base64", i))
 			}
+			u.Content.text = string(data)
 		default:
 			faults = append(faults, fmt.Sprintf("upload[%d].encoding: must be base64, or absent", i))
 		}

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -20,10 +21,11 @@ type Result struct {
 	Host       string `json:"host"`
 	Username   string `json:"username"`
 
-	Encoding       string `json:"encoding,omitempty"`        // of Stdout: empty for text, or base64
-	StderrEncoding string `json:"stderr_encoding,omitempty"` // likewise
-	Truncated      bool   `json:"truncated,omitempty"`
-	Files          []File `json:"files,omitempty"`
+	Encoding        string   `json:"encoding,omitempty"`        // of Stdout: empty for text, or base64
+	StderrEncoding  string   `json:"stderr_encoding,omitempty"` // likewise
+	Truncated       bool     `json:"truncated,omitempty"`
+	TruncatedFields []string `json:"truncated_fields,omitempty"`
+	Files           []File   `json:"files,omitempty"`
 }
 
 // File is a download.
@@ -34,6 +36,22 @@ type File struct {
 	Bytes     int    `json:"bytes"`
 	Truncated bool   `json:"truncated,omitempty"`
 	Error     string `json:"error,omitempty"`
+
+	TruncatedFields []string `json:"truncated_fields,omitempty"`
+
+	kept *executors.FileRef // what content is, instead of a text
+}
+
+// MarshalJSON shows a file that became an artifact as its reference.
+func (f File) MarshalJSON() ([]byte, error) {
+	type plain File
+	if f.kept == nil {
+		return json.Marshal(plain(f))
+	}
+	return json.Marshal(struct {
+		plain
+		Content *executors.FileRef `json:"content"`
+	}{plain(f), f.kept})
 }
 
 func (r *Result) ended(code int) { r.ReturnCode, r.Success = code, code == 0 }
@@ -47,7 +65,7 @@ func (r *Result) failure() error {
 	if r.StderrEncoding == "" {
 		text += tail(r.Stderr)
 	}
-	return errors.New(text)
+	return executors.WithKind(errors.New(text), executors.KindExit)
 }
 
 // tail is the end of an error output, for the end of an error.

@@ -27,10 +27,10 @@ var inputSchema = json.RawMessage(`{
     "jump": {"type": ["array", "null"], "maxItems": 4, "description": "Hosts to go through, the first one first. Each has its own credentials and host key", "items": {"type": "object", "properties": {` + credentials + `}, "required": ["host", "username"]}},
     "command": {"type": "string", "description": "Command for the user's shell on the host"},
     "env": {"type": ["object", "null"], "additionalProperties": {"type": ["string", "number", "boolean"]}, "default": {}, "description": "Environment variables of the command"},
-    "stdin": {"type": ["string", "null"], "description": "Text for the command's standard input"},
+    "stdin": {"type": ["string", "object", "null"], "description": "Text for the command's standard input, or an artifact, whose content it is then"},
     "upload": {"type": ["array", "null"], "maxItems": 64, "description": "Files to write on the host before the command runs, by SFTP", "items": {"type": "object", "properties": {
       "to": {"type": "string", "description": "Path on the host; relative to the user's home"},
-      "content": {"type": "string", "description": "What the file holds"},
+      "content": {"type": ["string", "object"], "description": "What the file holds: a text, or an artifact"},
       "encoding": {"type": ["string", "null"], "enum": ["base64", null], "description": "base64: content is encoded so"},
       "mode": {"type": ["string", "null"], "pattern": "^0?[0-7]{3}$", "description": "Permissions, such as 0755; by default 0644, or those of the file that is replaced"}}, "required": ["to", "content"]}},
     "download": {"type": ["array", "null"], "maxItems": 64, "description": "Files to read from the host after the command has ended, by SFTP", "items": {"type": "object", "properties": {
@@ -47,8 +47,8 @@ var outputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
     "command": {"type": "string", "description": "As it was given"},
-    "stdout": {"type": "string", "description": "Text as it came, or base64"},
-    "stderr": {"type": "string", "description": "As stdout"},
+    "stdout": {"type": ["string", "object"], "description": "Text as it came, or base64; an artifact, if it exceeded its bound and the task keeps outputs"},
+    "stderr": {"type": ["string", "object"], "description": "As stdout"},
     "return_code": {"type": "integer", "description": "Exit code; minus the signal's number when a signal ended the command's shell"},
     "success": {"type": "boolean", "description": "Whether the exit code is 0"},
     "host": {"type": "string", "description": "Where it ran"},
@@ -56,12 +56,14 @@ var outputSchema = json.RawMessage(`{
     "encoding": {"const": "base64", "description": "Present when stdout is not text: it is in base64"},
     "stderr_encoding": {"const": "base64", "description": "As encoding, of stderr"},
     "truncated": {"type": "boolean", "description": "Present and true when stdout or stderr exceeded its bound"},
+    "truncated_fields": {"type": "array", "items": {"type": "string"}, "description": "Which of them: templates of other tasks can't read these"},
     "files": {"type": "array", "description": "The downloads, in their order", "items": {"type": "object", "properties": {
       "from": {"type": "string", "description": "Path on the host"},
-      "content": {"type": "string", "description": "What the file holds: text, or base64"},
+      "content": {"type": ["string", "object"], "description": "What the file holds: text, or base64; an artifact, as stdout"},
       "encoding": {"const": "base64", "description": "Present when the content is in base64"},
       "bytes": {"type": "integer", "description": "How many bytes of the file content stands for"},
       "truncated": {"type": "boolean", "description": "Present and true when the file is longer"},
+      "truncated_fields": {"type": "array", "items": {"type": "string"}, "description": "Then content, unless max_bytes was given: templates of other tasks can't read it"},
       "error": {"type": "string", "description": "Why the file was not read, after a command that failed"}}, "required": ["from"]}}
   },
   "required": ["command", "stdout", "stderr", "return_code", "success", "host", "username"]

@@ -12,6 +12,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/network"
+	"github.com/taskgrove/taskgrove/executors/workdir"
 )
 
 // ID is the executor's id.
@@ -75,6 +76,10 @@ func (e *Executor) Describe() executors.Description {
 		Description: "Runs a command on another host and returns its exit code and output",
 		Tags:        []string{"ssh", "remote", "command"},
 		Inputs:      inputSchema, Output: outputSchema,
+		Kinds: []executors.ErrorKind{
+			{Word: executors.KindExit, Text: "The command ended with another code than 0, or by a signal, and `fail_on_error` is set"},
+			{Word: executors.KindConnect, Text: "The host, or one on the way to it, can't be reached, or does not let the user in"},
+		},
 		Cancelable: true, Concurrency: executors.Waiting, Secrets: true,
 		Connection: &executors.Connection{Types: []string{"ssh"}, Fields: []string{"host", "port", "username", "password", "key", "key_file",
 			"passphrase", "certificate", "agent", "known_hosts", "host_key", "verify_host_key", "jump"}},
@@ -113,14 +118,25 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	if err != nil {
 		return nil, err
 	}
+	scratch := workdir.NewScratch("")
+	defer scratch.Remove()
+	defer in.close()
+	if err := in.fetch(ctx, call, scratch); err != nil {
+		return nil, err
+	}
 	w := &work{in: in, call: call, cfg: &e.cfg, result: Result{Command: in.Command, Host: in.Host, Username: in.Username}}
+	defer w.discard()
 	if err := e.work(ctx, w, r); err != nil {
 		return w.partial(), executors.Ended(ctx, err)
 	}
 	if in.FailOnError && !w.result.Success {
 		return w.partial(), w.result.failure()
 	}
-	return executors.Completed(&w.result), nil
+	shown, err := w.shown(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return executors.Completed(shown), nil
 }
 
 // work finds a connection and does everything over it. Nothing has happened on the host when a connection turns out to be broken before its

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -105,7 +106,7 @@ func TestOutputIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Stdout) != 1000 || len(got.Stderr) != 1000 || !got.Truncated || got.ReturnCode != 0 {
+	if len(got.Stdout) != 1000 || len(got.Stderr) != 1000 || !got.Truncated || !slices.Equal(got.TruncatedFields, []string{"stderr", "stdout"}) || got.ReturnCode != 0 {
 		t.Errorf("got %d and %d bytes, truncated %v, code %d", len(got.Stdout), len(got.Stderr), got.Truncated, got.ReturnCode)
 	}
 }

@@ -218,7 +218,7 @@ func TestALeaseThatEndsEndsTheCommand(t *testing.T) {
 func TestAHostThatStopsAnswering(t *testing.T) {
 	t.Parallel()
 	s := sshtest.For(t)
-	e := newExecutor(t, ssh.Config{KeepAlive: 300 * time.Millisecond})
+	e := newExecutor(t, ssh.Config{KeepAlive: time.Second})
 	a := begin(t, e, s.Inputs(map[string]any{"command": "echo ready; sleep 600"}), nil)
 	pids := s.Connections()
 	for pid, parent := range sshtest.Processes() {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/workdir"
 )
 
 const (
@@ -28,6 +29,21 @@ type work struct {
 	cfg    *Config
 	begun  bool // something was changed on the host, perhaps
 	result Result
+
+	stdout, stderr *workdir.Spill // of the command; nil: it has not begun
+}
+
+// discard lets go of outputs that were not kept.
+func (w *work) discard() {
+	if w.stdout != nil {
+		w.stdout.Discard()
+		w.stderr.Discard()
+	}
+}
+
+// shown is the result of an attempt that completed.
+func (w *work) shown(ctx context.Context) (any, error) {
+	return workdir.Keep(ctx, w.call, &w.result, workdir.Kept{Name: "stdout", Output: w.stdout, Beside: []string{"encoding"}}, workdir.Kept{Name: "stderr", Output: w.stderr, Beside: []string{"stderr_encoding"}})
 }
 
 // partial is what was done by an attempt that failed.
@@ -68,8 +84,10 @@ type running struct {
 
 // run runs the command and fills the result.
 func (w *work) run(ctx context.Context, c *conn) error {
-	stdout := executors.NewOutput(w.cfg.MaxOutputBytes, w.call.Reporter, "stdout")
-	stderr := executors.NewOutput(w.cfg.MaxOutputBytes, w.call.Reporter, "stderr")
+	w.discard() // of a connection that was broken
+	stdout := workdir.NewSpill(w.call, executors.NewOutput(w.cfg.MaxOutputBytes, w.call.Reporter, "stdout"), w.cfg.MaxOutputBytes, "")
+	stderr := workdir.NewSpill(w.call, executors.NewOutput(w.cfg.MaxOutputBytes, w.call.Reporter, "stderr"), w.cfg.MaxOutputBytes, "")
+	w.stdout, w.stderr = stdout, stderr
 	w.result.ended(-1)
 	start := w.script
 	if w.in.Plain {
@@ -84,6 +102,7 @@ func (w *work) run(ctx context.Context, c *conn) error {
 	w.result.Stdout, w.result.Encoding = executors.Faithful(stdout.Bytes(), stdout.Truncated())
 	w.result.Stderr, w.result.StderrEncoding = executors.Faithful(stderr.Bytes(), stderr.Truncated())
 	w.result.Truncated = stdout.Truncated() || stderr.Truncated()
+	w.result.TruncatedFields = executors.TruncatedFields(map[string]bool{"stdout": stdout.Truncated(), "stderr": stderr.Truncated()})
 	if errors.Is(err, errNotStarted) {
 		return fmt.Errorf("%w%s", err, tail(stderr.String()))
 	}
@@ -91,7 +110,7 @@ func (w *work) run(ctx context.Context, c *conn) error {
 }
 
 // plain starts the command as it is.
-func (w *work) plain(ctx context.Context, c *conn, stdout, stderr *executors.Output) (*running, error) {
+func (w *work) plain(ctx context.Context, c *conn, stdout, stderr *workdir.Spill) (*running, error) {
 	w.begun = true
 	s, err := c.exec(ctx, request{name: "exec", payload: execPayload{w.in.Command}, env: w.environment(false)}, stdout, stderr)
 	if err != nil {
@@ -99,7 +118,7 @@ func (w *work) plain(ctx context.Context, c *conn, stdout, stderr *executors.Out
 		return nil, err
 	}
 	go func() { // ends with the session at the latest
-		_, _ = io.WriteString(s.Channel, w.in.Stdin)
+		_, _ = io.Copy(s.Channel, w.in.Stdin.reader())
 		_ = s.CloseWrite()
 	}()
 	return &running{session: s, conn: c}, nil
@@ -120,13 +139,13 @@ func (w *work) environment(all bool) []variable {
 }
 
 // script starts the command under the script that guards it.
-func (w *work) script(ctx context.Context, c *conn, stdout, stderr *executors.Output) (*running, error) {
+func (w *work) script(ctx context.Context, c *conn, stdout, stderr *workdir.Spill) (*running, error) {
 	r := &running{conn: c, started: make(chan int, 1), ended: make(chan int, 1)} // each gets one number, from the goroutine that reads
 	ends := leaseLimit(w.call.Lease, w.cfg.Grace)
 	if err := c.fence.build(ctx, ends); err != nil {
 		return nil, err
 	}
-	h := header{mark: newMark(), grace: w.cfg.Grace, command: w.in.Command, env: w.environment(true), stdin: w.in.Stdin != ""}
+	h := header{mark: newMark(), grace: w.cfg.Grace, command: w.in.Command, env: w.environment(true), stdin: !w.in.Stdin.none()}
 	if !c.fence.open() {
 		h.limit = ends
 	}
@@ -205,7 +224,7 @@ func (w *work) feed(ctx context.Context, r *running, h *header) error {
 		return context.Cause(ctx)
 	}
 	go func() { // ends with the session at the latest
-		_, _ = io.WriteString(r.session.Channel, "\n"+w.in.Stdin)
+		_, _ = io.Copy(r.session.Channel, io.MultiReader(strings.NewReader("\n"), w.in.Stdin.reader()))
 		_ = r.session.CloseWrite()
 	}()
 	return nil

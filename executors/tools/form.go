@@ -34,11 +34,21 @@ func (s *Session) ofObject(ctx context.Context, one json.RawMessage) ([]*entry, 
 		if err != nil {
 			return nil, executors.Permanent(err)
 		}
-		return s.ofKind(kind, arguments)
+		return approved(f)(s.ofKind(kind, arguments))
 	case f.mcp != nil:
-		return s.ofServer(ctx, f)
+		return approved(f)(s.ofServer(ctx, f))
 	}
-	return s.ofExecutor(f)
+	return approved(f)(s.ofExecutor(f))
+}
+
+// approved marks tools each use of which needs an approval.
+func approved(f *form) func([]*entry, error) ([]*entry, error) {
+	return func(all []*entry, err error) ([]*entry, error) {
+		for _, e := range all {
+			e.asks = f.approve
+		}
+		return all, err
+	}
 }
 
 // form is a tool that is written as an object.
@@ -48,6 +58,7 @@ type form struct {
 	inputs, arguments json.RawMessage // objects, or nil
 	connection        json.RawMessage // text, or nil
 	mcp               json.RawMessage // an object, or nil
+	approve           bool            // each use needs an approval
 }
 
 // readForm reads one, names exactly as they are written.
@@ -77,6 +88,11 @@ func readForm(one json.RawMessage) (*form, error) {
 				return nil, errors.New("connection: must be the name of a connection, as text")
 			}
 			f.connection = m.schema
+		case m.name == "approve":
+			if m.schema[0] != 't' && m.schema[0] != 'f' {
+				return nil, errors.New("approve: must be true or false")
+			}
+			f.approve = m.schema[0] == 't'
 		default:
 			return nil, fmt.Errorf("%s: there is no such field in a tool", shown(m.name))
 		}
@@ -86,7 +102,7 @@ func readForm(one json.RawMessage) (*form, error) {
 
 // fields are what each way to name a tool goes with.
 var fields = map[string][]string{
-	"tool": {"arguments", "connection"}, "executor": {"name", "description", "inputs", "connection"}, "mcp": {"connection"},
+	"tool": {"arguments", "connection", "approve"}, "executor": {"name", "description", "inputs", "connection", "approve"}, "mcp": {"connection", "approve"},
 }
 
 // check says that the fields which a form has don't fit one another.
@@ -165,7 +181,7 @@ func (s *Session) ofExecutor(f *form) ([]*entry, error) {
 	if spec.Description == "" {
 		spec.Description = d.Description
 	}
-	return []*entry{{&executorTool{session: s, id: d.ID, fixed: fixed, spec: spec}, spec, s.call}}, nil
+	return []*entry{{Tool: &executorTool{session: s, id: d.ID, fixed: fixed, spec: spec}, spec: spec, call: s.call}}, nil
 }
 
 // missing are the fields that a schema requires, and that are closed to a model, though the author has neither set them nor named a connection.
@@ -215,7 +231,7 @@ func (t *executorTool) Spec() model.Tool { return t.spec }
 // Run implements [Tool].
 func (t *executorTool) Run(ctx context.Context, call *executors.Call, args json.RawMessage) (Answer, error) {
 	use := executors.ToolUse{Executor: t.id, Name: t.spec.Name, Fixed: t.fixed, Arguments: args}
-	use.Number = t.session.count(use)
+	use.Number = t.session.number(ctx, use)
 	result, err := call.Toolbox.Use(ctx, use)
 	return Answer{JSON: result}, err
 }

@@ -85,7 +85,7 @@ func chosen(call *executors.Call, session *mcp.Session, server *mcp.Server, all 
 	take := func(spec model.Tool, asked bool) {
 		switch _, why := fit(spec.Schema); {
 		case why == nil:
-			entries = append(entries, &entry{&serverTool{session, spec}, spec, call})
+			entries = append(entries, &entry{Tool: &serverTool{session, spec}, spec: spec, call: call})
 		case asked:
 			faults = append(faults, fmt.Sprintf("tool %s has a schema that can't be used: %v", spec.Name, why))
 		default:

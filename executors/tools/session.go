@@ -3,6 +3,7 @@ package tools
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,22 +28,47 @@ type Session struct {
 
 	mu   sync.Mutex
 	open []io.Closer
-	uses map[digest]int // of executors, by what is the same in them
+	uses map[string][]int // of executors: their numbers, by what is the same in them
 }
 
-// digest stands for all that a use of an executor says.
-type digest = [sha256.Size]byte
+// Mark is filled in by a use of a tool that has an idempotency key: with both, a further attempt knows that this use is over.
+type Mark struct {
+	Says   string // stands for all that it said
+	Number int    // among the uses that say the same; 0: the tool has no such key
+}
 
-// count is the how manieth use of its kind one is: of an executor with the same inputs.
-func (s *Session) count(use executors.ToolUse) int {
-	key := sha256.Sum256(use.Says())
+type markKey struct{}
+
+// WithMark has the use of a tool under the context fill in a mark.
+func WithMark(ctx context.Context, m *Mark) context.Context {
+	return context.WithValue(ctx, markKey{}, m)
+}
+
+// Made says which uses were over before the attempt began, their numbers by what they say. Further ones get other numbers.
+func (s *Session) Made(made map[string][]int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.uses = made
+}
+
+// number is the how manieth use of its kind one is, of an executor with the same inputs: the least number that none has.
+func (s *Session) number(ctx context.Context, use executors.ToolUse) int {
+	sum := sha256.Sum256(use.Says())
+	says := hex.EncodeToString(sum[:8])
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.uses == nil {
-		s.uses = map[digest]int{}
+		s.uses = map[string][]int{}
 	}
-	s.uses[key]++
-	return s.uses[key]
+	n := 1
+	for slices.Contains(s.uses[says], n) {
+		n++
+	}
+	s.uses[says] = append(s.uses[says], n)
+	if m, ok := ctx.Value(markKey{}).(*Mark); ok {
+		m.Says, m.Number = says, n
+	}
+	return n
 }
 
 // Session makes the tools of one attempt. The caller closes it.
@@ -73,6 +99,7 @@ type entry struct {
 	Tool
 	spec model.Tool
 	call *executors.Call
+	asks bool // each use needs an approval
 }
 
 // Resolve makes the tools of a list as tasks write it (a JSON array, null or nil). Errors are all that is wrong with it, each classed
@@ -186,7 +213,7 @@ func (s *Session) ofKind(kind Kind, arguments json.RawMessage) (_ []*entry, err 
 	if c, ok := tool.(io.Closer); ok {
 		s.keep(c)
 	}
-	return []*entry{{tool, tool.Spec(), call}}, nil
+	return []*entry{{Tool: tool, spec: tool.Spec(), call: call}}, nil
 }
 
 // resolve is a call with inputs that the task's author wrote, checked, with secrets in their places.

@@ -58,6 +58,22 @@ func (s *Set) Use(ctx context.Context, wish model.ToolCall) (Answer, error) {
 	return answer.bounded(e.call), nil
 }
 
+// Asks reports whether each use of a tool needs an approval.
+func (s *Set) Asks(tool string) bool {
+	e := s.tools[tool]
+	return e != nil && e.asks
+}
+
+// Check says what is wrong with arguments for a tool; nil: nothing.
+func (s *Set) Check(tool string, arguments json.RawMessage) error {
+	e := s.tools[tool]
+	if e == nil {
+		return fmt.Errorf("there is no tool %q", shown(tool))
+	}
+	_, err := s.arguments(e, arguments)
+	return err
+}
+
 func failed(text string) Answer { return Answer{Text: "Error: " + cut(text, maxFailure), Failed: true} }
 
 func (s *Set) names() string {

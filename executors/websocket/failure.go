@@ -62,11 +62,15 @@ func (p *plan) failure(ctx context.Context, err error) error {
 			}
 		}
 		if rest, ok := strings.CutPrefix(err.Error(), "Response timeout"); ok && dialled != nil {
-			err = errors.New("Connection timeout" + rest) //nolint:staticcheck // the text of spec 8.6
+			err = executors.WithKind(errors.New("Connection timeout"+rest), executors.KindTimeout) //nolint:staticcheck // the text of spec 8.6
 		}
 	}
 	text := executors.Text([]byte(p.headers.Mask(cut(err.Error(), 2<<10))))
-	masked := executors.WithDetail(errors.New(text), p.detail(text, closed))
+	kind := executors.KindOf(err)
+	if kind == "" {
+		kind = executors.KindConnect
+	}
+	masked := executors.WithKind(executors.WithDetail(errors.New(text), p.detail(text, closed)), kind)
 	if executors.IsPermanent(err) || closed != nil && closed.final() {
 		return executors.Permanent(masked)
 	}

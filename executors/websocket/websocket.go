@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/headers"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/executors/network"
 )
@@ -52,6 +53,7 @@ func (e *Executor) Describe() executors.Description {
 		Description: "Sends messages to a WebSocket server and returns its replies",
 		Tags:        []string{"websocket", "ws", "realtime"},
 		Inputs:      inputSchema, Output: outputSchema,
+		Kinds:      headers.Kinds(),
 		Cancelable: true, Concurrency: executors.Waiting, Secrets: true,
 		Connection: &executors.Connection{Types: []string{"websocket"}, Fields: []string{"url", "tls", "auth"}},
 		Examples:   examples,

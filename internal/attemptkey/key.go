@@ -32,13 +32,18 @@ type Kind uint8
 
 // The kinds.
 const (
-	Work     Kind = iota + 1 // inputs and more, as they travel with their attempt
-	Inputs                   // a part of large inputs: Index is its offset, Of the size of the whole
-	Result                   // Index is the outcome, Of the size of a value that travels in parts
-	Part                     // of a large result, Index of Of
-	Logs                     // lines of output; Index is the number of the first
-	Progress                 // a text
-	Live                     // pieces; Index is the number of the message
+	Work          Kind = iota + 1 // inputs and more, as they travel with their attempt
+	Inputs                        // a part of large inputs: Index is its offset, Of the size of the whole
+	Result                        // Index is the outcome, Of the size of a value that travels in parts
+	Part                          // of a large result, Index of Of
+	Logs                          // lines of output; Index is the number of the first
+	Progress                      // a text
+	Live                          // pieces; Index is the number of the message
+	Artifact                      // a request about files; Index is its number
+	ArtifactReply                 // its answer; likewise
+	Block                         // of a content in the store of artifacts, under a key of the content's own: Index of Of
+	ArchivedLog                   // of an attempt that has ended
+	Checkpoint                    // what an attempt noted; Index is the number of the note
 )
 
 // Place is what an envelope is bound to.

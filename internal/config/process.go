@@ -25,6 +25,7 @@ type Coordinator struct {
 	Payloads      `group:"Payloads"`
 	Webhooks      `group:"Webhooks"`
 	Sealing       `group:"Sealing"`
+	Artifacts     `group:"Artifacts"`
 	Record        `group:"Audit record"`
 
 	PostgresURL PostgresURL `envconfig:"POSTGRES_URL" alias:"DATABASE_URL,AIPARTNERUPFLOW_DATABASE_URL" group:"Postgres" desc:"the database, which holds all state; when unset, dev starts a private one. dev ignores the other two names, which may belong to other projects"`
@@ -36,7 +37,7 @@ type Coordinator struct {
 func (c *Coordinator) required() []string { return []string{"POSTGRES_URL", "NATS_URL"} }
 
 func (c *Coordinator) check() []Fault {
-	return slices.Concat(c.Listen.check(c.Auth.On(), &c.ListenTLS), c.checkAuth("HTTP_CLIENT_AUTH", c.HTTP.ClientAuth), c.Sealing.check())
+	return slices.Concat(c.Listen.check(c.Auth.On(), &c.ListenTLS), c.checkAuth("HTTP_CLIENT_AUTH", c.HTTP.ClientAuth), c.Sealing.check(), c.Artifacts.check())
 }
 
 // Worker is the configuration of taskgrove worker.
@@ -83,6 +84,7 @@ type Dev struct {
 	Executors     `group:"Executors"`
 	Webhooks      `group:"Webhooks"`
 	Sealing       `group:"Sealing"`
+	Artifacts     `group:"Artifacts"`
 	Record        `group:"Audit record"`
 
 	// No aliases: an exported DATABASE_URL may belong to another project.
@@ -99,7 +101,7 @@ type Dev struct {
 func (c *Dev) required() []string { return nil }
 
 func (c *Dev) check() []Fault {
-	faults := slices.Concat(c.Listen.check(c.Auth.On(), &c.ListenTLS), c.checkAuth("HTTP_CLIENT_AUTH", c.HTTP.ClientAuth), c.checkPrivate(), c.Sealing.check())
+	faults := slices.Concat(c.Listen.check(c.Auth.On(), &c.ListenTLS), c.checkAuth("HTTP_CLIENT_AUTH", c.HTTP.ClientAuth), c.checkPrivate(), c.Sealing.check(), c.Artifacts.check())
 	if c.Ephemeral && c.DataDir != "" {
 		faults = append(faults, Fault{Variable: Prefix + "DATA_DIR", Value: c.DataDir, Takes: "nothing together with " + Prefix + "EPHEMERAL (--ephemeral)"})
 	}
@@ -118,6 +120,7 @@ func (c *Dev) Coordinator(postgres PostgresURL, nats NATSURL) Coordinator {
 		Log: c.Log, Postgres: c.Postgres, PostgresLogin: c.PostgresLogin, NATS: NATS{NATSURL: nats, Prefix: c.Prefix}, NATSLogin: c.NATSLogin, Streams: c.Streams,
 		Listen: c.Listen, ListenTLS: c.ListenTLS, HTTP: c.HTTP, Auth: c.Auth, Access: c.Access, Scheduling: c.Scheduling, Limits: c.Limits, Payloads: c.Payloads, Webhooks: c.Webhooks,
 		Sealing:     c.Sealing,
+		Artifacts:   c.Artifacts,
 		Record:      c.Record,
 		PostgresURL: postgres, Name: "dev", Migrate: c.Migrate,
 	}
@@ -303,18 +306,19 @@ type Access struct {
 
 // Scheduling is how a coordinator works.
 type Scheduling struct {
-	PoolIdle    time.Duration `envconfig:"POOL_IDLE" default:"10m" min:"100ms" desc:"after how long a pool is closed that no worker serves and that no unfinished tree needs; its name is opened again when somebody needs it"`
-	Retention   time.Duration `envconfig:"RETENTION" default:"168h" min:"0s" desc:"how long finished trees are kept; 0: for ever"`
-	Lease       time.Duration `envconfig:"LEASE" default:"30s" min:"2s" max:"1h" desc:"how long a worker may work after its last beat that was answered; make it several times TASKGROVE_BEAT"`
-	Republish   time.Duration `envconfig:"REPUBLISH" default:"15s" min:"100ms" max:"1h" desc:"how long to wait for a claim before checking on a sent attempt"`
-	Audit       time.Duration `envconfig:"AUDIT" default:"20s" min:"0s" max:"1h" desc:"pause between two passes of the auditor, which runs in one coordinator at a time; 0: this coordinator does not audit"`
-	Window      int           `envconfig:"WINDOW" default:"256" min:"1" max:"1000000" desc:"how many ready tasks are kept in NATS for each pool and priority; twice the capacity of the pool, or what it takes in 150ms, if that is more"`
-	Batch       int           `envconfig:"BATCH" default:"4096" min:"1" max:"50000" desc:"most claims or results in one transaction"`
-	Linger      time.Duration `envconfig:"LINGER" default:"5ms" min:"1us" max:"1s" desc:"how long a settle waits for more results while there is a queue"`
-	ScaleAhead  time.Duration `envconfig:"SCALE_AHEAD" default:"30s" min:"1ms" max:"1h" desc:"how far ahead the demand of pools looks that autoscalers are told ([autoscaling](autoscaling.md)): about as long as a new worker takes to come"`
-	PodCost     Bool          `envconfig:"POD_DELETION_COST" default:"false" desc:"whether coordinators tell Kubernetes which workers are idle, so that these go first when a Deployment gets smaller ([autoscaling](autoscaling.md)); for coordinators in pods whose service account may patch pods"`
-	Submissions int           `envconfig:"SUBMISSIONS" default:"8" min:"1" max:"1000" desc:"large trees stored at the same time; four times as many submissions are read at the same time; further ones wait"`
-	InlineBytes Size          `envconfig:"INLINE_BYTES" default:"128KiB" min:"1KiB" max:"8MiB" desc:"larger inputs are sent in parts, not in the task's message; never more than half of NATS's largest message"`
+	PoolIdle     time.Duration `envconfig:"POOL_IDLE" default:"10m" min:"100ms" desc:"after how long a pool is closed that no worker serves and that no unfinished tree needs; its name is opened again when somebody needs it"`
+	Retention    time.Duration `envconfig:"RETENTION" default:"168h" min:"0s" desc:"how long finished trees are kept that say nothing else; 0: for ever"`
+	RetentionMax time.Duration `envconfig:"RETENTION_MAX" default:"8760h" min:"0s" desc:"the longest retention that a tree may ask for; 0: any, and keep: until it is deleted ([keeping trees](keeping.md))"`
+	Lease        time.Duration `envconfig:"LEASE" default:"30s" min:"2s" max:"1h" desc:"how long a worker may work after its last beat that was answered; make it several times TASKGROVE_BEAT"`
+	Republish    time.Duration `envconfig:"REPUBLISH" default:"15s" min:"100ms" max:"1h" desc:"how long to wait for a claim before checking on a sent attempt"`
+	Audit        time.Duration `envconfig:"AUDIT" default:"20s" min:"0s" max:"1h" desc:"pause between two passes of the auditor, which runs in one coordinator at a time; 0: this coordinator does not audit"`
+	Window       int           `envconfig:"WINDOW" default:"256" min:"1" max:"1000000" desc:"how many ready tasks of a pool without workers are kept in NATS, for each priority; of other pools twice as many as they have slots, or as leave in 150ms, if that is more; where several users share it, as many as have a free slot, or leave in 50ms"`
+	Batch        int           `envconfig:"BATCH" default:"4096" min:"1" max:"50000" desc:"most claims or results in one transaction"`
+	Linger       time.Duration `envconfig:"LINGER" default:"5ms" min:"1us" max:"1s" desc:"how long a settle waits for more results while there is a queue"`
+	ScaleAhead   time.Duration `envconfig:"SCALE_AHEAD" default:"30s" min:"1ms" max:"1h" desc:"how far ahead the demand of pools looks that autoscalers are told ([autoscaling](autoscaling.md)): about as long as a new worker takes to come"`
+	PodCost      Bool          `envconfig:"POD_DELETION_COST" default:"false" desc:"whether coordinators tell Kubernetes which workers are idle, so that these go first when a Deployment gets smaller ([autoscaling](autoscaling.md)); for coordinators in pods whose service account may patch pods"`
+	Submissions  int           `envconfig:"SUBMISSIONS" default:"8" min:"1" max:"1000" desc:"large trees stored at the same time; four times as many submissions are read at the same time; further ones wait"`
+	InlineBytes  Size          `envconfig:"INLINE_BYTES" default:"128KiB" min:"1KiB" max:"8MiB" desc:"larger inputs are sent in parts, not in the task's message; never more than half of NATS's largest message"`
 }
 
 // Webhooks say how events are sent to addresses that clients name, and how these are kept.
@@ -338,6 +342,30 @@ type Sealing struct {
 func (s *Sealing) check() []Fault {
 	if s.SealKey != "" && s.SealKeyFile != "" {
 		return []Fault{{Variable: Prefix + "SEAL_KEY_FILE", Value: s.SealKeyFile, Takes: "nothing together with " + Prefix + "SEAL_KEY"}}
+	}
+	return nil
+}
+
+// Artifacts say where files of tasks are kept, and how many.
+type Artifacts struct {
+	ArtifactStreamBytes Size   `envconfig:"ARTIFACT_STREAM_BYTES" default:"10GiB" min:"1MiB" desc:"how much the stream of artifacts in NATS may have. See [artifacts](artifacts.md)"`
+	ArtifactBytes       Size   `envconfig:"ARTIFACT_BYTES" default:"4GiB" min:"1KiB" max:"8GiB" desc:"how large one artifact may be"`
+	ArtifactsPerAttempt int    `envconfig:"ARTIFACTS_PER_ATTEMPT" default:"1000" min:"1" max:"100000" desc:"how many an attempt may make"`
+	ArtifactUserBytes   Size   `envconfig:"ARTIFACT_USER_BYTES" default:"100GiB" min:"1MiB" desc:"how much the trees of one user may have together, logs that are kept with trees included"`
+	ArtifactUserNumber  int    `envconfig:"ARTIFACT_USER_NUMBER" default:"1000000" min:"1" desc:"how many artifacts these may have"`
+	ArtifactLogs        Bool   `envconfig:"ARTIFACT_LOGS" default:"true" desc:"whether the logs of attempts that have ended are kept with their trees"`
+	ArtifactS3Endpoint  string `envconfig:"ARTIFACT_S3_ENDPOINT" desc:"https:// address of an S3-compatible store that keeps artifacts; empty: NATS does. All coordinators need the same; what another store has can't be read"`
+	ArtifactS3Bucket    string `envconfig:"ARTIFACT_S3_BUCKET" desc:"its bucket, which is there"`
+	ArtifactS3Prefix    string `envconfig:"ARTIFACT_S3_PREFIX" desc:"what keys begin with"`
+	ArtifactS3Region    string `envconfig:"ARTIFACT_S3_REGION" default:"us-east-1" desc:"its region"`
+	ArtifactS3PathStyle Bool   `envconfig:"ARTIFACT_S3_PATH_STYLE" default:"false" desc:"the bucket is in the path also of addresses at amazonaws.com"`
+	ArtifactS3AccessKey Secret `envconfig:"ARTIFACT_S3_ACCESS_KEY" desc:"access key; empty: what the environment, the files or the instance give, as AWS's tools look for it"`
+	ArtifactS3SecretKey Secret `envconfig:"ARTIFACT_S3_SECRET_KEY" desc:"its secret key"`
+}
+
+func (a *Artifacts) check() []Fault {
+	if a.ArtifactS3Endpoint != "" && a.ArtifactS3Bucket == "" {
+		return []Fault{{Variable: Prefix + "ARTIFACT_S3_BUCKET", Takes: "a bucket, where " + Prefix + "ARTIFACT_S3_ENDPOINT is set"}}
 	}
 	return nil
 }

@@ -71,6 +71,7 @@ const (
 	WorkerFaults    = "worker-faults"
 	PoolsServed     = "pools-served"
 	PoolsIdle       = "pools-idle"
+	Paused          = "paused"
 	PoolsWait       = "pools-wait"
 	ExecutorsKnown  = "executors-known"
 	Violations      = "violations"
@@ -79,6 +80,10 @@ const (
 	RecordState     = "audit-record"
 	SealingState    = "sealing"
 	Issuers         = "issuers"
+	ArtifactStore   = "artifacts"
+	TreesHeld       = "holds"
+	SchedulesRun    = "schedules"
+	ErasuresMove    = "erasures"
 )
 
 var clusterChecks = []Check{
@@ -115,6 +120,17 @@ var clusterChecks = []Check{
 	{ID: PoolsWait, Area: "Coordinators and workers", Title: "No ready task waits for long in a pool that has workers.",
 		Why:  "The pool has too few slots, its workers take nothing, or one task has all of them.",
 		Mend: []string{"taskgrove top shows how full the pool is; give it more workers, or workers more slots (TASKGROVE_CONCURRENCY).", "taskgrove why TASK says what one task waits for."}, See: "pools.md"},
+	{ID: Paused, Area: "Coordinators and workers", Title: "Nothing is paused, and no limit is 0.",
+		Why: "Tasks of what somebody paused wait until it is resumed; those of a limit of 0, until it is raised or deleted.",
+		Mend: []string{"taskgrove pauses lists what is paused, by whom and why; taskgrove resume lets it go on: TREE, --pool POOL or --all",
+			"taskgrove limits lists limits, who set them and why; taskgrove limits set raises one, taskgrove limits delete takes it away."}, See: "pauses.md"},
+	{ID: TreesHeld, Area: "Coordinators and workers", Title: "No tree is held for longer than it would be kept otherwise.",
+		Why:  "What is held stays until it is released, whatever its retention.",
+		Mend: []string{"taskgrove holds lists what is held, by whom and why; taskgrove release TREE lets a tree go."}, See: "keeping.md"},
+	{ID: ErasuresMove, Area: "Coordinators and workers", Title: "What is being erased comes further.",
+		Why: "An erasure waits for the ends of trees that run, for results on their way, and for the store of artifacts; what it is about is still there.",
+		Mend: []string{"taskgrove erasures ID says at which step it is; taskgrove list --running shows trees that still run: taskgrove cancel TREE, or taskgrove erase --user USER --cancel",
+			"At the step messages, look whether NATS answers; at contents, whether the store of artifacts does."}, See: "keeping.md"},
 	{ID: ExecutorsKnown, Area: "Coordinators and workers", Title: "A live worker has each executor that running trees ask for.",
 		Why:  "A task whose executor no worker has can't run.",
 		Mend: []string{"Start a worker that has the executor, or correct its name: taskgrove executors lists those that there are."}, See: "executors.md"},
@@ -124,9 +140,16 @@ var clusterChecks = []Check{
 	{ID: WebhooksOff, Area: "Coordinators and workers", Title: "No webhook is switched off or failing.",
 		Why:  "Events of a webhook that is off are not delivered.",
 		Mend: []string{"taskgrove webhooks list, then taskgrove webhooks test ID, and when the receiver answers again, taskgrove webhooks update ID --enable"}, See: "webhooks.md"},
+	{ID: SchedulesRun, Area: "Coordinators and workers", Title: "Runs of schedules begin, and end when they are due.",
+		Why:  "A run whose tree is refused has failed, and so will the next one. What is late goes on, but somebody may wait for it.",
+		Mend: []string{"taskgrove schedule why ID says why it does not run; taskgrove schedule runs ID shows what became of each instant.", "Mend the tree of the schedule, and apply its file again: taskgrove schedule apply FILE"}, See: "schedules.md"},
 	{ID: Quotas, Area: "Coordinators and workers", Title: "No namespace is near its quota.",
 		Why:  "What would go over a quota is refused.",
 		Mend: []string{"taskgrove namespaces get NAME shows what there is; delete trees, or raise the quota: taskgrove namespaces update NAME"}, See: "namespaces.md"},
+	{ID: ArtifactStore, Area: "Coordinators and workers", Title: "The store of artifacts answers, has what was stored, and has room.",
+		Why: "Tasks that make files, or need those of others, fail where it does not; so do outputs over their bounds.",
+		Mend: []string{"With a bucket: look whether TASKGROVE_ARTIFACT_S3_ENDPOINT, _BUCKET and the keys of all coordinators are right, and whether the bucket is there.",
+			"With the stream TG_ARTIFACTS: TASKGROVE_ARTIFACT_STREAM_BYTES is its bound; delete trees whose files nobody needs, or raise it.", "taskgrove verify --tree TREE says which artifacts are lost."}, See: "artifacts.md"},
 	{ID: RecordState, Area: "Coordinators and workers", Title: "The audit record is written, and mirrored as it should be.",
 		Why:  "What can't be recorded does not happen; what is not mirrored is only in Postgres.",
 		Mend: []string{"taskgrove audit verify", "Look at the log of the coordinator about its audit record, and whether what TASKGROVE_AUDIT_LOG names takes lines fast enough."}, See: "audit.md"},

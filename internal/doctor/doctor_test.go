@@ -108,8 +108,12 @@ func fineCluster() *Cluster {
 	return c
 }
 
+func fineArtifacts() *Artifacts {
+	return &Artifacts{Where: "the stream of artifacts", Used: 10 << 20, Most: 100 << 20, Overdue: time.Minute}
+}
+
 func TestNothingIsFoundWhereNothingIsWrong(t *testing.T) {
-	for _, f := range append(append(JudgePostgres(finePostgres(), 2, 16, now), JudgeNATS(fineNATS(), now)...), JudgeCluster(fineCluster())...) {
+	for _, f := range append(append(JudgePostgres(finePostgres(), 2, 16, now), JudgeNATS(fineNATS(), now)...), append(JudgeCluster(fineCluster()), JudgeArtifacts(fineArtifacts())...)...) {
 		if f.Severity != OK || len(f.Mend) != 0 || f.Link == "" {
 			t.Errorf("%+v", f)
 		}
@@ -126,6 +130,9 @@ func TestEachFactIsJudged(t *testing.T) {
 	}
 	cluster := func(f func(*Cluster)) func() []Finding {
 		return func() []Finding { c := fineCluster(); f(c); return JudgeCluster(c) }
+	}
+	store := func(f func(*Artifacts)) func() []Finding {
+		return func() []Finding { a := fineArtifacts(); f(a); return JudgeArtifacts(a) }
 	}
 	ago := func(c string) error { return errors.New(c) }
 	for name, row := range map[string]struct {
@@ -226,6 +233,11 @@ func TestEachFactIsJudged(t *testing.T) {
 		"an idle pool":      {cluster(func(c *Cluster) { c.Pools = append(c.Pools, Pool{Name: "gpu"}) }), PoolsIdle, Note, "gpu"},
 		"a slow pool":       {cluster(func(c *Cluster) { c.Pools[0].Oldest, c.Pools[0].Ready = time.Hour, 9 }), PoolsWait, Warning, "taskgrove top"},
 		"unknown executor":  {cluster(func(c *Cluster) { c.Unknown = []string{"x"} }), ExecutorsKnown, Warning, "executor x"},
+		"no store":          {store(func(a *Artifacts) { a.Err = ago("there is no bucket x") }), ArtifactStore, Problem, "no bucket x"},
+		"a lost content":    {store(func(a *Artifacts) { a.Lost = ago("not in the store") }), ArtifactStore, Problem, "lacks a content"},
+		"a full store":      {store(func(a *Artifacts) { a.Used = 99 << 20 }), ArtifactStore, Problem, "99.0 MiB of 100.0 MiB"},
+		"a fuller store":    {store(func(a *Artifacts) { a.Used = 80 << 20 }), ArtifactStore, Warning, "TASKGROVE_ARTIFACT_STREAM_BYTES"},
+		"no sweep":          {store(func(a *Artifacts) { a.Overdue = 2 * time.Hour }), ArtifactStore, Warning, "due for 2h"},
 		"violations":        {cluster(func(c *Cluster) { c.ViolationsN, c.Violations = 2, []string{"level (tree t)"} }), Violations, Problem, "taskgrove verify"},
 	} {
 		t.Run(name, func(t *testing.T) {

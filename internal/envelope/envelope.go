@@ -38,7 +38,8 @@ func open(k *attemptkey.Key, at attemptkey.Place, sealed []byte, into proto.Mess
 
 // SealWork seals what a work is about.
 func SealWork(k *attemptkey.Key, m *workerv1.Work) (err error) {
-	values := &workerv1.WorkValues{Inputs: m.Inputs, Params: m.Params, Schemas: m.Schemas, References: m.References}
+	values := &workerv1.WorkValues{Inputs: m.Inputs, Params: m.Params, Schemas: m.Schemas, References: m.References, Control: m.Control, Answer: m.Answer, Checkpoint: m.Checkpoint}
+	m.Control, m.Answer, m.Checkpoint = nil, nil, nil
 	m.Inputs, m.Params, m.Schemas, m.References, m.Repeatable = nil, nil, nil, nil, false // before its claim it could not be opened
 	m.Sealed, err = seal(k, place(attemptkey.Work, m.Attempt, 0, 0), values)
 	return err
@@ -54,13 +55,14 @@ func OpenWork(k *attemptkey.Key, m *workerv1.Work) error {
 		return err
 	}
 	m.Inputs, m.Params, m.Schemas, m.References, m.Sealed = v.Inputs, v.Params, v.Schemas, v.References, nil
+	m.Control, m.Answer, m.Checkpoint = v.Control, v.Answer, v.Checkpoint
 	return nil
 }
 
 // SealInputs seals a part of large inputs of an attempt.
 func SealInputs(k *attemptkey.Key, a *workerv1.Attempt, offset uint64, m *workerv1.InputsReply) (err error) {
-	values := &workerv1.WorkValues{Inputs: m.Data, References: m.References}
-	m.Data, m.References = nil, nil
+	values := &workerv1.WorkValues{Inputs: m.Data, References: m.References, Control: m.Control}
+	m.Data, m.References, m.Control = nil, nil, nil
 	m.Sealed, err = seal(k, place(attemptkey.Inputs, a, offset, m.Size), values)
 	return err
 }
@@ -74,7 +76,7 @@ func OpenInputs(k *attemptkey.Key, a *workerv1.Attempt, offset uint64, m *worker
 	if err := open(k, place(attemptkey.Inputs, a, offset, m.Size), m.Sealed, v); err != nil {
 		return err
 	}
-	m.Data, m.References, m.Sealed = v.Inputs, v.References, nil
+	m.Data, m.References, m.Control, m.Sealed = v.Inputs, v.References, v.Control, nil
 	return nil
 }
 
@@ -94,6 +96,14 @@ func resultPlace(m *workerv1.Result) attemptkey.Place {
 		end = 5
 	case *workerv1.Result_TimedOut:
 		end = 6
+	case *workerv1.Result_Skipped:
+		end, size = 7, e.Skipped.GetValueSize()
+	case *workerv1.Result_Expanded:
+		end, size = 8, e.Expanded.GetTasksSize()
+	case *workerv1.Result_Awaiting:
+		end = 9
+	case *workerv1.Result_Repeated:
+		end, size = 10, e.Repeated.GetValueSize()
 	}
 	return place(attemptkey.Result, m.Attempt, end, size)
 }
@@ -111,6 +121,18 @@ func SealResult(k *attemptkey.Key, m *workerv1.Result) (err error) {
 		if e.Cancelled != nil {
 			values.Value, e.Cancelled.Value = e.Cancelled.Value, nil
 		}
+	case *workerv1.Result_Skipped:
+		values.Value, e.Skipped.Value = e.Skipped.GetValue(), nil
+	case *workerv1.Result_Expanded:
+		values.Value, e.Expanded.Tasks = e.Expanded.GetTasks(), nil
+	case *workerv1.Result_Awaiting:
+		values.Data, e.Awaiting.Data = e.Awaiting.GetData(), nil
+	case *workerv1.Result_Repeated:
+		values.Value, e.Repeated.Value = e.Repeated.GetValue(), nil
+	}
+	values.Outputs, m.Outputs = m.Outputs, nil
+	if m.Checkpoint != nil {
+		values.Checkpoint, m.Checkpoint.Data = m.Checkpoint.Data, nil
 	}
 	m.Error, m.Detail = "", ""
 	m.Sealed, err = seal(k, resultPlace(m), values)
@@ -133,6 +155,26 @@ func OpenResult(k *attemptkey.Key, m *workerv1.Result) error {
 		if e.Cancelled != nil {
 			e.Cancelled.Value = v.Value
 		}
+	case *workerv1.Result_Skipped:
+		if e.Skipped != nil {
+			e.Skipped.Value = v.Value
+		}
+	case *workerv1.Result_Expanded:
+		if e.Expanded != nil {
+			e.Expanded.Tasks = v.Value
+		}
+	case *workerv1.Result_Awaiting:
+		if e.Awaiting != nil {
+			e.Awaiting.Data = v.Data
+		}
+	case *workerv1.Result_Repeated:
+		if e.Repeated != nil {
+			e.Repeated.Value = v.Value
+		}
+	}
+	m.Outputs = v.Outputs
+	if m.Checkpoint != nil {
+		m.Checkpoint.Data = v.Checkpoint
 	}
 	m.Error, m.Detail, m.Sealed = v.Error, v.Detail, nil
 	return nil
@@ -189,6 +231,66 @@ func OpenLogs(k *attemptkey.Key, m *workerv1.LogBatch) error {
 	return nil
 }
 
+// SealArtifact seals what a request about files asks.
+func SealArtifact(k *attemptkey.Key, m *workerv1.ArtifactRequest) (err error) {
+	ask := m.Ask
+	m.Ask = nil
+	m.Sealed, err = seal(k, place(attemptkey.Artifact, m.GetGrant().GetAttempt(), m.Number, 0), ask)
+	return err
+}
+
+// OpenArtifact opens it; what is not sealed stays as it is. [attemptkey.ErrOpen].
+func OpenArtifact(k *attemptkey.Key, m *workerv1.ArtifactRequest) error {
+	if len(m.Sealed) == 0 {
+		return nil
+	}
+	m.Ask = &workerv1.ArtifactAsk{}
+	if err := open(k, place(attemptkey.Artifact, m.GetGrant().GetAttempt(), m.Number, 0), m.Sealed, m.Ask); err != nil {
+		return err
+	}
+	m.Sealed = nil
+	return nil
+}
+
+// SealArtifactReply seals what an answer to the request with that number holds.
+func SealArtifactReply(k *attemptkey.Key, a *workerv1.Attempt, number uint64, m *workerv1.ArtifactReply) (err error) {
+	values := &workerv1.ArtifactReply{Found: m.Found, Data: m.Data}
+	m.Found, m.Data = nil, nil
+	m.Sealed, err = seal(k, place(attemptkey.ArtifactReply, a, number, 0), values)
+	return err
+}
+
+// OpenArtifactReply opens it; what is not sealed stays as it is. [attemptkey.ErrOpen].
+func OpenArtifactReply(k *attemptkey.Key, a *workerv1.Attempt, number uint64, m *workerv1.ArtifactReply) error {
+	if len(m.Sealed) == 0 {
+		return nil
+	}
+	values := &workerv1.ArtifactReply{}
+	if err := open(k, place(attemptkey.ArtifactReply, a, number, 0), m.Sealed, values); err != nil {
+		return err
+	}
+	m.Found, m.Data, m.Sealed = values.Found, values.Data, nil
+	return nil
+}
+
+// SealArchivedLog seals the log of an attempt.
+func SealArchivedLog(k *attemptkey.Key, m *workerv1.ArtifactLog) {
+	m.Data, m.Sealed = nil, k.Seal(place(attemptkey.ArchivedLog, m.Attempt, 0, 0), m.Data)
+}
+
+// OpenArchivedLog opens it; what is not sealed stays as it is. [attemptkey.ErrOpen].
+func OpenArchivedLog(k *attemptkey.Key, m *workerv1.ArtifactLog) (err error) {
+	if len(m.Sealed) == 0 {
+		return nil
+	}
+	if k == nil {
+		return attemptkey.ErrOpen
+	}
+	m.Data, err = k.Open(place(attemptkey.ArchivedLog, m.Attempt, 0, 0), m.Sealed)
+	m.Sealed = nil
+	return err
+}
+
 // SealProgress seals what is said with progress.
 func SealProgress(k *attemptkey.Key, m *workerv1.Progress) {
 	if m.Message != "" {
@@ -209,6 +311,27 @@ func OpenProgress(k *attemptkey.Key, m *workerv1.Progress) error {
 		return err
 	}
 	m.Message, m.Sealed = string(text), nil
+	return nil
+}
+
+// SealCheckpoint seals what an attempt noted.
+func SealCheckpoint(k *attemptkey.Key, m *workerv1.Checkpoint) {
+	m.Sealed, m.Data = k.Seal(place(attemptkey.Checkpoint, m.Attempt, m.Number, 0), m.Data), nil
+}
+
+// OpenCheckpoint opens it; one that is not sealed stays as it is. [attemptkey.ErrOpen].
+func OpenCheckpoint(k *attemptkey.Key, m *workerv1.Checkpoint) error {
+	if len(m.Sealed) == 0 {
+		return nil
+	}
+	if k == nil {
+		return attemptkey.ErrOpen
+	}
+	data, err := k.Open(place(attemptkey.Checkpoint, m.Attempt, m.Number, 0), m.Sealed)
+	if err != nil {
+		return err
+	}
+	m.Data, m.Sealed = data, nil
 	return nil
 }
 

@@ -82,7 +82,9 @@ var kinds = map[string]kind{
 	},
 	"failure": {
 		func() proto.Message {
-			return result(&workerv1.Result_Failed{Failed: &workerv1.Failed{Permanent: true}})
+			r := result(&workerv1.Result_Failed{Failed: &workerv1.Failed{Permanent: true}})
+			r.Checkpoint = &workerv1.Checkpoint{Number: 3, Data: []byte(canary)}
+			return r
 		},
 		func(k *attemptkey.Key, m proto.Message) error { return envelope.SealResult(k, m.(*workerv1.Result)) },
 		func(k *attemptkey.Key, m proto.Message) error { return envelope.OpenResult(k, m.(*workerv1.Result)) },
@@ -137,6 +139,22 @@ var kinds = map[string]kind{
 		},
 		func(m proto.Message) *[]byte { return &m.(*workerv1.Progress).Sealed },
 		map[string]func(proto.Message){"another attempt": func(m proto.Message) { m.(*workerv1.Progress).Attempt.Number++ }},
+	},
+	"checkpoint": {
+		func() proto.Message {
+			return &workerv1.Checkpoint{Attempt: attempt(2), Number: 9, Data: []byte(canary)}
+		},
+		func(k *attemptkey.Key, m proto.Message) error {
+			envelope.SealCheckpoint(k, m.(*workerv1.Checkpoint))
+			return nil
+		},
+		func(k *attemptkey.Key, m proto.Message) error {
+			return envelope.OpenCheckpoint(k, m.(*workerv1.Checkpoint))
+		},
+		func(m proto.Message) *[]byte { return &m.(*workerv1.Checkpoint).Sealed },
+		map[string]func(proto.Message){
+			"another number": func(m proto.Message) { m.(*workerv1.Checkpoint).Number++ }, "another attempt": func(m proto.Message) { m.(*workerv1.Checkpoint).Attempt.Number++ },
+		},
 	},
 	"live": {
 		func() proto.Message {

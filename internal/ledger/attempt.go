@@ -87,6 +87,7 @@ type Entry struct {
 	Repeatable bool     // it may start beside its claim
 	Ahead      bool     // its message says that it may be claimed before it has a slot
 	Priority   dag.Priority
+	Passes     bool      // it starts before all in line that do not
 	Bytes      int       // of its message
 	Taken      time.Time // when its message came
 	Delivered  int       // how often its message was delivered, this time included

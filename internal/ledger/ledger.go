@@ -53,7 +53,7 @@ func (l *Ledger[A]) Most(pool int) int { return l.limits.Slots[pool] + l.mayLine
 // mayLine is how many attempts may be in a pool's line: what starts soon, and no more results than may be kept.
 func (l *Ledger[A]) mayLine(pool int) int {
 	slots := l.limits.Slots[pool]
-	return l.lines[pool].pace.room(slots, min(l.limits.Ahead, max(0, l.limits.Kept-l.kept-slots)), l.limits.AheadBytes)
+	return l.lines[pool].pace.room(slots, ahead(l.limits.Wait), min(l.limits.Ahead, max(0, l.limits.Kept-l.kept-slots)), l.limits.AheadBytes)
 }
 
 // Age forgets the pace of a pool that was idle. It is to be called before [Ledger.Free].

@@ -13,6 +13,9 @@ import (
 // turn is how much later than one of the next higher priority an attempt may have come and still start before it.
 const turn = 10 * time.Millisecond
 
+// passing is how much later than others an attempt may have come that passes them: more than any waits in line.
+const passing = time.Minute
+
 // line are the attempts of a pool that hold no slot. Attempts whose claims are not answered are counted only.
 type line[A Attempt] struct {
 	n     int // attempts in it
@@ -49,14 +52,19 @@ func (f *fifo[A]) front() (a A, ok bool) {
 	return none, false
 }
 
-// first is the one whose turn it is, by priority and time. due orders the firsts of several queues.
+// first is the one whose turn it is, by priority and time; who passes others comes with the priority above theirs, and is at the front there. due orders the firsts
+// of several queues.
 func first[A Attempt](queues *[dag.Priorities]fifo[A]) (a A, due time.Time, ok bool) {
 	for p := range queues {
 		front, some := queues[p].front()
 		if !some {
 			continue
 		}
-		if at := front.Self().Taken.Add(time.Duration(p) * turn); !ok || at.Before(due) {
+		at := front.Self().Taken.Add(time.Duration(p) * turn)
+		if front.Self().Passes {
+			at = at.Add(-passing)
+		}
+		if !ok || at.Before(due) {
 			a, due, ok = front, at, true
 		}
 	}

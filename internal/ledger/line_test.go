@@ -332,6 +332,17 @@ func TestLines(t *testing.T) {
 				}
 			}
 		}},
+		{"who passes goes first, however late it comes", func(t *testing.T, d *desk, one, two *attempt) {
+			before, passer := d.attempt(3, 1, false), d.attempt(4, 1, false)
+			before.Priority, passer.Priority, passer.Passes = dag.Normal, dag.High, true
+			for _, a := range list(before, passer) {
+				d.verdict(d.lined(a, true), dag.Yes)
+				d.now = d.now.Add(5 * turn)
+			}
+			if out := d.ends(one, completed); !slices.Equal(out.Start, list(passer)) {
+				t.Error("the wrong one starts")
+			}
+		}},
 		{"pools have lines of their own", func(t *testing.T, d *desk, one, two *attempt) {
 			a := d.granted(3)
 			b := d.attempt(4, 1, false)

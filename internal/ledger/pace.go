@@ -2,15 +2,18 @@ package ledger
 
 import "time"
 
-// ahead is how much work the line of a pool may hold: what starts within that time. It is more than a take and a claim take
-// under load, so that slots don't wait for them.
-const ahead = 30 * time.Millisecond
+// ahead is how much work the line of a pool may hold where an attempt may wait in it for so long: what starts within that time, 30 ms by
+// default. It is more than a take and a claim take under load, so that slots don't wait for them.
+func ahead(wait time.Duration) time.Duration { return wait * 3 / 10 }
 
 // measured is the least time over which the rate of a pool is measured.
 const measured = 10 * time.Millisecond
 
 // enough is how many runs the rate must be of.
 const enough = 8
+
+// burst is how many times the rate that the slots can hold counts: runs that end together make a high one, and then none ends for long.
+const burst = 4
 
 // floorFor is how many attempts for each slot may be in line before the rate of starts is known, if runs are short enough.
 const floorFor = 4
@@ -58,12 +61,12 @@ func (p *pace) age(now time.Time) {
 // strain notes that what was in line did not start in time.
 func (p *pace) strain(now time.Time) { p.rate, p.strained = p.rate/2, now }
 
-// room is how many attempts may be in line.
-func (p *pace) room(slots, most, mostBytes int) int {
+// room is how many attempts may be in line: what starts within ahead.
+func (p *pace) room(slots int, ahead time.Duration, most, mostBytes int) int {
 	if p.ran == 0 {
 		return 0
 	}
-	n := int(p.rate * ahead.Seconds())
+	n := int(min(p.rate, burst*float64(slots)/p.ran.Seconds()) * ahead.Seconds())
 	if n < slots/2 || n == 0 {
 		return 0 // a slot is free often enough without
 	}

@@ -43,6 +43,10 @@ func TestPace(t *testing.T) {
 			}
 		}, 2, 100, 1 << 20, 29},
 		{"long runs: slots free too rarely", func(p *pace) { p.repeat(begin, 100, 100*time.Millisecond, time.Second) }, 10, 100, 1 << 20, 0},
+		{"long runs that end together: the next end no sooner", func(p *pace) {
+			p.repeat(begin.Add(time.Second), 16, time.Millisecond, time.Second)
+			p.repeat(begin.Add(2*time.Second), 16, time.Millisecond, time.Second)
+		}, 16, 100, 1 << 20, 0},
 		{"many slots: one is free often enough", func(p *pace) { brisk(p, begin) }, 1000, 1000, 1 << 20, 0},
 		{"what waited for too long: half, and no more than starts", func(p *pace) { p.strain(brisk(p, begin)) }, 16, 100, 1 << 20, 14},
 		{"a second later it is forgotten", func(p *pace) {
@@ -65,7 +69,7 @@ func TestPace(t *testing.T) {
 		t.Run(row.fact, func(t *testing.T) {
 			var p pace
 			row.pace(&p)
-			if got := p.room(row.slots, row.most, row.mostBytes); got < row.want-1 || got > row.want+1 {
+			if got := p.room(row.slots, 30*time.Millisecond, row.most, row.mostBytes); got < row.want-1 || got > row.want+1 {
 				t.Errorf("got %d, want %d; the pace is %+v", got, row.want, p)
 			}
 		})

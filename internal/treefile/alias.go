@@ -7,20 +7,20 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// aliasBytes is how much a YAML document may gain when its aliases are written out: what a JSON-RPC request of the same tree could
+// aliasBytes is how much the documents of a YAML text may gain when their aliases are written out: what a JSON-RPC request of the same tree could
 // hold many times over, and far below what a few aliases of aliases would ask for.
 const aliasBytes = 16 << 20
 
 var errAliases = fmt.Errorf("its aliases stand for more than %d MiB", aliasBytes>>20)
 
-// checkAliases looks at how large a document is once its aliases are written out, without doing so.
-func checkAliases(document ast.Node) error {
-	w := aliasWalk{anchors: map[string]int{}}
+// check looks at how large a document is once its aliases are written out, beside those before it, without doing so.
+func (w *aliasWalk) check(document ast.Node) error {
+	w.anchors = map[string]int{}
 	w.size(document)
 	return w.err
 }
 
-// aliasWalk goes through a document in its order: an alias stands for an anchor before it.
+// aliasWalk goes through documents in their order: an alias stands for an anchor before it.
 type aliasWalk struct {
 	anchors map[string]int // sizes, written out; -1 while within the anchor
 	gained  int

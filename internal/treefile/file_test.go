@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/taskgrove/taskgrove/api/apitest"
+	"github.com/taskgrove/taskgrove/api/apitest/phrases"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
@@ -22,26 +22,28 @@ func TestYAMLKeepsWhatItSays(t *testing.T) {
 		"a: 9007199254740993":                         `{"a":9007199254740993}`,
 		"a: [012, -0644, 08, 0_1, 0, 0.5, !!int 012]": `{"a":["012","-0644","08","0_1",0,0.5,10]}`,
 		"a: 1e3": `{"a":1e3}`,
-		"a: [-1E+3, +5, .5, 5., 1.10, -0.0, +1e2]":                               `{"a":[-1E+3,5,0.5,5.0,1.10,-0.0,1e2]}`,
-		"a: [0x1F, 0o17, 0b11, 1_000, 0xFFFFFFFFFFFFFFFFFF]":                     `{"a":[31,15,3,1000,4722366482869645213695]}`,
-		"a: ['1e3', \"12\", 1.2.3, 12:30, 1e, e3, 0x, _, 1_, ., +, '']":          `{"a":["1e3","12","1.2.3","12:30","1e","e3","0x","_","1_",".","+",""]}`,
-		"a: [yes, no, on, True, FALSE, ~, null, ]":                               `{"a":["yes","no","on",true,false,null,null]}`,
-		"a: !!str 1\nb: !!int '3'\nc: !!float 1e3\nd: !!binary aGk=\ne: !mine x": `{"a":"1","b":3,"c":1e3,"d":"aGk=","e":"x"}`,
-		"a: 2030-01-01\nb: 2030-01-01T00:00:00Z":                                 `{"a":"2030-01-01","b":"2030-01-01T00:00:00Z"}`,
-		"a: |\n  x\n  y\nb: >\n  x\n  y\n":                                       `{"a":"x\ny\n","b":"x y\n"}`,
-		"a: \"x\\x01\\u00e9<&\"":                                                 `{"a":"x\u0001é<&"}`,
-		"d: &d {x: 1, y: 2}\na: {<<: *d, y: 3}":                                  `{"d":{"x":1,"y":2},"a":{"x":1,"y":3}}`,
-		"a: {<<: [{x: 1}, {x: 2, y: 3}], z: 4}":                                  `{"a":{"x":1,"y":3,"z":4}}`,
-		"a: &a [1]\nb: *a\nc: &a 2\nd: *a":                                       `{"a":[1],"b":[1],"c":2,"d":2}`,
-		"1: a\ntrue: b\nnull: c\n1.5: d":                                         `{"1":"a","true":"b","null":"c","1.5":"d"}`,
-		"%YAML 1.2\n---\na: 1\n...\n":                                            `{"a":1}`,
-		"- a\n-\n- b: 1\n  c:\n":                                                 `["a",null,{"b":1,"c":null}]`,
+		"a: [-1E+3, +5, .5, 5., 1.10, -0.0, +1e2]":                              `{"a":[-1E+3,5,0.5,5.0,1.10,-0.0,1e2]}`,
+		"a: [0x1F, 0o17, 0b11, 1_000, 0xFFFFFFFFFFFFFFFFFF]":                    `{"a":[31,15,3,1000,4722366482869645213695]}`,
+		"a: ['1e3', \"12\", 1.2.3, 12:30, 1e, e3, 0x, _, 1_, ., +, '']":         `{"a":["1e3","12","1.2.3","12:30","1e","e3","0x","_","1_",".","+",""]}`,
+		"a: [yes, no, on, True, FALSE, ~, null, ]":                              `{"a":["yes","no","on",true,false,null,null]}`,
+		"a: !!str 1\nb: !!int '3'\nc: !!float 1e3\nd: !!bool true\ne: !!null ~": `{"a":"1","b":3,"c":1e3,"d":true,"e":null}`,
+		"a: !!timestamp 2030-01-01\nb: !!set {x, y}":                            `{"a":"2030-01-01","b":{"x":null,"y":null}}`,
+		"a: 2030-01-01\nb: 2030-01-01T00:00:00Z":                                `{"a":"2030-01-01","b":"2030-01-01T00:00:00Z"}`,
+		"a: |\n  x\n  y\nb: >\n  x\n  y\n":                                      `{"a":"x\ny\n","b":"x y\n"}`,
+		"a: \"x\\x01\\u00e9<&\"":                                                `{"a":"x\u0001é<&"}`,
+		"d: &d {x: 1, y: 2}\na: {<<: *d, y: 3}":                                 `{"d":{"x":1,"y":2},"a":{"x":1,"y":3}}`,
+		"a: {<<: [{x: 1}, {x: 2, y: 3}], z: 4}":                                 `{"a":{"x":1,"y":3,"z":4}}`,
+		"a: &a [1]\nb: *a\nc: &a 2\nd: *a":                                      `{"a":[1],"b":[1],"c":2,"d":2}`,
+		"1: a\ntrue: b\nnull: c\n1.5: d":                                        `{"1":"a","true":"b","null":"c","1.5":"d"}`,
+		"%YAML 1.2\n---\na: 1\n...\n":                                           `{"a":1}`,
+		"- a\n-\n- b: 1\n  c:\n":                                                `["a",null,{"b":1,"c":null}]`,
 	} {
-		got, origins, err := yamlToJSON([]byte(text))
+		f, err := Decode("FILE", []byte(text))
+		got := f.JSON
 		if err != nil || string(got) != want {
 			t.Errorf("%s\n got %s, %v\nwant %s", text, got, err, want)
 		}
-		if !json.Valid(got) || len(origins) == 0 {
+		if !json.Valid(got) || len(f.origins) == 0 {
 			t.Errorf("%s: %s is not JSON, or has no origin", text, got)
 		}
 	}
@@ -77,9 +79,9 @@ func FuzzReadYAML(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		file := &File{name: "FILE"}
-		if err := file.decode(text); err != nil {
-			if found := apitest.LibraryPhrases(err.Error()); len(found) > 0 {
+		file, err := Decode("FILE", text)
+		if err != nil {
+			if found := phrases.In(err.Error()); len(found) > 0 {
 				t.Errorf("%q: %v", text, err)
 			}
 			return
@@ -93,8 +95,8 @@ func FuzzReadYAML(f *testing.F) {
 				t.Errorf("%q: %+v lies outside", text, o)
 			}
 		}
-		err := file.check(false)
-		if found := apitest.LibraryPhrases(fmt.Sprint(err)); len(found) > 0 {
+		err = file.check(look{strict: true})
+		if found := phrases.In(fmt.Sprint(err)); len(found) > 0 {
 			t.Errorf("%q: %v", text, err)
 		}
 	})
@@ -102,8 +104,8 @@ func FuzzReadYAML(f *testing.F) {
 
 // TestYAMLAndJSONAreReadAlike writes a tree both ways.
 func TestYAMLAndJSONAreReadAlike(t *testing.T) {
-	yaml := &File{name: "a"}
-	if err := yaml.decode([]byte("tasks:\n- name: a\n  inputs: {x: 1.50, y: \"é\"}\n- {name: b, parent_id: a, dependencies: [a], timeout: 1e1}\n")); err != nil {
+	yaml, err := Decode("a", []byte("tasks:\n- name: a\n  inputs: {x: 1.50, y: \"é\"}\n- {name: b, parent_id: a, dependencies: [a], timeout: 1e1}\n"))
+	if err != nil {
 		t.Fatal(err)
 	}
 	const want = `{"tasks":[{"name":"a","inputs":{"x":1.50,"y":"é"}},{"name":"b","parent_id":"a","dependencies":["a"],"timeout":1e1}]}`
@@ -134,12 +136,12 @@ func TestNestingIsBounded(t *testing.T) {
 		"lines of dashes": lines("-"),
 		"both":            strings.Repeat("- ", deep/2) + strings.Repeat("[", deep/2),
 	} {
-		if _, _, err := yamlToJSON([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), "nested deeper than 256 levels") {
+		if _, err := yamlToJSON([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), "nested deeper than 256 levels") {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
 	wide := "a: [" + strings.Repeat("[1], ", 5000) + "]\nb: '" + strings.Repeat("[", 5000) + "'\nc:\n" + strings.Repeat("- x: 1\n  y:\n  - 2\n", 5000)
-	if _, _, err := yamlToJSON([]byte(wide)); err != nil {
+	if _, err := yamlToJSON([]byte(wide)); err != nil {
 		t.Errorf("wide, not deep: %v", err)
 	}
 }

@@ -1,10 +1,10 @@
 package treefile
 
 import (
-	"errors"
 	"fmt"
 	"math/big"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 
@@ -32,17 +32,18 @@ type origin struct {
 	at     treedoc.Position
 }
 
-// yamlToJSON writes a YAML document as JSON, and where each part of it comes from. It goes from node to node, and not by way of Go's
+// yamlToJSON writes the documents of a YAML text as JSON, and where each part of them comes from. It goes from node to node, and not by way of Go's
 // values: numbers keep their digits, however many, and text that YAML 1.2 calls a number is one (1e3). Keys that are there twice
 // stay, for the reader to tell.
-func yamlToJSON(text []byte) (document []byte, origins []origin, err error) {
+func yamlToJSON(text []byte) (documents []*yamlWriter, err error) {
 	tokens := lexer.Tokenize(string(text))
 	if err := checkNesting(tokens); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	begins := beginsOf(tokens)
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		return nil, nil, faultOf(err)
+		return nil, faultOf(err)
 	}
 	var docs []ast.Node
 	for _, doc := range file.Docs {
@@ -51,20 +52,47 @@ func yamlToJSON(text []byte) (document []byte, origins []origin, err error) {
 		}
 	}
 	switch {
+	case len(docs) < len(begins):
+		return nil, &yamlFault{begins[len(begins)-1], "a document before this one is empty: remove it, or its ---"}
 	case len(docs) == 0:
-		return nil, nil, &yamlFault{reason: "there is no document in it"}
-	case len(docs) > 1:
-		return nil, nil, faultAt(docs[1], "there is more than one document; one is read")
+		return nil, &yamlFault{reason: "there is no document in it"}
+	case len(docs) > maxDocuments:
+		return nil, faultAt(docs[maxDocuments], "there are more than %d documents", maxDocuments)
 	}
-	if err := checkAliases(docs[0]); err != nil {
-		return nil, nil, faultAt(docs[0], "%v", err)
+	var aliases aliasWalk
+	for _, doc := range docs {
+		if err := aliases.check(doc); err != nil {
+			return nil, faultAt(doc, "%v", err)
+		}
+		w := &yamlWriter{anchors: map[string]ast.Node{}}
+		if err := w.value(doc); err != nil {
+			return nil, err
+		}
+		documents = append(documents, w)
 	}
-	w := &yamlWriter{anchors: map[string]ast.Node{}}
-	if err := w.value(docs[0]); err != nil {
-		return nil, nil, err
-	}
-	return w.out, w.origins, nil
+	return documents, nil
 }
+
+// beginsOf are where documents begin that are not empty. The parser forgets those behind an empty one, which is told then: a tree must not get lost.
+func beginsOf(tokens token.Tokens) (begins []treedoc.Position) {
+	within := false
+	for _, t := range tokens {
+		switch t.Type {
+		case token.DocumentHeaderType, token.DocumentEndType:
+			within = false
+		case token.CommentType:
+		default:
+			if !within && t.Type != token.DirectiveType {
+				begins = append(begins, positionOf(t))
+			}
+			within = true
+		}
+	}
+	return begins
+}
+
+// maxDocuments is how many a text may have.
+const maxDocuments = 1000
 
 func positionOf(t *token.Token) treedoc.Position {
 	return treedoc.Position{Line: t.Position.Line, Column: t.Position.Column}
@@ -98,6 +126,13 @@ type yamlWriter struct {
 	origins []origin
 	anchors map[string]ast.Node
 	depth   int
+	faults  []*yamlFault // of values that JSON has not; null stands for them, and the others are read
+}
+
+// note keeps a fault of a value, for which null stands.
+func (w *yamlWriter) note(at treedoc.Position, format string, args ...any) {
+	w.faults = append(w.faults, &yamlFault{at, fmt.Sprintf(format, args...)})
+	w.out = append(w.out, "null"...)
 }
 
 func (w *yamlWriter) from(node ast.Node) {
@@ -135,7 +170,7 @@ func (w *yamlWriter) value(node ast.Node) error {
 		w.out = append(w.out, "null"...)
 		return nil
 	}
-	return w.scalar(node, "")
+	return w.scalar(node, "", treedoc.Position{})
 }
 
 func (w *yamlWriter) sequence(n *ast.SequenceNode) error {
@@ -262,38 +297,48 @@ func (w *yamlWriter) key(node ast.Node) (string, error) {
 	return "", faultAt(node, "a key must be text")
 }
 
+// collections and scalars are the tags that values may have; those of scalars say what is written.
+var (
+	collections = []string{"!!map", "!!seq", "!!omap", "!!set"}
+	scalars     = []string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp"}
+)
+
 // tagged writes a node as the type that is said of it.
 func (w *yamlWriter) tagged(n *ast.TagNode) error {
-	switch tag := n.Start.Value; tag {
-	case "!!map", "!!seq", "!!omap", "!!set":
-		return w.value(n.Value)
-	default:
-		switch n.Value.(type) {
-		case *ast.MappingNode, *ast.MappingValueNode, *ast.SequenceNode, *ast.AnchorNode, *ast.AliasNode:
-			return w.value(n.Value)
-		}
-		err := w.scalar(n.Value, tag)
-		if bad, ok := errors.AsType[*yamlFault](err); ok {
-			bad.at = positionOf(n.Start)
-		}
-		return err
+	tag := n.Start.Value
+	whole := false
+	switch n.Value.(type) {
+	case *ast.MappingNode, *ast.MappingValueNode, *ast.SequenceNode:
+		whole = true
+	case *ast.AnchorNode, *ast.AliasNode:
+		whole = slices.Contains(collections, tag) || slices.Contains(scalars, tag)
 	}
+	switch {
+	case whole && (slices.Contains(collections, tag) || slices.Contains(scalars, tag)):
+		return w.value(n.Value)
+	case slices.Contains(scalars, tag):
+		return w.scalar(n.Value, tag, positionOf(n.Start))
+	case tag == "!!binary":
+		w.note(positionOf(n.Start), "the tag !!binary is not known: write the text itself, in base64 if that is what it is")
+	default:
+		w.note(positionOf(n.Start), "the tag %s is not known: a tree knows %s", treedoc.Short(tag), listed(scalars, "and"))
+	}
+	return nil
 }
 
-// scalar writes what is neither mapping nor list; tag may be empty.
-func (w *yamlWriter) scalar(node ast.Node, tag string) error {
+// scalar writes what is neither mapping nor list, with the tag that it has at a place; it may be empty.
+func (w *yamlWriter) scalar(node ast.Node, tag string, at treedoc.Position) error {
 	text, quoted := "", true
 	switch n := node.(type) {
 	case *ast.StringNode:
 		text, quoted = n.Value, n.Token.Type != token.StringType
 	case *ast.LiteralNode:
 		text = n.Value.Value
-	case *ast.NullNode:
+	case *ast.NullNode, nil:
 		if tag != "!!str" {
 			w.out = append(w.out, "null"...)
 			return nil
 		}
-		text, quoted = "", true
 	case *ast.BoolNode:
 		if tag == "" || tag == "!!bool" {
 			w.out = fmt.Append(w.out, n.Value)
@@ -303,7 +348,8 @@ func (w *yamlWriter) scalar(node ast.Node, tag string) error {
 	case *ast.IntegerNode, *ast.FloatNode:
 		text, quoted = node.GetToken().Value, false
 	case *ast.InfinityNode, *ast.NanNode:
-		return faultAt(node, "%s is not a number that JSON has", node.GetToken().Value)
+		w.note(beginOf(node), "%s is not a number that JSON has", node.GetToken().Value)
+		return nil
 	default:
 		return faultAt(node, "this can't be written as JSON")
 	}
@@ -314,10 +360,16 @@ func (w *yamlWriter) scalar(node ast.Node, tag string) error {
 			return nil
 		}
 	}
-	if numeric {
-		return faultAt(node, "%q is not a number", text)
+	switch {
+	case numeric:
+		w.note(at, "%q is not a number", treedoc.Short(text))
+	case tag == "!!bool":
+		w.note(at, "%q is neither true nor false", treedoc.Short(text))
+	case tag == "!!null":
+		w.note(at, "%q is not null", treedoc.Short(text))
+	default:
+		w.text(text)
 	}
-	w.text(text)
 	return nil
 }
 

@@ -29,7 +29,7 @@ import (
 const opTimeout = 2 * time.Minute
 
 // settings are those of every server here. The connections are for many tests at once, each with pools of its own.
-var settings = map[string]string{"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB", "max_connections": "400"}
+var settings = map[string]string{"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB", "max_connections": "1000"}
 
 // shared is the server of this test process.
 var shared struct {
@@ -42,16 +42,54 @@ var shared struct {
 // databases counts those that were made, for their names.
 var databases atomic.Int64
 
+// prepared is the database that those of [Prepared] are copies of.
+var prepared struct {
+	once sync.Once
+	err  error
+}
+
 // Database returns the URL of an empty database, its superuser's, which is dropped when the test ends, whoever is still
 // connected. It may be called from parallel tests. The test fails at once if there is no Postgres to be had.
 func Database(t testing.TB) string {
+	t.Helper()
+	return database(t, "template1")
+}
+
+// Prepared is a [Database] as prepare leaves it. It prepares one in each test process, and the others are copies of that: all calls of a process
+// say the same. For a schema that takes longer to make than to copy.
+func Prepared(t testing.TB, prepare func(ctx context.Context, url string) error) string {
+	t.Helper()
+	const name = "prepared"
+	prepared.once.Do(func() {
+		shared.once.Do(start)
+		if prepared.err = shared.err; prepared.err != nil {
+			return
+		}
+		if prepared.err = run("create database " + name); prepared.err != nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), opTimeout)
+		defer cancel()
+		var url string
+		if url, prepared.err = urlOf(name); prepared.err == nil {
+			prepared.err = prepare(ctx, url)
+		}
+	})
+	if prepared.err != nil {
+		t.Fatal(prepared.err)
+	}
+	return database(t, name)
+}
+
+// database makes one for a test, as a copy of another that nobody is connected to.
+func database(t testing.TB, template string) string {
 	t.Helper()
 	shared.once.Do(start)
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
 	name := fmt.Sprintf("t%d", databases.Add(1))
-	if err := run("create database " + name); err != nil {
+	if err := run("create database " + name + " template " + template); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -59,12 +97,21 @@ func Database(t testing.TB) string {
 			t.Error(err)
 		}
 	})
-	u, err := url.Parse(shared.server.URL())
+	out, err := urlOf(name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return out
+}
+
+// urlOf is the URL of a database of the shared server.
+func urlOf(name string) (string, error) {
+	u, err := url.Parse(shared.server.URL())
+	if err != nil {
+		return "", err
+	}
 	u.Path = "/" + name
-	return u.String()
+	return u.String(), nil
 }
 
 // Own returns a server of the test's own, to be stopped, killed and started again; its data is fresh, its URL stays the

@@ -144,3 +144,27 @@ func TestDeadProcessLeavesNothingBehind(t *testing.T) {
 		t.Errorf("the dead process's directory: %v, want %v", err, os.ErrNotExist)
 	}
 }
+
+// TestPreparedDatabasesAreCopies: it is prepared once, and what one test does to its database is not in another's.
+func TestPreparedDatabasesAreCopies(t *testing.T) {
+	times := 0
+	prepare := func(ctx context.Context, url string) error {
+		times++
+		conn, err := pgx.Connect(ctx, url)
+		if err != nil {
+			return err
+		}
+		defer conn.Close(ctx)
+		_, err = conn.Exec(ctx, "create table t (x text); insert into t values ('prepared')")
+		return err
+	}
+	for range 2 {
+		got, err := query(t, pgtest.Prepared(t, prepare), "with old as (select x from t), n as (update t set x = 'changed') select x from old")
+		if err != nil || got != "prepared" {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+	if times != 1 {
+		t.Errorf("it was prepared %d times", times)
+	}
+}

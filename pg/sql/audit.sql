@@ -5,18 +5,18 @@ select pg_try_advisory_xact_lock(7238, 1)
 -- name: AuditOpenTrees
 -- Trees after $1 that have not ended, by key, but for very large ones: a snapshot that is held for seconds while their
 -- tasks change costs them half their speed. They are looked at when they have ended. Those with up to 100 000 tasks, at most $3; gone: old enough to be deleted now, $2 seconds after its end.
-select key, tasks, coalesce($2::double precision > 0 and finished_at < clock_timestamp() - ($2 - 60) * interval '1 second', false) as gone
+select key, tasks, coalesce($2::double precision > 0 and finished_at < clock_timestamp() - ($2 - 60) * interval '1 second', false) or coalesce(keeping = :keeping_going, false) as gone
 from tree where key > $1 and finished_at is null and tasks <= 100000 order by key limit $3
 
 -- name: AuditAllTrees
 -- As AuditOpenTrees, of all trees; the very large open ones are among them, to be left out, so that their tasks are not
 -- taken for what belongs to no tree.
-select key, tasks, coalesce($2::double precision > 0 and finished_at < clock_timestamp() - ($2 - 60) * interval '1 second', false)
+select key, tasks, coalesce($2::double precision > 0 and finished_at < clock_timestamp() - ($2 - 60) * interval '1 second', false) or coalesce(keeping = :keeping_going, false)
   or finished_at is null and tasks > 100000 as gone
 from tree where key > $1 order by key limit $3
 
 -- name: AuditOneTree
-select key, tasks, coalesce($2::double precision > 0 and finished_at < clock_timestamp() - ($2 - 60) * interval '1 second', false) as gone
+select key, tasks, coalesce($2::double precision > 0 and finished_at < clock_timestamp() - ($2 - 60) * interval '1 second', false) or coalesce(keeping = :keeping_going, false) as gone
 from tree where key = $1 and ($3::integer > 0)
 
 -- All that follow give (kind, tree, task, text), at most as many rows as their last parameter says. AuditTree* take tree
@@ -33,6 +33,8 @@ select 'tree_counts' as kind, t.key as tree, 0::bigint as task, concat_ws(', ',
   case when t.unfinished <> c.unfinished then format('unfinished: stored %s, counted %s', t.unfinished, c.unfinished) end,
   case when t.running <> c.running then format('open attempts: stored %s, counted %s', t.running, c.running) end,
   case when t.completed <> c.completed then format('completed: stored %s, counted %s', t.completed, c.completed) end,
+  case when t.skipped <> c.skipped then format('skipped: stored %s, counted %s', t.skipped, c.skipped) end,
+  case when t.allowed <> c.allowed then format('allowed failures: stored %s, counted %s', t.allowed, c.allowed) end,
   case when t.failed <> c.failed then format('failed: stored %s, counted %s', t.failed, c.failed) end,
   case when t.cancelled <> c.cancelled then format('cancelled: stored %s, counted %s', t.cancelled, c.cancelled) end,
   case when t.blocked <> c.blocked then format('blocked: stored %s, counted %s', t.blocked, c.blocked) end,
@@ -41,13 +43,14 @@ from unnest($1::bigint[]) u(key) join tree t on t.key = u.key
 cross join lateral (
   select count(*) as tasks, count(*) filter (where flags & :flag_leaf <> 0) as leaves, count(*) filter (where state = :held) as held,
     count(*) filter (where state in (:unfinished)) as unfinished, count(worker) as running,
-    count(*) filter (where state = :completed) as completed, count(*) filter (where state = :failed) as failed,
+    count(*) filter (where state in (:successful)) as completed, count(*) filter (where state = :failed) as failed,
+    count(*) filter (where state = :skipped) as skipped, count(*) filter (where state = :failed and flags & :flag_allowed <> 0) as allowed,
     count(*) filter (where state = :cancelled) as cancelled, count(*) filter (where state = :blocked) as blocked,
-    count(*) filter (where state = :completed and flags & :flag_leaf <> 0) as leaves_completed
+    count(*) filter (where state in (:successful) and flags & :flag_leaf <> 0) as leaves_completed
   from task where task.key >= t.key << 24 and task.key < (t.key + 1) << 24) c
 where t.tasks <> c.tasks or t.leaves <> c.leaves or t.held <> c.held or t.unfinished <> c.unfinished or t.running <> c.running
   or t.completed <> c.completed or t.failed <> c.failed or t.cancelled <> c.cancelled or t.blocked <> c.blocked
-  or t.leaves_completed <> c.leaves_completed
+  or t.leaves_completed <> c.leaves_completed or t.skipped <> c.skipped or t.allowed <> c.allowed
 limit $2
 
 -- name: AuditTreeRows
@@ -99,7 +102,8 @@ where t.finished_at is null and not r.pool = any(t.pools)
 limit $2
 
 -- name: AuditTreeEdges
--- The edges are the dependencies that the tasks name, as a checksum. Reads the edges of whole trees.
+-- The edges are the dependencies that the tasks name, as a checksum; those from tasks that were found to the one that found them are in no list.
+-- Reads the edges of whole trees.
 select 'edge' as kind, t.key as tree, 0::bigint as task, format('the tasks name %s dependencies, %s edges are stored%s', s.n, e.n,
   case when s.n = e.n then ', and they are not the same' else '' end) as text
 from unnest($1::bigint[]) t(key)
@@ -108,23 +112,29 @@ cross join lateral (
   from spec, unnest(spec.deps) d(i) where spec.key >= t.key << 24 and spec.key < (t.key + 1) << 24) s
 cross join lateral (
   select count(*) as n, bit_xor(hashint8extended((edge.dependency << 1) | edge.required::integer, edge.dependent)) as sum
-  from edge where edge.dependency >= t.key << 24 and edge.dependency < (t.key + 1) << 24) e
+  from edge where edge.dependency >= t.key << 24 and edge.dependency < (t.key + 1) << 24 and edge.mode is distinct from :child_edge) e
 where s.n <> e.n or s.sum is distinct from e.sum limit $2
 
 -- name: AuditTreeStretches
--- A ready task is in exactly one stretch of its attempt. Reads all stretches (ready and published are small: one holds up to 4096
+-- A ready task is in exactly one stretch of its attempt, or in the lines of what it asks for. Reads all stretches (ready and published are small: one holds up to 4096
 -- tasks) and the tasks of whole trees.
 with stretch as materialized (
   select first, n, attempt from ready where first >> 24 = any($1::bigint[])
   union all
   select first, n, attempt from published where first >> 24 = any($1::bigint[])
+  union all
+  select first, n, attempt from parked where tree = any($1::bigint[])
 )
 select case when sum(c.stretches) = 0 then 'ready_without_stretch' else 'ready_in_two_stretches' end as kind, c.key >> 24 as tree, c.key as task,
-  format('the task is ready at attempt %s and in %s stretches; it belongs in one', max(c.attempt), sum(c.stretches)) as text
+  format('the task is ready at attempt %s and in %s stretches, or lines; it belongs in one', max(c.attempt), sum(c.stretches)) as text
 from (
   select t.key, t.attempt, 0 as stretches from unnest($1::bigint[]) u(key) join task t on t.key >= u.key << 24 and t.key < (u.key + 1) << 24 and t.state = :ready
   union all
   select t.key, t.attempt, 1 from stretch r join task t on t.key >= r.first and t.key < r.first + r.n and t.state = :ready and t.attempt = r.attempt
+  union all
+  select t.key, t.attempt, 1 from unnest($1::bigint[]) u(key) cross join lateral (
+    select distinct task, attempt from waiter where task >= u.key << 24 and task < (u.key + 1) << 24 offset 0) w
+  join task t on t.key = w.task and t.state = :ready and t.attempt = w.attempt
 ) c group by c.key having sum(c.stretches) <> 1 limit $2
 
 -- name: AuditTreeStretchRows
@@ -134,6 +144,8 @@ with stretch as materialized (
   select 'ready' as place, first, n, attempt, pool, priority from ready where first >> 24 = any($1::bigint[])
   union all
   select 'published', first, n, attempt, pool, priority from published where first >> 24 = any($1::bigint[])
+  union all
+  select 'parked', first, n, attempt, pool, priority from parked where tree = any($1::bigint[])
 )
 select 'stretch_mismatch' as kind, t.key >> 24 as tree, t.key as task,
   format('a stretch in %s has it at attempt %s, pool %s, priority %s; the task has state %s, attempt %s, pool %s, priority %s',
@@ -145,6 +157,62 @@ union all
 select 'stretch_mismatch', tree.key, r.first, format('a stretch in %s has %s tasks from index %s on, the tree has used %s keys', r.place, r.n, r.first & 16777215, coalesce(tree.span, tree.tasks))
 from stretch r join tree on tree.key = r.first >> 24 where r.n < 1 or (r.first & 16777215) + r.n > coalesce(tree.span, tree.tasks)
 limit $2
+
+-- name: AuditTreeHolds
+-- What is held is held by an attempt that is open, or on its way to a worker; who waits in lines is ready, and waits in all of them; who is on its way, or runs, holds
+-- all that it has asked for. (An update may have changed since what a task asks for: then it says so by the flag of holds.) Reads what trees hold and wait for.
+select 'hold' as kind, h.task >> 24 as tree, h.task, format('attempt %s holds %s of %s (kind %s); the task has state %s, attempt %s', h.attempt, h.cost, h.key, h.kind,
+  coalesce(t.state::text, 'missing'), t.attempt) as text
+from unnest($1::bigint[]) u(key) cross join lateral (select * from hold where task >= u.key << 24 and task < (u.key + 1) << 24 offset 0) h
+left join task t on t.key = h.task
+where t.key is null or t.attempt <> h.attempt or t.flags & :flags_limiting = 0
+  or not (t.state in (:ready, :running) or t.state in (:expanded, :awaiting) and h.kind not in (:kind_pool, :kind_user) or t.state = :cancelled and t.worker is not null)
+union all
+select 'hold', h.task >> 24, h.task, format('attempt %s holds %s of %s (kind %s), and waits', h.attempt, h.cost, h.key, h.kind)
+from unnest($1::bigint[]) u(key) cross join lateral (select * from hold where task >= u.key << 24 and task < (u.key + 1) << 24 offset 0) h
+cross join lateral (select * from task where task.key = h.task and task.state = :ready offset 0) t
+where exists (select from waiter w where w.task = h.task)
+  or exists (select from ready r where r.pool = t.pool and r.priority = t.priority and h.task >= r.first and h.task < r.first + r.n and r.attempt = h.attempt)
+  or exists (select from parked p where p.tree = h.task >> 24 and h.task >= p.first and h.task < p.first + p.n and p.attempt = h.attempt)
+union all
+select 'waiter', w.task >> 24, w.task, format('attempt %s waits in %s lines of %s; the task has state %s, attempt %s', w.attempt, w.rows, w.n, coalesce(t.state::text, 'missing'), t.attempt)
+from unnest($1::bigint[]) u(key) cross join lateral (
+  select task, attempt, max(n) as n, count(*) as rows from waiter where task >= u.key << 24 and task < (u.key + 1) << 24 group by task, attempt offset 0) w
+left join task t on t.key = w.task
+where t.key is null or t.attempt <> w.attempt or t.state <> :ready or w.rows <> w.n
+union all
+select 'granted_without_hold', t.key >> 24, t.key, format('attempt %s holds %s of the %s keys that it has asked for', t.attempt, h.n, s.n)
+from unnest($1::bigint[]) u(key)
+cross join lateral (select * from task where task.key >= u.key << 24 and task.key < (u.key + 1) << 24 and flags & :flag_limited <> 0 and flags & :flag_holds = 0
+  and state in (:ready, :running, :expanded, :awaiting) offset 0) t
+cross join lateral (select (select count(distinct l ->> 'key') from json_array_elements(limits -> 'limits') l) + case when limits -> 'lock' is null then 0 else 1 end as n
+  from spec where spec.key = t.key offset 0) s
+cross join lateral (select count(*) as n from hold where hold.task = t.key and kind in (:kind_limit, :kind_lock) offset 0) h
+where h.n <> s.n and not exists (select from waiter w where w.task = t.key)
+limit $2
+
+-- name: AuditTreePlaces
+-- An attempt that runs holds its place where an operator's limit of its pool, or its user, counts what runs. Reads the tasks of trees with open attempts, while there is
+-- such a limit.
+select 'running_without_place' as kind, tree.key as tree, t.key as task, format('attempt %s runs, and holds no place of %s (kind %s), of which an operator lets %s run', t.attempt, r.key, r.kind, r.max) as text
+from unnest($1::bigint[]) u(key)
+cross join lateral (select key, share from tree where tree.key = u.key and running > 0 and exists (select from limit_rule where gate is not null and counted) offset 0) tree
+cross join lateral (
+  select key, attempt, pool from task where task.key >= tree.key << 24 and task.key < (tree.key + 1) << 24 and worker is not null and state = :running offset 0) t
+join limit_rule r on r.gate in (0, t.pool) and r.counted and (r.kind = :kind_pool or r.share = tree.share)
+where not exists (select from hold h where h.task = t.key and h.kind = r.kind)
+limit $2
+
+-- name: AuditHolds
+-- No key is held by more than the most that was in force when the last of it was granted; nor is a place in a pool, or of a user, given after its limit was set, where there
+-- was no room. (What ran before is counted, whatever the limit; it has no place in a line.) Reads all holds, and what operators have set.
+select 'limit_exceeded' as kind, 0::bigint as tree, min(task) as task, format('%s of %s (kind %s, namespace %s) is held, by grants of at most %s', sum(cost), key, kind, namespace, max(max)) as text
+from hold group by namespace, kind, key having sum(cost) > max(max) and bool_and(max is not null)
+union all
+select 'limit_exceeded', 0, min(h.task), format('%s places of %s (kind %s) are held, and an operator lets %s run', sum(h.cost), r.key, r.kind, r.max)
+from limit_rule r join hold h on h.namespace = 0 and h.kind = r.kind and h.key = coalesce(r.pool, r.share)::text
+where r.gate is not null and r.counted group by r.namespace, r.kind, r.key having sum(h.cost) > r.max and max(h.since) filter (where h.id > 0) > r.set_at
+limit $1
 
 -- name: AuditTaskRows
 -- What a task's row says of itself.
@@ -164,34 +232,95 @@ where t.state not in (:states) or t.attempt < 1 or t.priority not between :prior
 limit $3
 
 -- name: AuditTaskBlocked
--- A blocked task names a cause; in the first execution it is one that can't succeed, and a required dependency can't
--- either. Later ones may run the cause again without what it blocks.
+-- A blocked task names a cause; in the first execution it is one that has ended, and the end of a dependency blocks it by its edge (dag.EdgeMode). Later ones may run the cause again without what it blocks.
+-- A dependency that is cancelled may have been blocked when it blocked the task.
 select 'blocked_cause' as kind, t.key >> 24 as tree, t.key as task,
   format('blocked by task %s, whose state is %s', t.blocked_by, coalesce(c.state::text, 'missing')) as text
 from unnest($1::bigint[], $2::bigint[]) r(first, last) join tree on tree.key = r.first >> 24
 cross join lateral (select * from task t where t.key >= r.first and t.key < r.last and t.state = :blocked offset 0) t
 left join task c on c.key = t.blocked_by
-where c.key is null or tree.execution <= 1 and (c.state not in (:failed, :cancelled) or not exists (
-  select from spec s, unnest(s.deps) i(i) join task d on d.key = (t.key >> 24 << 24) + i.i - 1 and d.state in (:unsuccessful)
-  where s.key = t.key and i.i > 0))
+where c.key is null or tree.execution <= 1 and (c.state not in (:with_outcome) or t.flags & :flag_fold = 0 and not exists (
+  select from spec s, unnest(s.deps, s.dep_modes) i(i, given) cross join lateral (select coalesce(i.given, 0) as mode) m
+  join task d on d.key = (t.key >> 24 << 24) + abs(i.i) - 1
+  where s.key = t.key and (d.key = t.blocked_by or d.state = :cancelled or d.state = :blocked and d.blocked_by = t.blocked_by) and (case when m.mode & :edge_any = 0 then i.i > 0 and d.state in (:unsuccessful) else (m.mode & case d.state when :completed then 1 when :skipped then 2 when :failed then 4 when :cancelled then 8 when :blocked then 16 else 0 end = 0 or d.state = :cancelled and m.mode & 16 = 0) and d.state in (:settled) end and (m.mode & :edge_block <> 0 or m.mode & :edge_skip = 0 and d.state in (:unsuccessful)))))
 limit $3
 
 -- name: AuditTaskWaiting
 -- remaining is the number of dependencies that have not ended, or whose end a followup has yet to tell; a task that waits
--- for nothing has a followup that lets it go; one whose required dependency can't succeed is blocked.
+-- for nothing has a followup that lets it go, or judges it; one that a dependency's end blocks by its edge is blocked.
 select case when d.failed > 0 then 'waits_for_failed' when t.remaining <> d.open then 'remaining' else 'waiting_for_nothing' end as kind,
   t.key >> 24 as tree, t.key as task,
-  format('waits for %s dependencies by its row, for %s by theirs; %s required ones did not complete', t.remaining, d.open, d.failed) as text
+  format('waits for %s dependencies by its row, for %s by theirs; %s of them block it', t.remaining, d.open, d.failed) as text
 from unnest($1::bigint[], $2::bigint[]) r(first, last) join tree on tree.key = r.first >> 24 and tree.cancelled_at is null
 cross join lateral (select * from task t where t.key >= r.first and t.key < r.last and t.state = :waiting offset 0) t
 left join spec s on s.key = t.key
 cross join lateral (
   select count(*) filter (where d.state in (:unsettled) or u.task is not null) as open,
-    count(*) filter (where d.state in (:unsuccessful) and i.i > 0 and u.task is null) as failed
-  from unnest(s.deps) i(i) join task d on d.key = (t.key >> 24 << 24) + abs(i.i) - 1
+    count(*) filter (where u.task is null and (case when m.mode & :edge_any = 0 then i.i > 0 and d.state in (:unsuccessful) else m.mode & case d.state when :completed then 1 when :skipped then 2 when :failed then 4 when :cancelled then 8 when :blocked then 16 else 0 end = 0 and d.state in (:settled) end and (m.mode & :edge_block <> 0 or m.mode & :edge_skip = 0 and d.state in (:unsuccessful)))) as failed
+  from unnest(s.deps, s.dep_modes) i(i, given) cross join lateral (select coalesce(i.given, 0) as mode) m join task d on d.key = (t.key >> 24 << 24) + abs(i.i) - 1
   left join followup u on u.kind = :followup_unlock and u.task = d.key and u.cursor < t.key) d
 where d.failed > 0 or t.remaining <> d.open
-  or t.remaining = 0 and not exists (select from followup c where c.kind = :followup_release and c.task = t.key)
+  or t.remaining = 0 and not exists (select from followup c where c.kind in (:followup_release, :followup_judge, :followup_condition) and c.task = t.key)
+    and not exists (select from expansion x
+      where t.flags & :flag_child <> 0 and x.task >= t.key >> 24 << 24 and x.task < t.key and t.key - (t.key >> 24 << 24) - x.first between 0 and x.n - 1
+        and (exists (select from followup c where c.kind = :followup_grow and c.task = x.task)
+          or x.part < 0 and exists (select from task o -- it is put back, and let go when one of these has ended
+            where o.key >= (t.key >> 24 << 24) + x.first and o.key < (t.key >> 24 << 24) + x.first + x.within and o.state in (:unfinished))))
+limit $3
+
+-- name: AuditTaskExpanded
+-- An expanded task waits for those that it found which have not ended, or whose end a followup has yet to tell, and for those that are not made yet; of what these
+-- are made is there, and a followup makes them, or the end of another one will; a followup ends one that waits for none.
+select 'expansion' as kind, t.key >> 24 as tree, t.key as task, case when x.task is null then 'the task is expanded, and nothing says what it found'
+  else format('it waits for %s tasks by its row, for %s by theirs and %s that are to be made; part %s of %s is next', t.remaining, m.open, x.n - x.made, x.part, x.parts) end as text
+from unnest($1::bigint[], $2::bigint[]) r(first, last) join tree on tree.key = r.first >> 24 and tree.cancelled_at is null
+cross join lateral (select * from task t where t.key >= r.first and t.key < r.last and t.state = :expanded offset 0) t
+left join expansion x on x.task = t.key and x.attempt = t.attempt
+cross join lateral (
+  select count(*) filter (where c.state in (:unsettled) or u.task is not null) as open from task c
+  left join followup u on u.kind = :followup_unlock and u.task = c.key and u.cursor < t.key
+  where c.key >= (t.key >> 24 << 24) + x.first and c.key < (t.key >> 24 << 24) + x.first + x.made) m
+where x.task is null or t.remaining <> m.open + x.n - x.made
+  or t.remaining = 0 and not exists (select from followup c where c.kind = :followup_collect and c.task = t.key)
+  or x.made < x.n and (x.part >= 0 and not exists (select from expansion_part p where p.task = t.key and p.part = x.part)
+    or (x.at_once = 0 or m.open = 0) and not exists (select from followup c where c.kind = :followup_grow and c.task = t.key))
+limit $3
+
+-- name: AuditTaskAwaiting
+-- What an awaiting task waits for is on record, of its attempt, and has a timer if it has an end; and whoever has such a record is awaiting.
+select 'awaiting' as kind, t.key >> 24 as tree, t.key as task, case when w.task is null then format('it waits by attempt %s, and nothing says for what', t.attempt)
+  else format('it waits by attempt %s until %s, and no timer ends that', t.attempt, w.until) end as text
+from unnest($1::bigint[], $2::bigint[]) r(first, last)
+cross join lateral (select * from task t where t.key >= r.first and t.key < r.last and t.state = :awaiting offset 0) t
+left join await w on w.task = t.key and w.attempt = t.attempt
+where w.task is null or w.until is not null and not exists (select from timer m where m.task = t.key and m.attempt = t.attempt and m.kind = :timer_await)
+union all
+select 'awaiting', w.task >> 24, w.task, format('attempt %s waits by the table await; the task has state %s and attempt %s', w.attempt, coalesce(t.state::text, 'none'), t.attempt)
+from unnest($1::bigint[], $2::bigint[]) r(first, last) cross join lateral (select * from await w where w.task >= r.first and w.task < r.last offset 0) w
+left join task t on t.key = w.task
+where t.key is null or t.state <> :awaiting or t.attempt <> w.attempt
+limit $3
+
+-- name: AuditTaskSubtrees
+-- A task that waits for a tree has submitted it, or a followup does that, or ends the wait; the tree has not ended, or a followup tells the task; and a tree for which its
+-- task waits no more is left, or a followup cancels it.
+select 'subtree' as kind, w.task >> 24 as tree, w.task as task, case when s.waits is not true then format('attempt %s waits for a tree, which no followup submits', w.attempt)
+  when w.tree is distinct from s.tree then format('attempt %s waits for tree %s, and has submitted tree %s', w.attempt, w.tree, s.tree)
+  else format('attempt %s waits for the tree %s, which %s, and no followup tells it so', w.attempt, s.root_id, case when x.key is null then 'is not there' else 'has ended' end) end as text
+from unnest($1::bigint[], $2::bigint[]) r(first, last)
+cross join lateral (select * from await w where w.task >= r.first and w.task < r.last and w.kind = :await_tree offset 0) w
+cross join lateral (select from task t where t.key = w.task and t.attempt = w.attempt and t.state = :awaiting offset 0) t
+left join subtree s on s.task = w.task and s.attempt = w.attempt
+left join tree x on x.key = s.tree
+where case when s.waits is not true then not exists (select from followup f where f.kind = :followup_subtree and f.task = w.task)
+  else w.tree is distinct from s.tree or (x.key is null or x.unfinished = 0)
+    and not exists (select from followup f where f.kind = :followup_tree and f.task >= s.tree << 24 and f.task < (s.tree + 1) << 24) end
+union all
+select 'subtree', s.task >> 24, s.task, format('attempt %s does not wait for the tree %s any more, and no followup cancels that', s.attempt, s.root_id)
+from unnest($1::bigint[], $2::bigint[]) r(first, last)
+cross join lateral (select * from subtree s where s.task >= r.first and s.task < r.last and s.waits offset 0) s
+left join task t on t.key = s.task
+where (t.key is null or t.state <> :awaiting or t.attempt <> s.attempt) and not exists (select from followup f where f.kind = :followup_subtree and f.task = s.task)
 limit $3
 
 -- name: AuditTaskTimers
@@ -227,6 +356,15 @@ where a.started_at < a.before - interval '1 second' or a.finished_at < coalesce(
     and a.before is null
 limit $3
 
+-- name: AuditTaskArtifacts
+-- What a reference names is stored, or is with it.
+select 'artifact' as kind, a.task >> 24 as tree, a.task, format('artifact %s of kind %s of attempt %s: its content %s', a.number, a.kind, a.attempt,
+  case when a.content is null then 'is not with it' else coalesce('is in state ' || c.state, 'is not there') end) as text
+from unnest($1::bigint[], $2::bigint[]) r(first, last) cross join lateral (select * from artifact a where a.task >= r.first and a.task < r.last offset 0) a
+left join content c on c.key = a.content
+where case when a.content is null then a.data is null and a.sealed is null else c.state is distinct from :content_whole or c.size <> a.size end
+limit $3
+
 -- name: AuditTaskStrayTimers
 -- A timer names a task that is there; one that lets a task go, a delayed one (or one that was cancelled).
 select 'stray_timer' as kind, m.task >> 24 as tree, m.task, format('a timer of kind %s for attempt %s at %s; the task''s state is %s', m.kind, m.attempt, m.at,
@@ -253,7 +391,7 @@ limit $4
 -- ended by a user while the tree was held.
 select case when a.last > t.attempt then 'attempt_number'
     when t.state not in (:with_outcome) and a.outcome is not null then 'attempt_outcome'
-    when t.state = :completed and a.outcome is distinct from :outcome_completed or t.state = :failed and (a.outcome is null or a.outcome in (:outcome_completed, :outcome_cancelled)) then 'attempt_outcome'
+    when t.state = :completed and a.outcome is distinct from :outcome_completed or t.state = :skipped and a.outcome is distinct from :outcome_skipped or t.state = :failed and (a.outcome is null or a.outcome in (:outcome_completed, :outcome_cancelled)) then 'attempt_outcome'
     when t.state = :cancelled and (a.outcome <> :outcome_cancelled or t.worker is not null and a.outcome is null) then 'attempt_outcome'
     when a.early > 0 then 'settled_twice'
     else 'attempt_number' end as kind,
@@ -269,20 +407,22 @@ cross join lateral (
   from attempt where attempt.task = t.key) a
 where a.last > t.attempt
   or t.state not in (:with_outcome) and a.outcome is not null
-  or t.state = :completed and a.outcome is distinct from :outcome_completed
+  or t.state = :completed and a.outcome is distinct from :outcome_completed or t.state = :skipped and a.outcome is distinct from :outcome_skipped
   or t.state = :failed and (a.outcome is null or a.outcome in (:outcome_completed, :outcome_cancelled))
   or t.state = :cancelled and (a.outcome <> :outcome_cancelled or t.worker is not null and a.outcome is null)
   or tree.execution <= 1 and (a.early > 0 or a.n <> t.attempt - 1 + (a.outcome is not null)::integer)
+    and not exists (select from attempt i where i.task = t.key and i.number = t.attempt and i.started_at is null and i.finished_at = tree.created_at) -- settled before it was submitted
 limit $3
 
 -- name: AuditTaskUsage
--- What was used is of an attempt that ended, and that its worker told the end of.
+-- What was used is of an attempt that ended, or waits without a worker, and that its worker told the end of.
 select 'usage' as kind, u.task >> 24 as tree, u.task,
   format('attempt %s used %s, and %s', u.attempt, u.model, case when a.outcome is null then 'it has not ended' else 'its worker was lost' end) as text
 from unnest($1::bigint[], $2::bigint[]) r(first, last)
 cross join lateral (select task, attempt, model from model_usage m where m.task >= r.first and m.task < r.last offset 0) u
 left join lateral (select outcome from attempt a where a.task = u.task and a.number = u.attempt offset 0) a on true
-where a.outcome is null or a.outcome = :outcome_lost
+where a.outcome = :outcome_lost
+  or a.outcome is null and not exists (select from task t where t.key = u.task and t.attempt = u.attempt and t.state in (:expanded, :awaiting))
 limit $3
 
 -- name: AuditTaskParts

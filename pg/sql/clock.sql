@@ -8,8 +8,10 @@ returning task, attempt, kind
 select at, now() from timer order by at limit 1
 
 -- name: TakeFollowups
--- Up to $1 followups. Locks: followups, skipping those that another coordinator does.
-select kind, task, cursor from followup order by kind, task limit $1 for update skip locked
+-- Up to $1 followups; those of conditions are taken by who has evaluated them, those of expansions and of trees that tasks submit by who does these, those of signals by who has
+-- checked these, those of schedules by who writes down their runs. Locks: followups, skipping those that another coordinator does.
+select kind, task, cursor from followup
+where kind <> :followup_condition and kind <> :followup_signal and kind <> :followup_fire and kind not in (:followups_expanding) order by kind, task limit $1 for update skip locked
 
 -- name: HasFollowups
 select exists (select from followup)
@@ -19,6 +21,34 @@ delete from followup where kind = $1 and task = $2
 
 -- name: MoveFollowup
 update followup set cursor = $3 where kind = $1 and task = $2
+
+-- name: CountDependencies
+-- How many dependencies the task $1 has; 0: it is gone.
+select coalesce((select cardinality(deps) from spec where key = $1), 0)
+
+-- name: ToldOf
+-- How the dependencies of the tasks $1 have ended: of those of a task that are alike (required, mode, state, allowed) the first in its list, so that there
+-- are few however many it has. What they ended with is read where a fold may take it: errors, and the results of skips that are to be its own.
+-- No locks: the tasks $1 are locked, so that nothing sets what they wait for back. Reads the row of each dependency.
+select g.key, coalesce(ds.ref, ds.id), dt.key, dt.attempt, g.required, g.mode, g.state, g.allowed, coalesce(dt.blocked_by, 0),
+  coalesce(a.error, ''), case when g.state = :skipped then a.result end, a.sealed
+from (
+  select u.key, t.fold, d.i > 0 as required, coalesce(d.mode, 0)::smallint as mode, r.state, r.allowed,
+    min((d.ord << 24) + abs(d.i) - 1) as first -- the place in the list, and the index in the tree
+  from unnest($1::bigint[]) u(key)
+  cross join lateral (select flags & :flag_fold <> 0 as fold from task where task.key = u.key offset 0) t
+  cross join lateral (select deps, dep_modes from spec where spec.key = u.key offset 0) s
+  cross join lateral unnest(s.deps, s.dep_modes) with ordinality d(i, mode, ord)
+  cross join lateral (
+    select key, state, flags & :flag_allowed <> 0 as allowed from task where task.key = ((u.key >> 24) << 24) + abs(d.i) - 1 offset 0) r
+  group by u.key, t.fold, d.i > 0, coalesce(d.mode, 0), r.state, r.allowed
+) g
+cross join lateral (select key, attempt, blocked_by from task where task.key = ((g.key >> 24) << 24) + (g.first & 16777215) offset 0) dt
+cross join lateral (select id, ref from spec where spec.key = dt.key offset 0) ds
+left join lateral (
+  select error, result, sealed from attempt where g.fold and (g.state in (:failed, :cancelled) or g.state = :skipped and g.mode & :edge_skips <> 0)
+    and attempt.task = dt.key and number = dt.attempt offset 0) a on true
+order by g.key, g.first
 
 -- name: CancellableAfter
 -- Up to $3 tasks of the keys in [$1, $2) that their tree's cancellation ends, if that is on record.
@@ -48,15 +78,16 @@ delete from followup where kind = :followup_cancel and task = any(array(
     select root from tree where tree.key = u.key and (cancelled_at is null or unfinished = 0 and held = 0 and blocked = 0) offset 0) t))
 
 -- name: FinishedTrees
--- Trees that ended before $1 seconds ago and have no open attempt. One whose webhooks have more to tell stays up to :webhook_wait_s seconds longer.
-select key from tree where finished_at < now() - $1 * interval '1 second' and running = 0 and unfinished = 0 and held = 0
+-- Trees that ended before $1 seconds ago and have no open attempt, without those of keeping. One whose webhooks have more to tell stays up to :webhook_wait_s seconds longer.
+select key from tree where finished_at < now() - $1 * interval '1 second' and keeping is null and running = 0 and unfinished = 0 and held = 0
   and not (hooked and finished_at > now() - ($1 + :webhook_wait_s) * interval '1 second'
     and exists (select from webhook_cursor c where c.tree = tree.key and c.sequence < tree.sequence))
 order by finished_at limit $2
 
 -- name: FinishedTree
--- How many keys a tree uses that FinishedTrees lists: it may have been executed again since. $2 seconds.
+-- How many keys a tree uses that FinishedTrees lists: it may have been executed again since, or is held. $2 seconds.
 select coalesce(span, tasks) from tree where key = $1 and finished_at < now() - $2 * interval '1 second' and running = 0 and unfinished = 0 and held = 0
+  and (keeping is null or not exists (select from keeping k where k.tree = tree.key and k.held_at is not null))
 
 -- name: DeleteAttempts
 delete from attempt where task >= $1 and task < $2
@@ -86,7 +117,12 @@ delete from event where tree = $1
 delete from submission where tree = $1
 
 -- name: DeleteTree
-delete from tree where key = $1
+-- The row of the tree $1, what says that it is paused, how it is kept, and the key that it alone had.
+with gone as (delete from tree where key = $1 returning key, paused_at, keeping),
+k as (delete from keeping using gone where gone.keeping is not null and keeping.tree = gone.key),
+u as (delete from unique_key using gone where unique_key.tree = gone.key),
+p as (delete from pause using gone where gone.paused_at is not null and pause.scope = :pause_tree and pause.pool = 0 and pause.tree = gone.key)
+delete from parked using gone where gone.paused_at is not null and parked.tree = gone.key
 
 -- name: DeleteOldChunks
 -- Parts of results of attempts that have ended without them: nobody can ever ask for them.

@@ -21,10 +21,10 @@ with home as (
     (select relnamespace from pg_class where relname = 'cluster' and relkind in ('r', 'p') order by oid limit 1), -- not in sight
     to_regnamespace(quote_ident(current_schema()))) as oid
 ), needed as (
-  select 'table' as what, unnest(array['agent_task', 'api_key', 'attempt', 'audit_record', 'chunk', 'cluster', 'coordinator', 'copied', 'data_key', 'description', 'edge', 'epoch', 'event', 'executor', 'followup', 'label', 'model_key', 'model_usage', 'namespace', 'payload', 'pool', 'pool_rule',
-    'published', 'ready', 'role_binding', 'role_bindings', 'seal_walk', 'sent_payload', 'spec', 'submission', 'task', 'timer', 'token_secret', 'tree', 'webhook', 'webhook_cursor', 'webhook_delivery', 'webhook_end', 'worker', 'write_check']) as name, array['select', 'insert', 'update', 'delete'] as rights
+  select 'table' as what, unnest(array['agent_task', 'api_key', 'artifact', 'attempt', 'audit_record', 'backfill', 'chunk', 'cluster', 'content', 'coordinator', 'copied', 'data_key', 'description', 'edge', 'epoch', 'erased_tree', 'erasure', 'event', 'executor', 'followup', 'hold', 'keeping', 'label', 'limit_rule', 'model_key', 'model_usage', 'namespace', 'payload', 'pool', 'pool_rule',
+    'await', 'cache', 'cached', 'caching', 'checkpoint', 'expansion', 'expansion_part', 'fire', 'parked', 'pause', 'published', 'rate', 'ready', 'schedule', 'share', 'signal', 'role_binding', 'role_bindings', 'seal_walk', 'sent_payload', 'spec', 'submission', 'subtree', 'task', 'timer', 'token_secret', 'tree', 'unique_key', 'webhook', 'webhook_cursor', 'webhook_delivery', 'webhook_end', 'waiter', 'worker', 'write_check']) as name, array['select', 'insert', 'update', 'delete'] as rights
   union all select 'table', 'migration', array['select']
-  union all select 'sequence', s, array['usage'] from unnest(array['tree_key', 'ready_id_seq']) s
+  union all select 'sequence', s, array['usage'] from unnest(array['tree_key', 'ready_id_seq', 'fence', 'waiter_id']) s
 ), lacking as (
   select n.what, n.name, string_agg(r.word, ', ' order by r.at) as rights
   from home h cross join needed n join pg_class c on c.relnamespace = h.oid and c.relname = n.name

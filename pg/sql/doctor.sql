@@ -70,6 +70,21 @@ select w.id, coalesce(w.name, ''), coalesce(n.name, 'default'), w.active, coales
 from webhook w left join namespace n on n.key = w.namespace
 where w.tree is null and (not w.active or w.failing_from is not null) order by w.key limit 20
 
+-- name: DoctorSchedules
+-- At most 20 each: schedules of which a run is late that has not ended, whose last run was refused, and that had something to decide over a minute ago. The moment is when it was due,
+-- began or was to be decided.
+(select 'late' as what, s.id, coalesce(n.name, 'default'), '' as reason, f.due_at as at
+from fire f cross join lateral (select * from schedule where schedule.key = f.schedule offset 0) s left join namespace n on n.key = s.namespace
+where f.state in (:fires_open) and f.late order by f.schedule, f.key limit 20)
+union all
+(select 'refused', s.id, coalesce(n.name, 'default'), f.reason, f.started_at
+from schedule s cross join lateral (select state, tree, reason, started_at from fire where fire.schedule = s.key and fire.backfill = 0 and started_at is not null order by started_at desc limit 1) f
+left join namespace n on n.key = s.namespace
+where f.state = :fire_failed and f.tree is null and f.reason is not null order by s.key limit 20)
+union all
+(select 'undecided', s.id, coalesce(n.name, 'default'), '', s.next_at
+from schedule s left join namespace n on n.key = s.namespace where s.next_at < now() - interval '1 minute' order by s.next_at limit 20)
+
 -- name: ReadyExecutors
 -- Executors of tasks that are ready: of the first of each run, at most $1 runs in Postgres and as many in NATS.
 select distinct s.executor from (

@@ -15,13 +15,14 @@ update cluster set level_used = $1, level_version = $2 where level_used < $1
 
 -- name: TreeToEdit
 -- No row: there is no such tree.
-select root, root_id, name, coalesce(user_id, ''), tasks, coalesce(span, tasks), execution, unfinished, revision, created_at, cancelled_at is not null, coalesce(pools, '{}'), namespace
+select root, root_id, name, coalesce(user_id, ''), tasks, coalesce(span, tasks), execution, unfinished, revision, created_at, cancelled_at is not null, coalesce(pools, '{}'), namespace,
+  keeping is not null and exists (select from keeping k where k.tree = tree.key and k.held_at is not null)
 from tree where key = $1
 
 -- name: TaskToEdit
 -- No locks: what of it may change meanwhile is looked at again under the task's lock.
-select s.id, coalesce(s.ref, s.id), s.name, s.parent, s.executor, s.deps, s.dep_types, t.state, t.flags, coalesce(pool.name, ''), p.inputs, p.params, p.schemas, p.custom,
-  a.started_at, a.finished_at, s.max_attempts, s.timeout_ms, p.sealed
+select s.id, coalesce(s.ref, s.id), s.name, s.parent, s.executor, s.deps, s.dep_types, s.dep_modes, t.state, t.flags, coalesce(pool.name, ''), p.inputs, p.params, p.schemas, p.custom,
+  a.started_at, a.finished_at, s.max_attempts, s.timeout_ms, p.control, p.sealed, s.limits
 from task t
 join spec s on s.key = t.key
 left join payload p on p.key = t.key
@@ -29,13 +30,20 @@ left join pool on pool.id = t.pool
 left join attempt a on a.task = t.key and a.number = t.attempt
 where t.key = $1
 
+-- name: AddressesOf
+-- What the tasks $1 may be called by templates of others, and what they say beyond the protocol. No locks.
+select s.key, coalesce(s.ref, s.id), s.name, p.control, p.sealed from unnest($1::bigint[]) with ordinality u(key, ord)
+cross join lateral (select key, ref, id, name from spec where spec.key = u.key offset 0) s
+left join lateral (select control, sealed from payload where payload.key = u.key offset 0) p on true
+order by u.ord
+
 -- name: FindReferences
 -- The tasks of the keys in [$1, $2) that are called so in their submission, or have the ids. Reads that range.
 select key, id, coalesce(ref, id) from spec where key >= $1 and key < $2 and (id = any($3::text[]) or ref = any($3::text[])) order by key
 
 -- name: DependentsOfTask
 -- What depends on the task $1, its first $2 dependents.
-select dependent, required from edge where dependency = $1 order by dependent limit $2
+select dependent, required, coalesce(mode, 0)::smallint from edge where dependency = $1 order by dependent limit $2
 
 -- name: ExecutingDependents
 -- The first $2 tasks that depend on the task $1 and are in progress.
@@ -59,13 +67,13 @@ select changed(count(*), $7, 'edit tasks') from w
 -- name: EditSpec
 -- Expects: the task is there.
 with w as (
-update spec set name = $2, executor = $3, deps = $4, dep_types = $5 where key = $1 returning key)
+update spec set name = $2, executor = $3, deps = $4, dep_types = $5, dep_modes = $6 where key = $1 returning key)
 select changed(count(*), 1, 'edit a specification') from w
 
 -- name: KeepSentPayload
 -- Keeps what the attempt $2 of the task $1, which runs, was sent. It may be kept already.
-insert into sent_payload (key, attempt, inputs, params, schemas, sealed)
-select t.key, t.attempt, p.inputs, p.params, p.schemas, p.sealed from task t left join payload p on p.key = t.key
+insert into sent_payload (key, attempt, inputs, params, schemas, sealed, control)
+select t.key, t.attempt, p.inputs, p.params, p.schemas, p.sealed, p.control from task t left join payload p on p.key = t.key
 where t.key = $1 and t.attempt = $2 and t.state = :running
 on conflict do nothing
 
@@ -76,20 +84,24 @@ on conflict (key) do update set inputs = coalesce(excluded.inputs, payload.input
 
 -- name: ReplacePayload
 -- All that the task $1 carries.
-insert into payload (key, inputs, params, schemas, custom, sealed) values ($1, $2, $3, $4, $5, $6)
-on conflict (key) do update set inputs = excluded.inputs, params = excluded.params, schemas = excluded.schemas, custom = excluded.custom, sealed = excluded.sealed
+insert into payload (key, inputs, params, schemas, custom, sealed, control) values ($1, $2, $3, $4, $5, $6, $7)
+on conflict (key) do update set inputs = excluded.inputs, params = excluded.params, schemas = excluded.schemas, custom = excluded.custom, sealed = excluded.sealed,
+  control = excluded.control
 
 -- name: DeleteEdgesOf
 -- Locks nothing but the edges: the task and its dependencies are locked.
 delete from edge where dependent = $1 and dependency = any($2::bigint[])
 
 -- name: InsertEdges
-insert into edge (dependency, dependent, required) select u.dependency, $1, u.required from unnest($2::bigint[], $3::boolean[]) u(dependency, required)
+insert into edge (dependency, dependent, required, mode) select u.dependency, $1, u.required, nullif(u.mode, 0)
+from unnest($2::bigint[], $3::boolean[], $4::smallint[]) u(dependency, required, mode)
 
 -- name: HasEdges
--- How many tasks depend on each of the tasks $1, counted up to $2; none: no row.
-select u.key, c.n from unnest($1::bigint[]) u(key)
-cross join lateral (select count(*) as n from (select from edge where dependency = u.key limit $2) e) c where c.n > 0
+-- How many tasks depend on each of the tasks $1, counted up to $2, and of how many of those a followup decides; none: no row.
+select u.key, c.n, c.judged from unnest($1::bigint[]) u(key)
+cross join lateral (
+  select count(*) as n, count(*) filter (where t.flags & (:flags_judged) <> 0) as judged from (select dependent from edge where dependency = u.key limit $2) e
+  cross join lateral (select flags from task where task.key = e.dependent offset 0) t) c where c.n > 0
 
 -- name: EnsureAttempt
 -- Writes down what the tree's row says of a task that its cancellation ended before it ran, so that it can be changed.
@@ -133,7 +145,7 @@ delete from sent_payload s where not exists (select from task t where t.key = s.
 
 -- name: LockTree
 -- All tasks of the keys in [$1, $2). Locks: tasks, by key.
-select key, state, worker, pool, priority from task where key >= $1 and key < $2 order by key for update
+select key, state, worker, pool, priority, flags from task where key >= $1 and key < $2 order by key for update
 
 -- name: DeleteEdgePairs
 -- The edges from the tasks $1 to those of the same place in $2.
@@ -144,7 +156,7 @@ delete from edge where dependency = any($1::bigint[])
 
 -- name: RewireSpec
 -- $2 and $3 are null if the task depends on nothing any more.
-update spec set deps = $2, dep_types = $3 where key = $1
+update spec set deps = $2, dep_types = $3, dep_modes = $4 where key = $1
 
 -- name: DeleteTheseTasks
 -- All that is kept of the tasks $1, which are locked, but for their edges. Expects: they are there.
@@ -156,11 +168,47 @@ with a as (delete from attempt where task = any($1::bigint[])),
   s as (delete from spec where key = any($1::bigint[])),
   m as (delete from timer where task = any($1::bigint[])),
   c as (delete from chunk where task = any($1::bigint[])),
+  w as (delete from await where task = any($1::bigint[])),
+  g as (delete from signal where task = any($1::bigint[])),
+  x as (delete from expansion where task = any($1::bigint[])),
+  r as (delete from expansion_part where task = any($1::bigint[])),
+  k as (delete from checkpoint where task = any($1::bigint[])),
+  h as (delete from caching where task = any($1::bigint[])),
+  i as (delete from cached where task = any($1::bigint[])),
+  j as (delete from cache where task = any($1::bigint[])),
+  b as (delete from subtree where task = any($1::bigint[])),
   t as (delete from task where key = any($1::bigint[]) returning key)
 select changed(count(*), cardinality($1::bigint[]), 'delete tasks') from t
 
+-- name: DeleteBeyond
+-- What tasks of the keys in [$1, $2) have that few trees have.
+with w as (delete from await where task >= $1 and task < $2),
+  g as (delete from signal where task >= $1 and task < $2),
+  x as (delete from expansion where task >= $1 and task < $2),
+  r as (delete from expansion_part where task >= $1 and task < $2),
+  k as (delete from checkpoint where task >= $1 and task < $2),
+  h as (delete from caching where task >= $1 and task < $2),
+  i as (delete from cached where task >= $1 and task < $2),
+  j as (delete from cache where task >= $1 and task < $2),
+  b as (delete from subtree where task >= $1 and task < $2)
+select
+
+-- name: DeleteStrayBeyond
+-- Likewise of up to $1 rows of each kind whose tasks are gone: an older coordinator has deleted their trees.
+with w as (delete from await where task in (select a.task from await a where not exists (select from task t where t.key = a.task) limit $1)),
+  g as (delete from signal where task in (select a.task from signal a where not exists (select from task t where t.key = a.task) limit $1)),
+  x as (delete from expansion where task in (select a.task from expansion a where not exists (select from task t where t.key = a.task) limit $1)),
+  r as (delete from expansion_part where task in (select a.task from expansion_part a where not exists (select from task t where t.key = a.task) limit $1)),
+  k as (delete from checkpoint where task in (select a.task from checkpoint a where not exists (select from task t where t.key = a.task) limit $1)),
+  b as (delete from subtree where task in (select a.task from subtree a where not exists (select from task t where t.key = a.task) limit $1)),
+  h as (delete from caching where task in (select a.task from caching a where not exists (select from task t where t.key = a.task) limit $1)),
+  i as (delete from cached where task in (select a.task from cached a where not exists (select from task t where t.key = a.task) limit $1)),
+  j as (delete from cache where task in (select a.task from cache a where not exists (select from task t where t.key = a.task) limit $1)),
+  u as (delete from unique_key where tree in (select a.tree from unique_key a where not exists (select from tree t where t.key = a.tree) limit $1))
+select
+
 -- name: SpecsToRewire
-select key, deps, dep_types from spec where key = any($1::bigint[]) order by key
+select key, deps, dep_types, dep_modes from spec where key = any($1::bigint[]) order by key
 
 -- name: TreeUnstarted
 -- Whether no task of the tree has started or ended: all are held, or all are in its first execution.

@@ -19,7 +19,7 @@ with began as (
 )
 select case when has_sequence_privilege(s, 'update') then setval(s::regclass, nextval(s::regclass) + 16000000)
   else (select max(n) from (select nextval(s::regclass) as n from generate_series(1, 200000)) one_by_one) end
-from unnest(array['tree_key', 'ready_id_seq']) s where exists (select from began) and exists (select from epoch)
+from unnest(array['tree_key', 'ready_id_seq', 'fence']) s where exists (select from began) and exists (select from epoch)
 
 -- name: RestartEpoch
 -- Begins the server's epoch anew, as one that is newer than any before: its files were put back to an earlier moment by a copy, which Postgres
@@ -33,4 +33,4 @@ with began as (
 )
 select case when has_sequence_privilege(s, 'update') then setval(s::regclass, nextval(s::regclass) + 16000000)
   else (select max(n) from (select nextval(s::regclass) as n from generate_series(1, 200000)) one_by_one) end
-from unnest(array['tree_key', 'ready_id_seq']) s where exists (select from began)
+from unnest(array['tree_key', 'ready_id_seq', 'fence']) s where exists (select from began)

@@ -49,7 +49,8 @@ select key from tree where key < $1 and key >= $2 and :among(namespace, $4) orde
 -- name: OptionsOf
 -- What the tasks $1 were submitted with, besides what they show; the timeout of a tree with its root.
 select s.key, s.max_attempts, s.backoff, s.initial_delay_ms, s.max_delay_ms, s.timeout_ms, s.schedule_to_start_ms, s.not_before, s.on_lost,
-  tree.timeout_ms as tree_timeout_ms
+  tree.timeout_ms as tree_timeout_ms, s.retry, tree.retention_s
 from unnest($1::bigint[]) u(key)
 cross join lateral (select * from spec where spec.key = u.key offset 0) s
-left join lateral (select timeout_ms from tree where tree.key = u.key >> 24 and tree.root = u.key offset 0) tree on true
+left join lateral (select timeout_ms, case when keeping is not null then (select retention_s from keeping where keeping.tree = tree.key) end as retention_s
+  from tree where tree.key = u.key >> 24 and tree.root = u.key offset 0) tree on true

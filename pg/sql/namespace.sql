@@ -93,9 +93,10 @@ select key from namespace where has_trees is not null order by key
 select pg_try_advisory_xact_lock(7238, 2)
 
 -- name: CloseNamespace
--- From its commit on nothing is stored in the namespace $1, which LockNamespace has locked. $2: though it has trees. No row: it has some.
+-- From its commit on nothing is stored in the namespace $1, which LockNamespace has locked. $2: though it has trees or schedules. No row: it has some.
 update namespace set closed_at = coalesce(closed_at, now())
-where key = $1 and key <> 0 and ($2::boolean or closed_at is not null or not exists (select from tree where namespace = $1::integer and namespace <> 0))
+where key = $1 and key <> 0 and ($2::boolean or closed_at is not null or not exists (select from tree where namespace = $1::integer and namespace <> 0)
+  and not exists (select from schedule where namespace = $1))
 returning key
 
 -- name: ClosedNamespaces
@@ -119,5 +120,15 @@ with n as (
   delete from model_key where namespace in (select name from n)
 ), a as (
   delete from api_key where namespace in (select name from n)
+), l as (
+  delete from limit_rule where namespace in (select key from n)
+), s as (
+  delete from share where namespace in (select key from n)
+), e as (
+  delete from schedule where namespace in (select key from n) returning key
+), f as (
+  delete from fire where schedule in (select key from e)
+), g as (
+  delete from backfill where schedule in (select key from e)
 )
 select count(*) from n

@@ -62,7 +62,7 @@ select name from unnest($1::text[]) name
 where not exists (select from pool where pool.name = name.name and (open or changed_at > now() - $2 * interval '1 second'))
 
 -- name: ForgetPools
--- Deletes the rows of pools that were closed over $1 seconds ago and that no tree names; none while there are trees that do not say.
+-- Deletes the rows of pools that were closed over $1 seconds ago and that no tree, limit or pause names; none while there are trees that do not say.
 -- Reads the rows of all trees, if there are such pools.
 with old as materialized (
   select id from pool where not open and changed_at < now() - $1 * interval '1 second' order by id limit 1000 for update skip locked
@@ -70,6 +70,7 @@ with old as materialized (
   select distinct p from tree cross join lateral unnest(coalesce(pools, '{-1}')) p where exists (select from old)
 )
 delete from pool where id in (select id from old) and not exists (select from named where p in (pool.id, -1))
+  and not exists (select from limit_rule where limit_rule.pool = pool.id) and not exists (select from pause where pause.scope = :pause_pool and pause.pool = pool.id)
 
 -- name: AddExecutors
 -- Records that workers announce the executors $1, new ones only up to $2 in all; gives those that are known now.

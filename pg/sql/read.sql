@@ -20,7 +20,7 @@ left join lateral (select user_id from tree where tree.key = coalesce(a.tree, -1
 
 -- name: TaskByID
 -- In the namespace $2.
-select s.*, p.sealed as sealed_payload, a.sealed as sealed_attempt from (select * from shown_task_row where id = $1 and namespace = $2 offset 0) s
+select s.*, p.sealed as sealed_payload, a.sealed as sealed_attempt from (select * from shown_control where id = $1 and namespace = $2 offset 0) s
 left join lateral (select sealed from payload where payload.key = s.key offset 0) p on true
 left join lateral (select sealed from attempt where attempt.task = s.key and attempt.number = s.attempt offset 0) a on true
 
@@ -32,7 +32,7 @@ select v.* from (
   cross join lateral (
     select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) and ($8::text is null or original = $8) offset 0) s
   where $9::text[] is null or has_own(t.key, $9, $10)) k
-cross join lateral (select * from shown_task_row t where t.key = k.key offset 0) v
+cross join lateral (select * from shown_control t where t.key = k.key offset 0) v
 order by k.key limit $6 offset $7
 
 -- name: TasksDown
@@ -45,7 +45,7 @@ select v.* from (
     select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) and ($10::text is null or original = $10) offset 0) s
   cross join lateral (select from tree where tree.key = t.key >> 24 and ($6::text is null or user_id = $6) and namespace = $13::integer offset 0) u
   where ($3::smallint[] is null or t.state = any($3)) and ($11::text[] is null or has_own(t.key, $11, $12))) k
-cross join lateral (select * from shown_task_row t where t.key = k.key offset 0) v
+cross join lateral (select * from shown_control t where t.key = k.key offset 0) v
 order by k.key desc limit $7 offset $8
 
 -- name: TasksDownInNamespace
@@ -61,7 +61,7 @@ select v.* from (
   cross join lateral (
     select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) and ($10::text is null or original = $10) offset 0) s
   where ($3::smallint[] is null or t.state = any($3)) and ($11::text[] is null or has_own(t.key, $11, $12))) k
-cross join lateral (select * from shown_task_row t where t.key = k.key offset 0) v
+cross join lateral (select * from shown_control t where t.key = k.key offset 0) v
 order by k.tree desc, k.key desc limit $7 offset $8
 
 -- name: RootsDown
@@ -72,10 +72,16 @@ select v.* from (
     select key, root, user_id, namespace from tree where key < $1 and key >= $2 and :among(namespace, $12) order by key desc limit $13) k
   where ($6::text is null or user_id = $6) and namespace = $12 offset 0) k
 cross join lateral (
-  select * from shown_task_row t where t.key = k.root and ($3::smallint[] is null or state = any($3)) and ($4::text is null or name = $4)
+  select * from shown_control t where t.key = k.root and ($3::smallint[] is null or state = any($3)) and ($4::text is null or name = $4)
     and ($5::text is null or executor = $5) and ($9::text is null or original = $9) and ($10::text[] is null or has_own(t.key, $10, $11))
   offset 0) v
 order by k.key desc limit $7 offset $8
+
+-- name: AwaitingOf
+-- The tasks $1 that are awaiting, newest tree first, up to $2.
+select v.* from (select u.key from unnest($1::bigint[]) u(key) order by u.key desc offset 0) k
+cross join lateral (select * from shown_control t where t.key = k.key and t.state = :awaiting offset 0) v
+order by k.key desc limit $2
 
 -- name: RootsOf
 -- Root tasks of the trees $1, newest first, as RootsDown. $2 states or null, $3 name or null, $4 executor or null, $5 user or null, $8 original or null,
@@ -83,7 +89,7 @@ order by k.key desc limit $7 offset $8
 select v.* from (
   select key, root from tree where key = any($1::bigint[]) and ($5::text is null or user_id = $5) and namespace = $11 order by key desc offset 0) k
 cross join lateral (
-  select * from shown_task_row t where t.key = k.root and ($2::smallint[] is null or state = any($2)) and ($3::text is null or name = $3)
+  select * from shown_control t where t.key = k.root and ($2::smallint[] is null or state = any($2)) and ($3::text is null or name = $3)
     and ($4::text is null or executor = $4) and ($8::text is null or original = $8) and ($9::text[] is null or has_own(t.key, $9, $10))
   offset 0) v
 order by k.key desc limit $6 offset $7
@@ -94,7 +100,7 @@ order by k.key desc limit $6 offset $7
 select v.* from (
   select key from spec where original = $1 and key < $2 and key >= $3 and (parent < 0 or not $4::boolean) and namespace = $13 order by key desc offset 0) k
 cross join lateral (
-  select * from shown_task_row t where t.key = k.key and ($5::smallint[] is null or state = any($5)) and ($6::text is null or name = $6)
+  select * from shown_control t where t.key = k.key and ($5::smallint[] is null or state = any($5)) and ($6::text is null or name = $6)
     and ($7::text is null or executor = $7) and ($8::text is null or user_id = $8) and ($11::text[] is null or has_own(t.key, $11, $12))
   offset 0) v
 order by k.key desc limit $9 offset $10
@@ -103,7 +109,7 @@ order by k.key desc limit $9 offset $10
 -- Direct children of a task: of the keys in [$1, $2) those whose parent has the index $3, by priority, then submission
 -- order, after the place ($4 priority, $5 key). $6 states or null, $7 name or null, $8 executor or null, $11 original or null,
 -- $12 own keys or null, $13 their values. Reads the tree's range of specs.
-select * from shown_task_row where key >= $1 and key < $2 and parent = $3 and (priority, key) > ($4::smallint, $5::bigint)
+select * from shown_control where key >= $1 and key < $2 and parent = $3 and (priority, key) > ($4::smallint, $5::bigint)
   and ($6::smallint[] is null or state = any($6)) and ($7::text is null or name = $7) and ($8::text is null or executor = $8)
   and ($11::text is null or original = $11) and ($12::text[] is null or has_own(key, $12, $13))
 order by priority, key limit $9 offset $10
@@ -119,27 +125,27 @@ select key, id, name from spec where key >= $1 and key < $2 order by key limit $
 select key, attempt from task where key = any($1::bigint[]) and state = :running
 
 -- name: TreeByKey
-select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, failed,
+select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, skipped, failed, allowed,
   cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,
-  failed > 0 and completed + failed = tasks and not exists ( -- walks over the tasks of such trees only
-    select from task f where f.key >= tree.key << 24 and f.key < (tree.key + 1) << 24 and f.state = :failed
+  failed > allowed and completed + failed = tasks and not exists ( -- walks over the tasks of such trees only
+    select from task f where f.key >= tree.key << 24 and f.key < (tree.key + 1) << 24 and f.state = :failed and f.flags & :flag_allowed = 0
       and (not exists (select from edge e where e.dependency = f.key) or exists (select from edge e where e.dependency = f.key and e.required)))
-    as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels, namespace
+    as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels, namespace, keeping is not null as keeping
 from tree where key = $1
 
 -- name: TreesDown
 -- Trees below $1, newest first, among the first $5. $2 user or null, $4 namespace.
-select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, failed,
+select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, skipped, failed, allowed,
   cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,
-  false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels, namespace
+  false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels, namespace, false as keeping
 from (select * from tree where key < $1 and :among(namespace, $4) order by key desc limit $5) tree
 where ($2::text is null or user_id = $2) and namespace = $4 order by key desc limit $3
 
 -- name: OpenTreesDown
 -- As TreesDown, of the trees with an execution in progress, among all of them.
-select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, failed,
+select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, skipped, failed, allowed,
   cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,
-  false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels, namespace
+  false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels, namespace, false as keeping
 from tree where finished_at is null and unfinished > 0 and key < $1 and ($2::text is null or user_id = $2) and :within(namespace, $4) order by key desc limit $3
 
 -- name: CountOpenTrees
@@ -147,7 +153,7 @@ select count(*) from tree where finished_at is null and unfinished > 0 and ($1::
 
 -- name: AttemptsOf
 -- The history of a task, oldest first, at most 1000; the open attempt is in task.
-select a.number, a.outcome, a.counted, coalesce(a.error, '') as error, coalesce(a.detail, '') as detail, a.result,
+select a.number, a.outcome, a.counted, coalesce(a.error, '') as error, coalesce(a.detail, '') as detail, coalesce(a.kind, '') as kind, a.result, a.outputs,
   coalesce(w.id, '') as worker, a.started_at, a.finished_at, a.cancelled_at, a.sealed
 from attempt a left join worker w on w.key = a.worker where a.task = $1 order by a.number limit 1000
 
@@ -184,7 +190,7 @@ where t.key = u.key and t.attempt = u.attempt and t.state = :running
 
 -- name: PlanRows
 -- Everything that planning an execution reads of a tree.
-select t.key, t.state, t.flags, t.attempt, t.worker is not null, t.priority, t.pool, s.deps
+select t.key, t.state, t.flags, t.attempt, t.worker is not null, t.priority, t.pool, s.deps, s.dep_modes
 from task t join spec s on s.key = t.key where t.key >= $1 and t.key < $2 order by t.key
 
 -- name: LockExecution
@@ -215,8 +221,8 @@ with t as (
     hooked = exists (select from webhook_cursor c where c.tree = $1)
       or exists (select from webhook w where w.tree is null and w.active and w.events & :webhook_begins <> 0 and w.namespace = tree.namespace)
   where key = $1 and execution = $9 and cancelled_at is not distinct from $10::timestamptz
-  returning key, sequence, execution, root, timeout_ms, unfinished, execution_start, hooked, namespace,
-    case when failed > 0 or blocked > 0 and cancelled = 0 then :end_failed when cancelled > 0 then :end_cancelled else :end_completed end as ended,
+  returning key, sequence, execution, root, timeout_ms, unfinished, execution_start, hooked, namespace, depth, fire,
+    case when failed > allowed then :end_failed when cancelled > 0 then :end_cancelled else :end_completed end as ended,
     leaves_completed / greatest(leaves, 1)::real as progress
 ), h as (
   insert into webhook_cursor (tree, webhook, sequence, host)
@@ -231,6 +237,10 @@ with t as (
 ), i as (
   insert into timer (at, task, attempt, kind)
   select now() + timeout_ms * interval '1 millisecond', root, execution, 4 from t where timeout_ms is not null
+), f as (
+  insert into followup (kind, task)
+  select :followup_tree, root from t where unfinished = 0 and depth is not null union all select :followup_fire, root from t where unfinished = 0 and fire is not null
+  on conflict (kind, task) do update set cursor = 0
 )
 select changed(count(*), 1, 'start execution'), max(sequence), bool_and(unfinished = 0), bool_or(hooked), max(ended)::smallint from t
 
@@ -243,7 +253,7 @@ select kind, task from followup where task >= $1 and task < $2
 -- fails when a row is not so. One that ran before begins another run.
 with w as (
 update task t set state = u.state, attempt = u.attempt, run = case when u.attempt = u.was_attempt then t.run else u.attempt end, remaining = u.remaining, failures = 0, crashes = 0,
-  started_at = null, progress = null, blocked_by = nullif(u.blocked_by, 0), flags = u.flags
+  repeats = null, started_at = null, progress = null, blocked_by = nullif(u.blocked_by, 0), flags = u.flags
 from unnest($1::bigint[], $2::smallint[], $3::integer[], $4::smallint[], $5::integer[], $6::integer[], $7::bigint[], $9::integer[])
   u(key, was, was_attempt, state, attempt, remaining, blocked_by, flags)
 where t.key = u.key and t.state = u.was and t.attempt = u.was_attempt and t.worker is null

@@ -5,11 +5,11 @@
 -- task is in $2.
 -- Locks: tasks, by key. One index probe a task.
 select t.key, t.state, t.flags, t.priority, t.pool, t.attempt, t.remaining, t.failures, t.crashes, t.worker, t.started_at,
-  t.blocked_by, t.key >> 24 = any(array( -- looked up once a tree, not once a task
+  t.blocked_by, t.repeats, t.key >> 24 = any(array( -- looked up once a tree, not once a task
     select c.key from unnest($3::bigint[]) u(key)
     cross join lateral (select key from tree where tree.key = u.key and cancelled_at is not null offset 0) c)),
   s.key is not null, s.executor, s.max_attempts, s.backoff, s.initial_delay_ms, s.max_delay_ms, s.timeout_ms,
-  s.schedule_to_start_ms, s.not_before, s.on_lost
+  s.schedule_to_start_ms, s.not_before, s.on_lost, s.retry
 from task t
 left join lateral (select * from spec where spec.key = t.key and (t.flags & :flags_policy <> 0 or t.key = any($2::bigint[])) offset 0) s on true
 where t.key = any($1::bigint[])
@@ -20,11 +20,11 @@ for update of t
 -- As LockTasks, with the dependents of $1 that are unlocked at once (dag.Flags.Unlocks), and the tasks $4.
 -- Locks: tasks, by key, results and dependents in one order.
 select t.key, t.state, t.flags, t.priority, t.pool, t.attempt, t.remaining, t.failures, t.crashes, t.worker, t.started_at,
-  t.blocked_by, t.key >> 24 = any(array( -- looked up once a tree, not once a task
+  t.blocked_by, t.repeats, t.key >> 24 = any(array( -- looked up once a tree, not once a task
     select c.key from unnest($3::bigint[]) u(key)
     cross join lateral (select key from tree where tree.key = u.key and cancelled_at is not null offset 0) c)),
   s.key is not null, s.executor, s.max_attempts, s.backoff, s.initial_delay_ms, s.max_delay_ms, s.timeout_ms,
-  s.schedule_to_start_ms, s.not_before, s.on_lost
+  s.schedule_to_start_ms, s.not_before, s.on_lost, s.retry
 from task t
 left join lateral (select * from spec where spec.key = t.key and (t.flags & :flags_policy <> 0 or t.key = any($2::bigint[])) offset 0) s on true
 where t.key = any(array(
@@ -45,19 +45,23 @@ cross join lateral (select key, created_at, revision, cancelled_at, execution fr
 
 -- name: RequireTrees
 -- Fails unless each of the trees $1 was created at $2, on this server as it started at $3, has the revision $4, is in the
--- execution $5, and is not cancelled; null, null, 0 and 0 stand for any. No locks.
+-- execution $5, and is not cancelled; null, null, 0 and 0 stand for any. One of which the execution is given, as tasks of it may be handed over, must not be
+-- paused either. No locks.
 select changed(count(*), cardinality($1::bigint[]), 'require trees')
 from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::bigint[], $5::integer[]) u(key, created_at, server, revision, execution)
 cross join lateral (select created_at, revision, execution from tree where tree.key = u.key and cancelled_at is null offset 0) t
 where (u.created_at is null or t.created_at = u.created_at) and (u.server is null or pg_postmaster_start_time() = u.server)
-  and (u.revision = 0 or t.revision = u.revision) and (u.execution = 0 or t.execution = u.execution)
+  and (u.revision = 0 or t.revision = u.revision)
+  and (u.execution = 0 or t.execution = u.execution and (select true from pause where scope = :pause_tree and pool = 0 and tree = u.key limit 1) is null)
 
 -- name: RequireVacantLanes
--- Fails if a ready task of the pools $1 waits that is to start before another one of the priorities $2 which gets ready now: what
--- WaitingOf gives. No locks.
+-- Fails if a ready task of the pools $1 waits that is to start before another one of the priorities $2 which gets ready now, or a pool is held back: what
+-- WaitingOf gives. Expects: RequireLiveWorkers (see LockHandovers). No locks.
 select changed(count(*), 0, 'require vacant lanes') from unnest($1::integer[], $2::smallint[]) u(pool, priority)
 where case
   when exists (select from ready r where r.pool = u.pool and r.priority <= u.priority) then true
+  when (select true from pause where gate in (0, u.pool) limit 1) then true
+  when (select true from limit_rule where gate in (0, u.pool) limit 1) then true
   else exists (
     select from generate_series(:priority_urgent, u.priority) x(priority)
     cross join lateral (
@@ -68,14 +72,14 @@ where case
 
 -- name: DependentsOf
 -- The edges that lead from $1 to the dependents which LockTasksAndDependents locks.
-select u.key, e.dependent, e.required
+select u.key, e.dependent, e.required, e.mode
 from unnest($1::bigint[]) u(key)
 cross join lateral (select from task r where r.key = u.key and r.flags & (:flag_dependents | :flag_wide) = :flag_dependents offset 0) r
-cross join lateral (select dependent, required from edge where dependency = u.key offset 0) e
+cross join lateral (select dependent, required, mode from edge where dependency = u.key offset 0) e
 
 -- name: DependentsAfter
 -- Up to $3 edges of one dependency, by dependent, after $2: for a followup.
-select dependent, required from edge where dependency = $1 and dependent > $2 order by dependent limit $3
+select dependent, required, coalesce(mode, 0)::smallint from edge where dependency = $1 and dependent > $2 order by dependent limit $3
 
 -- name: ApplyRows
 -- Writes the changes to $12 tasks that are locked. Expects: state and attempt as loaded; fails when a row is not.
@@ -113,17 +117,17 @@ select changed(count(*), $10, 'change tasks') from w
 
 -- name: InsertAttempts
 -- The attempts that ended at $7.
-insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, error, detail, sealed)
+insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, error, detail, sealed, kind, outputs)
 select u.task, u.number, u.outcome, u.counted, nullif(u.worker, 0), u.started_at, $7::timestamptz, u.result::json,
-  nullif(u.error, ''), nullif(u.detail, ''), u.sealed
+  nullif(u.error, ''), nullif(u.detail, ''), u.sealed, nullif(u.kind, ''), u.outputs::json
 from unnest($1::bigint[], $2::integer[], $3::smallint[], $4::boolean[], $5::bigint[], $6::timestamptz[], $8::text[],
-  $9::text[], $10::text[], $11::bytea[])
-  u(task, number, outcome, counted, worker, started_at, result, error, detail, sealed)
+  $9::text[], $10::text[], $11::bytea[], $12::text[], $13::text[])
+  u(task, number, outcome, counted, worker, started_at, result, error, detail, sealed, kind, outputs)
 
 -- name: InsertLargeAttempt
 -- One attempt of those that InsertAttempts is not for: in an array, a large result would be copied several times over.
-insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, error, detail, sealed)
-values ($1, $2, $3, $4, nullif($5::bigint, 0), $6, $7, $8, nullif($9, ''), nullif($10, ''), $11)
+insert into attempt (task, number, outcome, counted, worker, started_at, finished_at, result, error, detail, sealed, kind, outputs)
+values ($1, $2, $3, $4, nullif($5::bigint, 0), $6, $7, $8, nullif($9, ''), nullif($10, ''), $11, nullif($12, ''), $13::text::json)
 
 -- name: FinishCancelledAttempts
 -- Adds what the workers of cancelled attempts brought back, and takes away the start of those that never began. Expects: the row that
@@ -144,13 +148,13 @@ where a.task = c.task and a.number = c.number
 
 -- name: AttemptValues
 -- What the attempts $2 of the tasks $1 hold. No locks.
-select a.task, a.number, a.result, a.error, a.detail, a.sealed from unnest($1::bigint[], $2::integer[]) u(task, number)
+select a.task, a.number, a.result, a.error, a.detail, a.sealed, a.outputs from unnest($1::bigint[], $2::integer[]) u(task, number)
 cross join lateral (select * from attempt where attempt.task = u.task and attempt.number = u.number offset 0) a
 
 -- name: SetAttemptValues
 -- What the attempt $2 of the task $1 holds from now on. Expects: it is there.
 with w as (
-update attempt set result = $3::json, error = $4, detail = $5, sealed = $6 where task = $1 and number = $2 returning 1)
+update attempt set result = $3::json, error = $4, detail = $5, sealed = $6, outputs = $7::json where task = $1 and number = $2 returning 1)
 select changed(count(*), 1, 'write what an attempt holds') from w
 
 -- name: ChunksOf
@@ -185,7 +189,8 @@ select 1 from tree where key = any($1::bigint[]) order by key for update
 -- name: ApplyTrees
 -- Adds deltas to the trees' aggregates, gives the events their places, and ends executions that nothing is left of. The time of
 -- events, and of an end, is read when the tree is locked: it is not before that of anything that has happened in the tree. Webhooks of the
--- cluster that ask for ends get a cursor; the last but one column tells whether the tree may have any, the last how it ends if it does.
+-- cluster that ask for ends get a cursor; the last but one column tells whether the tree may have any, the last how it ends if it does. The
+-- end of a tree that a task has submitted, or that is a run of a schedule, is told to that by a followup.
 -- Locks: trees; take LockTrees before when there are several. Then cursors of webhooks in trees that end.
 with u as (
   select * from unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[], $5::integer[], $6::integer[], $7::integer[],
@@ -201,8 +206,8 @@ with u as (
     sequence = tree.sequence + u.events
       + case when tree.unfinished + u.unfinished = 0 and tree.finished_at is null and tree.execution > 0 then 1 else 0 end
   from u where tree.key = u.key
-  returning tree.key, tree.sequence, u.events, u.body, tree.unfinished = 0 and u.unfinished < 0 and tree.execution > 0 as final, tree.hooked, tree.namespace,
-    case when tree.failed > 0 or tree.blocked > 0 and tree.cancelled = 0 then :end_failed when tree.cancelled > 0 then :end_cancelled else :end_completed end as ended,
+  returning tree.key, tree.sequence, u.events, u.body, tree.unfinished = 0 and u.unfinished < 0 and tree.execution > 0 as final, tree.hooked, tree.namespace, tree.root, tree.depth, tree.fire,
+    case when tree.failed > tree.allowed then :end_failed when tree.cancelled > 0 then :end_cancelled else :end_completed end as ended,
     tree.leaves_completed / greatest(tree.leaves, 1)::real as progress
 ), e as (
   insert into event (tree, last, at, body)
@@ -216,27 +221,56 @@ with u as (
 ), x as (
   insert into webhook_end (tree, sequence, status, progress)
   select key, sequence, ended, progress from t where final and (hooked or key in (select tree from h))
+), f as (
+  insert into followup (kind, task)
+  select :followup_tree, root from t where final and depth is not null union all select :followup_fire, root from t where final and fire is not null
+  on conflict (kind, task) do update set cursor = 0
 )
-select key, sequence, final, hooked or key in (select tree from h), ended::smallint from t
+select key, sequence, final, hooked or key in (select tree from h), ended::smallint, fire is not null from t
+
+-- name: ApplyTreesBeside
+-- Adds deltas to what few trees count. Locks: trees, taken before.
+update tree set skipped = tree.skipped + u.skipped, allowed = tree.allowed + u.allowed
+from unnest($1::bigint[], $2::integer[], $3::integer[]) u(key, skipped, allowed) where tree.key = u.key
+
+-- name: ApplyRepeats
+-- The tasks $1 run once more, for the $2nd time, from the attempt $3 on. Expects: ApplyRows has made them ready or delayed in that attempt; fails when
+-- one is not.
+with w as (
+update task t set repeats = u.repeats, run = u.run
+from unnest($1::bigint[], $2::integer[], $3::integer[]) u(key, repeats, run)
+where t.key = u.key and t.attempt = u.run and t.state in (:ready, :delayed)
+returning 1)
+select changed(count(*), cardinality($1::bigint[]), 'count repetitions') from w
+
+-- name: FirstOfRun
+-- The first attempt of the current run of the task $1, which is locked.
+select coalesce(run, 1) from task where key = $1
 
 -- name: PlaceStretches
--- Puts ready tasks in the queue of their pool: straight to published when the caller has room for them and nothing of
+-- Puts ready tasks in the queue of their pool: straight to published when the caller has room for them, their pool is not held back, and nothing of
 -- their priority or above waits (an unlocked task never passes older ready ones), else to ready: those that had their turn
--- before ($7) ahead of all that wait.
+-- before ($7) ahead of all that wait. What waits is of its tree's share. Those of paused trees are parked. Gives what was published, and what
+-- waits with its share.
 with u as (
   select * from unnest($1::integer[], $2::smallint[], $3::bigint[], $4::integer[], $5::integer[], $6::boolean[], $7::boolean[])
     u(pool, priority, first, n, attempt, direct, again)
 ), v as (
-  select u.*, u.direct and not exists (
-    select from ready r where r.pool = u.pool and r.priority <= u.priority) as go from u
+  select u.*, k.parked, u.direct and not k.parked and not exists (
+    select from ready r where r.pool = u.pool and r.priority <= u.priority)
+    and (select true from pause where gate in (0, u.pool) limit 1) is null and (select true from limit_rule where gate in (0, u.pool) limit 1) is null as go
+  from u cross join lateral (select (select true from pause where scope = :pause_tree and pool = 0 and tree = u.first >> 24 limit 1) is not null as parked) k
 ), p as (
   insert into published (pool, priority, first, n, attempt)
   select pool, priority, first, n, attempt from v where go returning first
+), k as (
+  insert into parked (tree, pool, priority, first, n, attempt, share)
+  select first >> 24, pool, priority, first, n, attempt, coalesce((select share from tree where tree.key = v.first >> 24), 0) from v where parked order by priority, first
 ), q as (
-  insert into ready (pool, priority, first, n, attempt)
-  select pool, priority, first, n, attempt from v where not go and not again order by priority, first
+  insert into ready (pool, priority, first, n, attempt, share)
+  select pool, priority, first, n, attempt, coalesce((select share from tree where tree.key = v.first >> 24), 0) from v where not go and not parked and not again order by priority, first returning first, share
 ), r as (
-  insert into ready (pool, priority, first, n, attempt, id) overriding system value
-  select pool, priority, first, n, attempt, nextval('ready_id_seq') - 9223372036854775807 from (select * from v where not go and again order by priority, first) v
+  insert into ready (pool, priority, first, n, attempt, share, id) overriding system value
+  select pool, priority, first, n, attempt, coalesce((select share from tree where tree.key = v.first >> 24), 0), nextval('ready_id_seq') - 9223372036854775807 from (select * from v where not go and not parked and again order by priority, first) v returning first, share
 )
-select first from p
+select first, true, 0 from p union all select first, false, share from q union all select first, false, share from r

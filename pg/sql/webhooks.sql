@@ -26,34 +26,36 @@ insert into webhook_cursor (tree, webhook, sequence, host)
 select w.tree, w.key, t.sequence, $6 from w join t on t.key = w.tree
 
 -- name: InsertWebhook
--- One of the cluster, for the trees of the namespace $7. The transaction's id: who has a smaller one may not have seen it.
-insert into webhook (id, name, events, config, sealed, host, namespace) values ($1, $2, $3, $4::json, $5, $6, $7)
+-- One of the cluster, for the trees of the namespace $7, kept by the owner $8 unless that is empty. The transaction's id: who has a smaller one may not have seen it.
+insert into webhook (id, name, events, config, sealed, host, namespace, owner) values ($1, $2, $3, $4::json, $5, $6, $7, nullif($8::text, ''))
 returning pg_current_xact_id()::text::bigint
 
 -- name: UpdateWebhook
--- Changes one of the cluster; its cursors go to the new host.
+-- Changes one of the cluster that has the revision $10; its cursors go to the new host. It is of the owner $11.
 with w as (
   update webhook set name = $2, events = $3, config = $4::json, sealed = $5, host = $6, active = $7, reason = case when $7 then null else $8 end,
-    failing_from = case when active = $7 then failing_from end
-  where id = $1 and namespace = $9 and tree is null returning key, active
+    failing_from = case when active = $7 then failing_from end, owner = nullif($11::text, ''), revision = revision + 1
+  where id = $1 and namespace = $9 and tree is null and revision = $10 returning key, active
 ), gone as (
   delete from webhook_cursor where webhook in (select key from w where not active)
+), moved as (
+  update webhook_cursor set host = $6 where webhook in (select key from w where active) and host <> $6
 )
-update webhook_cursor set host = $6 where webhook in (select key from w where active) and host <> $6
+select count(*) from w
 
 -- name: Webhooks
 -- Those of the cluster ($1 null) or of a tree, after a key; or the one with the id $4. Of the namespace $5, or of a tree of it.
 select w.key, w.id, coalesce(w.tree, 0), coalesce(w.name, ''), w.events, w.active, w.config, w.sealed, w.host, w.created_at, w.failing_from, coalesce(w.reason, ''),
-  coalesce((select root_id from tree where tree.key = w.tree), ''), (select count(*) from webhook_cursor c where c.webhook = w.key)
+  coalesce((select root_id from tree where tree.key = w.tree), ''), (select count(*) from webhook_cursor c where c.webhook = w.key), coalesce(w.owner, ''), w.revision
 from webhook w
 where case when $4::text is not null then w.id = $4 else w.tree is not distinct from $1::bigint and w.key > $2 end
   and case when w.tree is null then w.namespace = $5 else exists (select from tree where tree.key = w.tree and tree.namespace = $5) end
 order by w.key limit $3
 
 -- name: DeleteWebhook
--- Of the namespace $2, or of a tree of it.
+-- Of the namespace $2, or of a tree of it; if it has the revision $3, or whatever it has if that is null.
 with w as (
-    delete from webhook where id = $1 and case when tree is null then namespace = $2 else exists (select from tree where tree.key = webhook.tree and tree.namespace = $2) end
+    delete from webhook where id = $1 and revision = coalesce($3, revision) and case when tree is null then namespace = $2 else exists (select from tree where tree.key = webhook.tree and tree.namespace = $2) end
     returning key),
   c as (delete from webhook_cursor where webhook in (select key from w)),
   d as (delete from webhook_delivery where webhook in (select key from w))
@@ -140,13 +142,13 @@ delete from webhook_cursor c where c.tree = $1 and c.webhook = $2 and c.holder =
 returning true
 
 -- name: InsertDeliveries
--- What became of deliveries of the webhook $1; nothing once that is gone.
+-- What became of deliveries of the webhook $1; nothing once that is gone, or the tree was erased.
 insert into webhook_delivery (webhook, tree, sequence, event, outcome, attempts, status, latency_us, error)
 select $1, nullif(u.tree, 0), u.sequence, u.event, u.outcome, u.attempts, u.status, u.latency_us, nullif(u.error, '')
 from unnest($2::bigint[], $3::bigint[], $4::text[], $5::smallint[], $6::integer[], $7::integer[], $8::bigint[], $9::text[])
   u(tree, sequence, event, outcome, attempts, status, latency_us, error)
-where exists (select from webhook where key = $1)
-returning key, at
+where exists (select from webhook where key = $1) and not exists (select from erased_tree where erased_tree.tree = u.tree offset 0)
+returning key, at, coalesce(tree, 0), sequence
 
 -- name: TrimDeliveries
 -- Only the last $2 deliveries of a webhook stay.

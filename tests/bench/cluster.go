@@ -124,7 +124,7 @@ func startPostgres(ctx context.Context, dir string, o options) (*pgserver.Server
 
 // addWorker starts the worker of that number; all have as many slots.
 func (c *cluster) addWorker(i int, o options) error {
-	_, err := c.start("worker", o, "BENCH_WORKER="+workerID(i), "BENCH_NATS="+c.roles[0].said[workerID(i)], "BENCH_CONCURRENCY="+strconv.Itoa(o.concurrency))
+	_, err := c.start("worker", o, "BENCH_WORKER="+workerID(i), "BENCH_NATS="+c.roles[0].said[workerID(i)], "BENCH_CONCURRENCY="+strconv.Itoa(o.concurrency), "BENCH_COMMANDS="+strconv.FormatBool(o.commands))
 	return err
 }
 

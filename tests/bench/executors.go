@@ -234,3 +234,5 @@ func overSQL(ctx context.Context, o options, dir string, n *network.Network) (*p
 		})
 	}}, done, nil
 }
+
+func (unread) Checkpoint(data json.RawMessage) error { return nil }

@@ -19,6 +19,7 @@ type options struct {
 	sleeps                  int
 	coordinators            int
 	sealed                  bool // they seal values
+	commands                bool // workers run commands, too
 	access                  bool // they ask callers who they are, and record changes
 	largest, curve          int
 	calls                   int // of each executor, and of the library that it uses

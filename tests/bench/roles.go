@@ -10,6 +10,8 @@ import (
 	"runtime/pprof"
 	"strconv"
 
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/command"
 	"github.com/taskgrove/taskgrove/executors/noop"
 	"github.com/taskgrove/taskgrove/executors/sleep"
 	"github.com/taskgrove/taskgrove/internal/config"
@@ -102,10 +104,14 @@ func startWorker(ctx context.Context, p *node.Process) (err error) {
 	settings.ID, settings.NATSURL.Secret = config.WorkerID(os.Getenv("BENCH_WORKER")), config.Secret(os.Getenv("BENCH_NATS"))
 	settings.HTTPAddr = "127.0.0.1:0"
 	settings.Pools.Named, settings.Pools.All = []config.Pool{{Name: noop.ID}, {Name: noop.RepeatableID}, {Name: sleep.ID}}, false
+	if os.Getenv("BENCH_COMMANDS") == "true" {
+		settings.CommandAllow = true
+		settings.Pools.Named = append(settings.Pools.Named, config.Pool{Name: command.ID})
+	}
 	if settings.Concurrency, err = strconv.Atoi(os.Getenv("BENCH_CONCURRENCY")); err != nil {
 		return err
 	}
-	w, err := p.StartWorker(ctx, settings, node.Options{})
+	w, err := p.StartWorker(ctx, settings, node.Options{Executors: []executors.Executor{executors.Func(listID, list)}})
 	if err != nil {
 		return err
 	}

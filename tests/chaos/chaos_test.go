@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math/rand/v2"
 	"os"
 	"reflect"
 	"slices"
@@ -8,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/tests/faults"
+	"github.com/taskgrove/taskgrove/tests/oracle"
 )
 
 // TestMain runs the tests, or a part of a cluster.
@@ -73,18 +77,77 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
+// TestOperatorsFailNoRun: while a key has less than a task asks for, a submission is refused, and asked for again; but a run that finds such a task would fail.
+func TestOperatorsFailNoRun(t *testing.T) {
+	held, found := 0, 0
+	for seed := range uint64(2000) {
+		p := newPlan(seed, kinds)
+		for _, h := range p.Holds {
+			if h.What != "key" || h.Max == 0 {
+				continue
+			}
+			held++
+			most := p.costOfFound(h.Name)
+			if most > h.Max {
+				t.Errorf("seed %d: %s, and a task that a run finds asks for %d", seed, h, most)
+			}
+			if most > 1 {
+				found++
+			}
+		}
+	}
+	if held < 20 || found < 5 {
+		t.Errorf("%d limits of keys, %d of them of keys that found tasks ask a lot of", held, found)
+	}
+	_, reason := (&dag.Limit{Key: "k", Max: 4, Cost: 2}).RuleFault(1, true)
+	if err := (&client.Error{Op: "submit", Err: &client.InvalidError{Text: reason}}); !tooMuch(err) {
+		t.Errorf("%v is not known as the word of an operator", err)
+	}
+	for _, err := range []error{nil, client.ErrUnavailable, &client.Error{Op: "submit", Err: &client.InvalidError{Text: "a task has no name"}}} {
+		if tooMuch(err) {
+			t.Errorf("%v is taken for the word of an operator", err)
+		}
+	}
+}
+
+// TestAddChangesNoOtherTask: the model of a tree to which tasks are added keeps the order of dependencies that others were given by an update.
+func TestAddChangesNoOtherTask(t *testing.T) {
+	tree := oracle.Tree{Tasks: []oracle.Task{{ID: "a", Parent: -1}, {ID: "b"}, {ID: "c", Deps: []oracle.Dep{{On: 0, Optional: true}, {On: 1}}}}}
+	e := &edited{rng: rand.New(rand.NewPCG(1, 1)), held: true, trees: []oracle.Tree{tree}}
+	mixed := false
+	for range 20 {
+		change, ok := e.add(0, "x")
+		if !ok || len(change.after.Tasks) <= len(tree.Tasks) {
+			t.Fatal("nothing is added")
+		}
+		if !reflect.DeepEqual(change.after.Tasks[2].Deps, tree.Tasks[2].Deps) {
+			t.Fatalf("an older task depends on %v", change.after.Tasks[2].Deps)
+		}
+		for _, task := range change.after.Tasks[3:] {
+			required := slices.ContainsFunc(task.Deps, func(d oracle.Dep) bool { return !d.Optional })
+			mixed = mixed || required && task.Deps[len(task.Deps)-1].Optional
+			if required && task.Deps[0].Optional {
+				t.Errorf("a new task depends on %v", task.Deps)
+			}
+		}
+	}
+	if !mixed {
+		t.Error("no new task has dependencies of both kinds")
+	}
+}
+
 func TestMask(t *testing.T) {
 	whole := newPlan(7, kinds)
-	for whole.Seed = 7; len(whole.Faults) < 3; whole = newPlan(whole.Seed+1, kinds) {
+	for whole.Seed = 7; len(whole.Faults) < 3 || len(whole.Holds) < 2; whole = newPlan(whole.Seed+1, kinds) {
 	}
-	part, err := masked(whole, []int{0, 2}, []int{1})
-	if err != nil || len(part.Trees) != 2 || part.Trees[1].Prefix != whole.Trees[2].Prefix || !slices.Equal(part.Faults, whole.Faults[1:2]) {
+	part, err := masked(whole, []int{0, 2}, []int{1}, []int{0})
+	if err != nil || len(part.Trees) != 2 || part.Trees[1].Prefix != whole.Trees[2].Prefix || !slices.Equal(part.Faults, whole.Faults[1:2]) || !slices.Equal(part.Holds, whole.Holds[:1]) {
 		t.Errorf("got %s, %v", part, err)
 	}
-	if line := (settings{kinds: kinds}).command(whole, part); !strings.HasSuffix(line, " -trees 0,2 -faults 1") {
+	if line := (settings{kinds: kinds}).command(whole, part); !strings.HasSuffix(line, " -trees 0,2 -faults 1 -holds 0") {
 		t.Errorf("got %q", line)
 	}
-	if _, err := masked(whole, []int{99}, nil); err == nil {
+	if _, err := masked(whole, []int{99}, nil, nil); err == nil {
 		t.Error("a tree that is not there was accepted")
 	}
 }
@@ -94,6 +157,24 @@ func TestArgumentsAreChecked(t *testing.T) {
 		var out strings.Builder
 		if _, err := run(t.Context(), append([]string{"-histories", "0"}, args...), &out); err == nil {
 			t.Errorf("%v was accepted: %s", args, out.String())
+		}
+	}
+}
+
+// TestWhoRestsTakesNoPlace: what expanded, or waits for something from outside, does not run, and nobody knows from when on.
+func TestWhoRestsTakesNoPlace(t *testing.T) {
+	at := time.Unix(1000, 0)
+	g := &game{places: []place{
+		{task: "a", pool: "p", start: at.Add(-time.Second), end: at.Add(time.Second)},
+		{task: "found", pool: "p", start: at.Add(-time.Second), rests: true},
+		{task: "over", pool: "p", start: at.Add(-time.Second), end: at},
+		{task: "other", pool: "q", start: at},
+		{task: "b", pool: "p", start: at},
+		{task: "waits", pool: "p", start: at, rests: true},
+	}}
+	for i, want := range map[int]int{4: 2, 5: 3} {
+		if n := g.runningAt(g.places[i]); n != want {
+			t.Errorf("as %s starts, %d run, want %d", g.places[i].task, n, want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/tests/faults"
 	"github.com/taskgrove/taskgrove/tests/history"
 	"github.com/taskgrove/taskgrove/tests/oracle"
@@ -31,8 +33,13 @@ func (g *game) live(ctx context.Context, s Story) error {
 	}
 	tasks := s.tasks()
 	submit := func(ctx context.Context, c *client.Client) error {
-		_, err := c.Submit(ctx, tasks, options...)
-		return err
+		for {
+			_, err := c.Submit(ctx, tasks, options...)
+			if !tooMuch(err) || ctx.Err() != nil {
+				return err
+			}
+			time.Sleep(50 * time.Millisecond) // until the operator lets go
+		}
 	}
 	err := g.once(ctx, "submit "+root, submit)
 	s.Drop = s.Drop && err == nil // a first call that is late could store it again
@@ -53,6 +60,9 @@ func (g *game) live(ctx context.Context, s Story) error {
 	}
 	switch s.How {
 	case Held, Gated:
+		if !s.Tree.Plain() {
+			return g.behind(ctx, s)
+		}
 		return g.prepare(ctx, s)
 	case Steered, Straight:
 		return g.disturb(ctx, s)
@@ -81,10 +91,21 @@ func (g *game) prepare(ctx context.Context, s Story) error {
 	return g.release(ctx, s, e.tree())
 }
 
-// disturb cancels and changes tasks while others run.
+// behind cancels and skips what waits for a gate of a tree that says more than the protocol, and lets the rest go.
+func (g *game) behind(ctx context.Context, s Story) error {
+	released := make(chan error, 1)
+	go func() { released <- g.release(ctx, s, s.Tree) }()
+	return errors.Join(g.disturb(ctx, s), <-released)
+}
+
+// disturb cancels and changes tasks while others run, and sends those that wait what they wait for.
 func (g *game) disturb(ctx context.Context, s Story) error {
 	var parties sync.WaitGroup
-	var errs [3]error
+	var errs [4]error
+	parties.Go(func() {
+		rng := rand.New(rand.NewPCG(s.Seed, 0x5e4d))
+		errs[3] = faults.Users(ctx, rng, s.Tree, outside{g})
+	})
 	parties.Go(func() { errs[0] = g.steer(ctx, s) })
 	parties.Go(func() { errs[1] = g.nudge(ctx, s) })
 	if s.Copy {
@@ -92,6 +113,80 @@ func (g *game) disturb(ctx context.Context, s Story) error {
 	}
 	parties.Wait()
 	return errors.Join(errs[:]...)
+}
+
+// outside is how users reach what waits: through any coordinator, each call once.
+type outside struct{ g *game }
+
+func outsideError(err error) error {
+	switch {
+	case errors.Is(err, client.ErrConflict):
+		return faults.ErrOver
+	case errors.Is(err, client.ErrUnavailable):
+		return faults.ErrAway
+	}
+	return err
+}
+
+func (o outside) count() {
+	o.g.mu.Lock()
+	defer o.g.mu.Unlock()
+	o.g.out.Counts.Answers++
+}
+
+// Signal implements [faults.Outside].
+func (o outside) Signal(ctx context.Context, task, name string, payload json.RawMessage, key string) (status string, err error) {
+	err = o.g.once(ctx, fmt.Sprintf("signal %s, key %q", task, key), func(ctx context.Context, c *client.Client) error {
+		got, err := c.Signal(ctx, task, client.Signal{Name: name, Payload: payload, IdempotencyKey: key})
+		if err == nil {
+			status = string(got.Status)
+			o.count()
+		}
+		return err
+	})
+	return status, outsideError(err)
+}
+
+// Approve implements [faults.Outside].
+func (o outside) Approve(ctx context.Context, task, choice, comment string) error {
+	return outsideError(o.g.once(ctx, fmt.Sprintf("answer %s to %s", choice, task), func(ctx context.Context, c *client.Client) error {
+		_, err := c.Approve(ctx, task, client.Approval{Choice: choice, Comment: comment})
+		if err == nil {
+			o.count()
+		}
+		return err
+	}))
+}
+
+// State implements [faults.Outside].
+func (o outside) State(ctx context.Context, task string) (state dag.State, err error) {
+	err = o.g.once(ctx, "look at "+task, func(ctx context.Context, c *client.Client) error {
+		t, err := c.Task(ctx, task)
+		if err == nil {
+			state = states[string(t.State)]
+		}
+		return err
+	})
+	return state, outsideError(err)
+}
+
+// skip has a user skip a task. begun: it has begun, or ended, which is no fault of a tree that runs.
+func (g *game) skip(ctx context.Context, id string, begun bool) error {
+	err := g.call(ctx, "skip "+id, func(ctx context.Context, c *client.Client) error {
+		_, err := c.Skip(ctx, id)
+		if errors.Is(err, client.ErrConflict) {
+			if t, looked := c.Task(ctx, id); looked != nil || begun || t.State == client.StateSkipped { // a call without an answer was ours
+				return looked
+			}
+		}
+		return err
+	})
+	if err == nil {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.out.Counts.Skips++
+	}
+	return err
 }
 
 func (g *game) cancel(ctx context.Context, id string, cascade bool) error {
@@ -104,7 +199,11 @@ func (g *game) cancel(ctx context.Context, id string, cascade bool) error {
 // release cancels what is to be cancelled before it starts, and lets the rest go.
 func (g *game) release(ctx context.Context, s Story, tree oracle.Tree) error {
 	for _, i := range tree.Cancellations() {
-		if err := g.cancel(ctx, tree.Tasks[i].ID, false); err != nil {
+		end := g.cancel
+		if tree.Tasks[i].Skipped {
+			end = g.skip
+		}
+		if err := end(ctx, tree.Tasks[i].ID, false); err != nil {
 			return err
 		}
 	}
@@ -132,6 +231,12 @@ func (g *game) execute(ctx context.Context, root, top string) error {
 func (g *game) steer(ctx context.Context, s Story) error {
 	for _, step := range s.Steps {
 		time.Sleep(step.After)
+		if step.Skip {
+			if err := g.skip(ctx, s.Tree.Tasks[step.Task].ID, true); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := g.cancel(ctx, s.Tree.Tasks[step.Task].ID, step.Cascade); err != nil {
 			return err
 		}

@@ -46,6 +46,7 @@ type cluster struct {
 	clients  []*client.Client
 	journal  *faults.Journal
 	trees    int      // that all histories so far have stored
+	held     int      // times that something came to be held in them
 	release  []func() // of ports
 
 	mu    sync.Mutex
@@ -142,6 +143,9 @@ func (c *cluster) startServers(ctx context.Context) (err error) {
 	}
 	c.direct = c.postgres.URL()
 	if err := pg.Migrate(ctx, c.direct); err != nil {
+		return err
+	}
+	if err := faults.WatchHolds(ctx, c.direct); err != nil {
 		return err
 	}
 	store := filepath.Join(c.dir, "nats")

@@ -325,10 +325,10 @@ func (e *edited) add(i int, prefix string) (edit, bool) {
 		}
 		after.Tasks = append(after.Tasks, task)
 	}
-	requiredFirst(after)
+	requiredFirst(oracle.Tree{Tasks: after.Tasks[first:]})
 	var tasks []client.NewTask
 	for _, t := range faults.TasksOf(after, time.Now())[first:] {
-		tasks = append(tasks, newTask(t))
+		tasks = append(tasks, newTask(t, true))
 	}
 	parent := after.Tasks[i].ID
 	return edit{what: fmt.Sprintf("add %d tasks to %s", len(tasks), parent), after: after, once: true, call: func(ctx context.Context, c *client.Client) error {

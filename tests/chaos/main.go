@@ -29,6 +29,7 @@ type settings struct {
 	kinds     []kind
 	trees     []int
 	faults    []int
+	holds     []int
 	fresh     int
 	shrink    bool
 	keep      bool
@@ -93,6 +94,7 @@ func parse(args []string, out io.Writer) (s settings, mutants string, err error)
 	list := flags.Bool("list", false, "list the faults and end")
 	trees := flags.String("trees", "", "`numbers` of the trees of each history to play; empty: all")
 	faults := flags.String("faults", "", "`numbers` of the faults of each history to inject; empty: all; none: none")
+	holds := flags.String("holds", "", "`numbers` of what operators hold back in each history; empty: all; none: nothing")
 	flags.StringVar(&mutants, "mutants", "", "build the program with one bug at a time, and look whether it is found: all, or `names` separated by commas")
 	if err := flags.Parse(args); err != nil {
 		return s, "", err
@@ -117,6 +119,9 @@ func parse(args []string, out io.Writer) (s settings, mutants string, err error)
 	}
 	if s.faults, err = numbers(*faults); err != nil {
 		return s, "", fmt.Errorf("-faults: %w", err)
+	}
+	if s.holds, err = numbers(*holds); err != nil {
+		return s, "", fmt.Errorf("-holds: %w", err)
 	}
 	return s, mutants, nil
 }
@@ -179,8 +184,8 @@ func (s settings) play(ctx context.Context, out io.Writer) (*Report, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		r.add(p, got)
-		fmt.Fprintf(out, "history %d of %d, seed %d: %d trees, %d tasks, %d faults, %s%s\n", r.Histories, s.histories, p.Seed, got.Counts.Trees, got.Counts.Tasks,
-			len(p.Faults), got.Took.Round(100*time.Millisecond), strings.Repeat(": BROKEN", min(1, len(got.Problems))))
+		fmt.Fprintf(out, "history %d of %d, seed %d: %d trees, %d tasks, %d faults, %d trees beyond the protocol, %s, %d broken so far%s\n", r.Histories, s.histories, p.Seed, got.Counts.Trees, got.Counts.Tasks,
+			len(p.Faults), got.Counts.Beyond, got.Took.Round(100*time.Millisecond), len(r.Failures), strings.Repeat(": BROKEN", min(1, len(got.Problems))))
 		for _, problem := range got.Problems[:min(3, len(got.Problems))] {
 			fmt.Fprintf(out, "  %s\n", problem)
 		}
@@ -225,7 +230,7 @@ func (s settings) player(ctx context.Context, take func() (uint64, bool), add fu
 		if !ok {
 			return nil
 		}
-		plan, err := masked(newPlan(seed, s.kinds), s.trees, s.faults)
+		plan, err := masked(newPlan(seed, s.kinds), s.trees, s.faults, s.holds)
 		if err != nil {
 			return err
 		}
@@ -261,7 +266,7 @@ func (s settings) command(whole, short Plan) string {
 		}
 		line += " -kinds " + strings.Join(names, ",")
 	}
-	var trees, faults []string
+	var trees, faults, holds []string
 	for n, t := range whole.Trees {
 		if slices.ContainsFunc(short.Trees, func(o Story) bool { return o.Prefix == t.Prefix }) {
 			trees = append(trees, strconv.Itoa(n))
@@ -280,6 +285,18 @@ func (s settings) command(whole, short Plan) string {
 	}
 	if len(faults) < len(whole.Faults) || faults[0] == "none" {
 		line += " -faults " + strings.Join(faults, ",")
+	}
+	for n, h := range whole.Holds {
+		if slices.Contains(short.Holds, h) {
+			holds = append(holds, strconv.Itoa(n))
+		}
+	}
+	switch {
+	case len(holds) == len(whole.Holds):
+	case len(holds) == 0:
+		line += " -holds none"
+	default:
+		line += " -holds " + strings.Join(holds, ",")
 	}
 	return line
 }
@@ -332,6 +349,9 @@ func (r *Report) String() string {
 	c := r.Counts
 	fmt.Fprintf(&out, "\n%d histories from seed %d in %s: %d trees, %d tasks, %d attempts (%d lost or given back, %d of them unstarted), %d runs\n", r.Histories, r.Seed, r.Took, c.Trees, c.Tasks, c.Attempts, c.Lost, c.Unstarted, c.Runs)
 	fmt.Fprintf(&out, "%d calls of clients, %d of them without an answer; %d changes and %d copies of stored trees\n", c.Calls, c.Unanswered, c.Edits, c.Copies)
+	fmt.Fprintf(&out, "%d trees say more than the protocol: %d tasks were found by runs, %d attempts waited, %d repetitions; %d answers and %d skips of users; %d files of commands\n",
+		c.Beyond, c.Found, c.Waits, c.Repeats, c.Answers, c.Skips, c.Artifacts)
+	fmt.Fprintf(&out, "%d tasks asked for limits, locks or rates, and %d did not get their locks; %d pauses and limits of operators; %d times something came to be held\n", c.Limited, c.Denied, c.Holds, c.Held)
 	fmt.Fprintf(&out, "excused: %d overlaps of repeatable tasks, %d of work in frozen processes or below a jump of the clock, %d tasks that failed by lost workers\n",
 		r.Excused.Repeatable, r.Excused.Frozen, c.Poisoned)
 	if c.Crashes > 0 {

@@ -18,6 +18,7 @@ type Plan struct {
 	Seed   uint64
 	Trees  []Story
 	Faults []Fault
+	Holds  []Hold
 }
 
 // How says what a client does with its tree.
@@ -48,11 +49,12 @@ type Story struct {
 	Commands int           // tasks of Commands
 }
 
-// Step is one cancellation.
+// Step is one cancellation, or a skip.
 type Step struct {
 	After   time.Duration // the step before
 	Task    int           // index in the tree
 	Cascade bool
+	Skip    bool
 }
 
 // Fault is one fault: injected at a time from the history's start, and healed after another.
@@ -90,6 +92,11 @@ func newPlan(seed uint64, kinds []kind) Plan {
 	for n := range p.Trees {
 		p.Trees[n].changes(changes)
 	}
+	more := rand.New(rand.NewPCG(seed, 0xbe70))
+	for n := range 2 + more.IntN(2) {
+		p.Trees = append(p.Trees, newBeyond(more, fmt.Sprintf("h%d-b%d", seed, n)))
+	}
+	p.limit()
 	p.Faults = schedule(rng, kinds, int(seed%uint64(len(kinds))), 1+rng.IntN(5))
 	return p
 }
@@ -123,6 +130,33 @@ func newRush(rng *rand.Rand, prefix string) Story {
 	return s
 }
 
+// newBeyond is a tree that says more than the protocol has.
+func newBeyond(rng *rand.Rand, prefix string) Story {
+	s := Story{Prefix: prefix, How: Straight, At: upTo(rng, window/2), Seed: rng.Uint64()}
+	shape := oracle.Shape{Prefix: prefix, Tasks: 10 + rng.IntN(50), Fails: 0.3 * rng.Float64(), Optional: rng.Float64(), Group: 0.1, Beyond: 0.6 + 0.4*rng.Float64()}
+	switch rng.IntN(4) {
+	case 0:
+		s.How, shape.Without = Steered, oracle.Expansions
+		s.steps(rng, shape.Tasks)
+		for i := range s.Steps {
+			s.Steps[i].Skip = rng.IntN(2) == 0
+		}
+	case 1:
+		s.How, shape.Gate, shape.Cancel = Gated, true, 0.2*rng.Float64()
+	}
+	s.Tree = oracle.Random(rng, shape)
+	for i := range s.Tree.Tasks {
+		task := &s.Tree.Tasks[i]
+		if rng.IntN(3) == 0 {
+			task.Script.Millis = rng.IntN(200)
+		}
+		if task.Script.Repeat != nil { // lost attempts count for the condition, and not for this
+			task.Script.Repeat.Max = 100
+		}
+	}
+	return s
+}
+
 // requiredFirst puts dependencies into the order in which a client names them, as the last one's results win.
 func requiredFirst(tree oracle.Tree) {
 	for _, t := range tree.Tasks {
@@ -149,12 +183,16 @@ func newStory(rng *rand.Rand, prefix string) Story {
 	}
 	if s.How == Steered {
 		s.GiveUp = false
-		for range 1 + rng.IntN(6) {
-			step := Step{After: upTo(rng, 400*time.Millisecond), Task: rng.IntN(len(s.Tree.Tasks)), Cascade: rng.IntN(4) == 0}
-			s.Steps = append(s.Steps, step)
-		}
+		s.steps(rng, len(s.Tree.Tasks))
 	}
 	return s
+}
+
+// steps draws cancellations.
+func (s *Story) steps(rng *rand.Rand, tasks int) {
+	for range 1 + rng.IntN(6) {
+		s.Steps = append(s.Steps, Step{After: upTo(rng, 400*time.Millisecond), Task: rng.IntN(tasks), Cascade: rng.IntN(4) == 0})
+	}
 }
 
 // losses is how many faults of a history may cost workers their leases: a task whose worker was lost three times fails, as
@@ -213,11 +251,14 @@ func (p Plan) String() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "seed %d", p.Seed)
 	for n, s := range p.Trees {
-		fmt.Fprintf(&out, "\n  tree %d: %s, %d tasks at %s, %d edits, %d nudges, copied %v, dropped %v", n, s.How, max(len(s.Tree.Tasks), s.Commands), s.At.Round(time.Millisecond),
+		fmt.Fprintf(&out, "\n  tree %d: %s, %d tasks (plain %v) at %s, %d edits, %d nudges, copied %v, dropped %v", n, s.How, max(len(s.Tree.Tasks), s.Commands), s.Tree.Plain(), s.At.Round(time.Millisecond),
 			s.Edits, s.Nudges, s.Copy, s.Drop)
 	}
 	for n, f := range p.Faults {
 		fmt.Fprintf(&out, "\n  fault %d: %s", n, f)
+	}
+	for _, h := range p.Holds {
+		fmt.Fprintf(&out, "\n  held back: %s", h)
 	}
 	return out.String()
 }

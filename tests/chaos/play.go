@@ -35,6 +35,12 @@ type Counts struct {
 	Trees, Tasks, Runs, Attempts, Lost int
 	Unstarted                          int // attempts that were handed back and never began
 	Edits, Copies                      int // of stored trees, with their answers
+	Beyond                             int // trees that say more than the protocol
+	Waits, Repeats, Found              int // attempts that waited, or were followed by a repetition; tasks that runs found
+	Artifacts                          int // that commands made
+	Limited, Denied, Holds             int // tasks that ask for limits, locks or rates; that did not get their locks; what operators held back
+	Held                               int // places of keys, pools and users that attempts came to hold, each looked at in that instant
+	Answers, Skips                     int // of users, to what waited; calls that skip a task
 	Calls, Unanswered                  int // of clients; Unanswered: it had no answer, or an error of the server
 	Poisoned                           int // tasks that failed as their workers were lost too often; their trees are not judged
 	Crashes                            int // of the NATS server, by itself
@@ -51,12 +57,15 @@ type game struct {
 	submits map[string]history.Submit // by root
 	trees   map[string][]oracle.Tree  // by root: what a tree that was changed, or is a copy, may be
 	copies  []string                  // roots
+	held    []heldBack
+	places  []place
+	kinds   map[string]string // of the error of each task's last attempt
 }
 
 // play plays a plan on a cluster that is whole, and judges it. The cluster is whole again afterwards, unless there are
 // problems.
 func play(ctx context.Context, c *cluster, plan Plan) Played {
-	g := &game{c: c, plan: plan, submits: map[string]history.Submit{}, trees: map[string][]oracle.Tree{}}
+	g := &game{c: c, plan: plan, submits: map[string]history.Submit{}, trees: map[string][]oracle.Tree{}, kinds: map[string]string{}}
 	g.out.Injected, g.out.Skipped = map[string]int{}, map[string]int{}
 	began, ofNATS, ofPostgres := time.Now(), c.natsCrashes(), c.postgresCrashes()
 	g.remark("history of seed %d begins", plan.Seed)
@@ -67,12 +76,19 @@ func play(ctx context.Context, c *cluster, plan Plan) Played {
 	watching.Go(func() { c.restart(restless) })
 	defer watching.Wait()
 	defer rest()
-	broken := make(chan error, len(plan.Faults))
+	broken := make(chan error, len(plan.Faults)+len(plan.Holds))
 	var parties sync.WaitGroup
 	for _, f := range plan.Faults {
 		parties.Go(func() {
 			if err := g.fault(ctx, f, began); err != nil {
 				broken <- fmt.Errorf("%s: %w", f, err)
+			}
+		})
+	}
+	for _, h := range plan.Holds {
+		parties.Go(func() {
+			if err := g.holdBack(ctx, h, began); err != nil {
+				broken <- fmt.Errorf("%s: %w", h, err)
 			}
 		})
 	}
@@ -89,6 +105,7 @@ func play(ctx context.Context, c *cluster, plan Plan) Played {
 		return g.out
 	}
 	g.settle(ctx)
+	g.lookAtHolds(context.WithoutCancel(ctx))
 	if len(g.out.Problems) == 0 {
 		err := g.judge(ctx)
 		if err != nil && c.postgresCrashes() > ofPostgres {
@@ -250,6 +267,9 @@ func (g *game) judge(ctx context.Context) error {
 		g.out.Counts = counts
 		return err
 	}
+	if !g.c.clockMoved() {
+		g.judgeHolds()
+	}
 	problems, excused := history.Check(h, trees)
 	g.out.Excused = excused
 	for _, p := range problems {
@@ -261,7 +281,7 @@ func (g *game) judge(ctx context.Context) error {
 // states are all states by name.
 var states = func() map[string]dag.State {
 	m := map[string]dag.State{}
-	for s := dag.Held; s <= dag.Cancelled; s++ {
+	for s := dag.Held; dag.AllStates.Has(s); s++ {
 		m[s.String()] = s
 	}
 	return m
@@ -277,6 +297,17 @@ func (a *Counts) sum(b Counts) {
 	a.Unstarted += b.Unstarted
 	a.Edits += b.Edits
 	a.Copies += b.Copies
+	a.Beyond += b.Beyond
+	a.Waits += b.Waits
+	a.Repeats += b.Repeats
+	a.Found += b.Found
+	a.Artifacts += b.Artifacts
+	a.Limited += b.Limited
+	a.Denied += b.Denied
+	a.Holds += b.Holds
+	a.Held += b.Held
+	a.Answers += b.Answers
+	a.Skips += b.Skips
 	a.Calls += b.Calls
 	a.Unanswered += b.Unanswered
 	a.Poisoned += b.Poisoned

@@ -33,7 +33,21 @@ var bugs = []bug{
 	{mutation.Mutant{Name: "cancelled-attempt-let-go", File: "dag/settle.go", What: "a cancelled attempt of a lost worker is closed",
 		Old: "StartedAt: r.StartedAt, Receipt: true})\n\t\td.hold(r, 0)", New: "StartedAt: r.StartedAt, Receipt: true})"}, "worker-kill,worker-freeze"},
 	{mutation.Mutant{Name: "blocked-counts-down", File: "dag/unlock.go", What: "a failed required dependency blocks",
-		Old: "if dep.Required && state != Completed {", New: "if dep.Required && state == Blocked {"}, "copies"},
+		Old: "if dep.fate(state) == fateBlocks {", New: "if dep.fate(state) == fateBlocks && state == Blocked {"}, "copies"},
+	{mutation.Mutant{Name: "required-refuses-skips", File: "dag/edge.go", What: "a skip lets go who requires it",
+		Old: "accepted = !required || SuccessfulStates.Has(s)", New: "accepted = !required || s == Completed"}, "copies"},
+	{mutation.Mutant{Name: "fold-ignores-allowed", File: "dag/judge.go", What: "an allowed failure folds as success",
+		Old: "if t.State == Failed && t.Allowed {", New: "if t.State == Failed && t.Allowed && t.Task == 0 {"}, "coordinator-kill"},
+	{mutation.Mutant{Name: "answers-are-not-handed-on", File: "pg/sql/wait.sql", What: "an attempt that goes on is told what has come",
+		Old: "select key, coalesce(run, 1) as run from task", New: "select key, run from task"}, "copies"},
+	{mutation.Mutant{Name: "kept-signals-forgotten", File: "pg/sql/wait.sql", What: "a signal that came before its task waits is taken",
+		Old: "g.name = u.name and g.taken is null", New: "g.name = u.name and g.taken is not null"}, "copies"},
+	{mutation.Mutant{Name: "repetition-keeps-its-key", File: "pg/sql/transition.sql", What: "a repetition has an idempotency key of its own",
+		Old: "set repeats = u.repeats, run = u.run", New: "set repeats = u.repeats"}, "copies"},
+	{mutation.Mutant{Name: "window-ignored", File: "dag/expansion/collect.go", What: "no more items of a map are in progress than its window",
+		Old: "max(0, window-busy)", New: "max(busy, window)"}, "copies"},
+	{mutation.Mutant{Name: "map-does-not-stop", File: "pg/expansion_grow.go", What: "a map that stops makes no further items after a failure",
+		Old: "if !g.e.stop || !g.e.failures || g.e.made == 0 {", New: "if g.e.made >= 0 {"}, "copies"},
 	{mutation.Mutant{Name: "take-back-forgets", File: "coordinator/workers.go", What: "all attempts of a lost worker are taken back",
 		Old: "slices.Chunk(attempts, takeBackAtOnce)", New: "slices.Chunk(attempts[:1], takeBackAtOnce)"}, "worker-kill"},
 	{mutation.Mutant{Name: "lease-never-ends", File: "pg/sql/workers.sql", What: "a lease that is not extended ends",
@@ -47,11 +61,21 @@ var bugs = []bug{
 	{mutation.Mutant{Name: "slots-miscounted", File: "internal/ledger/line.go", What: "no more attempts run than the pool has slots",
 		Old: "ln.n > 0 && l.held[pool] < l.limits.Slots[pool]", New: "ln.n > 0 && l.held[pool] < l.limits.Slots[pool]+2"}, "copies"},
 	{mutation.Mutant{Name: "idempotency-ignored", File: "coordinator/submit.go", What: "a repeated submission stores one tree",
-		Old: "IdempotencyKey: opts.IdempotencyKey, UserID", New: "IdempotencyKey: \"\", UserID"}, "coordinator-clients-,coordinator-kill,postgres-"},
+		Old: "NewTree{opts.IdempotencyKey, opts.Timeout", New: "NewTree{\"\", opts.Timeout"}, "coordinator-clients-,coordinator-kill,postgres-"},
 	{mutation.Mutant{Name: "key-of-attempt", File: "coordinator/dispatch.go", What: "the attempts of a run have one idempotency key",
 		Old: "w.UID, w.Key.Index(), w.Run)", New: "w.UID, w.Key.Index(), w.Attempt)"}, "copies"},
 	{mutation.Mutant{Name: "guardian-ends-nothing", File: "executors/guardian/internal/guard/guard.go", What: "no process outlives its attempt",
 		Old: "left := g.endAll()", New: "left := 0"}, "worker-kill"},
+	{mutation.Mutant{Name: "max-ignored", File: "dag/grant.go", What: "no more of a key is held than its max",
+		Old: "return !limited || most > 0 && s.Held+int64(want.takes(s)) <= int64(most)", New: "return !limited || most > 0"}, "copies"},
+	{mutation.Mutant{Name: "keys-kept-by-returns", File: "dag/recall.go", What: "what an attempt held goes back when it is returned",
+		Old: "return r.was.mayHold() && (r.Attempt != r.was.Attempt || !r.Guard().mayHold())", New: "return r.was.mayHold() && !r.Guard().mayHold()"}, "worker-kill,worker-restart"},
+	{mutation.Mutant{Name: "token-stays", File: "pg/sql/limits.sql", What: "the tokens of locks grow",
+		Old: "then nextval('fence') end", New: "then 1::bigint end"}, "copies"},
+	{mutation.Mutant{Name: "pause-not-obeyed", File: "pg/sql/gates.sql", What: "of what is paused nothing is dispatched",
+		Old: "  where (select true from pause where gate in (0, $1) limit 1) is null\n), users", New: "), users"}, "copies"},
+	{mutation.Mutant{Name: "pool-limit-not-obeyed", File: "pg/sql/gates.sql", What: "no more of a pool run than its limit lets",
+		Old: "from limit_rule where gate = $1 and kind = :kind_pool)) as room", New: "from limit_rule where gate = 0 and kind = :kind_pool)) as room"}, "copies"},
 }
 
 // hunted is how many histories a bug may live.
@@ -107,7 +131,7 @@ func (b bug) hunt(ctx context.Context, dir string, s settings) (*Report, error) 
 		return nil, fmt.Errorf("build: %w: %s", err, out)
 	}
 	cmd := exec.CommandContext(ctx, program, "-histories", fmt.Sprint(hunted), "-seed", "1", "-keep", "-shrink=false", "-clusters", fmt.Sprint(s.clusters),
-		"-kinds", b.kinds, "-patience", "75s", "-json", report)
+		"-kinds", b.kinds, "-patience", patience.String(), "-json", report)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it has processes to end
 	cmd.WaitDelay = time.Minute
 	if out, err := cmd.CombinedOutput(); err != nil {

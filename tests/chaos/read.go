@@ -23,6 +23,7 @@ func (g *game) read(ctx context.Context) (h history.History, trees []oracle.Tree
 	for _, pool := range faults.Pools {
 		h.Slots[pool] = slots
 	}
+	g.places, g.kinds = nil, map[string]string{} // a history may be read again
 	runs, err := faults.ReadJournal(g.c.base.JournalFile())
 	if err != nil {
 		return h, nil, err
@@ -52,17 +53,21 @@ func (g *game) read(ctx context.Context) (h history.History, trees []oracle.Tree
 
 // readOne reads what became of a tree, and appends it as it is to be judged to trees: as that one of the possible ones which it can be.
 func (g *game) readOne(ctx context.Context, possible []oracle.Tree, runs map[string][]*faults.Run, h *history.History, trees []oracle.Tree) ([]oracle.Tree, error) {
+	possible = slices.Clone(possible)
 	root := possible[0].Tasks[0].ID
 	from := len(h.Runs)
 	most := slices.MaxFunc(possible, func(a, b oracle.Tree) int { return len(a.Tasks) - len(b.Tasks) })
-	g.readRuns(most, runs, h)
-	there, poisoned, err := g.readTree(ctx, root, h)
+	there, poisoned, err := g.readTree(ctx, root, most, runs, h)
 	if err != nil {
 		return nil, err
 	}
+	g.readRuns(most, runs, h)
 	if poisoned > 0 {
 		g.out.Counts.Poisoned += poisoned
 		return trees, nil
+	}
+	for i, t := range possible {
+		possible[i] = g.deny(t, h)
 	}
 	own := *h
 	own.Runs, own.Submits, own.Events = h.Runs[from:], []history.Submit{g.submits[root]}, map[string][]history.Event{}
@@ -78,10 +83,11 @@ func (g *game) readOne(ctx context.Context, possible []oracle.Tree, runs map[str
 	return append(trees, tree), nil
 }
 
-// left is how many tasks a tree has that were not deleted.
+// left is how many tasks a tree has that were not deleted, and that somebody found.
 func left(t oracle.Tree) (n int) {
-	for _, task := range t.Tasks {
-		if !task.Deleted {
+	ends := t.Run()
+	for i, task := range t.Tasks {
+		if !task.Deleted && !ends[i].Absent {
 			n++
 		}
 	}
@@ -129,27 +135,43 @@ func (c *cluster) leapt(r *faults.Run) bool {
 }
 
 // readTree takes what the cluster tells of a tree. It returns how many tasks it has, and how many of them failed by lost workers.
-func (g *game) readTree(ctx context.Context, root string, h *history.History) (there, poisoned int, err error) {
+func (g *game) readTree(ctx context.Context, root string, tree oracle.Tree, runs map[string][]*faults.Run, h *history.History) (there, poisoned int, err error) {
 	c := g.c.clients[0]
 	if _, err := c.Tree(ctx, root); errors.Is(err, client.ErrNotFound) {
 		return 0, 0, nil
 	}
-	counts := &g.out.Counts
+	counts, named := &g.out.Counts, faults.Named(tree)
 	counts.Trees++
+	for _, t := range tree.Tasks {
+		if t.Limiting != nil {
+			counts.Limited++
+		}
+	}
+	if !tree.Plain() {
+		counts.Beyond++
+	}
 	for t, err := range c.Tasks(ctx, client.TaskFilter{TreeOf: root}) {
 		if err != nil {
 			return 0, 0, err
 		}
 		there++
 		counts.Tasks++
-		if h.Ends[t.ID], err = faults.EndOf(states[string(t.State)], t.Result, t.Inputs); err != nil {
+		name := named(t.ID, t.Name)
+		if name != t.ID {
+			counts.Found++
+		}
+		faults.Rename(runs, t.ID, name)
+		if h.Ends[name], err = faults.EndOf(states[string(t.State)], t.Result, t.Inputs); err != nil {
 			return 0, 0, fmt.Errorf("task %s: %w", t.ID, err)
 		}
-		lost, err := g.readAttempts(ctx, t.ID, h)
+		rests := slices.ContainsFunc(tree.Tasks, func(o oracle.Task) bool {
+			return o.ID == name && (o.Script.Wait != nil || o.Script.Collect != "" || o.Script.Map != nil)
+		})
+		lost, err := g.readAttempts(ctx, t, name, root, rests, h)
 		if err != nil {
 			return 0, 0, err
 		}
-		if h.Ends[t.ID].State == dag.Failed && lost >= dag.PoisonLimit {
+		if h.Ends[name].State == dag.Failed && lost >= dag.PoisonLimit {
 			poisoned++
 		}
 	}
@@ -160,26 +182,36 @@ func (g *game) readTree(ctx context.Context, root string, h *history.History) (t
 		if e.Sequence == 0 {
 			continue
 		}
+		if e.Type == client.EventAwaiting {
+			counts.Waits++
+		}
 		completes := e.Type == client.EventCompleted
 		h.Events[root] = append(h.Events[root], history.Event{Sequence: e.Sequence, Task: e.TaskID, Attempt: e.Attempt, Starts: e.Type == client.EventStart,
-			Ends: completes || e.Type == client.EventFailed || e.Type == client.EventCancelled, Completes: completes, Final: e.Type == client.EventFinal})
+			Ends: completes || e.Type == client.EventFailed || e.Type == client.EventCancelled || e.Type == client.EventSkipped, Completes: completes, Final: e.Type == client.EventFinal})
 	}
 	return there, poisoned, nil
 }
 
-func (g *game) readAttempts(ctx context.Context, task string, h *history.History) (crashes int, err error) {
-	attempts, err := g.c.clients[0].Attempts(ctx, task)
+func (g *game) readAttempts(ctx context.Context, t *client.Task, task, root string, rests bool, h *history.History) (crashes int, err error) {
+	attempts, err := g.c.clients[0].Attempts(ctx, t.ID)
 	if err != nil {
 		return 0, err
 	}
+	g.note(t, task, root, rests, attempts)
 	for _, a := range attempts {
 		lost := a.Outcome == client.OutcomeLost || a.Outcome == client.OutcomeReturned
 		outcome := states[string(a.Outcome)]
-		if a.Outcome == client.OutcomeTimedOut {
+		switch a.Outcome {
+		case client.OutcomeTimedOut:
 			outcome = dag.Failed
+		case client.OutcomeRepeated:
+			outcome = dag.Completed
 		}
 		if lost {
 			g.out.Counts.Lost++
+		}
+		if a.Outcome == client.OutcomeRepeated {
+			g.out.Counts.Repeats++
 		}
 		if a.Outcome == client.OutcomeReturned && a.StartedAt.IsZero() {
 			g.out.Counts.Unstarted++
@@ -187,7 +219,7 @@ func (g *game) readAttempts(ctx context.Context, task string, h *history.History
 		if a.Outcome == client.OutcomeLost {
 			crashes++
 		}
-		h.Attempts[task] = append(h.Attempts[task], history.Ended{Number: a.Number, Outcome: outcome, Counted: a.Counted, Lost: lost})
+		h.Attempts[task] = append(h.Attempts[task], history.Ended{Number: a.Number, Outcome: outcome, Counted: a.Counted, Lost: lost, Resumes: faults.Resumes(a.Error), Repeats: a.Outcome == client.OutcomeRepeated})
 	}
 	g.out.Counts.Attempts += len(attempts)
 	return crashes, nil
@@ -201,6 +233,16 @@ func (g *game) readCommands(ctx context.Context, s Story, h *history.History) er
 	}
 	if tree.Completed != s.Commands {
 		g.problem("%s: %d of %d commands completed", history.Outcomes, tree.Completed, s.Commands)
+	}
+	for _, task := range s.commands() {
+		files, err := g.c.clients[0].Artifacts(ctx, task.ID, client.ArtifactFilter{})
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(files, func(a *client.Artifact) bool { return a.Name == made && a.Size == int64(len(s.mark())+1) }) {
+			g.problem("%s: command %s completed, and its file is not kept: %+v", history.Outcomes, task.ID, files)
+		}
+		g.out.Counts.Artifacts += len(files)
 	}
 	var left []int
 	gone := func() error {

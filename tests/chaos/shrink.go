@@ -17,7 +17,7 @@ func again(ctx context.Context, p Plan) (Played, error) {
 	return play(ctx, c, p), nil
 }
 
-// shrink makes a plan that broke a rule shorter: it leaves out one fault or tree after the other, for as long as one of a few
+// shrink makes a plan that broke a rule shorter: it leaves out one fault, hold or tree after the other, for as long as one of a few
 // tries still breaks a rule, and until ctx ends. What real processes do is not the same twice, so that a part which is left
 // in may not be needed. It returns the shortest plan that failed, and its problems.
 func shrink(ctx context.Context, p Plan, problems []string, tries int) (Plan, []string) {
@@ -32,12 +32,20 @@ func shrink(ctx context.Context, p Plan, problems []string, tries int) (Plan, []
 		return false
 	}
 	for n := 0; n < len(p.Faults) && ctx.Err() == nil; {
-		if !fails(Plan{p.Seed, p.Trees, slices.Delete(slices.Clone(p.Faults), n, n+1)}) {
+		q := p
+		if q.Faults = slices.Delete(slices.Clone(p.Faults), n, n+1); !fails(q) {
+			n++
+		}
+	}
+	for n := 0; n < len(p.Holds) && ctx.Err() == nil; {
+		q := p
+		if q.Holds = slices.Delete(slices.Clone(p.Holds), n, n+1); !fails(q) {
 			n++
 		}
 	}
 	for n := 0; n < len(p.Trees) && len(p.Trees) > 1 && ctx.Err() == nil; {
-		if !fails(Plan{p.Seed, slices.Delete(slices.Clone(p.Trees), n, n+1), p.Faults}) {
+		q := p
+		if q.Trees = slices.Delete(slices.Clone(p.Trees), n, n+1); !fails(q) {
 			n++
 		}
 	}
@@ -48,7 +56,7 @@ func shrink(ctx context.Context, p Plan, problems []string, tries int) (Plan, []
 const shrinkTime = 10 * time.Minute
 
 // masked is a plan of which only some parts are played, by their numbers in the whole; nil: all.
-func masked(p Plan, trees, faults []int) (Plan, error) {
+func masked(p Plan, trees, faults, holds []int) (Plan, error) {
 	pick := func(what string, n int, chosen []int) error {
 		for _, i := range chosen {
 			if i < 0 || i >= n {
@@ -63,7 +71,16 @@ func masked(p Plan, trees, faults []int) (Plan, error) {
 	if err := pick("fault", len(p.Faults), faults); err != nil {
 		return p, err
 	}
+	if err := pick("hold", len(p.Holds), holds); err != nil {
+		return p, err
+	}
 	out := p
+	if holds != nil {
+		out.Holds = nil
+		for _, i := range holds {
+			out.Holds = append(out.Holds, p.Holds[i])
+		}
+	}
 	if trees != nil {
 		out.Trees = nil
 		for _, i := range trees {

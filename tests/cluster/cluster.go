@@ -19,6 +19,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/node"
+	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
 )
@@ -34,6 +35,7 @@ type Options struct {
 	Worker       func(*config.Worker)        // changes the settings of each; nil: none
 	Levels       dag.Levels                  // of the coordinators; nil: those of this version
 	Postgres     string                      // URL of a database; empty: a fresh one
+	Log          *slog.Logger                // of all processes; nil: errors go to stderr
 }
 
 // Cluster is a running cluster. Its parts end with the test.
@@ -76,10 +78,13 @@ func Start(t testing.TB, opts Options) *Cluster {
 		level = slog.LevelDebug
 	}
 	if opts.Postgres == "" {
-		opts.Postgres = pgtest.Database(t)
+		opts.Postgres = pgtest.Prepared(t, pg.Migrate)
 	}
 	c := &Cluster{T: t, opts: opts, URL: opts.Postgres,
 		log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))}
+	if opts.Log != nil {
+		c.log = opts.Log
+	}
 	c.StoreDir = t.TempDir()
 	server, err := natsserver.Start(natsserver.Config{StoreDir: c.StoreDir, Logger: c.log})
 	if err != nil {
@@ -268,10 +273,12 @@ const patience = 2 * time.Minute
 func (c *Cluster) Eventually(what string, f func() error) {
 	c.T.Helper()
 	var err error
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	pause := 5 * time.Millisecond // and longer the longer it takes, as looking takes from what is waited for
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(pause) {
 		if err = f(); err == nil {
 			return
 		}
+		pause = min(pause*5/4, 25*time.Millisecond)
 	}
 	c.T.Fatalf("not within %s: %s: %v", patience, what, err)
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -39,6 +40,11 @@ func (j *Journal) line(what, task string, attempt, pid int, at time.Time, more s
 	return err
 }
 
+// lock notes that an attempt used its lock: with which token, and whether what the lock is for took it.
+func (j *Journal) lock(task string, attempt, pid int, key string, token int64, taken bool) error {
+	return j.line("lock", task, attempt, pid, time.Now(), fmt.Sprintf(" %s %d %v", key, token, taken))
+}
+
 // Gone notes that a process has ended: its runs no longer count as alive.
 func (j *Journal) Gone(pid int) error { return j.note("gone", "-", 0, pid) }
 
@@ -62,6 +68,8 @@ type Run struct {
 	Began       time.Time // by the machine's clock
 	Ended       time.Time // zero: still alive
 	How         string    // done, failed or cut; gone with its process; empty while alive
+	Token       int64     // of its lock; 0: it has none, or had not used it
+	Refused     bool      // what the lock is for had seen a later token
 	FrozenSince int       // place where its process was first frozen while it ran; before Start: its executor had begun, and not noted it; 0: never
 }
 
@@ -104,6 +112,14 @@ func ReadJournal(path string) (map[string][]*Run, error) {
 				alive[pid] = map[*Run]bool{}
 			}
 			alive[pid][r] = true
+		case "lock":
+			words := strings.Fields(scanner.Text())
+			for _, r := range runs[task] {
+				if r.Attempt == attempt && r.Process == pid && r.End == 0 && len(words) == 8 {
+					r.Token, _ = strconv.ParseInt(words[6], 10, 64)
+					r.Refused = r.Refused || words[7] == "false"
+				}
+			}
 		case "frozen":
 			frozen[pid] = freeze{line, at}
 			for r := range alive[pid] {

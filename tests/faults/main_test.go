@@ -15,7 +15,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	// Most of what these tests take is waiting for leases and redeliveries to end.
-	if err := flag.Set("test.parallel", "12"); err != nil {
+	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
 	pgtest.Main(m)

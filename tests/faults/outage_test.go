@@ -104,9 +104,7 @@ func (s *site) attemptsOf(root string, tasks, attempts int) {
 func (s *site) attemptsFrom(root string, tasks, least, most int) {
 	s.t.Helper()
 	needed := 0
-	if err := settled(s.t.Context(), s.front, root); err != nil {
-		s.t.Fatalf("tree %s: %v%s", root, err, Explain(s.t.Context(), s.base.Postgres)+s.depths())
-	}
+	s.ends(root)
 	for n := range tasks {
 		id := fmt.Sprintf("%s-%d", root, n)
 		task, err := s.front.Task(s.t.Context(), id)

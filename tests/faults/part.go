@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/command"
@@ -43,20 +44,34 @@ type Settings struct {
 	Republish      time.Duration
 	PoolIdle       time.Duration // 0: the default
 	Concurrency    int
-	Window         int    // of a coordinator; 0: its default
-	GRPC           string // host:port where a coordinator serves clients; empty: nowhere
-	HTTP           string // the same over HTTP
-	Replicas       int    // of streams; 0: the default
-	Store          string // directory of NATSRole's streams
-	Port           int    // of NATSRole; 0: a free one
-	Seed           uint64 // of the tree that SubmitRole submits
-	Edit           string // the task that SubmitRole changes, and then deletes what is below it, instead
-	Copy           string // a task that SubmitRole copies instead
-	Hook           string // where SubmitRole sends the events of a tree of this name that it submits instead
-	Hold           bool   // it starts that tree with a call of its own
-	SealKey        string // a coordinator seals values under it; empty: it does not
-	Record         bool   // a coordinator keeps an audit record
-	NextLevel      bool   // a coordinator has one feature level more, which every task needs
+	LineWait       time.Duration // of a worker: how long an attempt that is claimed ahead waits for a slot; 0: the default
+	Window         int           // of a coordinator; 0: its default
+	GRPC           string        // host:port where a coordinator serves clients; empty: nowhere
+	HTTP           string        // the same over HTTP
+	Replicas       int           // of streams; 0: the default
+	Store          string        // directory of NATSRole's streams
+	Port           int           // of NATSRole; 0: a free one
+	Seed           uint64        // of the tree that SubmitRole submits
+	Unique         *dag.Unique   // of that tree
+	Together       bool          // it submits a second tree with it
+	Edit           string        // the task that SubmitRole changes, and then deletes what is below it, instead
+	Copy           string        // a task that SubmitRole copies instead
+	Hook           string        // where SubmitRole sends the events of a tree of this name that it submits instead
+	Hold           bool          // it starts that tree with a call of its own
+	Operation      *Operation    // what SubmitRole does as an operator instead
+	SealKey        string        // a coordinator seals values under it; empty: it does not
+	Record         bool          // a coordinator keeps an audit record
+	NextLevel      bool          // a coordinator has one feature level more, which every task needs
+}
+
+// Operation is a call of an operator: one of these.
+type Operation struct {
+	Pause, Resume *coordinator.PauseTarget
+	Limit         *coordinator.LimitSpec
+	Unlimit       *coordinator.LimitTarget
+	Erase         *coordinator.EraseSpec
+	Hold          *coordinator.HoldSpec
+	Release       string // the tree
 }
 
 // nextLevels are this version's feature levels and one more, which every task needs.
@@ -90,7 +105,7 @@ func (s Settings) Open(ctx context.Context) (*Part, error) {
 		err = s.startWorker(ctx, p)
 	} else {
 		// What the executor says of itself is known from the start; nothing is run here.
-		opts := node.Options{Executors: []executors.Executor{&Scripted{}}, Resting: s.Role == SubmitRole}
+		opts := node.Options{Executors: []executors.Executor{&Scripted{}, &Noting{}, Keeping{}}, Resting: s.Role == SubmitRole}
 		if s.NextLevel {
 			opts.Levels = nextLevels
 		}
@@ -135,7 +150,8 @@ func (s Settings) startWorker(ctx context.Context, p *Part) (err error) {
 	if err := w.Pools.Decode(strings.Join(append([]string{command.ID}, Pools...), ",")); err != nil {
 		return err
 	}
-	p.Worker, err = p.process.StartWorker(ctx, w, node.Options{Executors: []executors.Executor{&Scripted{Journal: p.journal, Dir: s.Dir}}})
+	p.Worker, err = p.process.StartWorker(ctx, w, node.Options{
+		Executors: []executors.Executor{&Scripted{Journal: p.journal, Dir: s.Dir}, &Noting{Dir: s.Dir}, Keeping{}}, LineWait: s.LineWait})
 	return err
 }
 

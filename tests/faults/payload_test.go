@@ -50,9 +50,7 @@ func (s *site) bulky(root string, pairs int) {
 // bulkyEnds waits until a tree of pairs is settled, and holds each result against what it must be.
 func (s *site) bulkyEnds(root string, pairs int) {
 	s.t.Helper()
-	if err := settled(s.t.Context(), s.front, root); err != nil {
-		s.t.Fatalf("tree %s: %v%s", root, err, Explain(s.t.Context(), s.base.Postgres)+s.depths())
-	}
+	s.ends(root)
 	for n := range pairs {
 		id := fmt.Sprintf("%s-%d", root, n)
 		first, err := s.front.Task(s.t.Context(), id)
@@ -110,14 +108,14 @@ func TestKilledCoordinatorWithLargePayloads(t *testing.T) {
 	for range 2 {
 		s.start(WorkerRole, "")
 	}
-	for n, point := range []string{
+	for n, point := range rounds(seedOf(t), []string{
 		"coordinator.before-chunk-commit=kill@2",
 		"coordinator.after-chunk-commit=kill@2",
 		"coordinator.before-inputs=kill@3",
 		"coordinator.before-settle-commit=kill@2",
 		"coordinator.after-settle-commit=kill@2",
 		"coordinator.before-ack=kill@3",
-	} {
+	}) {
 		victim := s.start(CoordinatorRole, point)
 		if err := spare.Stop(); err != nil {
 			t.Errorf("%s: %v", spare.Settings.Name, err)

@@ -192,6 +192,9 @@ func (s Settings) main() error {
 		return s.serveNATS(ctx)
 	}
 	p, err := s.Open(ctx)
+	if err != nil && ctx.Err() != nil { // it was stopped before it was there
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -205,6 +208,9 @@ func (s Settings) main() error {
 	}
 	if s.Role == SubmitRole && s.Hook != "" {
 		return s.hook(ctx, p.Coordinator)
+	}
+	if s.Role == SubmitRole && s.Operation != nil {
+		return s.Operation.do(ctx, p.Coordinator)
 	}
 	if s.Role == SubmitRole {
 		_, err := s.submit(ctx, p.Coordinator)
@@ -236,8 +242,24 @@ func (s Settings) serveNATS(ctx context.Context) error {
 
 // submit submits the tree of the seed under an idempotency key.
 func (s Settings) submit(ctx context.Context, c coordinator.Service) (*coordinator.Submitted, error) {
-	tree := s.tree()
-	return c.Submit(ctx, coordinator.SubmitOptions{IdempotencyKey: tree.Tasks[0].ID}, each(TasksOf(tree, time.Unix(1e9, 0))))
+	tasks := s.tasks()
+	opts := coordinator.SubmitOptions{IdempotencyKey: tasks[0].ID}
+	if s.Together {
+		second := TasksOf(s.second(), time.Unix(1e9, 0))
+		opts.More = []coordinator.NewTree{{IdempotencyKey: second[0].ID, Tasks: each(second)}}
+	}
+	return c.Submit(ctx, opts, each(tasks))
+}
+
+// tasks are those of the tree of the seed.
+func (s Settings) tasks() []*dag.Task {
+	tasks := TasksOf(s.tree(), time.Unix(1e9, 0))
+	for _, t := range tasks {
+		if t.ParentRef == "" {
+			t.Unique = s.Unique
+		}
+	}
+	return tasks
 }
 
 // edit ends a task by hand, changes what another one is sent and waits for, and deletes a third. To do it again changes nothing more.
@@ -279,6 +301,27 @@ func (s Settings) hook(ctx context.Context, c coordinator.Service) error {
 	return err
 }
 
+// do does it.
+func (o *Operation) do(ctx context.Context, c coordinator.Service) (err error) {
+	switch {
+	case o.Pause != nil:
+		_, err = c.Pause(ctx, *o.Pause, "maintenance")
+	case o.Resume != nil:
+		err = c.Resume(ctx, *o.Resume)
+	case o.Limit != nil:
+		_, err = c.SetLimit(ctx, *o.Limit)
+	case o.Unlimit != nil:
+		err = c.DeleteLimit(ctx, *o.Unlimit, 0)
+	case o.Erase != nil:
+		_, err = c.Erase(ctx, *o.Erase)
+	case o.Hold != nil:
+		_, err = c.Hold(ctx, *o.Hold)
+	case o.Release != "":
+		err = c.Release(ctx, o.Release)
+	}
+	return err
+}
+
 // chainTasks is how many tasks a chain has.
 const chainTasks = 4
 
@@ -301,6 +344,11 @@ func chain(root string) (tasks []*dag.Task) {
 // tree is the random tree of the seed.
 func (s Settings) tree() oracle.Tree {
 	return randomLoad(s.Seed, fmt.Sprintf("s%d", s.Seed), 60)
+}
+
+// second is the tree that is submitted together with that of the seed.
+func (s Settings) second() oracle.Tree {
+	return randomLoad(s.Seed+1, fmt.Sprintf("t%d", s.Seed), 60)
 }
 
 // randomLoad is a tree with a little of everything.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,7 +28,7 @@ func TestKilledCoordinator(t *testing.T) {
 	for range 2 {
 		s.start(WorkerRole, "")
 	}
-	for n, point := range []string{
+	for n, point := range rounds(seed, []string{
 		"coordinator.after-dispatch-commit=kill",
 		"coordinator.before-publish=kill@3",
 		"coordinator.after-publish=kill@3",
@@ -38,7 +39,7 @@ func TestKilledCoordinator(t *testing.T) {
 		"coordinator.before-ack=kill@5",
 		"coordinator.after-timer-commit=kill",
 		"coordinator.after-followup-commit=kill",
-	} {
+	}) {
 		victim := s.start(CoordinatorRole, point)
 		if err := spare.Stop(); err != nil {
 			t.Errorf("%s: %v", spare.Settings.Name, err)
@@ -54,7 +55,7 @@ func TestKilledCoordinator(t *testing.T) {
 	s.check()
 }
 
-// TestKilledSubmission kills a coordinator after it has committed a tree and before it has answered: the client asks
+// TestKilledSubmission kills a coordinator after it has committed a tree, or two together, and before it has answered: the client asks
 // again, with its idempotency key, and gets the same tree.
 func TestKilledSubmission(t *testing.T) {
 	t.Parallel()
@@ -62,9 +63,9 @@ func TestKilledSubmission(t *testing.T) {
 	s := newSharedSite(t)
 	s.start(CoordinatorRole, "")
 	s.start(WorkerRole, "")
-	for n, point := range []string{"coordinator.after-submit-commit=kill", "coordinator.before-publish=kill"} {
+	for n, point := range []string{"coordinator.after-submit-commit=kill", "coordinator.before-publish=kill", "coordinator.after-submit-commit=kill"} {
 		settings := s.settings(SubmitRole)
-		settings.Seed = seed%1000 + uint64(n)
+		settings.Seed, settings.Together = seed%1000+uint64(n), n == 2
 		settings.Window = 1000 // it publishes what it can itself
 		victim, err := StartProcess(settings, point)
 		if err != nil {
@@ -76,6 +77,12 @@ func TestKilledSubmission(t *testing.T) {
 			t.Errorf("%s: submitted again: got %+v, %v", point, out, err)
 		}
 		s.trees = append(s.trees, settings.tree())
+		if settings.Together {
+			if err == nil && (len(out.More) != 1 || !out.More[0].Replayed) {
+				t.Errorf("%s: the second tree: got %+v", point, out.More)
+			}
+			s.trees = append(s.trees, settings.second())
+		}
 	}
 	s.check()
 }
@@ -337,6 +344,28 @@ func TestNoProcessOutlivesItsAttempt(t *testing.T) {
 
 // TestAFrozenProcessStandsStill: when Freeze returns nothing of the process runs any more, so that whatever it notes comes
 // before the note that it is frozen.
+// TestStoppedWhileItOpens: a worker that is stopped while it looks for NATS ends in order.
+func TestStoppedWhileItOpens(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p, err := StartProcess(Settings{Role: WorkerRole, Name: "worker", Dir: t.TempDir(), NATS: "nats://worker:x@" + l.Addr().String()}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := l.Accept() // it opens
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	if err := p.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAFrozenProcessStandsStill(t *testing.T) {
 	t.Parallel()
 	journal, err := OpenJournal(filepath.Join(t.TempDir(), "journal"))

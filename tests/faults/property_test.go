@@ -2,7 +2,10 @@ package faults
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -13,6 +16,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/pg"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
 	"github.com/taskgrove/taskgrove/queue/natsserver"
@@ -39,14 +43,35 @@ func seedOf(t testing.TB) uint64 {
 	return seed
 }
 
+// rounds are those of a kill test that are played, with their numbers: half of them, by the seed, and all with TASKGROVE_FULL=1. None may need one before.
+func rounds[T any](seed uint64, all []T) iter.Seq2[int, T] {
+	play := rand.New(rand.NewPCG(seed, 11)).Perm(len(all))
+	if !full() {
+		play = play[:(len(all)+1)/2]
+	}
+	slices.Sort(play)
+	return func(yield func(int, T) bool) {
+		for _, n := range play {
+			if !yield(n, all[n]) {
+				return
+			}
+		}
+	}
+}
+
+// longer is the pause after this one, between two looks at what is waited for: a dozen tests that look every moment leave it no processor.
+func longer(pause time.Duration) time.Duration { return min(pause*5/4, 50*time.Millisecond) }
+
 // eventually waits until f is nil.
 func eventually(t testing.TB, what string, f func() error) {
 	t.Helper()
 	var err error
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	pause := 10 * time.Millisecond
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(pause) {
 		if err = f(); err == nil {
 			return
 		}
+		pause = longer(pause)
 	}
 	t.Fatalf("not within %s: %s: %v", patience, what, err)
 }
@@ -118,6 +143,12 @@ func newLife(seed uint64, n, most int) *life {
 	if l.story == gated || l.story == held {
 		shape.Cancel = 0.2 * l.rng.Float64()
 	}
+	if l.rng.IntN(2) == 0 { // it says more than the protocol has
+		shape.Beyond = l.rng.Float64()
+		if l.story == cancelled || l.story == picked { // nobody knows what is found
+			shape.Without = oracle.Expansions
+		}
+	}
 	l.tree = oracle.Random(l.rng, shape)
 	return l
 }
@@ -131,6 +162,16 @@ func (l *life) run(ctx context.Context, services []coordinator.Service, dir stri
 	if err != nil {
 		return fmt.Errorf("submit: %w", err)
 	}
+	users := make(chan error, 1)
+	rng := rand.New(rand.NewPCG(l.rng.Uint64(), 0))
+	service := services[l.rng.IntN(len(services))]
+	go func() {
+		err := Users(ctx, rng, l.tree, near{service})
+		if err != nil { // what waits for them does not end
+			cancel()
+		}
+		users <- err
+	}()
 	if err := l.steer(ctx, s, out.TreeID); err != nil {
 		return err
 	}
@@ -143,7 +184,44 @@ func (l *life) run(ctx context.Context, services []coordinator.Service, dir stri
 			}
 		}
 	}
-	return settled(ctx, s(), out.TreeID)
+	return errors.Join(settled(ctx, s(), out.TreeID), <-users)
+}
+
+// near is an [Outside] of a coordinator of this process.
+type near struct{ coordinator.Service }
+
+func outsideError(err error) error {
+	switch {
+	case errors.Is(err, coordinator.ErrConflict):
+		return ErrOver
+	case errors.Is(err, coordinator.ErrUnavailable):
+		return ErrAway
+	}
+	return err
+}
+
+// Signal implements [Outside].
+func (n near) Signal(ctx context.Context, task, name string, payload json.RawMessage, key string) (string, error) {
+	got, err := n.Service.Signal(ctx, task, coordinator.Signal{Name: name, Payload: payload, IdempotencyKey: key})
+	if err != nil {
+		return "", outsideError(err)
+	}
+	return string(got.Status), nil
+}
+
+// Approve implements [Outside].
+func (n near) Approve(ctx context.Context, task, choice, comment string) error {
+	_, err := n.Service.Approve(ctx, task, coordinator.Approval{Choice: choice, Comment: comment})
+	return outsideError(err)
+}
+
+// State implements [Outside].
+func (n near) State(ctx context.Context, task string) (dag.State, error) {
+	got, err := n.Service.Task(ctx, task)
+	if err != nil {
+		return 0, outsideError(err)
+	}
+	return got.State, nil
 }
 
 // record notes how the tree ended, and what it told.
@@ -161,6 +239,12 @@ func (l *life) steer(ctx context.Context, s func() coordinator.Service, root str
 	case gated, held:
 		for _, i := range l.tree.Cancellations() {
 			id := l.tree.Tasks[i].ID
+			if l.tree.Tasks[i].Skipped {
+				if got, err := s().Skip(ctx, id); err != nil || got.State != dag.Skipped {
+					return fmt.Errorf("skip %s: %+v, %v", id, got, err)
+				}
+				continue
+			}
 			got, err := s().Cancel(ctx, id, coordinator.CancelOptions{Cascade: &no})
 			if err != nil || got.Outcome != coordinator.Cancelled {
 				return fmt.Errorf("cancel %s: %+v, %v", id, got, err)
@@ -181,6 +265,12 @@ func (l *life) steer(ctx context.Context, s func() coordinator.Service, root str
 			pause(ctx, time.Duration(l.rng.IntN(40))*time.Millisecond)
 			cascade := l.rng.IntN(3) == 0
 			id := l.tree.Tasks[l.rng.IntN(len(l.tree.Tasks))].ID
+			if !l.tree.Plain() && l.rng.IntN(3) == 0 {
+				if _, err := s().Skip(ctx, id); err != nil && !errors.Is(err, coordinator.ErrConflict) {
+					return fmt.Errorf("skip %s: %w", id, err)
+				}
+				continue
+			}
 			if _, err := s().Cancel(ctx, id, coordinator.CancelOptions{Cascade: &cascade}); err != nil {
 				return fmt.Errorf("cancel %s: %w", id, err)
 			}
@@ -191,12 +281,12 @@ func (l *life) steer(ctx context.Context, s func() coordinator.Service, root str
 
 // settled waits until nothing of a tree is unfinished.
 func settled(ctx context.Context, s coordinator.Service, id string) error {
-	for {
+	for d := 10 * time.Millisecond; ; d = longer(d) {
 		st, err := s.Tree(ctx, id)
 		if err == nil && st.Unfinished == 0 {
 			return nil
 		}
-		if !pause(ctx, 10*time.Millisecond) {
+		if !pause(ctx, d) {
 			return fmt.Errorf("not settled: %+v, %w", st, err)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/porttest"
+	"github.com/taskgrove/taskgrove/tests/history"
+	"github.com/taskgrove/taskgrove/tests/oracle"
 )
 
 // TestKilledWhileRecording kills a coordinator between the entry of a call and what the call changes, and between that and the entry of how it ended:
@@ -51,6 +53,30 @@ func TestKilledWhileRecording(t *testing.T) {
 	for report, err := range s.front.VerifyRecord(t.Context(), nil) {
 		if err != nil || len(report.Faults) > 0 || report.Entries != 2 {
 			t.Errorf("got %+v, %v", report, err)
+		}
+	}
+}
+
+// TestFewTreesArePoisoned: trees that nobody can judge, as leases ended on a machine that is too busy, fail a test where no worker may be lost, and where they are many.
+func TestFewTreesArePoisoned(t *testing.T) {
+	t.Parallel()
+	lost := coordinator.Attempt{Outcome: dag.OutcomeLost}
+	if n := lostOf([]coordinator.Attempt{lost, {}, lost}); n != 2 {
+		t.Errorf("%d lost attempts, want 2", n)
+	}
+	for _, tt := range []struct {
+		exact           bool
+		poisoned, trees int
+		ok              bool
+	}{{true, 0, 0, true}, {true, 1, 8, false}, {false, 1, 0, true}, {false, 2, 8, true}, {false, 3, 8, false}} {
+		r := NewRecord(tt.exact, 0)
+		r.Poisoned = make([]string, tt.poisoned)
+		for i := range tt.trees {
+			tree := oracle.Tree{Tasks: []oracle.Task{{ID: fmt.Sprint(i), Parent: -1}}}
+			r.trees, r.Submits = append(r.trees, tree), append(r.Submits, history.Submit{Root: fmt.Sprint(i), Answer: history.Refused})
+		}
+		if err := r.Check(); (err == nil) != tt.ok {
+			t.Errorf("%+v: got %v", tt, err)
 		}
 	}
 }

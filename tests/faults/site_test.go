@@ -7,13 +7,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/porttest"
 	"github.com/taskgrove/taskgrove/internal/sealed"
 	"github.com/taskgrove/taskgrove/pg"
@@ -34,6 +37,9 @@ type site struct {
 	store   string // its directory
 	trees   []oracle.Tree
 	made    int // names given
+
+	mu   sync.Mutex
+	conn *pgx.Conn // nil: none yet. What looks again and again would take most of its time to connect.
 }
 
 func newSite(t *testing.T, postgres string) *site {
@@ -48,7 +54,7 @@ func newSite(t *testing.T, postgres string) *site {
 // newSealedSite is a site on the shared Postgres whose coordinators seal values.
 func newSealedSite(t *testing.T) *site {
 	t.Helper()
-	return newSiteUnder(t, pgtest.Database(t), sealed.NewKey())
+	return newSiteUnder(t, pgtest.Prepared(t, pg.Migrate), sealed.NewKey())
 }
 
 // newSiteUnder is a site whose coordinators seal values under a key, if there is one.
@@ -74,7 +80,27 @@ func newSiteUnder(t *testing.T, postgres, key string) *site {
 // ownDatabase is a site on the shared Postgres.
 func newSharedSite(t *testing.T) *site {
 	t.Helper()
-	return newSite(t, pgtest.Database(t))
+	return newSite(t, pgtest.Prepared(t, pg.Migrate))
+}
+
+// db asks Postgres by a connection that is kept; where it broke meanwhile, once more by another.
+func (s *site) db(ask func(*pgx.Conn) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		kept := s.conn != nil && !s.conn.IsClosed()
+		if !kept {
+			conn, err := pgx.Connect(s.t.Context(), s.base.Postgres)
+			if err != nil {
+				return err
+			}
+			s.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+			s.conn = conn
+		}
+		if err := ask(s.conn); err == nil || !kept || !s.conn.IsClosed() {
+			return err
+		}
+	}
 }
 
 // startNATS starts the server, for messages of so many bytes at most (0: the usual).
@@ -163,6 +189,9 @@ func (s *site) check() {
 			s.t.Error(err)
 		}
 	}
+	if len(record.Poisoned) > 0 {
+		s.t.Logf("not judged are the ends of %q: this machine is so busy that workers were lost", record.Poisoned)
+	}
 	if err := record.Check(); err != nil {
 		s.t.Error(err)
 	}
@@ -178,12 +207,18 @@ func (s *site) check() {
 // settle waits until all trees are settled.
 func (s *site) settle() {
 	s.t.Helper()
+	for _, tree := range s.trees {
+		s.ends(tree.Tasks[0].ID)
+	}
+}
+
+// ends waits until nothing of a tree is unfinished.
+func (s *site) ends(root string) {
+	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
-	for _, tree := range s.trees {
-		if err := settled(ctx, s.front, tree.Tasks[0].ID); err != nil {
-			s.t.Fatalf("tree %s: %v%s", tree.Tasks[0].ID, err, Explain(s.t.Context(), s.base.Postgres)+s.depths())
-		}
+	if err := settled(ctx, s.front, root); err != nil {
+		s.t.Fatalf("tree %s: %v%s", root, err, Explain(s.t.Context(), s.base.Postgres)+s.depths())
 	}
 }
 
@@ -204,6 +239,23 @@ func (s *site) depths() (out string) {
 		}
 	}
 	return out
+}
+
+// runs is how many attempts of a task its workers brought to an end, or to a wait: a kill may interrupt others, or on a slow machine the end of a lease
+// while no coordinator is there.
+func (s *site) runs(id string) (n int) {
+	s.t.Helper()
+	attempts, err := s.front.Attempts(s.t.Context(), id)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	goesOn := dag.WaitAnswer{}.Ends(dag.Await{Resume: true}).Error
+	for _, a := range attempts {
+		if a.Outcome != dag.OutcomeLost && (a.Outcome != dag.OutcomeReturned || a.Error == goesOn) {
+			n++
+		}
+	}
+	return n
 }
 
 // ran waits until so many attempts were started.

@@ -24,7 +24,10 @@ const (
 	NeverStarts  Rule = "what was cancelled before its start never starts"
 	NothingLeft  Rule = "no process is left over"
 	Concurrency  Rule = "a pool's concurrency is never exceeded"
-	OneKey       Rule = "what runs in one execution has one idempotency key, and nothing else has it"
+	OneKey       Rule = "what runs in one execution has one idempotency key, and nothing else has it; a repetition has its own"
+	Window       Rule = "no more items of a map are in progress than its window"
+	Limits       Rule = "no more is held of a key than its max"
+	Fencing      Rule = "a lock's tokens grow from one holder to the next"
 	EventsInLine Rule = "events come without gaps, and one final event last"
 )
 
@@ -83,6 +86,7 @@ func Check(h History, trees []oracle.Tree) ([]Problem, Excused) {
 		}
 	}
 	c.concurrency()
+	c.held()
 	c.keys()
 	for _, name := range slices.Sorted(maps.Keys(h.Events)) {
 		_, last := submits[name]
@@ -122,6 +126,10 @@ func (c *checker) tree(t oracle.Tree, s Submit) {
 			c.gone(task, "it was deleted")
 			continue
 		}
+		if ends[i].Absent && !s.Partial {
+			c.gone(task, "no run found it")
+			continue
+		}
 		got, there := c.h.Ends[task.ID]
 		if !s.Partial {
 			c.end(task, got, there, ends[i])
@@ -134,7 +142,7 @@ func (c *checker) tree(t oracle.Tree, s Submit) {
 		last := c.within(task.ID, got.Execution)
 		switch {
 		case len(last) == 0:
-			if there && got.State == dag.Completed && !task.Group && !s.Partial && task.ByHand == nil {
+			if there && got.State == dag.Completed && !task.Group && !s.Partial && task.ByHand == nil && task.Imported == nil && !task.Reused {
 				c.broke(Outcomes, task.ID, "it completed and never ran")
 			}
 		case s.Partial:
@@ -142,8 +150,36 @@ func (c *checker) tree(t oracle.Tree, s Submit) {
 			c.broke(NeverStarts, task.ID, "%v", last)
 		case ends[i].State == dag.Blocked:
 			c.broke(Order, task.ID, "it must be blocked, and ran: %v", last)
+		case ends[i].Idle && !(task.Skipped && s.Whole): // it may have been tried before
+			c.broke(Order, task.ID, "it must be %s without a run, and ran: %v", ends[i].State, last)
 		}
 		c.order(t, ends, i)
+		c.window(t, i)
+	}
+}
+
+// window checks how many items of a map are in progress, at each start of one. One whose process stood still, or that may run twice, may be over for the system.
+func (c *checker) window(t oracle.Tree, finder int) {
+	m := t.Tasks[finder].Script.Map
+	if m == nil || m.Window == 0 {
+		return
+	}
+	var runs []Run
+	for _, task := range t.Tasks {
+		if task.By == finder+1 {
+			runs = append(runs, c.runs[task.ID]...)
+		}
+	}
+	for _, r := range runs {
+		busy := map[string]bool{}
+		for _, o := range runs {
+			if o.Start <= r.Start && !o.over(r.Start) && !o.Frozen && !o.Abandoned && !o.Repeatable {
+				busy[o.Task] = true
+			}
+		}
+		if len(busy) > m.Window {
+			c.broke(Window, t.Tasks[finder].ID, "%d items run at %s, of at most %d", len(busy), r.Start, m.Window)
+		}
 	}
 }
 
@@ -169,33 +205,89 @@ func (c *checker) ends(t oracle.Tree) []oracle.End {
 
 // follows checks that a task of a steered tree ended in a way that its dependencies and its script allow.
 func (c *checker) follows(t oracle.Tree, i int) {
+	task, end := t.Tasks[i], c.h.Ends[t.Tasks[i].ID]
+	switch {
+	case task.ByHand != nil || task.Imported != nil, end.State == dag.Cancelled:
+		return
+	case end.State == dag.Skipped && byUser(end):
+		if runs := c.within(task.ID, end.Execution); len(runs) > 0 && !runs[0].Repeatable {
+			c.broke(NeverStarts, task.ID, "a user skipped it: %v", runs)
+		}
+		return
+	}
+	first := ""
+	for _, ends := range c.earlier(t, i, c.ends(t)) {
+		wrong := against(t, i, ends, end.State)
+		if wrong == "" {
+			return
+		}
+		first = cmp.Or(first, wrong)
+	}
+	c.broke(Outcomes, task.ID, "%s", first)
+}
+
+// against says what is wrong with a state of a task, by how the others have ended; empty: nothing.
+func against(t oracle.Tree, i int, ends []oracle.End, state dag.State) string {
 	task := t.Tasks[i]
-	blocked := false
-	for _, d := range task.Deps {
-		blocked = blocked || !d.Optional && c.h.Ends[t.Tasks[d.On].ID].State != dag.Completed
-	}
+	end, decided, runs := t.Decide(i, ends)
 	fails := task.Script.Hang || task.Script.Fail < 0
-	switch state := c.h.Ends[task.ID].State; {
-	case (state == dag.Completed || state == dag.Failed) && blocked:
-		c.broke(Outcomes, task.ID, "it is %s, though a required dependency did not complete", state)
-	case state == dag.Blocked && !blocked:
-		c.broke(Outcomes, task.ID, "it is blocked by nothing")
-	case state == dag.Completed && fails:
-		c.broke(Outcomes, task.ID, "it completed, though all its attempts fail")
-	case state == dag.Failed && !fails:
-		c.broke(Outcomes, task.ID, "it failed, though it is bound to succeed")
+	switch {
+	case decided && state != end.State:
+		return fmt.Sprintf("it is %s, and its dependencies make it %s", state, end.State)
+	case !decided && !runs:
+		return fmt.Sprintf("it is %s, and its dependencies have not ended", state)
+	case runs && state == dag.Blocked:
+		return "it is blocked by nothing"
+	case runs && state == dag.Completed && fails:
+		return "it completed, though all its attempts fail"
+	case runs && state == dag.Failed && !fails && !mayFail(task):
+		return "it failed, though it is bound to succeed"
 	}
+	return ""
+}
+
+// earlier are the ends of what a task depends on as they may have been before: what was cancelled may have been blocked when the task was told of it.
+func (c *checker) earlier(t oracle.Tree, i int, ends []oracle.End) (all [][]oracle.End) {
+	all = [][]oracle.End{ends}
+	for _, d := range t.Tasks[i].Deps {
+		if ends[d.On].State != dag.Cancelled {
+			continue
+		}
+		if was, decided, _ := t.Decide(d.On, ends); !decided || was.State != dag.Blocked {
+			continue
+		}
+		for _, e := range all {
+			if len(all) > 1<<10 {
+				return all
+			}
+			e = slices.Clone(e)
+			e[d.On].State = dag.Blocked
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+// byUser reports whether a task was skipped at a user's word.
+func byUser(end End) bool {
+	result, _ := end.Result.(map[string]any)
+	return result["reason"] == "user"
+}
+
+// mayFail reports whether a task may fail whose attempts end as their script says.
+func mayFail(t oracle.Task) bool {
+	return t.Script.Wait != nil || t.Script.Collect != "" || t.MayBeDenied(dag.Failed)
 }
 
 func (c *checker) end(task oracle.Task, got End, there bool, want oracle.End) {
 	switch {
 	case !there:
 		c.broke(Settles, task.ID, "it is not there")
-	case !slices.Contains([]dag.State{dag.Completed, dag.Failed, dag.Cancelled, dag.Blocked}, got.State):
+	case !got.State.Settled():
 		c.broke(Settles, task.ID, "it is %s", got.State)
 	case got.State != want.State:
 		c.broke(Outcomes, task.ID, "got %s, want %s", got.State, want.State)
-	case want.State == dag.Completed && !got.Unread && !reflect.DeepEqual(got.Result, want.Result):
+	case (want.State == dag.Completed || want.State == dag.Skipped) && !got.Unread && !reflect.DeepEqual(got.Result, want.Result):
 		c.broke(Outcomes, task.ID, "got the result %v, want %v", got.Result, want.Result)
 	case got.Inputs != nil && want.Inputs != nil && !reflect.DeepEqual(got.Inputs, want.Inputs):
 		c.broke(Outcomes, task.ID, "got the inputs %v, want %v", got.Inputs, want.Inputs)
@@ -205,19 +297,25 @@ func (c *checker) end(task oracle.Task, got End, there bool, want oracle.End) {
 // attempts checks that each attempt is listed once, that none follows the one that ended the task, that they end as the
 // task did, and that it used as much of its policy as it had to.
 func (c *checker) attempts(task oracle.Task, got End, want oracle.End, s Submit) {
-	list, counted, ends := c.h.Attempts[task.ID], 0, map[dag.State]int{}
+	list, counted, uncounted, repeats, ends := c.h.Attempts[task.ID], 0, 0, 0, map[dag.State]int{}
 	exact := c.h.Exact && !s.Steered
 	for i, a := range list {
 		if a.Counted {
 			counted++
 		}
-		if !a.Lost {
+		if a.Repeats {
+			repeats++
+		}
+		if !a.Counted && (!a.Lost && a.Outcome == dag.Cancelled || a.Resumes) { // a fold's counts
+			uncounted++
+		}
+		if !a.Lost && !a.Repeats {
 			ends[a.Outcome]++
 		}
 		if number := max(1, got.First) + i; a.Number != number {
 			c.broke(SettlesOnce, task.ID, "attempt %d is listed where attempt %d belongs", a.Number, number)
 		}
-		if ended := !a.Lost && (a.Outcome == dag.Completed || a.Outcome == dag.Cancelled); ended && i < len(list)-1 {
+		if ended := !a.Lost && !a.Repeats && (dag.SuccessfulStates.Has(a.Outcome) || a.Outcome == dag.Cancelled); ended && i < len(list)-1 {
 			c.broke(SettlesOnce, task.ID, "attempt %d %s, and there are later ones", a.Number, a.Outcome)
 		}
 		exact = exact && !a.Excused
@@ -225,7 +323,7 @@ func (c *checker) attempts(task oracle.Task, got End, want oracle.End, s Submit)
 	if n := len(list); got.State == dag.Completed && n > 0 && (list[n-1].Lost || list[n-1].Outcome != dag.Completed) {
 		c.broke(SettlesOnce, task.ID, "it completed, but its last attempt did not")
 	}
-	for _, state := range []dag.State{dag.Completed, dag.Cancelled} {
+	for _, state := range []dag.State{dag.Completed, dag.Skipped, dag.Cancelled} {
 		if ends[state] > 0 && got.State != state {
 			c.broke(SettlesOnce, task.ID, "it is %s, but an attempt is %s", got.State, state)
 		}
@@ -237,11 +335,12 @@ func (c *checker) attempts(task oracle.Task, got End, want oracle.End, s Submit)
 	if got.State == dag.Cancelled && s.Whole { // it may have been tried before
 		most = task.MaxAttempts
 	}
+	most += repeats * max(1, task.MaxAttempts) // each run has its own
 	switch spent := got.State == dag.Failed && !s.Steered; {
 	case got.State != want.State: // what is wrong is said already
-	case exact && counted != want.Attempts, spent && counted < want.Attempts, got.State != dag.Completed && counted > most:
+	case exact && counted != want.Attempts, spent && counted < want.Attempts, !dag.SuccessfulStates.Has(got.State) && counted > most:
 		c.broke(Outcomes, task.ID, "%d attempts count, want %d", counted, want.Attempts)
-	case exact && len(list) != counted+ends[dag.Cancelled]:
+	case exact && len(list) != counted+uncounted:
 		c.broke(Outcomes, task.ID, "%d attempts, of which %d count, though nothing was lost", len(list), counted)
 	}
 }
@@ -269,18 +368,23 @@ func (c *checker) overlaps(task string) {
 	}
 }
 
-// keys checks that attempts of one execution of a task were given one idempotency key, and no others that one.
+// keys checks that attempts of one execution of a task were given one idempotency key, and no others that one. Each repetition counts as an execution.
 func (c *checker) keys() {
 	type execution struct {
-		task   string
-		number int
+		task               string
+		number, repetition int
 	}
 	keyOf, ownerOf := map[execution]string{}, map[string]execution{}
 	for _, r := range c.h.Runs {
 		if r.Key == "" {
 			continue
 		}
-		of := execution{r.Task, r.Execution}
+		of := execution{r.Task, r.Execution, 0}
+		for _, a := range c.h.Attempts[r.Task] {
+			if a.Repeats && a.Number < r.Attempt {
+				of.repetition++
+			}
+		}
 		if key, had := keyOf[of]; had && key != r.Key {
 			c.broke(OneKey, r.Task, "%s and %s", key, r.Key)
 		}
@@ -312,7 +416,7 @@ func (c *checker) order(t oracle.Tree, ends []oracle.End, i int) {
 // follow checks that a run began after the runs of a dependency of its task.
 func (c *checker) follow(task string, first Run, on oracle.Task, end oracle.End) {
 	ran := slices.DeleteFunc(slices.Clone(c.runs[on.ID]), func(r Run) bool { return r.Execution > first.Execution })
-	if len(ran) == 0 && !on.Group && on.ByHand == nil && end.State == dag.Completed && c.h.Ends[on.ID].Execution <= first.Execution {
+	if len(ran) == 0 && !on.Group && on.ByHand == nil && on.Imported == nil && !on.Reused && end.State == dag.Completed && c.h.Ends[on.ID].Execution <= first.Execution {
 		c.broke(Order, task, "it started at %s, and %s never", first.Start, on.ID)
 	}
 	for _, r := range ran {

@@ -57,6 +57,7 @@ type Run struct {
 	FrozenAt   time.Duration // since when it stood still: it is excused of what begins later. 0: not known
 	Execution  int           // of its task: dependencies are judged within one execution, and across none
 	Barred     bool          // its attempt was cancelled before it had started, and the run began later
+	Held       []Held        // what it holds while it runs
 	Abandoned  bool          // its attempt had an end before the run had stopped: it was cancelled, or lost with its frozen process, or timed out there
 }
 
@@ -74,7 +75,9 @@ type Ended struct {
 	Number  int // from 1, without gaps
 	Outcome dag.State
 	Counted bool // against the task's policy
+	Repeats bool // it completed, and the task ran once more
 	Lost    bool // given up with its worker, or given back; Outcome means nothing
+	Resumes bool // what it waited for has come, and another attempt goes on; it is Lost, too
 	Excused bool // its grant was lost on the way or came too late, or its worker is on record as lost: see [History.Exact]
 }
 

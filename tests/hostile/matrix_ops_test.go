@@ -45,6 +45,12 @@ func with(op operation, parts ...policy.Permission) operation {
 	return op
 }
 
+// taking is an operation that takes another permission than its method does, for what it is about.
+func taking(op operation, takes policy.Permission) operation {
+	op.takes = takes
+	return op
+}
+
 const oneTask = `[{"name":"n","schemas":{"method":"noop_executor"}}]`
 
 // rpcRows are the methods of JSON-RPC.
@@ -71,6 +77,7 @@ var rpcRows = []row{
 	{"tasks.delete", `{"task_id":"ID"}`, on("Delete", aboutTree)},
 	{"tasks.copy", `{"task_id":"ID","save":false}`, on("Copy", aboutTree)},
 	{"tasks.cancel", `{"task_id":"ID"}`, on("Cancel", aboutTree)},
+	{"tasks.skip", `{"task_id":"ID"}`, on("Skip", aboutTree)},
 	{"tasks.running.cancel", `{"task_ids":["ID"]}`, on("Cancel", aboutTree)},
 	{"tasks.running.list", `{"limit":1000}`, blindly("Trees", aboutList)},
 	{"tasks.running.status", `{"task_ids":["ID"]}`, on("Task", aboutTree)},
@@ -78,6 +85,11 @@ var rpcRows = []row{
 	{"tasks.running.count of a user", `{"user_id":"ID"}`, on("Running", aboutUser)},
 	{"tasks.resolve", `{"ref":"of-"}`, blindly("Resolve", aboutList)},
 	{"tasks.why", `{"task_id":"ID"}`, on("Why", aboutTree)},
+	{"tasks.signal", `{"task_id":"ID","name":"go"}`, blindly("Signal", aboutTree)},
+	{"tasks.approve", `{"task_id":"ID","choice":"approve"}`, blindly("Approve", aboutTree)},
+	{"tasks.approval.link", `{"task_id":"ID","name":"ops"}`, blindly("ApprovalLink", aboutTree)},
+	{"artifacts.list", `{"task_id":"ID"}`, on("Artifacts", aboutTree)},
+	{"artifacts.get", `{"task_id":"ID","name":"none"}`, blindly("OpenArtifact", aboutTree)},
 }
 
 // systemRows are those of /system.
@@ -90,6 +102,32 @@ var systemRows = []row{
 	{"usage.list", `{}`, blindly("Usage", aboutList)},
 	{"usage.list of a tree", `{"tree_id":"ID"}`, blindly("Usage", aboutTree)},
 	{"usage.list of a user", `{"user_id":"ID"}`, blindly("Usage", aboutUser)},
+	{"limits.set", `{"key":"of nobody","max":1}`, on("SetLimit", aboutWhole)},
+	{"limits.list", `{}`, on("Limits", aboutWhole)},
+	{"limits.delete", `{"key":"of no task"}`, blindly("DeleteLimit", aboutWhole)},
+	{"limits.weight", `{"user_id":"nobody","weight":1}`, on("SetWeight", aboutWhole)},
+	{"pauses.set", `{"tree_id":"ID"}`, on("Pause", aboutTree)},
+	{"pauses.list", `{}`, blindly("Pauses", aboutList)},
+	{"pauses.delete", `{"tree_id":"ID"}`, blindly("Resume", aboutTree)},
+	{"schedules.next", `{"cron":"@daily"}`, on("NextInstants", aboutAny)},
+	{"schedules.create", `{"id":"","cron":"@yearly","tree":` + oneTask + `}`, blindly("CreateSchedule", aboutOwn)},
+	{"schedules.create for a user", `{"id":"","user_id":"ID","cron":"@yearly","tree":` + oneTask + `}`, blindly("CreateSchedule", aboutUser)},
+	{"schedules.get", `{"id":"ID"}`, on("GetSchedule", aboutSchedule)},
+	{"schedules.list", `{}`, blindly("Schedules", aboutList)},
+	{"schedules.list of a user", `{"user_id":"ID"}`, on("Schedules", aboutUser)},
+	{"schedules.update", `{"id":"ID","cron":"@yearly","tree":` + oneTask + `}`, on("UpdateSchedule", aboutSchedule)},
+	{"schedules.pause", `{"id":"ID"}`, on("PauseSchedule", aboutSchedule)},
+	{"schedules.resume", `{"id":"ID"}`, on("ResumeSchedule", aboutSchedule)},
+	{"schedules.trigger", `{"id":"ID"}`, on("TriggerSchedule", aboutSchedule)},
+	{"schedules.backfill", `{"id":"ID","from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z"}`, on("BackfillSchedule", aboutSchedule)},
+	{"schedules.runs", `{"id":"ID"}`, on("ScheduleRuns", aboutSchedule)},
+	{"schedules.delete", `{"id":"ID"}`, ending("DeleteSchedule", aboutSchedule)},
+	{"holds.set", `{"tree_id":"ID","reason":"case 7"}`, on("Hold", aboutTree)},
+	{"holds.list", `{}`, blindly("Holds", aboutList)},
+	{"holds.delete", `{"tree_id":"ID"}`, blindly("Release", aboutTree)},
+	{"erasures.start", `{"user_id":"of-nobody","preview":true}`, on("Erase", aboutWhole)},
+	{"erasures.get", `{"erasure_id":"of-nobody"}`, blindly("Erasure", aboutWhole)},
+	{"erasures.list", `{}`, on("Erasures", aboutWhole)},
 	{"webhooks.create", `{"url":"http://127.0.0.1:1/","events":["tree_failed"],"tree":"of nobody"}`, on("CreateWebhook", aboutWhole)},
 	{"webhooks.list", `{}`, operation{method: "ListWebhooks", about: aboutWhole, whole: true, blind: true}},
 	{"webhooks.list of a tree", `{"task_id":"ID"}`, on("ListWebhooks", aboutTree)},
@@ -106,6 +144,8 @@ var callRows = []row{
 	{"Taskgrove/Submit", `{"tasks":[{"name":"n","executor":"noop_executor"}],"options":{"hold":true}}`, on("Submit", aboutOwn)},
 	{"Taskgrove/SubmitTree", `{"tasks":[{"name":"n","executor":"noop_executor"}],"options":{"hold":true}}`, on("Submit", aboutOwn)},
 	{"Taskgrove/SubmitTree for a user", `{"tasks":[{"name":"n","executor":"noop_executor"}],"options":{"hold":true,"userId":"ID"}}`, on("Submit", aboutUser)},
+	{"Taskgrove/SubmitTrees", `{"trees":[{"tasks":[{"name":"n","executor":"noop_executor"}]},{"document":{"name":"m"}}],"options":{"hold":true}}`, on("Submit", aboutOwn)},
+	{"Taskgrove/SubmitTrees for a user", `{"trees":[{"tasks":[{"name":"n","executor":"noop_executor"}]},{"document":{"name":"m"}}],"options":{"hold":true,"userId":"ID"}}`, on("Submit", aboutUser)},
 	{"Taskgrove/AddTasks", `{"parentId":"ID","tasks":[{"name":"n","executor":"noop_executor"}]}`, blindly("Add", aboutTree)},
 	{"Taskgrove/UpdateTask", `{"id":"ID","priority":1}`, on("Update", aboutTree)},
 	{"Taskgrove/DeleteTask", `{"id":"ID"}`, on("Delete", aboutTree)},
@@ -123,8 +163,14 @@ var callRows = []row{
 	{"Taskgrove/Resolve", `{"ref":"of-"}`, blindly("Resolve", aboutList)},
 	{"Taskgrove/ListAttempts", `{"taskId":"ID"}`, on("Attempts", aboutTree)},
 	{"Taskgrove/Watch", `{"id":"ID"}`, on("Watch", aboutTree)},
+	{"Taskgrove/SkipTask", `{"taskId":"ID"}`, on("Skip", aboutTree)},
 	{"Taskgrove/Cancel", `{"id":"ID"}`, on("Cancel", aboutTree)},
+	{"Taskgrove/Signal", `{"taskId":"ID","name":"go"}`, blindly("Signal", aboutTree)},
+	{"Taskgrove/Approve", `{"taskId":"ID","choice":"approve"}`, blindly("Approve", aboutTree)},
+	{"Taskgrove/LinkApproval", `{"taskId":"ID","name":"ops"}`, blindly("ApprovalLink", aboutTree)},
 	{"Taskgrove/Logs", `{"taskId":"ID"}`, on("Logs", aboutTree)},
+	{"Taskgrove/ListArtifacts", `{"taskId":"ID"}`, on("Artifacts", aboutTree)},
+	{"Taskgrove/GetArtifact", `{"taskId":"ID","name":"none"}`, blindly("OpenArtifact", aboutTree)},
 	{"Taskgrove/ListWorkers", `{}`, on("Workers", aboutWhole)},
 	{"Taskgrove/ListCoordinators", `{}`, on("Coordinators", aboutWhole)},
 	{"Taskgrove/ListPools", `{}`, on("Pools", aboutWhole)},
@@ -151,6 +197,34 @@ var callRows = []row{
 	{"PoolService/SetPoolRule", `{"rule":{"pool":"of-no-worker","namespaces":["team-b"]}}`, blindly("SetPoolRule", aboutWhole)},
 	{"PoolService/ListPoolRules", `{}`, on("PoolRules", aboutWhole)},
 	{"PoolService/DeletePoolRule", `{"pool":"of-no-worker"}`, blindly("DeletePoolRule", aboutWhole)},
+	{"LimitService/SetLimit", `{"target":{"key":"of nobody"},"max":1}`, on("SetLimit", aboutWhole)},
+	{"LimitService/SetLimit of a pool", `{"target":{"pool":"of-no-worker"},"max":1}`, taking(on("SetLimit", aboutWhole), policy.PoolsWrite)},
+	{"LimitService/Resume of a pool", `{"target":{"pool":"of-no-worker"}}`, taking(blindly("Resume", aboutWhole), policy.PoolsWrite)},
+	{"LimitService/ListLimits", `{}`, on("Limits", aboutWhole)},
+	{"LimitService/DeleteLimit", `{"target":{"key":"of no task"}}`, blindly("DeleteLimit", aboutWhole)},
+	{"LimitService/SetWeight", `{"userId":"nobody","weight":1}`, on("SetWeight", aboutWhole)},
+	{"LimitService/Pause", `{"target":{"treeId":"ID"}}`, on("Pause", aboutTree)},
+	{"LimitService/ListPauses", `{}`, blindly("Pauses", aboutList)},
+	{"ScheduleService/NextInstants", `{"cron":"@daily"}`, on("NextInstants", aboutAny)},
+	{"ScheduleService/CreateSchedule", `{"schedule":{"cron":"@yearly"}}`, blindly("CreateSchedule", aboutOwn)},
+	{"ScheduleService/CreateSchedule for a user", `{"schedule":{"userId":"ID","cron":"@yearly"}}`, blindly("CreateSchedule", aboutUser)},
+	{"ScheduleService/GetSchedule", `{"id":"ID"}`, on("GetSchedule", aboutSchedule)},
+	{"ScheduleService/ListSchedules", `{}`, blindly("Schedules", aboutList)},
+	{"ScheduleService/ListSchedules of a user", `{"userId":"ID"}`, on("Schedules", aboutUser)},
+	{"ScheduleService/UpdateSchedule", `{"schedule":{"id":"ID","cron":"@yearly","tree":"eyJuYW1lIjoibiJ9"}}`, on("UpdateSchedule", aboutSchedule)},
+	{"ScheduleService/PauseSchedule", `{"id":"ID"}`, on("PauseSchedule", aboutSchedule)},
+	{"ScheduleService/ResumeSchedule", `{"id":"ID"}`, on("ResumeSchedule", aboutSchedule)},
+	{"ScheduleService/TriggerSchedule", `{"id":"ID"}`, on("TriggerSchedule", aboutSchedule)},
+	{"ScheduleService/BackfillSchedule", `{"id":"ID","from":"2026-01-01T00:00:00Z","to":"2026-01-02T00:00:00Z"}`, on("BackfillSchedule", aboutSchedule)},
+	{"ScheduleService/ListScheduleRuns", `{"id":"ID"}`, on("ScheduleRuns", aboutSchedule)},
+	{"ScheduleService/DeleteSchedule", `{"id":"ID"}`, ending("DeleteSchedule", aboutSchedule)},
+	{"LimitService/Resume", `{"target":{"treeId":"ID"}}`, blindly("Resume", aboutTree)},
+	{"KeepingService/Hold", `{"treeId":"ID","reason":"case 7"}`, on("Hold", aboutTree)},
+	{"KeepingService/ListHolds", `{}`, blindly("Holds", aboutList)},
+	{"KeepingService/Release", `{"treeId":"ID"}`, blindly("Release", aboutTree)},
+	{"KeepingService/Erase", `{"userId":"of-nobody","preview":true}`, on("Erase", aboutWhole)},
+	{"KeepingService/GetErasure", `{"id":"of-nobody"}`, blindly("Erasure", aboutWhole)},
+	{"KeepingService/ListErasures", `{}`, on("Erasures", aboutWhole)},
 	{"AccessService/WhoAmI", `{}`, on("WhoAmI", aboutAny)},
 	{"AccessService/CanI", `{}`, on("CanI", aboutAny)},
 	{"AccessService/CanI of another", `{"user":"amy"}`, with(on("CanI", aboutWhole), policy.BindingsRead)},
@@ -189,6 +263,11 @@ var toolRows = []row{
 	{"generate_task_tree", `{"requirement":"x","temperature":9}`, blindly("Generate", aboutOwn)},
 	{"wait_for_task", `{"task_id":"ID","timeout":0.1}`, on("Task", aboutTree)},
 	{"explain_task", `{"task_id":"ID"}`, on("Why", aboutTree)},
+	{"pause_tree", `{"tree_id":"ID"}`, on("Pause", aboutTree)},
+	{"resume_tree", `{"tree_id":"ID"}`, blindly("Resume", aboutTree)},
+	{"skip_task", `{"task_id":"ID"}`, on("Skip", aboutTree)},
+	{"signal_task", `{"task_id":"ID","name":"go"}`, blindly("Signal", aboutTree)},
+	{"answer_approval", `{"task_id":"ID","choice":"approve"}`, blindly("Approve", aboutTree)},
 	{"list_executors", `{}`, on("Executors", aboutAny)},
 	{"get_executor", `{"executor_id":"noop_executor"}`, on("Executor", aboutAny)},
 }
@@ -233,6 +312,9 @@ var methodsOfParts = map[string]string{
 	"CheckAttachment": "A2A CreateTaskPushNotificationConfig",
 }
 
+// steering are methods of our own that are skills of A2A, too.
+var steering = []string{"tasks.skip", "tasks.signal", "tasks.approve"}
+
 // onlyGRPC is the call that Connect has not: a stream of tasks.
 const onlyGRPC = "Taskgrove/Submit"
 
@@ -255,7 +337,7 @@ func operations() (all []*operation) {
 		method, _, _ := strings.Cut(r.name, " ")
 		post("JSON-RPC /tasks "+r.name, "/tasks", rpc(method, r.body), r.op)
 		switch {
-		case ours[method], method == "tasks.execute", method == "tasks.create": // which is no alias, or means another thing there
+		case ours[method] && !slices.Contains(steering, method), method == "tasks.execute", method == "tasks.create": // which is no alias, or means another thing there
 		case method == "tasks.cancel": // finds first what of A2A is meant
 			r.op.finds = true
 			fallthrough
@@ -267,7 +349,7 @@ func operations() (all []*operation) {
 		method, _, _ := strings.Cut(r.name, " ")
 		post("JSON-RPC /system "+r.name, "/system", rpc(method, r.body), r.op)
 	}
-	for path, op := range map[string]operation{"": on("Task", aboutTree), "/tree": on("Task", aboutTree), "/children": on("Tasks", aboutTree), "/why": on("Why", aboutTree), "/attempts": on("Attempts", aboutTree)} {
+	for path, op := range map[string]operation{"": on("Task", aboutTree), "/tree": on("Task", aboutTree), "/children": on("Tasks", aboutTree), "/why": on("Why", aboutTree), "/attempts": on("Attempts", aboutTree), "/artifacts": on("Artifacts", aboutTree), "/artifacts/none": blindly("OpenArtifact", aboutTree)} {
 		add("GET /tasks/ID"+path, op, func(o *owners, user, id string) string { return o.as(user, http.MethodGet, "/tasks/"+id+path, "") })
 	}
 	add("GET /tasks", on("Tasks", aboutList), func(o *owners, user, _ string) string { return o.as(user, http.MethodGet, "/tasks?limit=1000", "") })

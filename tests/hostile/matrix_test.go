@@ -9,11 +9,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/scheduledoc"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/policy"
 	"github.com/taskgrove/taskgrove/pg"
@@ -23,25 +25,27 @@ import (
 type about uint8
 
 const (
-	aboutTree  about = iota // a task
-	aboutHook               // a webhook of a tree
-	aboutAgent              // a task of the A2A protocol
-	aboutKey                // an API key
-	aboutUser               // a user, who may be any
-	aboutList               // all that the caller may see, in a list of ids
-	aboutOwn                // what is or becomes the caller's own
-	aboutWhole              // what is the namespace's or the cluster's as a whole
-	aboutAny                // nothing that anybody owns
+	aboutTree     about = iota // a task
+	aboutHook                  // a webhook of a tree
+	aboutAgent                 // a task of the A2A protocol
+	aboutKey                   // an API key
+	aboutSchedule              // a schedule
+	aboutUser                  // a user, who may be any
+	aboutList                  // all that the caller may see, in a list of ids
+	aboutOwn                   // what is or becomes the caller's own
+	aboutWhole                 // what is the namespace's or the cluster's as a whole
+	aboutAny                   // nothing that anybody owns
 )
 
 // naming are those that name something, so that the caller's own is one of several.
-var naming = []about{aboutTree, aboutHook, aboutAgent, aboutKey, aboutUser}
+var naming = []about{aboutTree, aboutHook, aboutAgent, aboutKey, aboutSchedule, aboutUser}
 
 // operation is what a surface lets do.
 type operation struct {
 	name   string
 	method string              // of [coordinator.Service], which says what permission it takes
 	also   []policy.Permission // that a part of it takes, too
+	takes  policy.Permission   // in the place of its method's; empty: that
 	about  about
 	fresh  bool // it ends what it names: who may is given one to end
 	finds  bool // it looks first for what is meant, for which one must see trees
@@ -72,6 +76,8 @@ type matrix struct {
 	*owners
 	callers []*caller
 	shared  []*thing // another's, nobody's, in another namespace, not there
+
+	schedules *atomic.Int32 // that were made
 }
 
 const elsewhere, nowhere = "team-b", "team-c" // where callers without a role in all namespaces hold none; the latter is not there
@@ -92,7 +98,7 @@ func callersOf() (all []*caller, tokens map[string][]string) {
 func startMatrix(t *testing.T) *matrix {
 	t.Helper()
 	callers, tokens := callersOf()
-	m := &matrix{callers: callers, owners: startWith(t, tokens, func(c *config.Coordinator) {
+	m := &matrix{callers: callers, schedules: &atomic.Int32{}, owners: startWith(t, tokens, func(c *config.Coordinator) {
 		c.DefaultRole, c.SealKey = "none", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 		must(t, c.CallerRate.Decode("0"))
 		must(t, c.WebhookAllow.Decode("127.0.0.0/8"))
@@ -110,7 +116,7 @@ func startMatrix(t *testing.T) *matrix {
 	there.name, there.in, there.whose = "asked for in its namespace", elsewhere, policy.Others
 	far.in = coordinator.DefaultNamespace
 	absent := &thing{name: "not there", user: "nobody-there", in: coordinator.DefaultNamespace, ids: map[about]string{
-		aboutTree: "of-nobody-there", aboutHook: "wh_nobody-there", aboutAgent: "agent-nobody-there", aboutKey: "nobodythere12345", aboutUser: "nobody-there"}}
+		aboutTree: "of-nobody-there", aboutHook: "wh_nobody-there", aboutAgent: "agent-nobody-there", aboutKey: "nobodythere12345", aboutSchedule: "nightly-of-nobody-there", aboutUser: "nobody-there"}}
 	lost := *absent
 	lost.name, lost.in = "in a namespace that is not there", nowhere
 	m.shared = []*thing{others, nobodys, far, absent, &there, &lost}
@@ -135,6 +141,7 @@ func (m *matrix) thing(name, user, namespace string) *thing {
 		return err
 	})
 	x.ids[aboutHook] = m.renew(x, aboutHook)
+	x.ids[aboutSchedule] = m.renew(x, aboutSchedule)
 	must(m.t, svc.KeepAgentTask(m.t.Context(), coordinator.AgentTask{ID: "agent-" + id, Context: "talk", TaskID: id, History: json.RawMessage("[]")}))
 	if user != "" {
 		x.ids[aboutKey] = m.renew(x, aboutKey)
@@ -150,6 +157,10 @@ func (m *matrix) renew(x *thing, kind about) string {
 		w, err := svc.Attach(m.t.Context(), x.ids[aboutTree], coordinator.Attachment{Webhook: coordinator.Webhook{URL: "http://127.0.0.1:1/"}})
 		must(m.t, err)
 		return w.ID
+	case aboutSchedule:
+		s, err := svc.CreateSchedule(m.t.Context(), scheduledoc.Spec{ID: fmt.Sprintf("nightly-%d-%s", m.schedules.Add(1), x.ids[aboutTree]), UserID: x.user, Cron: "@daily", Tree: []byte(oneTask)})
+		must(m.t, err)
+		return s.ID
 	case aboutKey:
 		k, err := svc.CreateAPIKey(m.t.Context(), coordinator.APIKeySpec{Name: "k", UserID: x.user, Roles: []string{"worker"}})
 		must(m.t, err)
@@ -170,7 +181,7 @@ const (
 
 // judge reads the policy's table: what comes of an operation on a thing, and the permission that is missing.
 func (op *operation) judge(held []policy.Holding, x *thing) (verdict, policy.Permission) {
-	permission := coordinator.MethodPermissions()[op.method]
+	permission := cmp.Or(op.takes, coordinator.MethodPermissions()[op.method])
 	sees := policy.Reach(held, nil, x.in, policy.TreesRead) == policy.All
 	parts := append([]policy.Permission{permission}, op.also...)
 	if op.finds {
@@ -181,6 +192,9 @@ func (op *operation) judge(held []policy.Holding, x *thing) (verdict, policy.Per
 			continue
 		}
 		reach, whose := policy.Reach(held, nil, x.in, p), x.whose
+		if p == policy.ApprovalsAnswer { // of a task that names nobody; the others are in TestNamedApproversAnswerAndNobodyElse of package coordinator
+			reach |= policy.Reach(held, nil, x.in, policy.TreesExecute)
+		}
 		switch op.about {
 		case aboutUser: // whoever is not the caller is another
 			if whose = policy.Others; x.name == "own" {
@@ -315,6 +329,9 @@ var gone = regexp.MustCompile(`(?i)not[ _]found|"id":1,"result":null|"text":"nul
 func (m *matrix) check(t *testing.T, c *caller, op *operation, x *thing, want verdict, lacks policy.Permission, got string) {
 	t.Helper()
 	denied := strings.Contains(got, "Permission denied")
+	if op.method == "Record" { // which may hold what others were refused
+		denied = denied && !strings.HasPrefix(got, "OK ") && !strings.HasPrefix(got, "200 ")
+	}
 	if want >= refused {
 		before, after := want.refusal(c.user, x, lacks)
 		if op.method == "ModelKeys" && strings.HasPrefix(op.name, "JSON-RPC") { // has no errors (spec 5.8): it shows none
@@ -370,10 +387,12 @@ func coded(surface, got string) bool {
 
 // untouched are the methods of the service that no operation makes a call of by itself, and why.
 var untouched = map[string]string{
-	"Ready":         "is asked by processes, of nobody's things",
-	"Demand":        "is asked over KEDA's protocol, whose messages name pools only; package keda tests who may",
-	"WatchDemand":   "the same, as a stream",
-	"DropAgentTask": "takes back what the same message has kept, when its tree could not be stored",
+	"LinkedApproval": "needs a token that nobody can guess; package approvals tests it",
+	"ApproveByLink":  "the same",
+	"Ready":          "is asked by processes, of nobody's things",
+	"Demand":         "is asked over KEDA's protocol, whose messages name pools only; package keda tests who may",
+	"WatchDemand":    "the same, as a stream",
+	"DropAgentTask":  "takes back what the same message has kept, when its tree could not be stored",
 }
 
 // complete finds by reflection what no operation calls.

@@ -47,6 +47,8 @@ var references = []reference{
 	{"webhooks of a task", "/taskgrove.v1.Taskgrove/ListWebhooks", `{"taskId":"ID"}`, aboutTree},
 	{"deliveries of a webhook", "/taskgrove.v1.Taskgrove/ListDeliveries", `{"webhookId":"ID"}`, aboutHook},
 	{"usage of a tree", "/system", rpc("usage.list", `{"tree_id":"ID"}`), aboutTree},
+	{"schedule that another begins with", "/system", rpc("schedules.create", `{"id":"","on":{"schedule":"ID"},"tree":`+oneTask+`}`), aboutSchedule},
+	{"schedule that another begins with, by an update", "/system", rpc("schedules.update", `{"id":"ID","on":{"schedule":"ID"},"tree":`+oneTask+`}`), aboutSchedule},
 	{"API key that is rotated", "/taskgrove.v1.KeyService/RotateAPIKey", `{"id":"ID"}`, aboutKey},
 	{"API key that is revoked", "/taskgrove.v1.KeyService/RevokeAPIKey", `{"id":"ID"}`, aboutKey},
 }

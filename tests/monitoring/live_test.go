@@ -300,6 +300,7 @@ func (l *live) load(ctx context.Context) {
 	again(func() { l.cli(ctx, tree(2, "llm_executor", asked, ""), "submit", "-", "--wait") })
 	again(func() { // refused: it names a task that is not there; and who is not believed, and who asks for too much
 		l.cli(ctx, `{"tasks":[{"id":"a","name":"a","schemas":{"method":"noop_executor"},"dependencies":["b"]}]}`, "submit", "-")
+		l.cli(ctx, tree(3, "noop_executor", `{"value":2}`, `,"cache":{"for":60}`), "submit", "-", "--wait")
 		for range 5 {
 			req, _ := http.NewRequestWithContext(ctx, http.MethodPost, l.coordinators[1].HTTP+"/tasks", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tasks.list","params":{}}`))
 			req.Header.Set("Authorization", "Bearer nobody.made.this")

@@ -15,6 +15,8 @@ type Shape struct {
 	Hang     float64
 	Gate     bool    // one task is a gate, and what waits for it may be cancelled
 	Cancel   float64 // of a task behind the gate, or, without one, of any task: cancel those before the tree is started
+	Beyond   float64 // how much the tree has that the protocol has not: 0 nothing, 1 a lot
+	Without  Feature // of that, what it does not have
 }
 
 // Random makes a tree from the numbers of rng. The order of the tasks is not that of their dependencies.
@@ -57,6 +59,9 @@ func Random(rng *rand.Rand, s Shape) Tree {
 		gate := &t.Tasks[order[rng.IntN(1+n/3)]]
 		gate.Deps, gate.Group, gate.MaxAttempts, gate.Script = nil, false, 1, Script{Add: 1, Gate: true}
 	}
+	if s.Beyond > 0 {
+		t.beyond(rng, s, order)
+	}
 	t.cancel(rng, s)
 	return t
 }
@@ -92,15 +97,21 @@ func (t *Task) write(rng *rand.Rand, s Shape) {
 	}
 }
 
-// cancel picks tasks that can't have started when the user cancels them.
+// cancel picks tasks that can't have started when the user cancels or skips them.
 func (t Tree) cancel(rng *rand.Rand, s Shape) {
 	if s.Cancel == 0 {
 		return
 	}
-	idle := t.Idle()
+	idle, shut := t.Idle(), t.settle(false)
 	for i := range t.Tasks {
-		if (idle[i] || !s.Gate) && rng.Float64() < s.Cancel {
+		if (idle[i] || !s.Gate) && t.Tasks[i].By == 0 && t.Tasks[i].Imported == nil && rng.Float64() < s.Cancel {
+			if s.Gate && s.Beyond > 0 && shut[i].State.Settled() { // it is blocked before the user comes, and edges tell that from cancelled
+				continue
+			}
 			t.Tasks[i].Cancelled = true
+			if s.Gate && s.Beyond > 0 && rng.IntN(2) == 0 {
+				t.Tasks[i].Cancelled, t.Tasks[i].Skipped = false, true
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -14,6 +15,11 @@ type Dep struct {
 	On       int
 	Optional bool
 	Plain    bool // given as a plain string, which is read as the same (spec 1.4)
+
+	Accept    []string // outcomes, or Any alone; nil: as the protocol has it
+	Otherwise string   // "block", "skip"; empty: as the outcome has it
+	Order     bool     // the result is not merged
+	Skips     bool     // of a fold: the dependency's skip is its own
 }
 
 // Value says what a task's result looks like.
@@ -28,14 +34,25 @@ const (
 
 // Script is what the attempts of a task do. It travels in the task's inputs under the key [ScriptKey].
 type Script struct {
-	Add        int   `json:"add"`                   // what this task adds to the sum of its inputs
-	Fail       int   `json:"fail,omitempty"`        // attempts 1 to this fail; below 0: all
-	Permanent  bool  `json:"permanent,omitempty"`   // a failure is not to be retried
-	RetryAfter int   `json:"retry_after,omitempty"` // milliseconds that a failure asks the next attempt to wait
-	Hang       bool  `json:"hang,omitempty"`        // every attempt runs into its timeout
-	Value      Value `json:"value,omitempty"`
-	Millis     int   `json:"millis,omitempty"` // how long an attempt works
-	Gate       bool  `json:"gate,omitempty"`   // every attempt waits until the test lets it go
+	Add        int    `json:"add"`                   // what this task adds to the sum of its inputs
+	Fail       int    `json:"fail,omitempty"`        // attempts 1 to this fail; below 0: all
+	Permanent  bool   `json:"permanent,omitempty"`   // a failure is not to be retried
+	Kind       string `json:"kind,omitempty"`        // the word for its failures; empty: none
+	RetryAfter int    `json:"retry_after,omitempty"` // milliseconds that a failure asks the next attempt to wait
+	Hang       bool   `json:"hang,omitempty"`        // every attempt runs into its timeout
+	Value      Value  `json:"value,omitempty"`
+	Millis     int    `json:"millis,omitempty"` // how long an attempt works
+	Gate       bool   `json:"gate,omitempty"`   // every attempt waits until the test lets it go
+
+	// What an attempt that does not fail ends with; at most one of them.
+	Skip    string  `json:"skip,omitempty"`    // the reason of a skip
+	Wait    *Wait   `json:"wait,omitempty"`    // a wait
+	Collect Collect `json:"collect,omitempty"` // the tasks that are By it
+	Map     *Map    `json:"map,omitempty"`     // they are made for items; nil: it names them
+	Repeat  *Repeat `json:"repeat,omitempty"`  // a further run
+
+	// Found are the tasks of Collect as they are submitted, if somebody wrote them.
+	Found json.RawMessage `json:"found,omitempty"`
 }
 
 // ScriptKey is the member of a task's inputs that holds its script.
@@ -52,6 +69,24 @@ type Task struct {
 	Script      Script
 	Cancelled   bool // by a user, before it can have started
 
+	Fold         bool  // a group that ends as its dependencies do
+	When         *When // nil: no condition
+	AllowFailure bool
+	RetryOn      []string // kinds of failures that are tried again; nil: all
+	NoRetryOn    []string // those that are not, whatever RetryOn says
+	Imported     *End     // it was settled when it was submitted
+	Kept         bool     // it completed in an earlier execution, and was left so when what it depends on ran again
+	Skipped      bool     // by a user, before it can have started
+	By           int      // index + 1 of the task whose run finds it; 0: it is submitted. Such a task depends on others of the same only
+	Local        string   // its id there
+
+	// Limiting is what it asks for before each of its attempts starts. That delays the task, and changes nothing of how it ends, but for a lock
+	// that it does not get: Denied says how it ended then, which depends on who else asked.
+	Limiting *dag.Limiting
+	Denied   *End
+
+	Reused bool // an earlier success of an equal task ended it, which depends on who else ran
+
 	Ref     string // under which those that depend on it get its result; empty: its id
 	Deleted bool   // by a user, before it can have started; nothing depends on it
 	ByHand  *End   // it was ended by a user's word, before it can have started: its state, and its result
@@ -65,10 +100,14 @@ type Tree struct{ Tasks []Task }
 
 // End is how a task ends.
 type End struct {
-	State    dag.State      // Completed, Failed, Cancelled or Blocked
+	State    dag.State      // settled
 	Attempts int            // that count against the policy
-	Result   any            // as encoding/json decodes it; nil unless completed
+	Result   any            // as encoding/json decodes it; nil unless completed or skipped
 	Inputs   map[string]any // merged, without the script; nil unless it ran
+	Reason   string         // of a skip
+	Idle     bool           // it ended without a run, by the rules or by a user's word
+	Absent   bool           // it was never found; the rest is empty
+	found    bool           // its run found tasks
 }
 
 // Run works out how each task ends, by index.
@@ -82,6 +121,13 @@ func (t Tree) settle(open bool) []End {
 		switch {
 		case task.ByHand != nil:
 			ends[i] = *task.ByHand
+		case task.Imported != nil:
+			ends[i] = *task.Imported
+			ends[i].Idle = true
+		case task.Kept:
+			ends[i] = End{State: dag.Completed, Attempts: 1}
+		case task.Skipped:
+			ends[i] = skipped("user", nil)
 		case task.Cancelled:
 			ends[i].State = dag.Cancelled
 		}
@@ -89,18 +135,20 @@ func (t Tree) settle(open bool) []End {
 	for changed := true; changed; {
 		changed = false
 		for i, task := range t.Tasks {
-			if settled(i) || task.Deleted {
+			if settled(i) || task.Deleted || ends[i].Absent {
 				continue
 			}
-			blocked, waits := false, false
-			for _, d := range task.Deps {
-				waits = waits || !settled(d.On)
-				blocked = blocked || !d.Optional && settled(d.On) && ends[d.On].State != dag.Completed
+			if ends[i].State == dag.Expanded {
+				if end, all := t.collect(i, ends); all {
+					ends[i], changed = end, true
+				}
+				continue
 			}
+			end, decided, runs := t.Decide(i, ends)
 			switch {
-			case blocked:
-				ends[i].State = dag.Blocked
-			case waits || task.Script.Gate && !open:
+			case decided:
+				ends[i] = end
+			case !runs || task.Script.Gate && !open:
 				continue
 			default:
 				ends[i] = t.run(i, ends)
@@ -115,12 +163,12 @@ func (t Tree) settle(open bool) []End {
 func (t Tree) Idle() []bool {
 	idle := make([]bool, len(t.Tasks))
 	for i, end := range t.settle(false) {
-		idle[i] = !t.Tasks[i].Script.Gate && !t.Tasks[i].Deleted && (!end.State.Settled() || end.State == dag.Blocked)
+		idle[i] = !t.Tasks[i].Script.Gate && !t.Tasks[i].Deleted && t.Tasks[i].By == 0 && (!end.State.Settled() && end.State != dag.Expanded || end.State == dag.Blocked)
 	}
 	return idle
 }
 
-// Cancellations are the tasks that the user cancels, what depends before what it depends on: the other way round, the
+// Cancellations are the tasks that the user cancels or skips, what depends before what it depends on: the other way round, the
 // end of one could start the next before its turn comes.
 func (t Tree) Cancellations() []int {
 	var out []int
@@ -134,7 +182,7 @@ func (t Tree) Cancellations() []int {
 		for _, d := range t.Tasks[i].Deps {
 			visit(d.On)
 		}
-		if task := t.Tasks[i]; task.Cancelled && !task.Deleted && task.ByHand == nil {
+		if task := t.Tasks[i]; (task.Cancelled || task.Skipped) && !task.Deleted && task.ByHand == nil && task.Imported == nil {
 			out = append(out, i)
 		}
 	}
@@ -151,16 +199,26 @@ func (t Tree) run(i int, ends []End) End {
 	if task.Group {
 		return End{State: dag.Completed, Attempts: 1, Result: map[string]any{}}
 	}
+	if task.Reused {
+		return End{State: dag.Completed, Attempts: 1, Idle: true}
+	}
+	if task.Denied != nil {
+		return *task.Denied
+	}
 	inputs := map[string]any{}
 	for _, d := range task.Deps {
-		if ends[d.On].State != dag.Completed {
+		if end := ends[d.On].State; end != dag.Completed && end != dag.Skipped || d.Order {
 			continue
 		}
 		switch result := ends[d.On].Result.(type) {
 		case nil:
 		case map[string]any:
-			if task.Mapped {
-				maps.Copy(inputs, result)
+			if task.Mapped && ends[d.On].State == dag.Completed {
+				for _, key := range []string{"sum", "keys"} {
+					if v, has := result[key]; has {
+						inputs[key] = v
+					}
+				}
 				continue
 			}
 			inputs[t.Tasks[d.On].ref()] = result
@@ -170,9 +228,9 @@ func (t Tree) run(i int, ends []End) End {
 	}
 	for attempt := 1; ; attempt++ {
 		if !task.Script.Fails(attempt) {
-			return End{State: dag.Completed, Attempts: attempt, Result: task.Script.Result(inputs), Inputs: inputs}
+			return t.after(i, End{State: dag.Completed, Attempts: attempt, Result: task.Script.Result(inputs), Inputs: inputs})
 		}
-		if attempt == task.MaxAttempts || task.Script.Permanent && !task.Script.Hang {
+		if attempt == task.MaxAttempts || task.Script.Permanent && !task.Script.Hang || !task.retries(task.Script.kind()) {
 			return End{State: dag.Failed, Attempts: attempt, Inputs: inputs}
 		}
 	}
@@ -180,6 +238,14 @@ func (t Tree) run(i int, ends []End) End {
 
 // Fails reports whether an attempt, from 1, fails.
 func (s Script) Fails(attempt int) bool { return s.Hang || s.Fail < 0 || attempt <= s.Fail }
+
+// kind is the word for the failures of attempts.
+func (s Script) kind() string {
+	if s.Hang {
+		return "timeout"
+	}
+	return cmp.Or(s.Kind, "executor")
+}
 
 // modulus keeps sums exact in a float64, however long the tree is.
 const modulus = 1_000_003

@@ -89,7 +89,7 @@ func (c *coordinator) settle() {
 				r.outcome = dag.OutcomeReturned
 			}
 			results = append(results, dag.Result{Task: r.key.task, Attempt: r.key.number, Worker: who.Key, Before: who.Before, Outcome: r.outcome,
-				Permanent: r.permanent, RetryAfter: r.retryAfter, Early: r.early, Offer: r.offer, Ran: r.ran,
+				After: r.after, Value: r.value, Permanent: r.permanent, Kind: r.kind, RetryAfter: r.retryAfter, Early: r.early, Offer: r.offer, Ran: r.ran,
 				Unstarted: r.unstarted, Waited: r.waited})
 		}
 	}

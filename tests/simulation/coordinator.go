@@ -17,6 +17,7 @@ const (
 type coordinator struct {
 	process
 	dispatcher, timers, followups, watcher *ticker
+	granter, gates                         *ticker
 	arrived                                []arrived
 	settling                               bool
 	beats                                  []beating // that wait to be answered
@@ -40,6 +41,8 @@ func (c *coordinator) start() {
 	c.timers = c.tick(2*time.Second, c.timerRound)
 	c.followups = c.tick(2*time.Second, c.followupRound)
 	c.watcher = c.tick(2*time.Second, c.watchWorkers)
+	c.granter = c.tick(2*time.Second, c.grantRound)
+	c.gates = c.tick(2*time.Second, c.watchGates)
 	c.tick(5*time.Second, c.reconcile)
 }
 
@@ -57,6 +60,9 @@ func (c *coordinator) after(eff *effects) {
 	}
 	if eff.timers {
 		c.timers.wake()
+	}
+	if eff.keys {
+		c.granter.wake()
 	}
 	c.publish(eff.publish)
 	for _, s := range eff.stops {
@@ -126,7 +132,8 @@ func (c *coordinator) timerRound(done func()) {
 func (c *coordinator) followupRound(done func()) {
 	var eff *effects
 	more := false
-	c.tx(func() { eff, more = c.w.store.doFollowups(c.room) }, func(ok bool) {
+	when := c.w.store.conditions()
+	c.tx(func() { eff, more = c.w.store.doFollowups(c.room, when) }, func(ok bool) {
 		if ok {
 			c.after(eff)
 			c.followups.again = c.followups.again || more
@@ -138,6 +145,7 @@ func (c *coordinator) followupRound(done func()) {
 func (c *coordinator) reconcile(done func()) {
 	var again []*message
 	c.tx(func() {
+		c.w.judgePlaces()
 		again = c.w.store.reconcile(republishAfter, func(l lane) time.Time { _, oldest := c.w.nats.depth(l); return oldest })
 	}, func(ok bool) {
 		if ok {

@@ -10,7 +10,11 @@ func (w *world) forge(wk *worker) {
 		return
 	}
 	t := w.store.trees[w.rng.IntN(len(w.store.trees))]
-	row := t.tasks[w.rng.IntN(len(t.tasks))].row
+	task := t.tasks[w.rng.IntN(len(t.tasks))]
+	row := task.row
+	if !task.made {
+		return
+	}
 	r := result{key: attemptKey{row.Key, row.Attempt}, token: []byte("forged"), outcome: dag.OutcomeCompleted, early: w.rng.IntN(2) == 0}
 	if k, ok := w.others(wk); ok {
 		r = result{key: k, token: tokens.Of(k.task, k.number), outcome: dag.OutcomeCompleted}

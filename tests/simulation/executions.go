@@ -14,26 +14,62 @@ func (s *store) execute(t *tree, target int, opts dag.ExecutionOptions) (done bo
 	if cancelling {
 		return false, &effects{}
 	}
+	opts.First = t.execution == 0
 	plan := dag.PlanExecution(nodes, func(i int) []dag.Edge { return t.tasks[i].deps }, target, target == t.root, opts)
 	if plan.Busy >= 0 || plan.Stopping >= 0 || plan.Untold >= 0 || len(plan.Restarts) == 0 {
 		return plan.Busy < 0 && plan.Stopping < 0 && plan.Untold < 0, &effects{}
 	}
 	t.partial = t.partial || target != t.root
+	t.keeps = t.keeps || opts.KeepCompleted
+	for _, r := range plan.Restarts {
+		s.judgeRestart(t, r, opts)
+	}
+	return true, s.begin(t, plan.Restarts)
+}
+
+// bear starts a tree as it is stored, which has tasks that have ended already.
+func (s *store) bear(t *tree) *effects {
+	defer s.w.panics()
+	var begin []dag.Restart
+	for i, r := range t.graph.Births(func(i int) dag.State { return t.tasks[i].row.State }, func(i int) dag.Flags { return t.tasks[i].row.Flags }) {
+		if t.tasks[i].imported == nil && t.tasks[i].made {
+			begin = append(begin, r)
+		}
+	}
+	return s.begin(t, begin)
+}
+
+// judgeRestart holds a restart against what was asked for.
+func (s *store) judgeRestart(t *tree, r dag.Restart, opts dag.ExecutionOptions) {
+	plain := !opts.Force && !opts.RerunDependencies
+	if opts.KeepCompleted && plain && r.From == dag.Completed {
+		s.w.broken("task %d completed, and runs again though it is to be kept", r.Index)
+	}
+	if opts.First && plain && !opts.RerunCancelled && t.tasks[r.Index].imported != nil {
+		s.w.broken("task %d had ended before it was submitted, and runs", r.Index)
+	}
+}
+
+// begin begins an execution.
+func (s *store) begin(t *tree, restarts []dag.Restart) *effects {
 	beside := t.execution > 0 && !t.finished // another execution goes on
 	var ready []*dag.Row
 	var delta dag.TreeDelta
-	for _, r := range plan.Restarts {
+	for _, r := range restarts {
 		row := &t.tasks[r.Index].row
 		if row.State != r.From || row.Attempt != r.Was || row.Worker != 0 {
 			s.w.broken("restart of task %d expects %s/%d", r.Index, r.From, r.Was)
 		}
+		s.forget(row.Key, row.State)
 		delta.Count(row.State, row.Flags, -1)
 		delta.Count(r.State, row.Flags, +1)
-		row.State, row.Attempt, row.Remaining, row.Failures, row.Crashes = r.State, r.Attempt, r.Remaining, 0, 0
+		row.State, row.Attempt, row.Remaining, row.Failures, row.Crashes, row.Repeats = r.State, r.Attempt, r.Remaining, 0, 0, 0
 		row.StartedAt, row.BlockedBy = time.Time{}, 0
+		row.Flags = row.Flags&^dag.FlagImported | r.Flags&dag.FlagFresh
 		if r.State == dag.Blocked {
 			row.BlockedBy = t.key.Key(r.BlockedBy)
 		}
+		t.tasks[r.Index].answered = false
 		t.tasks[r.Index].truth.restart(restart{t.execution + 1, r.Attempt}, s.w.now)
 		if r.Release {
 			s.addFollowup(followupRelease, row.Key)
@@ -42,7 +78,7 @@ func (s *store) execute(t *tree, target int, opts dag.ExecutionOptions) (done bo
 			ready = append(ready, row)
 		}
 	}
-	eff = &effects{followups: true}
+	eff := &effects{followups: true}
 	s.w.note(t)
 	t.execution++
 	t.cancelled, t.finished = false, false
@@ -50,23 +86,23 @@ func (s *store) execute(t *tree, target int, opts dag.ExecutionOptions) (done bo
 		t.counts.Events = nil
 	}
 	t.counts.Events = slices.DeleteFunc(t.counts.Events, func(e dag.Event) bool {
-		return slices.ContainsFunc(plan.Restarts, func(r dag.Restart) bool { return r.Index == e.Task.Index() })
+		return slices.ContainsFunc(restarts, func(r dag.Restart) bool { return r.Index == e.Task.Index() })
 	})
 	if t.timeout > 0 {
 		t.due = s.w.now + t.timeout
 		s.timers = append(s.timers, timer{dag.Timer{Task: t.key.Key(t.root), Attempt: int32(t.execution), Kind: dag.TimerTree}, t.due})
 	}
-	s.place(ready, nil, eff)
+	s.place(ready, nil, nil, eff)
 	s.addTree(t, &delta)
 	s.w.trace("execute", -1, int(t.key), t.execution)
-	return true, eff
+	return eff
 }
 
 // nodes are the tasks of a tree as an execution is planned from them. cancelling: the tree's cancellation is under way.
 func (s *store) nodes(t *tree) (nodes []dag.Node, cancelling bool) {
 	nodes = make([]dag.Node, len(t.tasks))
 	for i, task := range t.tasks {
-		nodes[i] = dag.Node{State: task.row.State, Flags: task.row.Flags, Attempt: task.row.Attempt, Open: task.row.Worker != 0}
+		nodes[i] = dag.Node{State: task.row.State, Flags: task.row.Flags, Attempt: task.row.Attempt, Open: task.row.Worker != 0, Gone: !task.made}
 	}
 	for _, c := range s.followups {
 		switch {

@@ -17,8 +17,8 @@ func (wk *worker) run(a *attempt) {
 	}
 	script := wk.w.script(a.key().task)
 	a.exec = wk.w.begin(wk, a)
-	outcome := dag.OutcomeCompleted
-	a.permanent = script.Permanent
+	outcome := wk.after(t, a, script)
+	a.permanent, a.kind = script.Permanent, dag.Kind(script.Kind)
 	d := wk.w.length(t, script.Millis)
 	if script.Fails(int(a.Key.Number)) {
 		outcome, a.retryAfter = dag.OutcomeFailed, time.Duration(script.RetryAfter)*time.Millisecond*100
@@ -27,7 +27,7 @@ func (wk *worker) run(a *attempt) {
 		d = time.Hour
 	}
 	if limit := t.policy.Timeout; limit > 0 && d >= limit {
-		d, outcome, a.permanent, a.retryAfter = limit, dag.OutcomeTimedOut, false, 0
+		d, outcome, a.permanent, a.kind, a.retryAfter = limit, dag.OutcomeTimedOut, false, "", 0
 	}
 	if outcome == dag.OutcomeTimedOut { // told to stop, which takes its time
 		d += wk.w.between(0, stopWithin)
@@ -73,6 +73,7 @@ func (wk *worker) finish(a *attempt, outcome dag.Outcome) {
 	a.over = true
 	ran := time.Duration(0) // it never began
 	if a.exec != nil {
+		wk.w.refresh(a.exec)
 		wk.w.end(func(e *execution) bool { return e == a.exec })
 		ran = max(1, wk.w.now-a.started)
 	}

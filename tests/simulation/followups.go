@@ -29,7 +29,16 @@ func (s *store) dueTimers(limit int, room func(int32, int) bool) (eff *effects, 
 			cancelled = s.deadline(t) || cancelled
 			continue
 		}
-		d.Due(t.Timer)
+		if t.Kind == dag.TimerLock {
+			s.lockTimedOut(d, t)
+			continue
+		}
+		if t.Kind == dag.TimerAwait {
+			s.timedOut(&t.Timer)
+		}
+		if d.Due(t.Timer) && t.Kind == dag.TimerAwait {
+			s.noteTimeout(t.Timer)
+		}
 	}
 	eff = s.apply(d, room)
 	eff.followups = eff.followups || cancelled
@@ -60,13 +69,19 @@ func (s *store) nextTimer(most time.Duration) time.Duration {
 // followupStep is how many tasks one transaction of followups tells or cancels: few, so that cursors are moved.
 const followupStep = 3
 
+// followupBatch is how many followups one transaction does.
+const followupBatch = 4
+
 // doFollowups does a batch of follow-up work, and reports whether there may be more.
-func (s *store) doFollowups(room func(int32, int) bool) (eff *effects, more bool) {
+func (s *store) doFollowups(room func(int32, int) bool, when map[dag.Key]verdict) (eff *effects, more bool) {
 	defer s.w.panics()
 	if len(s.followups) == 0 {
 		return &effects{}, false
 	}
-	batch := slices.Clone(s.followups[:min(len(s.followups), 4)])
+	batch := slices.Clone(s.followups[:min(len(s.followups), followupBatch)])
+	if i := slices.IndexFunc(batch, func(c followup) bool { return c.kind == followupGrow }); i >= 0 { // in a transaction of its own
+		batch = batch[:max(i, 1)]
+	}
 	steps := make([]followupWork, len(batch))
 	var lock []dag.Key
 	for i, c := range batch {
@@ -84,10 +99,29 @@ func (s *store) doFollowups(room func(int32, int) bool) (eff *effects, more bool
 			}
 		case followupRelease:
 			d.Release(c.task)
+		case followupJudge, followupCondition:
+			steps[i].last = s.judge(d, c.task, when, c.kind == followupCondition)
+		case followupCollect:
+			s.collect(d, c.task)
+		case followupGrow:
+			batch[i].at, steps[i].last = s.grow(d, c.task, c.at)
+		case followupCancelBelow:
+			for _, k := range steps[i].cancels {
+				t := s.task(k)
+				if was := t.row; d.Cancel(k, "what found it was cancelled", false) {
+					t.truth.cancelled = true
+					if was.State.Status() == dag.StatusPending {
+						t.truth.barred = was.Attempt
+					}
+				}
+			}
+		case followupSignal:
+			s.take(d, c.task)
 		}
 	}
 	s.followups = s.followups[len(batch):]
-	for i, c := range batch {
+	for i := range batch {
+		c := batch[i]
 		if steps[i].last {
 			continue
 		}
@@ -103,6 +137,7 @@ func (s *store) doFollowups(room func(int32, int) bool) (eff *effects, more bool
 type followupWork struct {
 	dependents []dag.Dependent // that it tells
 	cancels    []dag.Key       // that it cancels
+	grows      []dag.Key       // that it lets go
 	last       bool            // nothing is left after it
 }
 
@@ -111,7 +146,7 @@ func (f followupWork) keys() (keys []dag.Key) {
 	for _, dep := range f.dependents {
 		keys = append(keys, dep.Key)
 	}
-	return append(keys, f.cancels...)
+	return append(append(keys, f.cancels...), f.grows...)
 }
 
 // followupWork picks what comes next of a followup.
@@ -126,11 +161,16 @@ func (s *store) followupWork(c followup) (f followupWork) {
 		f.last = len(f.dependents) < followupStep
 	case followupCancel:
 		for _, t := range s.trees[c.task.Tree()-1].tasks {
-			if t.row.Key >= max(c.task.Tree().Key(0), c.cursor+1) && t.row.State < dag.Completed && len(f.cancels) < followupStep {
+			if t.row.Key >= max(c.task.Tree().Key(0), c.cursor+1) && t.made && t.row.State.Cancellable() && len(f.cancels) < followupStep {
 				f.cancels = append(f.cancels, t.row.Key)
 			}
 		}
 		f.last = len(f.cancels) < followupStep
+	case followupCancelBelow:
+		f.cancels = s.below(c.task, c.cursor)
+		f.last = len(f.cancels) < followupStep
+	case followupGrow:
+		f.grows = s.growing(c.task, c.at)
 	default:
 		f.last = true
 	}

@@ -28,6 +28,9 @@ func (s *store) alive(k dag.WorkerKey) bool {
 
 // waits reports whether a task waits that one of the lane, claimed at once, would pass.
 func (s *store) waits(l dag.Lane) bool {
+	if s.gated(l.Pool) { // it can't be handed over past the dispatch
+		return true
+	}
 	for _, r := range s.ready {
 		if r.pool == l.Pool && r.priority <= l.Priority {
 			return true
@@ -65,10 +68,12 @@ func (w *world) judgeHandover(h dag.Handover) {
 		w.broken("task %d of pool %d is handed over in a slot of pool %d", i, t.row.Pool, from.row.Pool)
 	case !slices.ContainsFunc(t.deps, func(e dag.Edge) bool { return int(e.Task) == h.After.Index() }):
 		w.broken("task %d is handed over after task %d, on which it does not depend", i, h.After.Index())
+	case w.store.pausedBy(t) != nil || len(w.store.gates(t)) > 0:
+		w.broken("task %d is handed over past what an operator holds back", i)
 	case w.passed(t): // it says so
 	case slices.ContainsFunc(from.dependents, func(dep dag.Dependent) bool {
 		o := w.store.task(dep.Key)
-		return o.row.State == dag.Ready && o.truth.ready == w.now && o.row.Lane() == t.row.Lane() && dep.Key < h.Task
+		return w.store.waiters[dep.Key] == nil && w.store.pausedBy(o) == nil && o.row.State == dag.Ready && o.truth.ready == w.now && o.row.Lane() == t.row.Lane() && dep.Key < h.Task
 	}):
 		w.broken("task %d is handed over, and not one that was unlocked with it and submitted before", i)
 	}
@@ -76,11 +81,11 @@ func (w *world) judgeHandover(h dag.Handover) {
 }
 
 // passed finds a task that is passed by one which is handed over: one that is ready, in the same pool, and more urgent, whatever
-// made it ready; or as urgent, and it has waited since before.
+// made it ready; or as urgent, and it has waited since before. What waits for its keys is passed, and what is paused.
 func (w *world) passed(t *task) bool {
 	for _, tree := range w.store.trees {
 		for i, o := range tree.tasks {
-			if o.row.State == dag.Ready && o.row.Pool == t.row.Pool && o.row.Priority < t.row.Priority {
+			if o.row.State == dag.Ready && w.store.waiters[o.row.Key] == nil && w.store.pausedBy(o) == nil && o.row.Pool == t.row.Pool && o.row.Priority < t.row.Priority {
 				w.broken("task %d of priority %d is handed over while task %d of tree %d, of priority %d, is ready",
 					t.row.Key.Index(), t.row.Priority, i, tree.key, o.row.Priority)
 				return true

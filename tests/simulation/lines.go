@@ -155,6 +155,8 @@ func (w *world) judgeAhead(a *attempt) {
 	switch {
 	case w.par.Older:
 		w.broken("task %d attempt %d is claimed ahead, and a coordinator knows nothing of that", t.row.Key.Index(), n)
+	case t.row.Flags&dag.FlagLimited != 0:
+		w.broken("task %d, which holds its keys meanwhile, is claimed ahead", t.row.Key.Index())
 	case t.policy.OnLost == dag.FailLost:
 		w.broken("task %d, which fails when it is lost, is claimed ahead", t.row.Key.Index())
 	case n != t.truth.of(n).first:
@@ -172,7 +174,7 @@ func (w *world) judgeBegin(wk *worker, a *attempt) {
 		w.broken("task %d attempt %d starts while its worker drains", i, n)
 	case a.cancelled:
 		w.broken("task %d attempt %d starts, and its worker knows that it is cancelled", i, n)
-	case !a.Granted() && !(a.Repeatable && a.Delivered == 1):
+	case !a.Granted() && !(a.Repeatable && a.Delivered == 1 && w.store.task(a.key().task).row.Flags&dag.FlagLimited == 0):
 		w.broken("task %d attempt %d starts before its claim is answered", i, n)
 	}
 }
@@ -213,7 +215,7 @@ func (w *world) judgeTurn(taken run, later []run) {
 		t := w.store.task(r.first)
 		return t.truth.again && t.row.State == dag.Ready && t.row.Attempt == r.attempt
 	}
-	if again(taken) || w.store.task(taken.first).row.State != dag.Ready {
+	if row := w.store.task(taken.first).row; again(taken) || row.State != dag.Ready || row.Attempt != taken.attempt { // the last: nothing of it starts
 		return
 	}
 	for _, r := range later {

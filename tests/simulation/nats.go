@@ -46,10 +46,13 @@ type result struct {
 	token            []byte
 	outcome          dag.Outcome
 	permanent, early bool
+	kind             dag.Kind
 	retryAfter       time.Duration
 	offer            bool // its slot waits for a task that it unlocks
 	unstarted        bool // it never began
 	waited           time.Duration
+	after            dag.After
+	value            []byte
 	ran              time.Duration
 }
 

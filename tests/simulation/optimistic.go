@@ -85,6 +85,11 @@ func (s *store) holds(o *dag.Optimistic) bool {
 			return false
 		}
 	}
+	for _, h := range o.Decision.Handovers {
+		if s.treePaused(h.Task.Tree()) {
+			return false
+		}
+	}
 	for key, execution := range o.Assumed.Trees {
 		if t := s.trees[key-1]; t.cancelled || execution > 0 && int(execution) != t.execution {
 			return false

@@ -24,6 +24,10 @@ type Params struct {
 	Ahead                   int     // attempts of a pool that a worker may have in line, at most
 	Strikes                 int     // things that go wrong for a worker that has something in line
 	Older                   bool    // a coordinator knows nothing of lines: nothing is to be claimed ahead
+	Beyond                  float64 // how much trees have that the protocol has not: 0 nothing, 1 a lot
+	Stale                   float64 // of an answer: it is to an older attempt
+	Limits                  float64 // how many tasks ask for limits, locks and rates: 0 none, 1 many
+	Operators               int     // pauses and limits that operators set, and take back
 	Trace                   bool
 }
 
@@ -37,6 +41,12 @@ func Random(seed uint64) Params {
 	}
 	if r.IntN(3) == 0 {
 		p.Parts = r.IntN(5)
+	}
+	if r.IntN(3) > 0 {
+		p.Beyond, p.Stale = float64(1+r.IntN(4))/4, 0.1
+	}
+	if r.IntN(3) == 0 {
+		p.Limits, p.Operators = float64(1+r.IntN(4))/4, r.IntN(6)
 	}
 	if r.IntN(8) == 0 {
 		return p // a quiet one
@@ -75,7 +85,7 @@ func (p Params) Smaller() []Params {
 		func(q *Params) *int { return &q.Wipes }, func(q *Params) *int { return &q.Outages },
 		func(q *Params) *int { return &q.Cuts }, func(q *Params) *int { return &q.Drains },
 		func(q *Params) *int { return &q.Cancels }, func(q *Params) *int { return &q.Forgeries },
-		func(q *Params) *int { return &q.Parts }, func(q *Params) *int { return &q.Strikes },
+		func(q *Params) *int { return &q.Parts }, func(q *Params) *int { return &q.Operators }, func(q *Params) *int { return &q.Strikes },
 	} {
 		less(func(q *Params) { *f(q) = 0 })
 		less(func(q *Params) { *f(q) = max(0, *f(q)-1) })
@@ -91,6 +101,11 @@ func (p Params) Smaller() []Params {
 	less(func(q *Params) { q.Brisk, q.Ahead = 0, 0 })
 	less(func(q *Params) { q.Ahead = max(0, q.Ahead-1) })
 	less(func(q *Params) { q.Older = false })
+	less(func(q *Params) { q.Beyond = 0 })
+	less(func(q *Params) { q.Beyond /= 2 })
+	less(func(q *Params) { q.Stale = 0 })
+	less(func(q *Params) { q.Limits = 0 })
+	less(func(q *Params) { q.Limits /= 2 })
 	return out
 }
 

@@ -2,6 +2,8 @@ package simulation
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -9,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
 )
 
 // number reads a setting of the environment.
@@ -24,9 +28,18 @@ func number(t *testing.T, name string, otherwise uint64) uint64 {
 	return n
 }
 
-// TestSimulation plays histories: 2000, or as many as TASKGROVE_HISTORIES says, or 50 000 with TASKGROVE_FULL=1.
-// TASKGROVE_SEED plays one again.
+// TestSimulation plays histories: 2000, or as many as TASKGROVE_HISTORIES says, or 100 000 with TASKGROVE_FULL=1, which has more than as many trees that say more than the protocol.
+// TASKGROVE_SEED plays one again. Each is played in one goroutine, so under the race detector only a few are, and the others in a program that is built without it.
 func TestSimulation(t *testing.T) {
+	if underRace && os.Getenv("TASKGROVE_SEED") == "" && os.Getenv("TASKGROVE_HISTORIES") == "" && !testing.Short() {
+		play := exec.CommandContext(t.Context(), build(t.Context(), t, filepath.Join(t.TempDir(), "simulation.test")), "-test.run", "^TestSimulation$", "-test.v")
+		out, err := play.CombinedOutput()
+		t.Logf("without the race detector:\n%s", out)
+		if err != nil {
+			t.Error(err)
+		}
+		t.Setenv("TASKGROVE_HISTORIES", "100")
+	}
 	if seed := number(t, "TASKGROVE_SEED", 0); seed != 0 {
 		par := Random(seed)
 		par.Trace = true
@@ -40,7 +53,7 @@ func TestSimulation(t *testing.T) {
 	}
 	histories := 2000
 	if os.Getenv("TASKGROVE_FULL") != "" {
-		histories = 50_000
+		histories = 100_000
 	}
 	histories = int(number(t, "TASKGROVE_HISTORIES", uint64(histories)))
 	first := number(t, "TASKGROVE_FIRST", uint64(time.Now().UnixNano())&0xffffffff)
@@ -50,6 +63,8 @@ func TestSimulation(t *testing.T) {
 	var virtual atomic.Int64
 	var mu sync.Mutex
 	var lines Lines
+	var beyond Beyond
+	var limits Limits
 	failed := -1
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -73,6 +88,8 @@ func TestSimulation(t *testing.T) {
 				virtual.Add(int64(r.Time))
 				mu.Lock()
 				lines.add(r.Lines)
+				beyond.add(r.Beyond)
+				limits.add(r.Limits)
 				if r.Broken != "" && (failed < 0 || n < failed) {
 					failed = n
 				}
@@ -86,9 +103,17 @@ func TestSimulation(t *testing.T) {
 		histories, took.Round(time.Millisecond), float64(histories)/took.Minutes(), time.Duration(virtual.Load()).Round(time.Second),
 		starts.Load(), early.Load(), handed.Load(), missed.Load(), overlaps.Load(), killed.Load(), back.Load())
 	t.Logf("in lines: %+v", lines)
+	t.Logf("beyond the protocol: %+v", beyond)
+	t.Logf("limits: %+v", limits)
 	if failed < 0 {
 		if least := min(lines.Claimed, lines.Started, lines.HandedBack, lines.Cancelled, lines.Drained, lines.Fenced, lines.Crashed); histories >= 2000 && least == 0 {
 			t.Errorf("of what may happen to attempts in line, something never did: %+v", lines)
+		}
+		if least := beyond.least(); histories >= 2000 && least == 0 {
+			t.Errorf("of what the protocol does not have, something never happened: %+v", beyond)
+		}
+		if histories >= 2000 && limits.least() == 0 {
+			t.Errorf("of what may happen to tasks that ask for limits, something never did: %+v", limits)
 		}
 		return
 	}
@@ -125,6 +150,26 @@ func TestSameSeedSameHistory(t *testing.T) {
 	}
 	if len(seen) < 100 {
 		t.Errorf("%d different histories of 100", len(seen))
+	}
+}
+
+// TestJudgeTurn: a stretch passes an interrupted task only if something of it starts. One of an attempt that is over, as its tree was cancelled and runs again, does not.
+func TestJudgeTurn(t *testing.T) {
+	for _, row := range []struct {
+		taken int32 // the attempt of the stretch
+		again bool  // its task was interrupted, too
+		wrong bool
+	}{{3, false, true}, {3, true, false}, {2, false, false}} {
+		w := &world{}
+		w.store = &store{w: w, trees: []*tree{{key: 1, tasks: []*task{{}, {}}}}}
+		first, second := w.store.trees[0].tasks[0], w.store.trees[0].tasks[1]
+		first.row = dag.Row{Key: dag.TreeKey(1).Key(0), State: dag.Ready, Attempt: 3}
+		second.row = dag.Row{Key: dag.TreeKey(1).Key(1), State: dag.Ready, Attempt: 2}
+		first.truth.again, second.truth.again = row.again, true
+		w.judgeTurn(run{first: first.row.Key, n: 1, attempt: row.taken}, []run{{first: second.row.Key, n: 1, attempt: 2}})
+		if wrong := w.report.Broken != ""; wrong != row.wrong {
+			t.Errorf("attempt %d, interrupted %v: %q", row.taken, row.again, w.report.Broken)
+		}
 	}
 }
 

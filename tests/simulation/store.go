@@ -23,6 +23,9 @@ type store struct {
 	followups []followup
 	workers   []*workerRow // key - 1
 	attempts  map[attemptKey]*attemptRow
+	beyond
+	caches caches
+	limits
 }
 
 type attemptKey struct {
@@ -40,6 +43,11 @@ type tree struct {
 	finished  bool
 	timeout   time.Duration // of an execution; 0: none
 	due       time.Duration // of the current one
+	beyond    bool          // it says more than the protocol has
+	grows     bool          // runs of its tasks find tasks
+	keeps     bool          // it ran again and kept what had completed
+	graph     *dag.Graph    // as the engine reads it
+	share     int32         // who submitted it
 	partial   bool          // parts of it were executed: the oracle knows only whole trees
 	counts    dag.TreeDelta // Events: of the current execution
 }
@@ -52,6 +60,20 @@ type task struct {
 	dependents []dag.Dependent
 	deadly     bool // its executor may take the worker with it
 	brisk      bool // it runs for some milliseconds
+	made       bool // it is there: it was submitted, or found
+	by         int  // index + 1 of the task whose run finds it
+	first      int  // index of the first task that its run finds
+	expanded   bool // its run has found them
+	finds      int  // how many tasks its run finds
+	when       *oracle.When
+	imported   *oracle.End
+	cache      *cacheKey     // what tells it, if it may end by an earlier success
+	fresh      time.Duration // how old that may be
+	patience   time.Duration // how long it waits; 0: for ever
+	answered   bool          // it goes on from an answer
+	wants      []dag.Want    // keys that it asks for before each attempt starts
+	contended  dag.OnContention
+	lockWait   time.Duration // how long it waits for its lock; 0: for ever
 	truth      truth
 }
 
@@ -77,12 +99,19 @@ const (
 	followupUnlock followupKind = iota + 1
 	followupCancel
 	followupRelease
+	followupJudge
+	followupCondition
+	followupCollect
+	followupGrow
+	followupCancelBelow
+	followupSignal
 )
 
 type followup struct {
 	kind   followupKind
 	task   dag.Key
 	cursor dag.Key
+	at     int // of followupGrow
 }
 
 type workerState int
@@ -171,6 +200,7 @@ type effects struct {
 	handed    []dag.Handover
 	followups bool
 	timers    bool
+	keys      bool // tasks have begun to wait for keys, or have given some back
 }
 
 // apply writes what the decision says.
@@ -193,7 +223,7 @@ func (s *store) apply(d *dag.Decision, room func(pool int32, n int) bool) *effec
 		policy := t.row.Policy
 		t.row = dag.Row{Key: r.Key, State: r.State, Flags: t.row.Flags, Priority: t.row.Priority, Pool: t.row.Pool,
 			Attempt: r.Attempt, Remaining: r.Remaining, Failures: r.Failures, Crashes: r.Crashes, Worker: r.Worker,
-			StartedAt: r.StartedAt, BlockedBy: r.BlockedBy, Policy: policy}
+			Repeats: r.Repeats, StartedAt: r.StartedAt, BlockedBy: r.BlockedBy, Policy: policy}
 		if r.State == dag.Running && r.StartedAt.IsZero() { // the decision did not know the time
 			t.row.StartedAt = epoch.Add(w.now)
 		}
@@ -212,10 +242,14 @@ func (s *store) apply(d *dag.Decision, room func(pool int32, n int) bool) *effec
 	for _, k := range d.Unlock {
 		s.addFollowup(followupUnlock, k)
 	}
-	s.place(d.Readied(), room, eff)
+	s.applyBeyond(d, eff)
+	places, released := s.release(d.Changed())
+	eff.keys = released
+	s.place(d.Readied(), places, room, eff)
 	for key, delta := range sorted(d.Trees) {
 		s.addTree(s.trees[key-1], delta)
 	}
+	s.w.judgeHolds()
 	return eff
 }
 
@@ -233,6 +267,7 @@ func (s *store) ended(e dag.Ended) {
 		s.w.broken("task %d attempt %d starts at %s, and that is not between the end of the one before and its own, %s", e.Task.Index(), e.Attempt, e.StartedAt, s.w.now)
 	default:
 		s.w.judgeStart(s.task(e.Task), e)
+		s.w.judgeDenied(e)
 		s.attempts[k] = &attemptRow{Ended: e, at: s.w.now, finished: e.Worker == 0 || e.Outcome != dag.OutcomeCancelled}
 		s.w.judgeEnd(s.task(e.Task), e)
 	}
@@ -249,7 +284,7 @@ func (s *store) endOf(k attemptKey) time.Duration {
 func (s *store) addFollowup(kind followupKind, k dag.Key) {
 	for i := range s.followups {
 		if s.followups[i].kind == kind && s.followups[i].task == k {
-			s.followups[i].cursor = 0
+			s.followups[i].cursor, s.followups[i].at = 0, 0
 			return
 		}
 	}
@@ -267,6 +302,8 @@ func (s *store) addTree(t *tree, d *dag.TreeDelta) {
 	c.Cancelled += d.Cancelled
 	c.Blocked += d.Blocked
 	c.LeavesCompleted += d.LeavesCompleted
+	c.Skipped += d.Skipped
+	c.Allowed += d.Allowed
 	c.Events = append(c.Events, d.Events...)
 	if c.Unfinished == 0 && !t.finished && t.execution > 0 {
 		t.finished = true
@@ -292,16 +329,32 @@ func joined(rows []*dag.Row) []run {
 }
 
 // place puts ready tasks in the queue of their pool: to published when there is room and nothing of their priority or
-// above waits, else to ready: those that were interrupted ahead of all that wait.
-func (s *store) place(rows []*dag.Row, room func(int32, int) bool, eff *effects) {
+// above waits, else to ready: those that were interrupted ahead of all that wait. Those that ask for keys go into their lines, at the places that they had. What an operator
+// holds back is never published here.
+func (s *store) place(rows []*dag.Row, places map[dag.Key]int64, room func(int32, int) bool, eff *effects) {
+	plain := slices.DeleteFunc(slices.Clone(rows), func(r *dag.Row) bool { return r.Flags&dag.FlagLimited != 0 })
+	for _, r := range rows {
+		if r.Flags&dag.FlagLimited == 0 {
+			continue
+		}
+		line := int64(0)
+		if r.Again() {
+			line = places[r.Key]
+		}
+		s.ask(r.Key, line)
+		eff.keys, eff.timers = true, true
+	}
 	waiting := slices.Clone(s.ready)
 	var first []run
-	for _, r := range joined(rows) {
+	for _, r := range joined(plain) {
 		s.runs++
 		r.id = s.runs
 		passes := slices.ContainsFunc(waiting, func(o run) bool { return o.pool == r.pool && o.priority <= r.priority })
 		switch {
-		case room != nil && !passes && room(r.pool, r.n):
+		case s.treePaused(r.first.Tree()):
+			s.parked = append(s.parked, r)
+			continue
+		case room != nil && !passes && !s.gated(r.pool) && room(r.pool, r.n):
 		case r.again:
 			first = append(first, r)
 			continue
@@ -325,10 +378,15 @@ func (s *store) work(r run) []*message {
 			continue
 		}
 		out = append(out, &message{lane: lane{r.pool, r.priority}, key: attemptKey{k, r.attempt}, token: tokens.Of(k, r.attempt),
-			repeatable: t.row.Flags&dag.FlagRepeatable != 0, bytes: 100 + s.w.rng.IntN(1000),
+			repeatable: startsEarly(t.row.Flags), bytes: 100 + s.w.rng.IntN(1000),
 			ahead: !s.w.par.Older && dag.MayBeClaimedAhead(r.attempt, t.truth.of(r.attempt).first, t.row.Flags)})
 	}
 	return out
+}
+
+// startsEarly reports whether a task may start beside its claim.
+func startsEarly(f dag.Flags) bool {
+	return f&(dag.FlagRepeatable|dag.FlagLimited) == dag.FlagRepeatable
 }
 
 func sorted(m map[dag.TreeKey]*dag.TreeDelta) func(func(dag.TreeKey, *dag.TreeDelta) bool) {

@@ -27,7 +27,7 @@ func (s *store) settle(results []dag.Result, room func(int32, int) bool) *effect
 		}
 	} else {
 		d = s.load(keys, policies, true)
-		changed = d.SettleAll(results, s.alive, func(r *dag.Row) bool { return !s.waits(r.Lane()) })
+		changed = d.SettleAll(results, s.alive, func(r *dag.Row) bool { return !s.waits(r.Lane()) && !s.treePaused(r.Key.Tree()) })
 	}
 	for i, r := range results {
 		if changed[i] {
@@ -86,7 +86,7 @@ func (s *store) cancelTasks(keys []dag.Key, room func(int32, int) bool) *effects
 		t := s.task(k)
 		if was := t.row; d.Cancel(k, "by user", false) {
 			t.truth.cancelled = true
-			if was.State != dag.Running {
+			if was.State.Status() == dag.StatusPending {
 				t.truth.barred = was.Attempt
 			}
 		}
@@ -101,9 +101,9 @@ func (s *store) cancelTree(t *tree) {
 	}
 	t.cancelled = true
 	for _, task := range t.tasks {
-		if st := task.row.State; st < dag.Completed {
+		if st := task.row.State; task.made && st.Cancellable() {
 			task.truth.cancelled = true
-			if st != dag.Running {
+			if st.Status() == dag.StatusPending {
 				task.truth.barred = task.row.Attempt
 			}
 		}
@@ -111,10 +111,13 @@ func (s *store) cancelTree(t *tree) {
 	s.addFollowup(followupCancel, t.key.Key(t.root))
 }
 
-// lanes are the pools and priorities of which tasks wait, urgent ones first.
+// lanes are the pools and priorities of which tasks wait that nothing holds back, urgent ones first.
 func (s *store) lanes() []lane {
 	var out []lane
 	for _, r := range s.ready {
+		if s.admits(r, 1) == 0 {
+			continue
+		}
 		if l := (lane{r.pool, r.priority}); !slices.Contains(out, l) {
 			out = append(out, l)
 		}
@@ -128,17 +131,22 @@ func (s *store) dispatch(l lane, n int) []*message {
 	var out []*message
 	var left []run
 	for i, r := range s.ready {
-		if n == 0 || r.pool != l.pool || r.priority != l.priority {
+		admitted := 0
+		if r.pool == l.pool && r.priority == l.priority {
+			admitted = s.admits(r, n)
+		}
+		if admitted == 0 {
 			left = append(left, r)
 			continue
 		}
 		s.w.judgeTurn(r, s.ready[i+1:])
 		taken := r
-		taken.n = min(r.n, n)
+		taken.n = admitted
 		n -= taken.n
 		s.runs++
 		taken.id, taken.sent, taken.at = s.runs, s.w.now, s.w.now
 		s.published = append(s.published, taken)
+		s.admit(taken)
 		out = append(out, s.work(taken)...)
 		if r.n > taken.n {
 			r.first, r.n = r.first+dag.Key(taken.n), r.n-taken.n

@@ -53,7 +53,10 @@ type attempt struct {
 	told       bool          // to stop
 	over       bool          // its executor has ended
 	permanent  bool          // its failure
+	kind       dag.Kind      // of its failure
 	retryAfter time.Duration // its failure asks for
+	after      dag.After     // what is to follow
+	value      []byte        // its result, of a skip
 	started    time.Duration
 	tries      int  // of asking
 	cancelled  bool // the worker was told
@@ -279,7 +282,7 @@ func (wk *worker) publish(a *attempt) {
 	if !wk.ledger.Keeps(a) {
 		return
 	}
-	r := result{key: a.key(), token: a.Token, outcome: a.Result.Outcome, permanent: a.permanent, retryAfter: a.retryAfter, early: a.Result.Early,
+	r := result{key: a.key(), token: a.Token, outcome: a.Result.Outcome, after: a.after, value: a.value, permanent: a.permanent, kind: a.kind, retryAfter: a.retryAfter, early: a.Result.Early,
 		offer: a.Result.Offer, ran: wk.w.now - a.started, unstarted: a.exec == nil && a.Result.Outcome == dag.OutcomeReturned, waited: a.waited()}
 	b := batch{worker: wk.id - 100, session: a.session.name, results: []result{r}}
 	life, stored := wk.life, false

@@ -15,6 +15,9 @@ import (
 // that their worker does not know (two leases) and retries lie within it many times over.
 const settleWithin = 30 * time.Minute
 
+// settleLimited is the same of a history in which tasks wait for each other's keys, or for the next minute.
+const settleLimited = 4 * time.Hour
+
 // Report is what a history came to.
 type Report struct {
 	Broken      string // the rule that was broken first; empty: none
@@ -29,6 +32,8 @@ type Report struct {
 	HandedOver  int // claims together with the result that unlocked the task
 	Missed      int // of those, handed back as the message was lost
 	Lines       Lines
+	Beyond      Beyond
+	Limits      Limits
 }
 
 type world struct {
@@ -48,17 +53,19 @@ type world struct {
 	begun        map[attemptKey]*execution  // the last one of each attempt
 	ahead        map[attemptKey]bool        // attempts that were ever asked for while they were in line
 	offers       map[attemptKey]int         // results that ever offered a slot, until a task is handed over for it: by which worker
+	seen         map[string]int64           // the greatest token that the resource behind each lock has seen
+	token        int64                      // the last one that was given
 	report       Report
 }
 
 // Run plays the history.
 func Run(par Params) Report {
-	w := &world{par: par, offers: map[attemptKey]int{}, told: map[string][]history.Event{}, begun: map[attemptKey]*execution{}, ahead: map[attemptKey]bool{}}
+	w := &world{par: par, offers: map[attemptKey]int{}, told: map[string][]history.Event{}, begun: map[attemptKey]*execution{}, ahead: map[attemptKey]bool{}, seen: map[string]int64{}}
 	w.rng = rand.New(rand.NewPCG(par.Seed, 2))
 	if par.Trace {
 		w.keep = 400
 	}
-	w.store = &store{w: w, attempts: map[attemptKey]*attemptRow{}}
+	w.store = &store{w: w, attempts: map[attemptKey]*attemptRow{}, beyond: newBeyond(), limits: newLimits(), caches: newCaches(par.Seed)}
 	w.nats = &nats{w: w}
 	for i := range par.Coordinators {
 		c := &coordinator{process: process{w: w, id: i}}
@@ -74,10 +81,14 @@ func Run(par Params) Report {
 		w.submit(dag.TreeKey(i + 1))
 	}
 	w.planFaults()
-	end := par.Faults + settleWithin
+	patience := settleWithin
+	if par.Limits > 0 {
+		patience = settleLimited
+	}
+	end := par.Faults + patience
 	for w.report.Broken == "" && !w.done() {
 		if !w.step(end) {
-			w.broken("not settled %s after the last fault: %s", settleWithin, w.unsettled())
+			w.broken("not settled %s after the last fault: %s", patience, w.unsettled())
 		}
 	}
 	if w.report.Broken == "" {
@@ -190,58 +201,109 @@ func (w *world) unsettled() string {
 
 // submit stores a tree, held, and plans what users do with it.
 func (w *world) submit(key dag.TreeKey) {
-	script := oracle.Random(w.rng, oracle.Shape{Prefix: fmt.Sprint(key), Tasks: 1 + w.rng.IntN(w.par.Tasks), Fails: 0.3, Optional: 0.3, Group: 0.1, Hang: 0.03})
+	script := oracle.Random(w.rng, oracle.Shape{Prefix: fmt.Sprint(key), Tasks: 1 + w.rng.IntN(w.par.Tasks), Fails: 0.3, Optional: 0.3, Group: 0.1, Hang: 0.03, Beyond: w.par.Beyond})
+	tame(script)
 	w.loosen(script)
-	t := &tree{key: key, script: script}
+	w.limit(script)
+	g, err := graph(script)
+	if err != nil {
+		panic(err)
+	}
+	t := &tree{key: key, script: script, graph: g, share: int32(1 + w.rng.IntN(shares))}
 	for i, st := range script.Tasks {
 		row := dag.Row{Key: key.Key(i), Flags: dag.FlagLeaf, Priority: dag.Priority(w.rng.IntN(dag.Priorities)), Pool: int32(1 + w.rng.IntN(pools)), Attempt: 1}
-		task := &task{policy: dag.Policy{Retry: dag.RetryPolicy{MaxAttempts: st.MaxAttempts, InitialDelay: time.Second, MaxDelay: 10 * time.Second}}}
+		task := &task{policy: dag.Policy{Retry: dag.RetryPolicy{MaxAttempts: st.MaxAttempts, InitialDelay: time.Second, MaxDelay: 10 * time.Second,
+			RetryOn: kinds(st.RetryOn), NoRetryOn: kinds(st.NoRetryOn)}}}
 		if st.Parent < 0 {
 			t.root = i
 		}
-		for _, d := range st.Deps {
-			task.deps = append(task.deps, dag.Edge{Task: int32(d.On), Required: !d.Optional})
-		}
+		task.deps = g.Dependencies(i)
+		task.made, task.by, task.when, task.imported = st.By == 0, st.By, st.When, st.Imported
 		task.brisk = w.chance(w.par.Brisk)
 		w.furnish(&row, task, st, &script.Tasks[i].Script)
+		w.endow(&row, task, st, g, i)
+		w.restrain(&row, task, st)
+		w.cached(&row, task, st, t.share)
 		task.row = row
 		t.tasks = append(t.tasks, task)
-		t.counts.Held++
 	}
+	w.found(t)
 	for i, task := range t.tasks {
-		if p := script.Tasks[i].Parent; p >= 0 {
+		if p := script.Tasks[i].Parent; p >= 0 && script.Tasks[i].By != p+1 {
 			t.tasks[p].row.Flags &^= dag.FlagLeaf
 		}
 		for _, e := range task.deps {
 			on := t.tasks[e.Task]
 			on.row.Flags |= dag.FlagDependents
-			on.dependents = append(on.dependents, dag.Dependent{Key: key.Key(i), Required: e.Required})
+			on.dependents = append(on.dependents, dag.Dependent{Key: key.Key(i), Required: e.Required, Mode: e.Mode})
 			if len(on.dependents) == 1 && w.rng.IntN(4) == 0 {
 				on.row.Flags |= dag.FlagWide
 			}
+		}
+	}
+	for _, task := range t.tasks {
+		if task.made {
+			t.counts.Count(task.row.State, task.row.Flags, +1)
 		}
 	}
 	w.store.trees = append(w.store.trees, t)
 	if w.rng.IntN(6) == 0 {
 		t.timeout = w.between(5*time.Second, 3*time.Minute)
 	}
-	w.want(w.between(0, w.par.Faults/2), func() bool { return w.execute(t, t.root, dag.ExecutionOptions{}) })
+	w.start(t)
+	if t.grows {
+		return // what it found runs again otherwise than the model knows
+	}
 	for range w.par.Parts {
-		target, opts := w.rng.IntN(len(t.tasks)), dag.ExecutionOptions{Force: w.rng.IntN(2) == 0, RerunCancelled: w.rng.IntN(3) == 0, RerunDependencies: w.rng.IntN(3) == 0}
+		target, opts := w.rng.IntN(len(t.tasks)), dag.ExecutionOptions{Force: w.rng.IntN(2) == 0, RerunCancelled: w.rng.IntN(3) == 0, RerunDependencies: w.rng.IntN(3) == 0,
+			KeepCompleted: w.rng.IntN(3) == 0}
 		w.want(w.between(0, w.par.Faults), func() bool { return w.execute(t, target, opts) })
 	}
 	if w.par.Rerun {
 		w.want(w.between(0, w.par.Faults), func() bool {
-			return t.counts.Held+t.counts.Unfinished == 0 && w.execute(t, t.root, dag.ExecutionOptions{Force: w.rng.IntN(2) == 0, RerunCancelled: w.rng.IntN(2) == 0})
+			return t.counts.Held+t.counts.Unfinished == 0 && w.execute(t, t.root, dag.ExecutionOptions{Force: w.rng.IntN(2) == 0, RerunCancelled: w.rng.IntN(2) == 0, KeepCompleted: w.rng.IntN(2) == 0})
 		})
 	}
+}
+
+// start starts a tree: at once, or once it was stored.
+func (w *world) start(t *tree) {
+	for _, task := range t.tasks {
+		if task.imported != nil {
+			w.report.Beyond.Imported++
+		}
+	}
+	at := w.between(0, w.par.Faults/2)
+	if w.rng.IntN(2) == 0 {
+		w.want(at, func() bool { return w.execute(t, t.root, dag.ExecutionOptions{}) })
+		return
+	}
+	w.want(at, func() bool {
+		c := w.anyCoordinator()
+		if c == nil || w.now < w.dbDown {
+			return false
+		}
+		if t.cancelled || t.execution > 0 || slices.ContainsFunc(t.tasks, func(o *task) bool { return o.made && o.imported == nil && o.row.State != dag.Held }) {
+			return w.execute(t, t.root, dag.ExecutionOptions{}) // somebody has seen it already
+		}
+		eff := w.store.bear(t)
+		c.resume(c.life, func() { c.after(eff) })
+		return true
+	})
+}
+
+func kinds(words []string) (out []dag.Kind) {
+	for _, k := range words {
+		out = append(out, dag.Kind(k))
+	}
+	return out
 }
 
 // loosen leaves few dependencies in a tree whose tasks are to come at once.
 func (w *world) loosen(t oracle.Tree) {
 	for i := range t.Tasks {
 		task := &t.Tasks[i]
-		task.Deps = slices.DeleteFunc(task.Deps, func(oracle.Dep) bool { return w.par.Brisk > 0 && w.chance(0.8) })
+		task.Deps = slices.DeleteFunc(task.Deps, func(oracle.Dep) bool { return task.When == nil && w.par.Brisk > 0 && w.chance(0.8) })
 	}
 }
 
@@ -279,6 +341,59 @@ func (w *world) furnish(row *dag.Row, t *task, st oracle.Task, sc *oracle.Script
 	case 8:
 		row.Flags |= dag.FlagUnknown
 		*sc = oracle.Script{Fail: -1, Permanent: true}
+	}
+}
+
+// endow gives a task what the protocol does not have.
+func (w *world) endow(row *dag.Row, t *task, st oracle.Task, g *dag.Graph, i int) {
+	if st.Fold {
+		row.Flags |= dag.FlagFold
+	}
+	if st.AllowFailure {
+		row.Flags |= dag.FlagAllowed
+	}
+	if st.When != nil {
+		row.Flags |= dag.FlagWhen
+	}
+	if g.Judged != nil && g.Judged[i] {
+		row.Flags |= dag.FlagJudged
+	}
+	if g.Told != nil && g.Told[i] {
+		row.Flags |= dag.FlagWide
+	}
+	if st.By > 0 {
+		row.Flags |= dag.FlagChild | dag.FlagDependents
+		t.dependents = append(t.dependents, dag.Dependent{Key: row.Key.Tree().Key(st.By - 1), Mode: dag.ChildEdge})
+	}
+	if st.Imported != nil {
+		row.State = st.Imported.State
+		row.Flags = row.Flags&^(dag.FlagUnknown|dag.FlagTimed) | dag.FlagImported
+		t.policy.NotBefore = time.Time{}
+	}
+}
+
+// found has tasks know what their runs find, and users send what they wait for.
+func (w *world) found(t *tree) {
+	beyond := 0
+	for i, task := range t.tasks {
+		st := t.script.Tasks[i]
+		if st.By > 0 {
+			t.grows = true
+			on := t.tasks[st.By-1]
+			if on.finds == 0 {
+				on.first = i
+			}
+			on.finds++
+		}
+		t.grows = t.grows || st.Script.Collect != ""
+		w.patient(task, st.Script.Wait)
+		if !(oracle.Tree{Tasks: []oracle.Task{st}}).Plain() {
+			beyond++
+		}
+	}
+	if w.report.Beyond.Tasks += beyond; beyond > 0 {
+		t.beyond = true
+		w.report.Beyond.Trees++
 	}
 }
 
@@ -360,6 +475,9 @@ func (w *world) planFaults() {
 	plan(w.par.Cuts, func() { aWorker().cut = w.now + w.between(0, 60*time.Second) })
 	plan(w.par.Drains, func() { wk := aWorker(); wk.resume(wk.life, wk.drain) })
 	plan(w.par.Forgeries, func() { w.forge(aWorker()) })
+	for range w.par.Operators {
+		w.holdBack()
+	}
 	for range w.par.Cancels {
 		w.want(w.between(0, w.par.Faults), w.cancelSomething)
 	}
@@ -393,7 +511,13 @@ func (w *world) cancelSomething() bool {
 	}
 	var keys []dag.Key
 	for range 1 + w.rng.IntN(2) {
-		keys = append(keys, t.key.Key(w.rng.IntN(len(t.tasks))))
+		if i := w.rng.IntN(len(t.tasks)); t.tasks[i].made {
+			keys = append(keys, t.key.Key(i))
+		}
+	}
+	if w.rng.Float64() < w.par.Beyond/2 {
+		w.skipTasks(keys, c)
+		return true
 	}
 	w.cancelTasks(keys, c)
 	return true
@@ -402,6 +526,11 @@ func (w *world) cancelSomething() bool {
 func (w *world) cancelTree(t *tree, c *coordinator) {
 	w.store.cancelTree(t)
 	c.resume(c.life, func() { c.followups.wake() })
+}
+
+func (w *world) skipTasks(keys []dag.Key, c *coordinator) {
+	eff := w.store.skipTasks(keys, c.room)
+	c.resume(c.life, func() { c.after(eff) })
 }
 
 func (w *world) cancelTasks(keys []dag.Key, c *coordinator) {

@@ -147,7 +147,10 @@ func (p *Process) startOf(ctx context.Context, a *attempt, inputs json.RawMessag
 	c := a.call
 	s := start{
 		Type: typeStart, AttemptID: a.id, TaskID: c.TaskID, TreeID: c.TreeID, Name: c.Name, UserID: c.UserID, Pool: c.Pool,
-		Attempt: c.Attempt, IdempotencyKey: c.IdempotencyKey, Traceparent: c.Trace.Parent, Tracestate: c.Trace.State, Inputs: inputs, Params: c.Params, Schemas: c.Schemas,
+		Attempt: c.Attempt, IdempotencyKey: c.IdempotencyKey, Traceparent: c.Trace.Parent, Tracestate: c.Trace.State, Inputs: inputs, Params: c.Params, Schemas: c.Schemas, Lock: lockOf(c.Lock),
+	}
+	if p.version.Load() >= outcomesVersion {
+		s.Checkpoint, s.Answer, s.Repeat = c.Checkpoint, answerOf(c.Answer), c.Repeat
 	}
 	if deadline, ok := ctx.Deadline(); ok {
 		s.Deadline = deadline.UTC().Format(time.RFC3339Nano)
@@ -217,7 +220,7 @@ func (p *Process) cancel(ctx context.Context, a *attempt, rules Rules) (*executo
 	}
 	select {
 	case m := <-a.end:
-		if m.Type == typeResult { // done before it heard of the end
+		if m.Type != typeError { // done before it heard of the end
 			return outcome(m)
 		}
 		return partial(m), cause
@@ -228,9 +231,16 @@ func (p *Process) cancel(ctx context.Context, a *attempt, rules Rules) (*executo
 	return nil, cause
 }
 
-// outcome is what a last message says.
+// outcome is what a last message says. What it holds is checked where any executor's is.
 func outcome(m *message) (*executors.Outcome, error) {
-	if m.Type == typeResult {
+	switch m.Type {
+	case typeSkip:
+		return executors.Skip(m.Reason, value(m.Value)), nil
+	case typeExpand:
+		return executors.Expanding(executors.Expand{Tasks: m.Tasks, Items: m.Items, Each: m.Each, Window: m.Window, StopOnFailure: m.Stop, Collect: m.Collect}), nil
+	case typeAwait:
+		return m.Await.outcome()
+	case typeResult:
 		if len(m.Result) == 0 {
 			return executors.Completed(nil), nil
 		}
@@ -240,7 +250,7 @@ func outcome(m *message) (*executors.Outcome, error) {
 		}
 		return executors.Completed(json.RawMessage(result)), nil
 	}
-	err := errors.New(cmp.Or(m.Error, "the executor failed and did not say why"))
+	err := executors.WithKind(errors.New(cmp.Or(m.Error, "the executor failed and did not say why")), m.Kind)
 	if m.Detail != "" {
 		err = executors.WithDetail(err, m.Detail)
 	}
@@ -248,6 +258,26 @@ func outcome(m *message) (*executors.Outcome, error) {
 		return partial(m), executors.Permanent(err)
 	}
 	return partial(m), executors.RetryAfter(err, seconds(m.RetryAfter))
+}
+
+// outcome is a wait as any executor's.
+func (a *await) outcome() (*executors.Outcome, error) {
+	if a == nil {
+		return nil, executors.WithKind(executors.Permanent(errors.New("the executor waits, and does not say for what")), "output")
+	}
+	if a.Kind == string(executors.AwaitTree) || a.Timeout < 0 {
+		return nil, executors.WithKind(executors.Permanent(fmt.Errorf("the executor waits for what it can't: the kind is %.20q, the timeout %g s", a.Kind, a.Timeout)), "output")
+	}
+	return executors.Awaiting(executors.Await{Kind: executors.AwaitKind(a.Kind), Name: a.Name, Timeout: seconds(a.Timeout), Until: a.Until,
+		Resume: a.Resume == nil || *a.Resume, Data: value(a.Data)}), nil
+}
+
+// value is JSON as the value of an outcome; nil: there is none.
+func value(text json.RawMessage) any {
+	if len(text) == 0 || string(text) == "null" {
+		return nil
+	}
+	return text
 }
 
 // partial is what was done until an error; nil: nothing.

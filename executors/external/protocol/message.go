@@ -5,14 +5,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"time"
 	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/executors"
 )
 
-// Version of the protocol that this package speaks.
-const Version = 1
+// Version is the latest of the protocol that this package speaks. It speaks all from 1 on: a program picks one.
+const Version = 2
+
+// outcomesVersion is the first version whose programs may end an attempt otherwise than by result and error, and note where they are.
+const outcomesVersion = 2
+
+// versions are those that the worker offers.
+var versions = []int{1, Version}
 
 // The types of messages.
 const (
@@ -26,10 +32,25 @@ const (
 	typeLog         = "log"
 	typeResult      = "result"
 	typeError       = "error"
+
+	// From [outcomesVersion] on.
+	typeCheckpoint = "checkpoint"
+	typeSkip       = "skip"
+	typeExpand     = "expand"
+	typeAwait      = "await"
 )
 
-// reserved are types that a later version will have a meaning for.
-var reserved = []string{"skip", "expand", "retry_after", "checkpoint"}
+// later are the types that a program may write from a version on.
+var later = map[string]int{typeCheckpoint: outcomesVersion, typeSkip: outcomesVersion, typeExpand: outcomesVersion, typeAwait: outcomesVersion}
+
+// ends reports whether a message is the last one of its attempt.
+func (m *message) ends() bool {
+	switch m.Type {
+	case typeResult, typeError, typeSkip, typeExpand, typeAwait:
+		return true
+	}
+	return false
+}
 
 // hello is the worker's first message.
 type hello struct {
@@ -55,6 +76,43 @@ type start struct {
 	Inputs         json.RawMessage `json:"inputs"`
 	Params         json.RawMessage `json:"params,omitempty"`
 	Schemas        json.RawMessage `json:"schemas,omitempty"`
+	Checkpoint     json.RawMessage `json:"checkpoint,omitempty"` // from outcomesVersion on
+	Answer         *answer         `json:"answer,omitempty"`     // likewise: how the wait of the attempt before has ended
+	Repeat         int             `json:"repeat,omitempty"`     // how many runs of a repeated task came before
+	Lock           *lock           `json:"lock,omitempty"`
+}
+
+// lock is what the attempt holds alone.
+type lock struct {
+	Key   string `json:"key"`
+	Token int64  `json:"token"`
+}
+
+func lockOf(l *executors.Lock) *lock {
+	if l == nil {
+		return nil
+	}
+	return &lock{l.Key, l.Token}
+}
+
+// answer is how a wait has ended.
+type answer struct {
+	Choice  string          `json:"choice,omitempty"`
+	Payload json.RawMessage `json:"payload,omitempty"`
+	By      string          `json:"by,omitempty"`
+	Comment string          `json:"comment,omitempty"`
+	At      string          `json:"at,omitempty"` // RFC 3339
+}
+
+func answerOf(a *executors.Answer) *answer {
+	if a == nil {
+		return nil
+	}
+	out := &answer{Choice: a.Choice, Payload: a.Payload, By: a.By, Comment: a.Comment}
+	if !a.At.IsZero() {
+		out.At = a.At.UTC().Format(time.RFC3339Nano)
+	}
+	return out
 }
 
 // cancel asks for the end of an attempt.
@@ -98,8 +156,33 @@ type message struct {
 	RetryAfter float64         `json:"retry_after"`
 	Detail     string          `json:"detail"`
 	Partial    json.RawMessage `json:"partial"`
+	Kind       string          `json:"kind"`
+
+	Data json.RawMessage `json:"data"` // checkpoint
+
+	Reason string          `json:"reason"` // skip
+	Value  json.RawMessage `json:"value"`
+
+	Tasks   json.RawMessage `json:"tasks"` // expand
+	Items   json.RawMessage `json:"items"`
+	Each    json.RawMessage `json:"each"`
+	Window  int             `json:"window"`
+	Stop    bool            `json:"stop_on_failure"`
+	Collect string          `json:"collect"`
+
+	Await *await `json:"await"` // await
 
 	line []byte // of a description: the whole message
+}
+
+// await is what an attempt waits for.
+type await struct {
+	Kind    string          `json:"kind"`
+	Name    string          `json:"name"`
+	Timeout float64         `json:"timeout_seconds"`
+	Until   time.Time       `json:"until"` // RFC 3339
+	Resume  *bool           `json:"resume"`
+	Data    json.RawMessage `json:"data"`
 }
 
 // parse reads a line. Its errors say what is wrong with it, and quote the line's beginning.
@@ -117,8 +200,6 @@ func parse(line []byte) (*message, error) {
 	switch {
 	case m.Type == "":
 		return nil, errors.New("it wrote a message without a type")
-	case slices.Contains(reserved, m.Type):
-		return nil, executors.Permanent(fmt.Errorf("it wrote a message of the type %q, which is reserved for a later version of the protocol", m.Type))
 	case m.Type == typeDescription:
 		m.line = bytes.Clone(line)
 	}

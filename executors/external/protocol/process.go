@@ -9,9 +9,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
@@ -65,6 +67,7 @@ type Process struct {
 	tenure     *tenure
 	answers    chan *message // to hello and describe; of capacity 1, as each is asked for alone
 	gone       chan struct{} // closed when nothing of the program is left
+	version    atomic.Int64  // of the protocol, that it picked; 0: it has not yet
 
 	mu       sync.Mutex
 	attempts map[string]*attempt
@@ -101,14 +104,15 @@ func Start(ctx context.Context, cfg Config) (*Process, error) {
 		answers: make(chan *message, 1), gone: make(chan struct{}), attempts: map[string]*attempt{},
 	}
 	go p.live(life, Pipes{Stdin: theirIn, Stdout: theirOut, Stderr: theirErr, Lease: p.tenure, KillGrace: min(killGrace, cfg.Grace)}, ourOut)
-	m, err := p.ask(ctx, hello{typeHello, []int{Version}, cfg.MaxLineBytes}, typeHello)
-	if err == nil && m.Version != Version {
-		err = fmt.Errorf("it speaks version %d of the protocol, and this worker version %d", m.Version, Version)
+	m, err := p.ask(ctx, hello{typeHello, versions, cfg.MaxLineBytes}, typeHello)
+	if err == nil && !slices.Contains(versions, m.Version) {
+		err = fmt.Errorf("it speaks version %d of the protocol, and this worker versions 1 to %d", m.Version, Version)
 		p.end(err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the process of the executor did not start: %w", err)
 	}
+	p.version.Store(int64(m.Version))
 	return p, nil
 }
 
@@ -320,7 +324,7 @@ func (p *Process) read(out *os.File) {
 		if err == nil {
 			err = p.handle(m)
 		}
-		if err == nil && m.Type != typeResult && m.Type != typeError && !signs.count(time.Now()) {
+		if err == nil && !m.ends() && !signs.count(time.Now()) {
 			err = fmt.Errorf("it floods its worker with messages: more than %d, and %d a second", floodBurst, floodPerSecond)
 		}
 		if err != nil {
@@ -348,15 +352,24 @@ func (p *Process) handle(m *message) error {
 		return fmt.Errorf("it wrote %q for an attempt that it was not given", m.Type)
 	}
 	a.sign()
+	if from := later[m.Type]; int(p.version.Load()) < from {
+		return executors.Permanent(fmt.Errorf("it wrote a message of the type %q, which is of version %d of the protocol, and picked version %d", m.Type, from, p.version.Load()))
+	}
+	if m.ends() {
+		p.forget(a)
+		a.end <- m // of capacity 1, and this is the only message
+		return nil
+	}
 	switch m.Type {
 	case typeHeartbeat:
 	case typeProgress:
 		a.call.Reporter.Progress(min(max(m.Fraction, 0), 1), m.Message)
 	case typeLog:
 		return a.log(m)
-	case typeResult, typeError:
-		p.forget(a)
-		a.end <- m // of capacity 1, and this is the only message
+	case typeCheckpoint:
+		if err := a.call.Reporter.Checkpoint(m.Data); err != nil {
+			return executors.Permanent(fmt.Errorf("it wrote a bad checkpoint: %w", err))
+		}
 	default:
 		return fmt.Errorf("it wrote a message of the unknown type %q", beginning([]byte(m.Type)))
 	}
@@ -382,7 +395,7 @@ func (p *Process) handleOwn(m *message) error {
 		}
 		p.answers <- m
 		return nil
-	case typeHeartbeat, typeProgress, typeResult:
+	case typeHeartbeat, typeProgress, typeResult, typeCheckpoint, typeSkip, typeExpand, typeAwait:
 		return fmt.Errorf("it wrote %q without an attempt_id", m.Type)
 	}
 	return fmt.Errorf("it wrote a message of the unknown type %q", beginning([]byte(m.Type)))
@@ -401,3 +414,5 @@ func (w workerLog) Log(stream, line string) {
 
 // Progress implements [executors.Reporter].
 func (workerLog) Progress(float64, string) {}
+
+func (workerLog) Checkpoint(data json.RawMessage) error { return nil }

@@ -48,7 +48,7 @@ def attempt(a, inputs):
         send("dance", attempt_id=a)
     elif how == "unknown stream":
         send("log", attempt_id=a, stream="tty", text="x")
-    elif how in ("skip", "expand", "retry_after", "checkpoint"):
+    elif how in ("skip", "expand", "await", "checkpoint"):
         send(how, attempt_id=a)
     elif how == "hello again":
         send("hello", version=1)

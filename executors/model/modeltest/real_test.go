@@ -178,3 +178,5 @@ func TestTheGoodPathsOfRealServices(t *testing.T) {
 		})
 	}
 }
+
+func (nothing) Checkpoint(data json.RawMessage) error { return nil }

@@ -362,3 +362,5 @@ func TestAPageEndsWithItsAttempt(t *testing.T) {
 	}
 	<-ended
 }
+
+func (quiet) Checkpoint(data json.RawMessage) error { return nil }

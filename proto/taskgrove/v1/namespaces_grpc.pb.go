@@ -41,7 +41,7 @@ type NamespaceServiceClient interface {
 	ListNamespaces(ctx context.Context, in *ListNamespacesRequest, opts ...grpc.CallOption) (*ListNamespacesResponse, error)
 	// UpdateNamespace changes what is given. NOT_FOUND.
 	UpdateNamespace(ctx context.Context, in *UpdateNamespaceRequest, opts ...grpc.CallOption) (*Namespace, error)
-	// DeleteNamespace deletes one. NOT_FOUND; FAILED_PRECONDITION: it has trees, and force is not set.
+	// DeleteNamespace deletes one. NOT_FOUND; FAILED_PRECONDITION: it has trees or schedules, and force is not set.
 	DeleteNamespace(ctx context.Context, in *DeleteNamespaceRequest, opts ...grpc.CallOption) (*DeleteNamespaceResponse, error)
 }
 
@@ -118,7 +118,7 @@ type NamespaceServiceServer interface {
 	ListNamespaces(context.Context, *ListNamespacesRequest) (*ListNamespacesResponse, error)
 	// UpdateNamespace changes what is given. NOT_FOUND.
 	UpdateNamespace(context.Context, *UpdateNamespaceRequest) (*Namespace, error)
-	// DeleteNamespace deletes one. NOT_FOUND; FAILED_PRECONDITION: it has trees, and force is not set.
+	// DeleteNamespace deletes one. NOT_FOUND; FAILED_PRECONDITION: it has trees or schedules, and force is not set.
 	DeleteNamespace(context.Context, *DeleteNamespaceRequest) (*DeleteNamespaceResponse, error)
 	mustEmbedUnimplementedNamespaceServiceServer()
 }

@@ -83,8 +83,10 @@ type SubmitTreeRequest struct {
 	Options *SubmitOptions         `protobuf:"bytes,1,opt,name=options,proto3" json:"options,omitempty"`
 	Tasks   []*NewTask             `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	// Instead of tasks: a tree as tasks.create of the task-tree protocol takes it, an array of tasks, one task, or {"tasks": [...]}. Whole numbers
-	// beyond 2^53 are refused, as they would be rounded on their way.
-	Document      *structpb.Value `protobuf:"bytes,3,opt,name=document,proto3" json:"document,omitempty"`
+	// beyond 2^53 are refused, as they would be rounded on their way. Or a tree file: its text, whose faults have lines and columns, or an object with
+	// the key taskgrove.
+	Document      *structpb.Value  `protobuf:"bytes,3,opt,name=document,proto3" json:"document,omitempty"`
+	Parameters    *structpb.Struct `protobuf:"bytes,4,opt,name=parameters,proto3" json:"parameters,omitempty"` // values of the parameters of a tree file
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -140,19 +142,208 @@ func (x *SubmitTreeRequest) GetDocument() *structpb.Value {
 	return nil
 }
 
+func (x *SubmitTreeRequest) GetParameters() *structpb.Struct {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+type SubmitTreesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Options       *SubmitOptions         `protobuf:"bytes,1,opt,name=options,proto3" json:"options,omitempty"` // of all trees, without idempotency_key, unique and webhook
+	Trees         []*NewTree             `protobuf:"bytes,2,rep,name=trees,proto3" json:"trees,omitempty"`     // 1 to 100, which have at most 10 000 tasks together
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitTreesRequest) Reset() {
+	*x = SubmitTreesRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitTreesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitTreesRequest) ProtoMessage() {}
+
+func (x *SubmitTreesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitTreesRequest.ProtoReflect.Descriptor instead.
+func (*SubmitTreesRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SubmitTreesRequest) GetOptions() *SubmitOptions {
+	if x != nil {
+		return x.Options
+	}
+	return nil
+}
+
+func (x *SubmitTreesRequest) GetTrees() []*NewTree {
+	if x != nil {
+		return x.Trees
+	}
+	return nil
+}
+
+// NewTree is a tree beside others, in one of the forms of SubmitTreeRequest.
+type NewTree struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Tasks          []*NewTask             `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	Document       *structpb.Value        `protobuf:"bytes,2,opt,name=document,proto3" json:"document,omitempty"`
+	Parameters     *structpb.Struct       `protobuf:"bytes,3,opt,name=parameters,proto3" json:"parameters,omitempty"`
+	IdempotencyKey string                 `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"` // as in SubmitOptions, of this tree alone
+	Timeout        *durationpb.Duration   `protobuf:"bytes,5,opt,name=timeout,proto3" json:"timeout,omitempty"`                                     // likewise; absent: that of the options
+	Retention      string                 `protobuf:"bytes,6,opt,name=retention,proto3" json:"retention,omitempty"`                                 // likewise; empty: that of the options
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *NewTree) Reset() {
+	*x = NewTree{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewTree) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewTree) ProtoMessage() {}
+
+func (x *NewTree) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewTree.ProtoReflect.Descriptor instead.
+func (*NewTree) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *NewTree) GetTasks() []*NewTask {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *NewTree) GetDocument() *structpb.Value {
+	if x != nil {
+		return x.Document
+	}
+	return nil
+}
+
+func (x *NewTree) GetParameters() *structpb.Struct {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+func (x *NewTree) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+func (x *NewTree) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *NewTree) GetRetention() string {
+	if x != nil {
+		return x.Retention
+	}
+	return ""
+}
+
+type SubmitTreesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Trees         []*SubmitResponse      `protobuf:"bytes,1,rep,name=trees,proto3" json:"trees,omitempty"` // in their order
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitTreesResponse) Reset() {
+	*x = SubmitTreesResponse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitTreesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitTreesResponse) ProtoMessage() {}
+
+func (x *SubmitTreesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitTreesResponse.ProtoReflect.Descriptor instead.
+func (*SubmitTreesResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SubmitTreesResponse) GetTrees() []*SubmitResponse {
+	if x != nil {
+		return x.Trees
+	}
+	return nil
+}
+
 type AddTasksRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ParentId      string                 `protobuf:"bytes,1,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"` // the stored task that those without a parent go below
 	Tasks         []*NewTask             `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	Document      *structpb.Value        `protobuf:"bytes,3,opt,name=document,proto3" json:"document,omitempty"`           // instead of tasks, as in SubmitTreeRequest
 	UserId        string                 `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"` // owner of tasks that name none
+	Parameters    *structpb.Struct       `protobuf:"bytes,5,opt,name=parameters,proto3" json:"parameters,omitempty"`       // values of the parameters of a tree file
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AddTasksRequest) Reset() {
 	*x = AddTasksRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[2]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -164,7 +355,7 @@ func (x *AddTasksRequest) String() string {
 func (*AddTasksRequest) ProtoMessage() {}
 
 func (x *AddTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[2]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -177,7 +368,7 @@ func (x *AddTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddTasksRequest.ProtoReflect.Descriptor instead.
 func (*AddTasksRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{2}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *AddTasksRequest) GetParentId() string {
@@ -208,6 +399,13 @@ func (x *AddTasksRequest) GetUserId() string {
 	return ""
 }
 
+func (x *AddTasksRequest) GetParameters() *structpb.Struct {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
 // UpdateTaskRequest: what is absent stays as it is.
 type UpdateTaskRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -224,13 +422,16 @@ type UpdateTaskRequest struct {
 	Progress      *float64               `protobuf:"fixed64,11,opt,name=progress,proto3,oneof" json:"progress,omitempty"` // 0 to 1
 	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	CompletedAt   *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	Limits        *LimitList             `protobuf:"bytes,14,opt,name=limits,proto3" json:"limits,omitempty"` // instead of those that it has; of pending tasks only, as the next two
+	Lock          *Lock                  `protobuf:"bytes,15,opt,name=lock,proto3" json:"lock,omitempty"`     // without a key: none
+	Rates         *RateList              `protobuf:"bytes,16,opt,name=rates,proto3" json:"rates,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateTaskRequest) Reset() {
 	*x = UpdateTaskRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[3]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -242,7 +443,7 @@ func (x *UpdateTaskRequest) String() string {
 func (*UpdateTaskRequest) ProtoMessage() {}
 
 func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[3]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -255,7 +456,7 @@ func (x *UpdateTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTaskRequest.ProtoReflect.Descriptor instead.
 func (*UpdateTaskRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{3}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UpdateTaskRequest) GetId() string {
@@ -349,6 +550,115 @@ func (x *UpdateTaskRequest) GetCompletedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *UpdateTaskRequest) GetLimits() *LimitList {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *UpdateTaskRequest) GetLock() *Lock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+func (x *UpdateTaskRequest) GetRates() *RateList {
+	if x != nil {
+		return x.Rates
+	}
+	return nil
+}
+
+type LimitList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limits        []*Limit               `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LimitList) Reset() {
+	*x = LimitList{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LimitList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LimitList) ProtoMessage() {}
+
+func (x *LimitList) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LimitList.ProtoReflect.Descriptor instead.
+func (*LimitList) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *LimitList) GetLimits() []*Limit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+type RateList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rates         []*Rate                `protobuf:"bytes,1,rep,name=rates,proto3" json:"rates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RateList) Reset() {
+	*x = RateList{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RateList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RateList) ProtoMessage() {}
+
+func (x *RateList) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RateList.ProtoReflect.Descriptor instead.
+func (*RateList) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RateList) GetRates() []*Rate {
+	if x != nil {
+		return x.Rates
+	}
+	return nil
+}
+
 type DependencyList struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Dependencies  []*Dependency          `protobuf:"bytes,1,rep,name=dependencies,proto3" json:"dependencies,omitempty"`
@@ -358,7 +668,7 @@ type DependencyList struct {
 
 func (x *DependencyList) Reset() {
 	*x = DependencyList{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[4]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -370,7 +680,7 @@ func (x *DependencyList) String() string {
 func (*DependencyList) ProtoMessage() {}
 
 func (x *DependencyList) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[4]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -383,7 +693,7 @@ func (x *DependencyList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DependencyList.ProtoReflect.Descriptor instead.
 func (*DependencyList) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{4}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DependencyList) GetDependencies() []*Dependency {
@@ -404,7 +714,7 @@ type DeleteTaskRequest struct {
 
 func (x *DeleteTaskRequest) Reset() {
 	*x = DeleteTaskRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[5]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -416,7 +726,7 @@ func (x *DeleteTaskRequest) String() string {
 func (*DeleteTaskRequest) ProtoMessage() {}
 
 func (x *DeleteTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[5]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -429,7 +739,7 @@ func (x *DeleteTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTaskRequest.ProtoReflect.Descriptor instead.
 func (*DeleteTaskRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{5}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *DeleteTaskRequest) GetId() string {
@@ -462,7 +772,7 @@ type DeleteTaskResponse struct {
 
 func (x *DeleteTaskResponse) Reset() {
 	*x = DeleteTaskResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[6]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -474,7 +784,7 @@ func (x *DeleteTaskResponse) String() string {
 func (*DeleteTaskResponse) ProtoMessage() {}
 
 func (x *DeleteTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[6]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -487,7 +797,7 @@ func (x *DeleteTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTaskResponse.ProtoReflect.Descriptor instead.
 func (*DeleteTaskResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{6}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeleteTaskResponse) GetTasks() int64 {
@@ -514,7 +824,7 @@ type CopyTaskRequest struct {
 
 func (x *CopyTaskRequest) Reset() {
 	*x = CopyTaskRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[7]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +836,7 @@ func (x *CopyTaskRequest) String() string {
 func (*CopyTaskRequest) ProtoMessage() {}
 
 func (x *CopyTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[7]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +849,7 @@ func (x *CopyTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyTaskRequest.ProtoReflect.Descriptor instead.
 func (*CopyTaskRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{7}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CopyTaskRequest) GetTaskId() string {
@@ -618,7 +928,7 @@ type CopyTaskResponse struct {
 
 func (x *CopyTaskResponse) Reset() {
 	*x = CopyTaskResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[8]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -630,7 +940,7 @@ func (x *CopyTaskResponse) String() string {
 func (*CopyTaskResponse) ProtoMessage() {}
 
 func (x *CopyTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[8]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -643,7 +953,7 @@ func (x *CopyTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyTaskResponse.ProtoReflect.Descriptor instead.
 func (*CopyTaskResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{8}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CopyTaskResponse) GetTreeId() string {
@@ -702,7 +1012,7 @@ type GenerateRequest struct {
 
 func (x *GenerateRequest) Reset() {
 	*x = GenerateRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[9]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -714,7 +1024,7 @@ func (x *GenerateRequest) String() string {
 func (*GenerateRequest) ProtoMessage() {}
 
 func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[9]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -727,7 +1037,7 @@ func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateRequest.ProtoReflect.Descriptor instead.
 func (*GenerateRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{9}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GenerateRequest) GetRequirement() string {
@@ -838,7 +1148,7 @@ type GenerateResponse struct {
 
 func (x *GenerateResponse) Reset() {
 	*x = GenerateResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[10]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +1160,7 @@ func (x *GenerateResponse) String() string {
 func (*GenerateResponse) ProtoMessage() {}
 
 func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[10]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +1173,7 @@ func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateResponse.ProtoReflect.Descriptor instead.
 func (*GenerateResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{10}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GenerateResponse) GetTaskId() string {
@@ -939,13 +1249,16 @@ type SubmitOptions struct {
 	Webhook         *Webhook               `protobuf:"bytes,7,opt,name=webhook,proto3" json:"webhook,omitempty"`                                                                         // told of the execution that begins
 	RequireExisting bool                   `protobuf:"varint,8,opt,name=require_existing,json=requireExisting,proto3" json:"require_existing,omitempty"`                                 // refuse the tree unless each id that it names is stored already
 	Labels          map[string]string      `protobuf:"bytes,9,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the tree; they win over those of its root
+	Unique          *Unique                `protobuf:"bytes,10,opt,name=unique,proto3" json:"unique,omitempty"`                                                                          // of the tree; it wins over that of its root
+	Retention       string                 `protobuf:"bytes,11,opt,name=retention,proto3" json:"retention,omitempty"`                                                                    // how long the tree is kept once it has ended: "30d", "36h", "keep"; empty: as its root says. It wins over that
+	NoCache         bool                   `protobuf:"varint,12,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`                                                        // tasks are not ended by earlier successes: all run
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *SubmitOptions) Reset() {
 	*x = SubmitOptions{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -957,7 +1270,7 @@ func (x *SubmitOptions) String() string {
 func (*SubmitOptions) ProtoMessage() {}
 
 func (x *SubmitOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -970,7 +1283,7 @@ func (x *SubmitOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitOptions.ProtoReflect.Descriptor instead.
 func (*SubmitOptions) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{11}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SubmitOptions) GetIdempotencyKey() string {
@@ -1029,6 +1342,88 @@ func (x *SubmitOptions) GetLabels() map[string]string {
 	return nil
 }
 
+func (x *SubmitOptions) GetUnique() *Unique {
+	if x != nil {
+		return x.Unique
+	}
+	return nil
+}
+
+func (x *SubmitOptions) GetRetention() string {
+	if x != nil {
+		return x.Retention
+	}
+	return ""
+}
+
+func (x *SubmitOptions) GetNoCache() bool {
+	if x != nil {
+		return x.NoCache
+	}
+	return false
+}
+
+// Unique lets one tree at a time have a key, of those of its user in its namespace.
+type Unique struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	For           *durationpb.Duration   `protobuf:"bytes,2,opt,name=for,proto3" json:"for,omitempty"`                                 // the key is taken for so long from when the tree is stored; absent: until it has ended
+	OnConflict    string                 `protobuf:"bytes,3,opt,name=on_conflict,json=onConflict,proto3" json:"on_conflict,omitempty"` // refuse (default): FAILED_PRECONDITION with NOT_UNIQUE; return: the answer names the tree that is there
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unique) Reset() {
+	*x = Unique{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unique) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unique) ProtoMessage() {}
+
+func (x *Unique) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unique.ProtoReflect.Descriptor instead.
+func (*Unique) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Unique) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Unique) GetFor() *durationpb.Duration {
+	if x != nil {
+		return x.For
+	}
+	return nil
+}
+
+func (x *Unique) GetOnConflict() string {
+	if x != nil {
+		return x.OnConflict
+	}
+	return ""
+}
+
 // Webhook is where the events of one execution are sent, signed as Standard Webhooks say.
 type Webhook struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1045,7 +1440,7 @@ type Webhook struct {
 
 func (x *Webhook) Reset() {
 	*x = Webhook{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1057,7 +1452,7 @@ func (x *Webhook) String() string {
 func (*Webhook) ProtoMessage() {}
 
 func (x *Webhook) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1070,7 +1465,7 @@ func (x *Webhook) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Webhook.ProtoReflect.Descriptor instead.
 func (*Webhook) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{12}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Webhook) GetUrl() string {
@@ -1143,13 +1538,26 @@ type NewTask struct {
 	Custom          []byte                 `protobuf:"bytes,17,opt,name=custom,proto3" json:"custom,omitempty"`                                                                           // JSON object of unknown keys, echoed
 	Executor        string                 `protobuf:"bytes,18,opt,name=executor,proto3" json:"executor,omitempty"`                                                                       // its id; the same as schemas.method, which may be absent then
 	Labels          map[string]string      `protobuf:"bytes,19,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the root: texts that the tree is found by
+	When            string                 `protobuf:"bytes,20,opt,name=when,proto3" json:"when,omitempty"`                                                                               // a condition in CEL: if it is false, the task is skipped
+	Fold            bool                   `protobuf:"varint,21,opt,name=fold,proto3" json:"fold,omitempty"`                                                                              // of a group: takes the worst outcome of its dependencies as its own
+	AllowFailure    bool                   `protobuf:"varint,22,opt,name=allow_failure,json=allowFailure,proto3" json:"allow_failure,omitempty"`                                          // its failure does not make its tree fail
+	Template        bool                   `protobuf:"varint,23,opt,name=template,proto3" json:"template,omitempty"`                                                                      // strings of inputs are templates
+	Outputs         []byte                 `protobuf:"bytes,24,opt,name=outputs,proto3" json:"outputs,omitempty"`                                                                         // JSON object of templates, by the names of the values
+	Repeat          *Repeat                `protobuf:"bytes,25,opt,name=repeat,proto3" json:"repeat,omitempty"`
+	Artifacts       []string               `protobuf:"bytes,26,rep,name=artifacts,proto3" json:"artifacts,omitempty"` // patterns of the files that it makes
+	Imported        *Imported              `protobuf:"bytes,27,opt,name=imported,proto3" json:"imported,omitempty"`   // it has ended already
+	Limits          []*Limit               `protobuf:"bytes,28,rep,name=limits,proto3" json:"limits,omitempty"`       // what it asks for before it starts: all of it, or it waits
+	Lock            *Lock                  `protobuf:"bytes,29,opt,name=lock,proto3" json:"lock,omitempty"`
+	Rates           []*Rate                `protobuf:"bytes,30,rep,name=rates,proto3" json:"rates,omitempty"`
+	Unique          *Unique                `protobuf:"bytes,31,opt,name=unique,proto3" json:"unique,omitempty"` // of the root
+	Cache           *Cache                 `protobuf:"bytes,32,opt,name=cache,proto3" json:"cache,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *NewTask) Reset() {
 	*x = NewTask{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1569,7 @@ func (x *NewTask) String() string {
 func (*NewTask) ProtoMessage() {}
 
 func (x *NewTask) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1582,7 @@ func (x *NewTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewTask.ProtoReflect.Descriptor instead.
 func (*NewTask) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{13}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *NewTask) GetId() string {
@@ -1310,18 +1718,548 @@ func (x *NewTask) GetLabels() map[string]string {
 	return nil
 }
 
+func (x *NewTask) GetWhen() string {
+	if x != nil {
+		return x.When
+	}
+	return ""
+}
+
+func (x *NewTask) GetFold() bool {
+	if x != nil {
+		return x.Fold
+	}
+	return false
+}
+
+func (x *NewTask) GetAllowFailure() bool {
+	if x != nil {
+		return x.AllowFailure
+	}
+	return false
+}
+
+func (x *NewTask) GetTemplate() bool {
+	if x != nil {
+		return x.Template
+	}
+	return false
+}
+
+func (x *NewTask) GetOutputs() []byte {
+	if x != nil {
+		return x.Outputs
+	}
+	return nil
+}
+
+func (x *NewTask) GetRepeat() *Repeat {
+	if x != nil {
+		return x.Repeat
+	}
+	return nil
+}
+
+func (x *NewTask) GetArtifacts() []string {
+	if x != nil {
+		return x.Artifacts
+	}
+	return nil
+}
+
+func (x *NewTask) GetImported() *Imported {
+	if x != nil {
+		return x.Imported
+	}
+	return nil
+}
+
+func (x *NewTask) GetLimits() []*Limit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *NewTask) GetLock() *Lock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+func (x *NewTask) GetRates() []*Rate {
+	if x != nil {
+		return x.Rates
+	}
+	return nil
+}
+
+func (x *NewTask) GetUnique() *Unique {
+	if x != nil {
+		return x.Unique
+	}
+	return nil
+}
+
+func (x *NewTask) GetCache() *Cache {
+	if x != nil {
+		return x.Cache
+	}
+	return nil
+}
+
+// Cache ends a task by an earlier success of the same executor with the same rendered inputs, of the same user in the same namespace.
+type Cache struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`         // a template that stands for the inputs; empty: they count as they are rendered
+	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"` // of what the executor does
+	For           *durationpb.Duration   `protobuf:"bytes,3,opt,name=for,proto3" json:"for,omitempty"`         // how old a success may be
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cache) Reset() {
+	*x = Cache{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cache) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cache) ProtoMessage() {}
+
+func (x *Cache) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cache.ProtoReflect.Descriptor instead.
+func (*Cache) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Cache) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Cache) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Cache) GetFor() *durationpb.Duration {
+	if x != nil {
+		return x.For
+	}
+	return nil
+}
+
+// CachedFrom is the task whose success ended another one.
+type CachedFrom struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	TreeId        string                 `protobuf:"bytes,2,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CachedFrom) Reset() {
+	*x = CachedFrom{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CachedFrom) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CachedFrom) ProtoMessage() {}
+
+func (x *CachedFrom) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CachedFrom.ProtoReflect.Descriptor instead.
+func (*CachedFrom) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CachedFrom) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *CachedFrom) GetTreeId() string {
+	if x != nil {
+		return x.TreeId
+	}
+	return ""
+}
+
+// Limit lets at most max be held under a key while the task runs. The key may be a template over inputs, task and tree.
+type Limit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Max           int32                  `protobuf:"varint,2,opt,name=max,proto3" json:"max,omitempty"`   // sum of costs; 0: the one that an operator has set
+	Cost          int32                  `protobuf:"varint,3,opt,name=cost,proto3" json:"cost,omitempty"` // 0: 1
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limit) Reset() {
+	*x = Limit{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limit) ProtoMessage() {}
+
+func (x *Limit) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limit.ProtoReflect.Descriptor instead.
+func (*Limit) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Limit) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Limit) GetMax() int32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *Limit) GetCost() int32 {
+	if x != nil {
+		return x.Cost
+	}
+	return 0
+}
+
+// Lock lets one attempt hold a key. It is given a token that is greater than any given before.
+type Lock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	OnContention  string                 `protobuf:"bytes,2,opt,name=on_contention,json=onContention,proto3" json:"on_contention,omitempty"` // wait (default), fail or skip
+	WaitTimeout   *durationpb.Duration   `protobuf:"bytes,3,opt,name=wait_timeout,json=waitTimeout,proto3" json:"wait_timeout,omitempty"`    // absent: none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lock) Reset() {
+	*x = Lock{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lock) ProtoMessage() {}
+
+func (x *Lock) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lock.ProtoReflect.Descriptor instead.
+func (*Lock) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Lock) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Lock) GetOnContention() string {
+	if x != nil {
+		return x.OnContention
+	}
+	return ""
+}
+
+func (x *Lock) GetWaitTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.WaitTimeout
+	}
+	return nil
+}
+
+// Rate lets at most max tasks start in a time.
+type Rate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Per           string                 `protobuf:"bytes,2,opt,name=per,proto3" json:"per,omitempty"` // second, minute or hour
+	Max           int32                  `protobuf:"varint,3,opt,name=max,proto3" json:"max,omitempty"`
+	Burst         int32                  `protobuf:"varint,4,opt,name=burst,proto3" json:"burst,omitempty"` // starts at once after a pause; 0: max
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rate) Reset() {
+	*x = Rate{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rate) ProtoMessage() {}
+
+func (x *Rate) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rate.ProtoReflect.Descriptor instead.
+func (*Rate) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Rate) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Rate) GetPer() string {
+	if x != nil {
+		return x.Per
+	}
+	return ""
+}
+
+func (x *Rate) GetMax() int32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *Rate) GetBurst() int32 {
+	if x != nil {
+		return x.Burst
+	}
+	return 0
+}
+
+// Repeat runs a task until a condition holds of its result.
+type Repeat struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Until         string                 `protobuf:"bytes,1,opt,name=until,proto3" json:"until,omitempty"` // in CEL, over result and attempt
+	Max           int32                  `protobuf:"varint,2,opt,name=max,proto3" json:"max,omitempty"`    // runs in all; 0: 100000
+	Delay         *durationpb.Duration   `protobuf:"bytes,3,opt,name=delay,proto3" json:"delay,omitempty"` // between two runs; absent: 1 s
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Repeat) Reset() {
+	*x = Repeat{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Repeat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Repeat) ProtoMessage() {}
+
+func (x *Repeat) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Repeat.ProtoReflect.Descriptor instead.
+func (*Repeat) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Repeat) GetUntil() string {
+	if x != nil {
+		return x.Until
+	}
+	return ""
+}
+
+func (x *Repeat) GetMax() int32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *Repeat) GetDelay() *durationpb.Duration {
+	if x != nil {
+		return x.Delay
+	}
+	return nil
+}
+
+// Imported is how a task has ended that is submitted as settled.
+type Imported struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Outcome       string                 `protobuf:"bytes,1,opt,name=outcome,proto3" json:"outcome,omitempty"` // success, skipped, failed, cancelled, blocked
+	Result        []byte                 `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`   // JSON
+	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	Attempts      int32                  `protobuf:"varint,4,opt,name=attempts,proto3" json:"attempts,omitempty"` // 0: 1
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Imported) Reset() {
+	*x = Imported{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Imported) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Imported) ProtoMessage() {}
+
+func (x *Imported) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Imported.ProtoReflect.Descriptor instead.
+func (*Imported) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Imported) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *Imported) GetResult() []byte {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Imported) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Imported) GetAttempts() int32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
 type Dependency struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`                    // id or name of a task of the same tree
 	Required      *bool                  `protobuf:"varint,2,opt,name=required,proto3,oneof" json:"required,omitempty"` // default true
 	Type          string                 `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`                // default "result"; stored, never acted upon
+	Accept        []string               `protobuf:"bytes,4,rep,name=accept,proto3" json:"accept,omitempty"`            // outcomes that let the task go on: success, skipped, failed, cancelled, blocked; or any alone
+	Otherwise     string                 `protobuf:"bytes,5,opt,name=otherwise,proto3" json:"otherwise,omitempty"`      // block or skip: what becomes of the task after another outcome
+	Merge         *bool                  `protobuf:"varint,6,opt,name=merge,proto3,oneof" json:"merge,omitempty"`       // default true; false: the result is not merged into inputs
+	Skips         bool                   `protobuf:"varint,7,opt,name=skips,proto3" json:"skips,omitempty"`             // of a fold: if the dependency is skipped, so is the fold
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Dependency) Reset() {
 	*x = Dependency{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1333,7 +2271,7 @@ func (x *Dependency) String() string {
 func (*Dependency) ProtoMessage() {}
 
 func (x *Dependency) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1346,7 +2284,7 @@ func (x *Dependency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dependency.ProtoReflect.Descriptor instead.
 func (*Dependency) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{14}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Dependency) GetId() string {
@@ -1370,19 +2308,51 @@ func (x *Dependency) GetType() string {
 	return ""
 }
 
+func (x *Dependency) GetAccept() []string {
+	if x != nil {
+		return x.Accept
+	}
+	return nil
+}
+
+func (x *Dependency) GetOtherwise() string {
+	if x != nil {
+		return x.Otherwise
+	}
+	return ""
+}
+
+func (x *Dependency) GetMerge() bool {
+	if x != nil && x.Merge != nil {
+		return *x.Merge
+	}
+	return false
+}
+
+func (x *Dependency) GetSkips() bool {
+	if x != nil {
+		return x.Skips
+	}
+	return false
+}
+
 type RetryPolicy struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	MaxAttempts   int32                  `protobuf:"varint,1,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`   // 0 or 1: no retry
 	Backoff       string                 `protobuf:"bytes,2,opt,name=backoff,proto3" json:"backoff,omitempty"`                               // exponential (default), linear or fixed
 	InitialDelay  *durationpb.Duration   `protobuf:"bytes,3,opt,name=initial_delay,json=initialDelay,proto3" json:"initial_delay,omitempty"` // default 1 s
 	MaxDelay      *durationpb.Duration   `protobuf:"bytes,4,opt,name=max_delay,json=maxDelay,proto3" json:"max_delay,omitempty"`             // default 60 s
+	Multiplier    float64                `protobuf:"fixed64,5,opt,name=multiplier,proto3" json:"multiplier,omitempty"`                       // of an exponential back-off; default 2
+	Jitter        string                 `protobuf:"bytes,6,opt,name=jitter,proto3" json:"jitter,omitempty"`                                 // full (default) or none
+	RetryOn       []string               `protobuf:"bytes,7,rep,name=retry_on,json=retryOn,proto3" json:"retry_on,omitempty"`                // kinds of errors; none: all
+	NoRetryOn     []string               `protobuf:"bytes,8,rep,name=no_retry_on,json=noRetryOn,proto3" json:"no_retry_on,omitempty"`        // kinds of errors; wins
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RetryPolicy) Reset() {
 	*x = RetryPolicy{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1394,7 +2364,7 @@ func (x *RetryPolicy) String() string {
 func (*RetryPolicy) ProtoMessage() {}
 
 func (x *RetryPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1407,7 +2377,7 @@ func (x *RetryPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryPolicy.ProtoReflect.Descriptor instead.
 func (*RetryPolicy) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{15}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RetryPolicy) GetMaxAttempts() int32 {
@@ -1438,6 +2408,34 @@ func (x *RetryPolicy) GetMaxDelay() *durationpb.Duration {
 	return nil
 }
 
+func (x *RetryPolicy) GetMultiplier() float64 {
+	if x != nil {
+		return x.Multiplier
+	}
+	return 0
+}
+
+func (x *RetryPolicy) GetJitter() string {
+	if x != nil {
+		return x.Jitter
+	}
+	return ""
+}
+
+func (x *RetryPolicy) GetRetryOn() []string {
+	if x != nil {
+		return x.RetryOn
+	}
+	return nil
+}
+
+func (x *RetryPolicy) GetNoRetryOn() []string {
+	if x != nil {
+		return x.NoRetryOn
+	}
+	return nil
+}
+
 type SubmitResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TreeId        string                 `protobuf:"bytes,1,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"` // the root task's id
@@ -1445,13 +2443,14 @@ type SubmitResponse struct {
 	Replayed      bool                   `protobuf:"varint,3,opt,name=replayed,proto3" json:"replayed,omitempty"`                                                                                 // the idempotency key was known: this is the first answer
 	IdMap         map[string]string      `protobuf:"bytes,4,rep,name=id_map,json=idMap,proto3" json:"id_map,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // ids that were taken already: given -> actual
 	Warnings      []*Warning             `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`                                                                                  // at most 20
+	Existing      bool                   `protobuf:"varint,6,opt,name=existing,proto3" json:"existing,omitempty"`                                                                                 // nothing was stored: the tree has the key that this one asked for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubmitResponse) Reset() {
 	*x = SubmitResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1463,7 +2462,7 @@ func (x *SubmitResponse) String() string {
 func (*SubmitResponse) ProtoMessage() {}
 
 func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1476,7 +2475,7 @@ func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitResponse.ProtoReflect.Descriptor instead.
 func (*SubmitResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{16}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SubmitResponse) GetTreeId() string {
@@ -1514,6 +2513,13 @@ func (x *SubmitResponse) GetWarnings() []*Warning {
 	return nil
 }
 
+func (x *SubmitResponse) GetExisting() bool {
+	if x != nil {
+		return x.Existing
+	}
+	return false
+}
+
 // Warning is about something that was accepted and is likely a mistake, such as a misspelt key.
 type Warning struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1525,7 +2531,7 @@ type Warning struct {
 
 func (x *Warning) Reset() {
 	*x = Warning{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1537,7 +2543,7 @@ func (x *Warning) String() string {
 func (*Warning) ProtoMessage() {}
 
 func (x *Warning) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1550,7 +2556,7 @@ func (x *Warning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Warning.ProtoReflect.Descriptor instead.
 func (*Warning) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{17}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Warning) GetField() string {
@@ -1574,14 +2580,16 @@ type ExecuteRequest struct {
 	RerunDependencies bool                   `protobuf:"varint,3,opt,name=rerun_dependencies,json=rerunDependencies,proto3" json:"rerun_dependencies,omitempty"` // run completed dependencies of what runs again, too
 	Demo              bool                   `protobuf:"varint,5,opt,name=demo,proto3" json:"demo,omitempty"`                                                    // nothing runs: workers make up the results of what starts
 	RerunCancelled    bool                   `protobuf:"varint,4,opt,name=rerun_cancelled,json=rerunCancelled,proto3" json:"rerun_cancelled,omitempty"`          // run cancelled tasks again, too: also those that the task depends on
+	KeepCompleted     bool                   `protobuf:"varint,7,opt,name=keep_completed,json=keepCompleted,proto3" json:"keep_completed,omitempty"`             // completed tasks stay as they are, even where what they depend on runs again
 	Webhook           *Webhook               `protobuf:"bytes,6,opt,name=webhook,proto3" json:"webhook,omitempty"`                                               // told of the execution that begins
+	NoCache           bool                   `protobuf:"varint,8,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`                               // tasks are not ended by earlier successes: what starts runs
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *ExecuteRequest) Reset() {
 	*x = ExecuteRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1593,7 +2601,7 @@ func (x *ExecuteRequest) String() string {
 func (*ExecuteRequest) ProtoMessage() {}
 
 func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1606,7 +2614,7 @@ func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteRequest.ProtoReflect.Descriptor instead.
 func (*ExecuteRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{18}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExecuteRequest) GetTaskId() string {
@@ -1644,11 +2652,25 @@ func (x *ExecuteRequest) GetRerunCancelled() bool {
 	return false
 }
 
+func (x *ExecuteRequest) GetKeepCompleted() bool {
+	if x != nil {
+		return x.KeepCompleted
+	}
+	return false
+}
+
 func (x *ExecuteRequest) GetWebhook() *Webhook {
 	if x != nil {
 		return x.Webhook
 	}
 	return nil
+}
+
+func (x *ExecuteRequest) GetNoCache() bool {
+	if x != nil {
+		return x.NoCache
+	}
+	return false
 }
 
 type ExecuteResponse struct {
@@ -1663,7 +2685,7 @@ type ExecuteResponse struct {
 
 func (x *ExecuteResponse) Reset() {
 	*x = ExecuteResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +2697,7 @@ func (x *ExecuteResponse) String() string {
 func (*ExecuteResponse) ProtoMessage() {}
 
 func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +2710,7 @@ func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{19}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ExecuteResponse) GetTreeId() string {
@@ -1719,6 +2741,722 @@ func (x *ExecuteResponse) GetCancelledId() string {
 	return ""
 }
 
+type SkipTaskRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SkipTaskRequest) Reset() {
+	*x = SkipTaskRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SkipTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SkipTaskRequest) ProtoMessage() {}
+
+func (x *SkipTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SkipTaskRequest.ProtoReflect.Descriptor instead.
+func (*SkipTaskRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *SkipTaskRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+type SignalRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	TaskId         string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Name           string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`                                           // of the signal
+	Payload        []byte                 `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`                                     // JSON; empty: null
+	IdempotencyKey string                 `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"` // a repeated signal with the same key gets the first answer
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *SignalRequest) Reset() {
+	*x = SignalRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignalRequest) ProtoMessage() {}
+
+func (x *SignalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignalRequest.ProtoReflect.Descriptor instead.
+func (*SignalRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *SignalRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *SignalRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SignalRequest) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+func (x *SignalRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+type SignalResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Status        string                 `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"` // taken: the task waited for it; kept: it is there once the task waits; late: the first of its name counts
+	Task          *Task                  `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignalResponse) Reset() {
+	*x = SignalResponse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignalResponse) ProtoMessage() {}
+
+func (x *SignalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignalResponse.ProtoReflect.Descriptor instead.
+func (*SignalResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *SignalResponse) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *SignalResponse) GetTask() *Task {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+type ApproveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Choice        string                 `protobuf:"bytes,2,opt,name=choice,proto3" json:"choice,omitempty"` // one of the task's: approve and reject, unless it names others
+	Comment       string                 `protobuf:"bytes,3,opt,name=comment,proto3" json:"comment,omitempty"`
+	Payload       []byte                 `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"` // JSON: what is changed of what is asked for, where that may be; empty: nothing
+	Token         string                 `protobuf:"bytes,5,opt,name=token,proto3" json:"token,omitempty"`     // of a one-time link: it says which task, and the answer has only that task's id and name; empty: the caller answers as whoever calls
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveRequest) Reset() {
+	*x = ApproveRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveRequest) ProtoMessage() {}
+
+func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveRequest.ProtoReflect.Descriptor instead.
+func (*ApproveRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ApproveRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *ApproveRequest) GetChoice() string {
+	if x != nil {
+		return x.Choice
+	}
+	return ""
+}
+
+func (x *ApproveRequest) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+func (x *ApproveRequest) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+func (x *ApproveRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+type LinkApprovalRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`       // who the link is for: the answer is by link:NAME
+	Expires       *durationpb.Duration   `protobuf:"bytes,3,opt,name=expires,proto3" json:"expires,omitempty"` // absent: 7 days; at most 90 days
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkApprovalRequest) Reset() {
+	*x = LinkApprovalRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkApprovalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkApprovalRequest) ProtoMessage() {}
+
+func (x *LinkApprovalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkApprovalRequest.ProtoReflect.Descriptor instead.
+func (*LinkApprovalRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *LinkApprovalRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *LinkApprovalRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LinkApprovalRequest) GetExpires() *durationpb.Duration {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+type LinkApprovalResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"` // of the HTTP listener
+	Url           string                 `protobuf:"bytes,3,opt,name=url,proto3" json:"url,omitempty"`   // empty: the coordinator does not know by which name it is reached
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinkApprovalResponse) Reset() {
+	*x = LinkApprovalResponse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinkApprovalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinkApprovalResponse) ProtoMessage() {}
+
+func (x *LinkApprovalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinkApprovalResponse.ProtoReflect.Descriptor instead.
+func (*LinkApprovalResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *LinkApprovalResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *LinkApprovalResponse) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *LinkApprovalResponse) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *LinkApprovalResponse) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+type Artifact struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	TaskId        string                 `protobuf:"bytes,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Attempt       int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Kind          string                 `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`     // file: the task named it; value: an output that was too large for the result
+	Sha256        string                 `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"` // in hexadecimal
+	Size          int64                  `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`    // bytes
+	MediaType     string                 `protobuf:"bytes,7,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	TaskName      string                 `protobuf:"bytes,9,opt,name=task_name,json=taskName,proto3" json:"task_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Artifact) Reset() {
+	*x = Artifact{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Artifact) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Artifact) ProtoMessage() {}
+
+func (x *Artifact) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
+func (*Artifact) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Artifact) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Artifact) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *Artifact) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Artifact) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Artifact) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *Artifact) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Artifact) GetMediaType() string {
+	if x != nil {
+		return x.MediaType
+	}
+	return ""
+}
+
+func (x *Artifact) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Artifact) GetTaskName() string {
+	if x != nil {
+		return x.TaskName
+	}
+	return ""
+}
+
+type ListArtifactsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Tree          bool                   `protobuf:"varint,2,opt,name=tree,proto3" json:"tree,omitempty"` // of the whole tree that the task is in
+	Cursor        string                 `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	Limit         int32                  `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"` // default 100, at most 1000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListArtifactsRequest) Reset() {
+	*x = ListArtifactsRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListArtifactsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListArtifactsRequest) ProtoMessage() {}
+
+func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListArtifactsRequest.ProtoReflect.Descriptor instead.
+func (*ListArtifactsRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ListArtifactsRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *ListArtifactsRequest) GetTree() bool {
+	if x != nil {
+		return x.Tree
+	}
+	return false
+}
+
+func (x *ListArtifactsRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *ListArtifactsRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListArtifactsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Artifacts     []*Artifact            `protobuf:"bytes,1,rep,name=artifacts,proto3" json:"artifacts,omitempty"`
+	Cursor        string                 `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"` // empty: there are no more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListArtifactsResponse) Reset() {
+	*x = ListArtifactsResponse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListArtifactsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListArtifactsResponse) ProtoMessage() {}
+
+func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListArtifactsResponse.ProtoReflect.Descriptor instead.
+func (*ListArtifactsResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ListArtifactsResponse) GetArtifacts() []*Artifact {
+	if x != nil {
+		return x.Artifacts
+	}
+	return nil
+}
+
+func (x *ListArtifactsResponse) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type GetArtifactRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Attempt       int32                  `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"` // 0: the last that has one of the name
+	Offset        int64                  `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`   // bytes to be left out
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetArtifactRequest) Reset() {
+	*x = GetArtifactRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetArtifactRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetArtifactRequest) ProtoMessage() {}
+
+func (x *GetArtifactRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetArtifactRequest.ProtoReflect.Descriptor instead.
+func (*GetArtifactRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *GetArtifactRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *GetArtifactRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GetArtifactRequest) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *GetArtifactRequest) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+type GetArtifactResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Artifact      *Artifact              `protobuf:"bytes,1,opt,name=artifact,proto3" json:"artifact,omitempty"` // with the first part
+	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetArtifactResponse) Reset() {
+	*x = GetArtifactResponse{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetArtifactResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetArtifactResponse) ProtoMessage() {}
+
+func (x *GetArtifactResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetArtifactResponse.ProtoReflect.Descriptor instead.
+func (*GetArtifactResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *GetArtifactResponse) GetArtifact() *Artifact {
+	if x != nil {
+		return x.Artifact
+	}
+	return nil
+}
+
+func (x *GetArtifactResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 type GetTaskRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1728,7 +3466,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +3478,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +3491,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{20}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetTaskRequest) GetId() string {
@@ -1772,7 +3510,7 @@ type GetTreeRequest struct {
 
 func (x *GetTreeRequest) Reset() {
 	*x = GetTreeRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1784,7 +3522,7 @@ func (x *GetTreeRequest) String() string {
 func (*GetTreeRequest) ProtoMessage() {}
 
 func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1797,7 +3535,7 @@ func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeRequest.ProtoReflect.Descriptor instead.
 func (*GetTreeRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{21}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetTreeRequest) GetId() string {
@@ -1808,48 +3546,67 @@ func (x *GetTreeRequest) GetId() string {
 }
 
 type Task struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	TreeId         string                 `protobuf:"bytes,2,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`
-	ParentId       string                 `protobuf:"bytes,3,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"`
-	UserId         string                 `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	Name           string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
-	Status         string                 `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"` // pending, in_progress, completed, failed, cancelled
-	State          string                 `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`   // internal state: held, waiting, delayed, ready, running, blocked, completed, failed, cancelled
-	Priority       int32                  `protobuf:"varint,8,opt,name=priority,proto3" json:"priority,omitempty"`
-	Dependencies   []*Dependency          `protobuf:"bytes,9,rep,name=dependencies,proto3" json:"dependencies,omitempty"`
-	Inputs         []byte                 `protobuf:"bytes,10,opt,name=inputs,proto3" json:"inputs,omitempty"` // JSON; merged ones once started
-	Params         []byte                 `protobuf:"bytes,11,opt,name=params,proto3" json:"params,omitempty"`
-	Schemas        []byte                 `protobuf:"bytes,12,opt,name=schemas,proto3" json:"schemas,omitempty"`
-	Result         []byte                 `protobuf:"bytes,13,opt,name=result,proto3" json:"result,omitempty"` // JSON; empty: null
-	Error          string                 `protobuf:"bytes,14,opt,name=error,proto3" json:"error,omitempty"`
-	Progress       float64                `protobuf:"fixed64,15,opt,name=progress,proto3" json:"progress,omitempty"`
-	Executor       string                 `protobuf:"bytes,16,opt,name=executor,proto3" json:"executor,omitempty"`
-	Pool           string                 `protobuf:"bytes,17,opt,name=pool,proto3" json:"pool,omitempty"`
-	Attempt        int32                  `protobuf:"varint,18,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	BlockedBy      []string               `protobuf:"bytes,19,rep,name=blocked_by,json=blockedBy,proto3" json:"blocked_by,omitempty"`
-	HasChildren    bool                   `protobuf:"varint,20,opt,name=has_children,json=hasChildren,proto3" json:"has_children,omitempty"`
-	Worker         string                 `protobuf:"bytes,21,opt,name=worker,proto3" json:"worker,omitempty"`
-	CreatedAt      *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	StartedAt      *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	UpdatedAt      *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	CompletedAt    *timestamppb.Timestamp `protobuf:"bytes,25,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
-	DueAt          *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=due_at,json=dueAt,proto3" json:"due_at,omitempty"` // when delayed: until when
-	Custom         []byte                 `protobuf:"bytes,27,opt,name=custom,proto3" json:"custom,omitempty"`
-	Repeatable     bool                   `protobuf:"varint,28,opt,name=repeatable,proto3" json:"repeatable,omitempty"`                                                                  // may run twice at once without harm, by its own word or its executor's
-	Options        *TaskOptions           `protobuf:"bytes,29,opt,name=options,proto3" json:"options,omitempty"`                                                                         // with ListTasksRequest.as_submitted
-	Usage          *Usage                 `protobuf:"bytes,31,opt,name=usage,proto3" json:"usage,omitempty"`                                                                             // of all its attempts that ended; absent: none, or a list, which does not tell
-	Ref            string                 `protobuf:"bytes,30,opt,name=ref,proto3" json:"ref,omitempty"`                                                                                 // what its submission calls it, under which its result gets into inputs: the id given there, or the name
-	OriginalTaskId string                 `protobuf:"bytes,32,opt,name=original_task_id,json=originalTaskId,proto3" json:"original_task_id,omitempty"`                                   // the task that this one was copied from
-	HasCopy        bool                   `protobuf:"varint,33,opt,name=has_copy,json=hasCopy,proto3" json:"has_copy,omitempty"`                                                         // it was copied
-	Labels         map[string]string      `protobuf:"bytes,34,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the root: those of its tree
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Id              string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	TreeId          string                 `protobuf:"bytes,2,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`
+	ParentId        string                 `protobuf:"bytes,3,opt,name=parent_id,json=parentId,proto3" json:"parent_id,omitempty"`
+	UserId          string                 `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Name            string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Status          string                 `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"` // pending, in_progress, completed, failed, cancelled
+	State           string                 `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`   // internal state: held, waiting, delayed, ready, running, blocked, completed, failed, cancelled, skipped, expanded, awaiting
+	Priority        int32                  `protobuf:"varint,8,opt,name=priority,proto3" json:"priority,omitempty"`
+	Dependencies    []*Dependency          `protobuf:"bytes,9,rep,name=dependencies,proto3" json:"dependencies,omitempty"`
+	Inputs          []byte                 `protobuf:"bytes,10,opt,name=inputs,proto3" json:"inputs,omitempty"` // JSON; merged ones once started
+	Params          []byte                 `protobuf:"bytes,11,opt,name=params,proto3" json:"params,omitempty"`
+	Schemas         []byte                 `protobuf:"bytes,12,opt,name=schemas,proto3" json:"schemas,omitempty"`
+	Result          []byte                 `protobuf:"bytes,13,opt,name=result,proto3" json:"result,omitempty"` // JSON; empty: null
+	Error           string                 `protobuf:"bytes,14,opt,name=error,proto3" json:"error,omitempty"`
+	Progress        float64                `protobuf:"fixed64,15,opt,name=progress,proto3" json:"progress,omitempty"`
+	Executor        string                 `protobuf:"bytes,16,opt,name=executor,proto3" json:"executor,omitempty"`
+	Pool            string                 `protobuf:"bytes,17,opt,name=pool,proto3" json:"pool,omitempty"`
+	Attempt         int32                  `protobuf:"varint,18,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	BlockedBy       []string               `protobuf:"bytes,19,rep,name=blocked_by,json=blockedBy,proto3" json:"blocked_by,omitempty"`
+	HasChildren     bool                   `protobuf:"varint,20,opt,name=has_children,json=hasChildren,proto3" json:"has_children,omitempty"`
+	Worker          string                 `protobuf:"bytes,21,opt,name=worker,proto3" json:"worker,omitempty"`
+	CreatedAt       *timestamppb.Timestamp `protobuf:"bytes,22,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	StartedAt       *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	UpdatedAt       *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	CompletedAt     *timestamppb.Timestamp `protobuf:"bytes,25,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	DueAt           *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=due_at,json=dueAt,proto3" json:"due_at,omitempty"` // when delayed: until when
+	Custom          []byte                 `protobuf:"bytes,27,opt,name=custom,proto3" json:"custom,omitempty"`
+	Repeatable      bool                   `protobuf:"varint,28,opt,name=repeatable,proto3" json:"repeatable,omitempty"`                                                                  // may run twice at once without harm, by its own word or its executor's
+	Options         *TaskOptions           `protobuf:"bytes,29,opt,name=options,proto3" json:"options,omitempty"`                                                                         // with ListTasksRequest.as_submitted
+	Usage           *Usage                 `protobuf:"bytes,31,opt,name=usage,proto3" json:"usage,omitempty"`                                                                             // of all its attempts that ended; absent: none, or a list, which does not tell
+	Ref             string                 `protobuf:"bytes,30,opt,name=ref,proto3" json:"ref,omitempty"`                                                                                 // what its submission calls it, under which its result gets into inputs: the id given there, or the name
+	OriginalTaskId  string                 `protobuf:"bytes,32,opt,name=original_task_id,json=originalTaskId,proto3" json:"original_task_id,omitempty"`                                   // the task that this one was copied from
+	HasCopy         bool                   `protobuf:"varint,33,opt,name=has_copy,json=hasCopy,proto3" json:"has_copy,omitempty"`                                                         // it was copied
+	Labels          map[string]string      `protobuf:"bytes,34,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the root: those of its tree
+	Outcome         string                 `protobuf:"bytes,35,opt,name=outcome,proto3" json:"outcome,omitempty"`                                                                         // of a settled task: success, skipped, failed, cancelled, blocked
+	SkipReason      string                 `protobuf:"bytes,36,opt,name=skip_reason,json=skipReason,proto3" json:"skip_reason,omitempty"`                                                 // of a skipped one
+	ErrorKind       string                 `protobuf:"bytes,37,opt,name=error_kind,json=errorKind,proto3" json:"error_kind,omitempty"`                                                    // of a failed one: a word for why
+	Outputs         []byte                 `protobuf:"bytes,38,opt,name=outputs,proto3" json:"outputs,omitempty"`                                                                         // JSON object: the values that the task names
+	When            string                 `protobuf:"bytes,39,opt,name=when,proto3" json:"when,omitempty"`                                                                               // its condition
+	Fold            bool                   `protobuf:"varint,40,opt,name=fold,proto3" json:"fold,omitempty"`
+	AllowFailure    bool                   `protobuf:"varint,41,opt,name=allow_failure,json=allowFailure,proto3" json:"allow_failure,omitempty"`
+	Waiting         *Waiting               `protobuf:"bytes,42,opt,name=waiting,proto3" json:"waiting,omitempty"`     // what it waits for, while its state is awaiting
+	Expansion       *Expansion             `protobuf:"bytes,43,opt,name=expansion,proto3" json:"expansion,omitempty"` // what it found, while its state is expanded
+	Template        bool                   `protobuf:"varint,44,opt,name=template,proto3" json:"template,omitempty"`
+	Repeat          *Repeat                `protobuf:"bytes,45,opt,name=repeat,proto3" json:"repeat,omitempty"`
+	Repeats         int32                  `protobuf:"varint,46,opt,name=repeats,proto3" json:"repeats,omitempty"`                                        // how often it ran and was run once more
+	SubtreeId       string                 `protobuf:"bytes,47,opt,name=subtree_id,json=subtreeId,proto3" json:"subtree_id,omitempty"`                    // the tree that its attempt has submitted
+	RepeatExhausted bool                   `protobuf:"varint,48,opt,name=repeat_exhausted,json=repeatExhausted,proto3" json:"repeat_exhausted,omitempty"` // it completed as it had run as often as it may, and its condition did not hold
+	Limits          []*Limit               `protobuf:"bytes,49,rep,name=limits,proto3" json:"limits,omitempty"`                                           // their keys are rendered
+	Lock            *Lock                  `protobuf:"bytes,50,opt,name=lock,proto3" json:"lock,omitempty"`
+	Rates           []*Rate                `protobuf:"bytes,51,rep,name=rates,proto3" json:"rates,omitempty"`
+	Cache           *Cache                 `protobuf:"bytes,52,opt,name=cache,proto3" json:"cache,omitempty"`
+	CachedFrom      *CachedFrom            `protobuf:"bytes,53,opt,name=cached_from,json=cachedFrom,proto3" json:"cached_from,omitempty"` // whose success ended it: it has not run
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1861,7 +3618,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1874,7 +3631,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{22}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Task) GetId() string {
@@ -2115,6 +3872,293 @@ func (x *Task) GetLabels() map[string]string {
 	return nil
 }
 
+func (x *Task) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *Task) GetSkipReason() string {
+	if x != nil {
+		return x.SkipReason
+	}
+	return ""
+}
+
+func (x *Task) GetErrorKind() string {
+	if x != nil {
+		return x.ErrorKind
+	}
+	return ""
+}
+
+func (x *Task) GetOutputs() []byte {
+	if x != nil {
+		return x.Outputs
+	}
+	return nil
+}
+
+func (x *Task) GetWhen() string {
+	if x != nil {
+		return x.When
+	}
+	return ""
+}
+
+func (x *Task) GetFold() bool {
+	if x != nil {
+		return x.Fold
+	}
+	return false
+}
+
+func (x *Task) GetAllowFailure() bool {
+	if x != nil {
+		return x.AllowFailure
+	}
+	return false
+}
+
+func (x *Task) GetWaiting() *Waiting {
+	if x != nil {
+		return x.Waiting
+	}
+	return nil
+}
+
+func (x *Task) GetExpansion() *Expansion {
+	if x != nil {
+		return x.Expansion
+	}
+	return nil
+}
+
+func (x *Task) GetTemplate() bool {
+	if x != nil {
+		return x.Template
+	}
+	return false
+}
+
+func (x *Task) GetRepeat() *Repeat {
+	if x != nil {
+		return x.Repeat
+	}
+	return nil
+}
+
+func (x *Task) GetRepeats() int32 {
+	if x != nil {
+		return x.Repeats
+	}
+	return 0
+}
+
+func (x *Task) GetSubtreeId() string {
+	if x != nil {
+		return x.SubtreeId
+	}
+	return ""
+}
+
+func (x *Task) GetRepeatExhausted() bool {
+	if x != nil {
+		return x.RepeatExhausted
+	}
+	return false
+}
+
+func (x *Task) GetLimits() []*Limit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *Task) GetLock() *Lock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+func (x *Task) GetRates() []*Rate {
+	if x != nil {
+		return x.Rates
+	}
+	return nil
+}
+
+func (x *Task) GetCache() *Cache {
+	if x != nil {
+		return x.Cache
+	}
+	return nil
+}
+
+func (x *Task) GetCachedFrom() *CachedFrom {
+	if x != nil {
+		return x.CachedFrom
+	}
+	return nil
+}
+
+// Waiting is what a task waits for from outside.
+type Waiting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // signal, approval, time, tree
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // of the signal
+	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`                 // absent: for ever
+	Data          []byte                 `protobuf:"bytes,5,opt,name=data,proto3" json:"data,omitempty"`                   // JSON object: the message and the choices of an approval, the schema of a signal
+	TreeId        string                 `protobuf:"bytes,6,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"` // whose end it waits for
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Waiting) Reset() {
+	*x = Waiting{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Waiting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Waiting) ProtoMessage() {}
+
+func (x *Waiting) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
+func (*Waiting) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *Waiting) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Waiting) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Waiting) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Waiting) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *Waiting) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *Waiting) GetTreeId() string {
+	if x != nil {
+		return x.TreeId
+	}
+	return ""
+}
+
+// Expansion are the tasks that an attempt found.
+type Expansion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tasks         int32                  `protobuf:"varint,1,opt,name=tasks,proto3" json:"tasks,omitempty"`           // in all
+	Made          int32                  `protobuf:"varint,2,opt,name=made,proto3" json:"made,omitempty"`             // that exist
+	Unfinished    int32                  `protobuf:"varint,3,opt,name=unfinished,proto3" json:"unfinished,omitempty"` // that have not ended
+	Window        int32                  `protobuf:"varint,4,opt,name=window,proto3" json:"window,omitempty"`         // items in progress at most; 0: all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Expansion) Reset() {
+	*x = Expansion{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Expansion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Expansion) ProtoMessage() {}
+
+func (x *Expansion) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Expansion.ProtoReflect.Descriptor instead.
+func (*Expansion) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *Expansion) GetTasks() int32 {
+	if x != nil {
+		return x.Tasks
+	}
+	return 0
+}
+
+func (x *Expansion) GetMade() int32 {
+	if x != nil {
+		return x.Made
+	}
+	return 0
+}
+
+func (x *Expansion) GetUnfinished() int32 {
+	if x != nil {
+		return x.Unfinished
+	}
+	return 0
+}
+
+func (x *Expansion) GetWindow() int32 {
+	if x != nil {
+		return x.Window
+	}
+	return 0
+}
+
 // TaskOptions are what a task was submitted with, besides what Task shows. What is absent was absent.
 type TaskOptions struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -2124,13 +4168,18 @@ type TaskOptions struct {
 	NotBefore       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
 	OnLost          string                 `protobuf:"bytes,5,opt,name=on_lost,json=onLost,proto3" json:"on_lost,omitempty"`                // fail; empty: retry
 	TreeTimeout     *durationpb.Duration   `protobuf:"bytes,6,opt,name=tree_timeout,json=treeTimeout,proto3" json:"tree_timeout,omitempty"` // of the root
+	Outputs         []byte                 `protobuf:"bytes,7,opt,name=outputs,proto3" json:"outputs,omitempty"`                            // JSON object of templates
+	Artifacts       []string               `protobuf:"bytes,8,rep,name=artifacts,proto3" json:"artifacts,omitempty"`                        // patterns of the files that it makes
+	Imported        *Imported              `protobuf:"bytes,9,opt,name=imported,proto3" json:"imported,omitempty"`                          // it was submitted as settled, and has not run since
+	Found           bool                   `protobuf:"varint,10,opt,name=found,proto3" json:"found,omitempty"`                              // another task found it when it ran: no submission has it
+	Retention       string                 `protobuf:"bytes,11,opt,name=retention,proto3" json:"retention,omitempty"`                       // of the root: as in SubmitOptions
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *TaskOptions) Reset() {
 	*x = TaskOptions{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2142,7 +4191,7 @@ func (x *TaskOptions) String() string {
 func (*TaskOptions) ProtoMessage() {}
 
 func (x *TaskOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2155,7 +4204,7 @@ func (x *TaskOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskOptions.ProtoReflect.Descriptor instead.
 func (*TaskOptions) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{23}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *TaskOptions) GetRetry() *RetryPolicy {
@@ -2200,6 +4249,41 @@ func (x *TaskOptions) GetTreeTimeout() *durationpb.Duration {
 	return nil
 }
 
+func (x *TaskOptions) GetOutputs() []byte {
+	if x != nil {
+		return x.Outputs
+	}
+	return nil
+}
+
+func (x *TaskOptions) GetArtifacts() []string {
+	if x != nil {
+		return x.Artifacts
+	}
+	return nil
+}
+
+func (x *TaskOptions) GetImported() *Imported {
+	if x != nil {
+		return x.Imported
+	}
+	return nil
+}
+
+func (x *TaskOptions) GetFound() bool {
+	if x != nil {
+		return x.Found
+	}
+	return false
+}
+
+func (x *TaskOptions) GetRetention() string {
+	if x != nil {
+		return x.Retention
+	}
+	return ""
+}
+
 type Tree struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	Id                 string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // the root task's id
@@ -2221,6 +4305,10 @@ type Tree struct {
 	FinishedAt         *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
 	Usage              *Usage                 `protobuf:"bytes,19,opt,name=usage,proto3" json:"usage,omitempty"` // of its attempts that ended; absent: none, or a list, which does not tell
 	Labels             map[string]string      `protobuf:"bytes,20,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Skipped            int64                  `protobuf:"varint,21,opt,name=skipped,proto3" json:"skipped,omitempty"`                                                   // part of completed
+	FailuresAllowed    int64                  `protobuf:"varint,22,opt,name=failures_allowed,json=failuresAllowed,proto3" json:"failures_allowed,omitempty"`            // part of failed: the failures of tasks that allow it
+	Retention          string                 `protobuf:"bytes,23,opt,name=retention,proto3" json:"retention,omitempty"`                                                // of its own, once it has ended: "30d", "keep": until it is deleted; empty: as the operator says, or a list, which does not tell
+	Hold               *HoldInfo              `protobuf:"bytes,24,opt,name=hold,proto3" json:"hold,omitempty"`                                                          // that keeps it from being deleted; absent: none, or a list
 	OnlyOptionalFailed bool                   `protobuf:"varint,18,opt,name=only_optional_failed,json=onlyOptionalFailed,proto3" json:"only_optional_failed,omitempty"` // all that failed was optional to tasks that ran, and the rest completed; not told in lists
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -2228,7 +4316,7 @@ type Tree struct {
 
 func (x *Tree) Reset() {
 	*x = Tree{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2240,7 +4328,7 @@ func (x *Tree) String() string {
 func (*Tree) ProtoMessage() {}
 
 func (x *Tree) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2253,7 +4341,7 @@ func (x *Tree) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tree.ProtoReflect.Descriptor instead.
 func (*Tree) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{24}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Tree) GetId() string {
@@ -2389,6 +4477,34 @@ func (x *Tree) GetLabels() map[string]string {
 	return nil
 }
 
+func (x *Tree) GetSkipped() int64 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
+}
+
+func (x *Tree) GetFailuresAllowed() int64 {
+	if x != nil {
+		return x.FailuresAllowed
+	}
+	return 0
+}
+
+func (x *Tree) GetRetention() string {
+	if x != nil {
+		return x.Retention
+	}
+	return ""
+}
+
+func (x *Tree) GetHold() *HoldInfo {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
 func (x *Tree) GetOnlyOptionalFailed() bool {
 	if x != nil {
 		return x.OnlyOptionalFailed
@@ -2415,13 +4531,14 @@ type ListTasksRequest struct {
 	RootOnly       bool                   `protobuf:"varint,15,opt,name=root_only,json=rootOnly,proto3" json:"root_only,omitempty"`
 	Offset         int32                  `protobuf:"varint,16,opt,name=offset,proto3" json:"offset,omitempty"`                                                                          // so many are left out, at most 100 000; prefer cursor
 	Labels         map[string]string      `protobuf:"bytes,17,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the tree; with root_only; an empty value stands for any
+	Approvals      bool                   `protobuf:"varint,18,opt,name=approvals,proto3" json:"approvals,omitempty"`                                                                    // those that wait for approvals; beside it user_id, since, before, as_submitted and the page only
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2433,7 +4550,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2446,7 +4563,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{25}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListTasksRequest) GetTreeId() string {
@@ -2568,6 +4685,13 @@ func (x *ListTasksRequest) GetLabels() map[string]string {
 	return nil
 }
 
+func (x *ListTasksRequest) GetApprovals() bool {
+	if x != nil {
+		return x.Approvals
+	}
+	return false
+}
+
 type ListTasksResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tasks         []*Task                `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
@@ -2578,7 +4702,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2590,7 +4714,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2603,7 +4727,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{26}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -2637,7 +4761,7 @@ type ListTreesRequest struct {
 
 func (x *ListTreesRequest) Reset() {
 	*x = ListTreesRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +4773,7 @@ func (x *ListTreesRequest) String() string {
 func (*ListTreesRequest) ProtoMessage() {}
 
 func (x *ListTreesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +4786,7 @@ func (x *ListTreesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTreesRequest.ProtoReflect.Descriptor instead.
 func (*ListTreesRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{27}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListTreesRequest) GetUserId() string {
@@ -2738,7 +4862,7 @@ type ListTreesResponse struct {
 
 func (x *ListTreesResponse) Reset() {
 	*x = ListTreesResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2750,7 +4874,7 @@ func (x *ListTreesResponse) String() string {
 func (*ListTreesResponse) ProtoMessage() {}
 
 func (x *ListTreesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2763,7 +4887,7 @@ func (x *ListTreesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTreesResponse.ProtoReflect.Descriptor instead.
 func (*ListTreesResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{28}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListTreesResponse) GetTrees() []*Tree {
@@ -2789,7 +4913,7 @@ type ResolveRequest struct {
 
 func (x *ResolveRequest) Reset() {
 	*x = ResolveRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2801,7 +4925,7 @@ func (x *ResolveRequest) String() string {
 func (*ResolveRequest) ProtoMessage() {}
 
 func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,7 +4938,7 @@ func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
 func (*ResolveRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{29}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ResolveRequest) GetRef() string {
@@ -2834,7 +4958,7 @@ type ResolveResponse struct {
 
 func (x *ResolveResponse) Reset() {
 	*x = ResolveResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +4970,7 @@ func (x *ResolveResponse) String() string {
 func (*ResolveResponse) ProtoMessage() {}
 
 func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +4983,7 @@ func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveResponse.ProtoReflect.Descriptor instead.
 func (*ResolveResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{30}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ResolveResponse) GetTasks() []*Match {
@@ -2888,7 +5012,7 @@ type Match struct {
 
 func (x *Match) Reset() {
 	*x = Match{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2900,7 +5024,7 @@ func (x *Match) String() string {
 func (*Match) ProtoMessage() {}
 
 func (x *Match) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2913,7 +5037,7 @@ func (x *Match) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Match.ProtoReflect.Descriptor instead.
 func (*Match) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{31}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Match) GetId() string {
@@ -2953,7 +5077,7 @@ type ListAttemptsRequest struct {
 
 func (x *ListAttemptsRequest) Reset() {
 	*x = ListAttemptsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2965,7 +5089,7 @@ func (x *ListAttemptsRequest) String() string {
 func (*ListAttemptsRequest) ProtoMessage() {}
 
 func (x *ListAttemptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2978,7 +5102,7 @@ func (x *ListAttemptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttemptsRequest.ProtoReflect.Descriptor instead.
 func (*ListAttemptsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListAttemptsRequest) GetTaskId() string {
@@ -2997,7 +5121,7 @@ type ListAttemptsResponse struct {
 
 func (x *ListAttemptsResponse) Reset() {
 	*x = ListAttemptsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3009,7 +5133,7 @@ func (x *ListAttemptsResponse) String() string {
 func (*ListAttemptsResponse) ProtoMessage() {}
 
 func (x *ListAttemptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3022,7 +5146,7 @@ func (x *ListAttemptsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttemptsResponse.ProtoReflect.Descriptor instead.
 func (*ListAttemptsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListAttemptsResponse) GetAttempts() []*TaskAttempt {
@@ -3035,7 +5159,7 @@ func (x *ListAttemptsResponse) GetAttempts() []*TaskAttempt {
 type TaskAttempt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Number        int32                  `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	Outcome       string                 `protobuf:"bytes,2,opt,name=outcome,proto3" json:"outcome,omitempty"`  // completed, failed, cancelled, returned, lost, timed_out
+	Outcome       string                 `protobuf:"bytes,2,opt,name=outcome,proto3" json:"outcome,omitempty"`  // completed, failed, cancelled, returned, lost, timed_out, skipped, repeated
 	Counted       bool                   `protobuf:"varint,3,opt,name=counted,proto3" json:"counted,omitempty"` // against the retry policy
 	Error         string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	Detail        string                 `protobuf:"bytes,5,opt,name=detail,proto3" json:"detail,omitempty"`
@@ -3044,6 +5168,8 @@ type TaskAttempt struct {
 	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"` // absent: it never began
 	FinishedAt    *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"`
 	Usage         *Usage                 `protobuf:"bytes,11,opt,name=usage,proto3" json:"usage,omitempty"`                                // absent: it used no models, or is open
+	Kind          string                 `protobuf:"bytes,12,opt,name=kind,proto3" json:"kind,omitempty"`                                  // of the error
+	Outputs       []byte                 `protobuf:"bytes,13,opt,name=outputs,proto3" json:"outputs,omitempty"`                            // JSON object
 	CancelledAt   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=cancelled_at,json=cancelledAt,proto3" json:"cancelled_at,omitempty"` // when a cancelled one was told to stop: its work had stopped at finished_at; absent: it has not
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3051,7 +5177,7 @@ type TaskAttempt struct {
 
 func (x *TaskAttempt) Reset() {
 	*x = TaskAttempt{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3063,7 +5189,7 @@ func (x *TaskAttempt) String() string {
 func (*TaskAttempt) ProtoMessage() {}
 
 func (x *TaskAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3076,7 +5202,7 @@ func (x *TaskAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskAttempt.ProtoReflect.Descriptor instead.
 func (*TaskAttempt) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *TaskAttempt) GetNumber() int32 {
@@ -3149,6 +5275,20 @@ func (x *TaskAttempt) GetUsage() *Usage {
 	return nil
 }
 
+func (x *TaskAttempt) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *TaskAttempt) GetOutputs() []byte {
+	if x != nil {
+		return x.Outputs
+	}
+	return nil
+}
+
 func (x *TaskAttempt) GetCancelledAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.CancelledAt
@@ -3166,7 +5306,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3178,7 +5318,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3191,7 +5331,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *WatchRequest) GetId() string {
@@ -3211,7 +5351,7 @@ func (x *WatchRequest) GetAfter() int64 {
 type Event struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sequence      int64                  `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"` // within the tree, rising; 0 for progress, which can't be replayed
-	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`          // task_start, task_completed, task_failed, task_cancelled, task_retry, progress, final
+	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`          // task_start, task_completed, task_failed, task_cancelled, task_retry, task_skipped, task_expanded, task_awaiting, task_repeat, task_signal, progress, final
 	TreeId        string                 `protobuf:"bytes,3,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`
 	TaskId        string                 `protobuf:"bytes,4,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
@@ -3231,7 +5371,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3243,7 +5383,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3256,7 +5396,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{36}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Event) GetSequence() int64 {
@@ -3380,7 +5520,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3392,7 +5532,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3405,7 +5545,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{37}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Usage) GetCalls() int64 {
@@ -3467,7 +5607,7 @@ type Cost struct {
 
 func (x *Cost) Reset() {
 	*x = Cost{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3479,7 +5619,7 @@ func (x *Cost) String() string {
 func (*Cost) ProtoMessage() {}
 
 func (x *Cost) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3492,7 +5632,7 @@ func (x *Cost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cost.ProtoReflect.Descriptor instead.
 func (*Cost) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{38}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Cost) GetNanos() int64 {
@@ -3519,7 +5659,7 @@ type ModelUsage struct {
 
 func (x *ModelUsage) Reset() {
 	*x = ModelUsage{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3531,7 +5671,7 @@ func (x *ModelUsage) String() string {
 func (*ModelUsage) ProtoMessage() {}
 
 func (x *ModelUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3544,7 +5684,7 @@ func (x *ModelUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelUsage.ProtoReflect.Descriptor instead.
 func (*ModelUsage) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{39}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *ModelUsage) GetModel() string {
@@ -3577,7 +5717,7 @@ type ListUsageRequest struct {
 
 func (x *ListUsageRequest) Reset() {
 	*x = ListUsageRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3589,7 +5729,7 @@ func (x *ListUsageRequest) String() string {
 func (*ListUsageRequest) ProtoMessage() {}
 
 func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3602,7 +5742,7 @@ func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsageRequest.ProtoReflect.Descriptor instead.
 func (*ListUsageRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{40}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ListUsageRequest) GetBy() string {
@@ -3671,7 +5811,7 @@ type ListUsageResponse struct {
 
 func (x *ListUsageResponse) Reset() {
 	*x = ListUsageResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3683,7 +5823,7 @@ func (x *ListUsageResponse) String() string {
 func (*ListUsageResponse) ProtoMessage() {}
 
 func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3696,7 +5836,7 @@ func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsageResponse.ProtoReflect.Descriptor instead.
 func (*ListUsageResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{41}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListUsageResponse) GetGroups() []*UsageGroup {
@@ -3723,7 +5863,7 @@ type UsageGroup struct {
 
 func (x *UsageGroup) Reset() {
 	*x = UsageGroup{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3735,7 +5875,7 @@ func (x *UsageGroup) String() string {
 func (*UsageGroup) ProtoMessage() {}
 
 func (x *UsageGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3748,7 +5888,7 @@ func (x *UsageGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageGroup.ProtoReflect.Descriptor instead.
 func (*UsageGroup) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{42}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *UsageGroup) GetKey() string {
@@ -3778,7 +5918,7 @@ type Piece struct {
 
 func (x *Piece) Reset() {
 	*x = Piece{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3790,7 +5930,7 @@ func (x *Piece) String() string {
 func (*Piece) ProtoMessage() {}
 
 func (x *Piece) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3803,7 +5943,7 @@ func (x *Piece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Piece.ProtoReflect.Descriptor instead.
 func (*Piece) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{43}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Piece) GetKind() string {
@@ -3846,7 +5986,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3858,7 +5998,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3871,7 +6011,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{44}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *CancelRequest) GetId() string {
@@ -3913,7 +6053,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3925,7 +6065,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3938,7 +6078,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{45}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *CancelResponse) GetStatus() string {
@@ -3976,7 +6116,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3988,7 +6128,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4001,7 +6141,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{46}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *LogsRequest) GetTaskId() string {
@@ -4061,7 +6201,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4073,7 +6213,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4086,7 +6226,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{47}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *LogLine) GetAttempt() int32 {
@@ -4146,7 +6286,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4158,7 +6298,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4171,7 +6311,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{48}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{74}
 }
 
 type ListWorkersResponse struct {
@@ -4183,7 +6323,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4195,7 +6335,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4208,7 +6348,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{49}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -4240,7 +6380,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4252,7 +6392,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4265,7 +6405,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{50}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Worker) GetId() string {
@@ -4377,7 +6517,7 @@ type PoolCounts struct {
 
 func (x *PoolCounts) Reset() {
 	*x = PoolCounts{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4389,7 +6529,7 @@ func (x *PoolCounts) String() string {
 func (*PoolCounts) ProtoMessage() {}
 
 func (x *PoolCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4402,7 +6542,7 @@ func (x *PoolCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolCounts.ProtoReflect.Descriptor instead.
 func (*PoolCounts) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{51}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *PoolCounts) GetRunning() int32 {
@@ -4434,7 +6574,7 @@ type ListCoordinatorsRequest struct {
 
 func (x *ListCoordinatorsRequest) Reset() {
 	*x = ListCoordinatorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4446,7 +6586,7 @@ func (x *ListCoordinatorsRequest) String() string {
 func (*ListCoordinatorsRequest) ProtoMessage() {}
 
 func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4459,7 +6599,7 @@ func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsRequest.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{52}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{78}
 }
 
 type ListCoordinatorsResponse struct {
@@ -4471,7 +6611,7 @@ type ListCoordinatorsResponse struct {
 
 func (x *ListCoordinatorsResponse) Reset() {
 	*x = ListCoordinatorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4483,7 +6623,7 @@ func (x *ListCoordinatorsResponse) String() string {
 func (*ListCoordinatorsResponse) ProtoMessage() {}
 
 func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4496,7 +6636,7 @@ func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsResponse.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{53}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ListCoordinatorsResponse) GetCoordinators() []*Coordinator {
@@ -4520,7 +6660,7 @@ type Coordinator struct {
 
 func (x *Coordinator) Reset() {
 	*x = Coordinator{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4532,7 +6672,7 @@ func (x *Coordinator) String() string {
 func (*Coordinator) ProtoMessage() {}
 
 func (x *Coordinator) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4545,7 +6685,7 @@ func (x *Coordinator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coordinator.ProtoReflect.Descriptor instead.
 func (*Coordinator) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{54}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *Coordinator) GetName() string {
@@ -4598,7 +6738,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4610,7 +6750,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4623,7 +6763,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{55}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{81}
 }
 
 type ListPoolsResponse struct {
@@ -4635,7 +6775,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4647,7 +6787,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4660,7 +6800,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{56}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListPoolsResponse) GetPools() []*Pool {
@@ -4684,7 +6824,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4696,7 +6836,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4709,7 +6849,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{57}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Pool) GetName() string {
@@ -4763,7 +6903,7 @@ type ListExecutorsRequest struct {
 
 func (x *ListExecutorsRequest) Reset() {
 	*x = ListExecutorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4775,7 +6915,7 @@ func (x *ListExecutorsRequest) String() string {
 func (*ListExecutorsRequest) ProtoMessage() {}
 
 func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4788,7 +6928,7 @@ func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutorsRequest.ProtoReflect.Descriptor instead.
 func (*ListExecutorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{58}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ListExecutorsRequest) GetCursor() string {
@@ -4808,7 +6948,7 @@ type ListExecutorsResponse struct {
 
 func (x *ListExecutorsResponse) Reset() {
 	*x = ListExecutorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[59]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4820,7 +6960,7 @@ func (x *ListExecutorsResponse) String() string {
 func (*ListExecutorsResponse) ProtoMessage() {}
 
 func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[59]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4833,7 +6973,7 @@ func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutorsResponse.ProtoReflect.Descriptor instead.
 func (*ListExecutorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{59}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListExecutorsResponse) GetExecutors() []*Executor {
@@ -4859,7 +6999,7 @@ type GetExecutorRequest struct {
 
 func (x *GetExecutorRequest) Reset() {
 	*x = GetExecutorRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[60]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4871,7 +7011,7 @@ func (x *GetExecutorRequest) String() string {
 func (*GetExecutorRequest) ProtoMessage() {}
 
 func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[60]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4884,7 +7024,7 @@ func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetExecutorRequest.ProtoReflect.Descriptor instead.
 func (*GetExecutorRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{60}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *GetExecutorRequest) GetId() string {
@@ -4920,7 +7060,7 @@ type Executor struct {
 
 func (x *Executor) Reset() {
 	*x = Executor{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[61]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4932,7 +7072,7 @@ func (x *Executor) String() string {
 func (*Executor) ProtoMessage() {}
 
 func (x *Executor) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[61]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4945,7 +7085,7 @@ func (x *Executor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Executor.ProtoReflect.Descriptor instead.
 func (*Executor) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{61}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *Executor) GetId() string {
@@ -5078,7 +7218,7 @@ type ConnectionUse struct {
 
 func (x *ConnectionUse) Reset() {
 	*x = ConnectionUse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[62]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5090,7 +7230,7 @@ func (x *ConnectionUse) String() string {
 func (*ConnectionUse) ProtoMessage() {}
 
 func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[62]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5103,7 +7243,7 @@ func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionUse.ProtoReflect.Descriptor instead.
 func (*ConnectionUse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{62}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ConnectionUse) GetTypes() []string {
@@ -5132,7 +7272,7 @@ type ExecutorExample struct {
 
 func (x *ExecutorExample) Reset() {
 	*x = ExecutorExample{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5144,7 +7284,7 @@ func (x *ExecutorExample) String() string {
 func (*ExecutorExample) ProtoMessage() {}
 
 func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5157,7 +7297,7 @@ func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorExample.ProtoReflect.Descriptor instead.
 func (*ExecutorExample) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{63}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ExecutorExample) GetTitle() string {
@@ -5197,7 +7337,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5209,7 +7349,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5222,7 +7362,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{64}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *WhyRequest) GetTaskId() string {
@@ -5247,7 +7387,7 @@ type WhyResponse struct {
 
 func (x *WhyResponse) Reset() {
 	*x = WhyResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5259,7 +7399,7 @@ func (x *WhyResponse) String() string {
 func (*WhyResponse) ProtoMessage() {}
 
 func (x *WhyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5272,7 +7412,7 @@ func (x *WhyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyResponse.ProtoReflect.Descriptor instead.
 func (*WhyResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{65}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *WhyResponse) GetTaskId() string {
@@ -5327,7 +7467,7 @@ func (x *WhyResponse) GetName() string {
 // Wait is one thing that a task waits for. Fields that do not belong to its kind are empty.
 type Wait struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`                            // execute, dependency, not_before, retry, pool, capacity, dispatch, worker, blocked, slot
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`                            // execute, dependency, not_before, retry, pool, capacity, dispatch, worker, blocked, slot, signal, approval, time, tree, limit, lock, rate, pause
 	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`                            // one sentence for people
 	TaskId        string                 `protobuf:"bytes,3,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`          // dependency: which; blocked: the task whose end is the cause
 	TaskState     string                 `protobuf:"bytes,4,opt,name=task_state,json=taskState,proto3" json:"task_state,omitempty"` // of that task
@@ -5346,7 +7486,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5358,7 +7498,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5371,7 +7511,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{66}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *Wait) GetKind() string {
@@ -5474,7 +7614,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5486,7 +7626,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5499,7 +7639,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{67}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *VerifyRequest) GetTreeId() string {
@@ -5521,7 +7661,7 @@ type Violation struct {
 
 func (x *Violation) Reset() {
 	*x = Violation{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5533,7 +7673,7 @@ func (x *Violation) String() string {
 func (*Violation) ProtoMessage() {}
 
 func (x *Violation) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5546,7 +7686,7 @@ func (x *Violation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Violation.ProtoReflect.Descriptor instead.
 func (*Violation) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{68}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *Violation) GetKind() string {
@@ -5586,13 +7726,14 @@ type CreateWebhookRequest struct {
 	UserId        string                 `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`                                                             // only of trees of this owner
 	Tree          string                 `protobuf:"bytes,5,opt,name=tree,proto3" json:"tree,omitempty"`                                                                               // only of trees whose root has this name
 	Labels        map[string]string      `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // only of trees that have them; an empty value stands for any
+	Owner         string                 `protobuf:"bytes,7,opt,name=owner,proto3" json:"owner,omitempty"`                                                                             // who keeps it in files: 1 to 63 letters, digits, -, _, . and /; it has one webhook of a name; empty: nobody
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateWebhookRequest) Reset() {
 	*x = CreateWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5604,7 +7745,7 @@ func (x *CreateWebhookRequest) String() string {
 func (*CreateWebhookRequest) ProtoMessage() {}
 
 func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5617,7 +7758,7 @@ func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*CreateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{69}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *CreateWebhookRequest) GetWebhook() *Webhook {
@@ -5662,6 +7803,13 @@ func (x *CreateWebhookRequest) GetLabels() map[string]string {
 	return nil
 }
 
+func (x *CreateWebhookRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
 type ListWebhooksRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"` // those of its tree; empty: of the cluster
@@ -5673,7 +7821,7 @@ type ListWebhooksRequest struct {
 
 func (x *ListWebhooksRequest) Reset() {
 	*x = ListWebhooksRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5685,7 +7833,7 @@ func (x *ListWebhooksRequest) String() string {
 func (*ListWebhooksRequest) ProtoMessage() {}
 
 func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5698,7 +7846,7 @@ func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksRequest.ProtoReflect.Descriptor instead.
 func (*ListWebhooksRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{70}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *ListWebhooksRequest) GetTaskId() string {
@@ -5732,7 +7880,7 @@ type ListWebhooksResponse struct {
 
 func (x *ListWebhooksResponse) Reset() {
 	*x = ListWebhooksResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5744,7 +7892,7 @@ func (x *ListWebhooksResponse) String() string {
 func (*ListWebhooksResponse) ProtoMessage() {}
 
 func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5757,7 +7905,7 @@ func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksResponse.ProtoReflect.Descriptor instead.
 func (*ListWebhooksResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{71}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *ListWebhooksResponse) GetWebhooks() []*WebhookInfo {
@@ -5783,7 +7931,7 @@ type GetWebhookRequest struct {
 
 func (x *GetWebhookRequest) Reset() {
 	*x = GetWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5795,7 +7943,7 @@ func (x *GetWebhookRequest) String() string {
 func (*GetWebhookRequest) ProtoMessage() {}
 
 func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5808,7 +7956,7 @@ func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWebhookRequest.ProtoReflect.Descriptor instead.
 func (*GetWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{72}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *GetWebhookRequest) GetId() string {
@@ -5835,13 +7983,15 @@ type UpdateWebhookRequest struct {
 	Tree          *string                `protobuf:"bytes,12,opt,name=tree,proto3,oneof" json:"tree,omitempty"`
 	Labels        *StringMap             `protobuf:"bytes,13,opt,name=labels,proto3" json:"labels,omitempty"` // instead of all it has
 	Enabled       *bool                  `protobuf:"varint,14,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Owner         *string                `protobuf:"bytes,15,opt,name=owner,proto3,oneof" json:"owner,omitempty"`  // empty: nobody
+	Revision      int32                  `protobuf:"varint,16,opt,name=revision,proto3" json:"revision,omitempty"` // that it has; 0: whatever it has
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateWebhookRequest) Reset() {
 	*x = UpdateWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5853,7 +8003,7 @@ func (x *UpdateWebhookRequest) String() string {
 func (*UpdateWebhookRequest) ProtoMessage() {}
 
 func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5866,7 +8016,7 @@ func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*UpdateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{73}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *UpdateWebhookRequest) GetId() string {
@@ -5967,6 +8117,20 @@ func (x *UpdateWebhookRequest) GetEnabled() bool {
 	return false
 }
 
+func (x *UpdateWebhookRequest) GetOwner() string {
+	if x != nil && x.Owner != nil {
+		return *x.Owner
+	}
+	return ""
+}
+
+func (x *UpdateWebhookRequest) GetRevision() int32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 type StringMap struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Entries       map[string]string      `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -5976,7 +8140,7 @@ type StringMap struct {
 
 func (x *StringMap) Reset() {
 	*x = StringMap{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5988,7 +8152,7 @@ func (x *StringMap) String() string {
 func (*StringMap) ProtoMessage() {}
 
 func (x *StringMap) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6001,7 +8165,7 @@ func (x *StringMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StringMap.ProtoReflect.Descriptor instead.
 func (*StringMap) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{74}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *StringMap) GetEntries() map[string]string {
@@ -6014,13 +8178,14 @@ func (x *StringMap) GetEntries() map[string]string {
 type DeleteWebhookRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Revision      int32                  `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"` // that it has; 0: whatever it has
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteWebhookRequest) Reset() {
 	*x = DeleteWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6032,7 +8197,7 @@ func (x *DeleteWebhookRequest) String() string {
 func (*DeleteWebhookRequest) ProtoMessage() {}
 
 func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6045,7 +8210,7 @@ func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{75}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *DeleteWebhookRequest) GetId() string {
@@ -6053,6 +8218,13 @@ func (x *DeleteWebhookRequest) GetId() string {
 		return x.Id
 	}
 	return ""
+}
+
+func (x *DeleteWebhookRequest) GetRevision() int32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
 }
 
 type DeleteWebhookResponse struct {
@@ -6063,7 +8235,7 @@ type DeleteWebhookResponse struct {
 
 func (x *DeleteWebhookResponse) Reset() {
 	*x = DeleteWebhookResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6075,7 +8247,7 @@ func (x *DeleteWebhookResponse) String() string {
 func (*DeleteWebhookResponse) ProtoMessage() {}
 
 func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6088,7 +8260,7 @@ func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{76}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{102}
 }
 
 type TestWebhookRequest struct {
@@ -6100,7 +8272,7 @@ type TestWebhookRequest struct {
 
 func (x *TestWebhookRequest) Reset() {
 	*x = TestWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6112,7 +8284,7 @@ func (x *TestWebhookRequest) String() string {
 func (*TestWebhookRequest) ProtoMessage() {}
 
 func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6125,7 +8297,7 @@ func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestWebhookRequest.ProtoReflect.Descriptor instead.
 func (*TestWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{77}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *TestWebhookRequest) GetId() string {
@@ -6147,7 +8319,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6159,7 +8331,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6172,7 +8344,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{78}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *ListDeliveriesRequest) GetWebhookId() string {
@@ -6213,7 +8385,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6225,7 +8397,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6238,7 +8410,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{79}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -6264,7 +8436,7 @@ type ResendDeliveryRequest struct {
 
 func (x *ResendDeliveryRequest) Reset() {
 	*x = ResendDeliveryRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6276,7 +8448,7 @@ func (x *ResendDeliveryRequest) String() string {
 func (*ResendDeliveryRequest) ProtoMessage() {}
 
 func (x *ResendDeliveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6289,7 +8461,7 @@ func (x *ResendDeliveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResendDeliveryRequest.ProtoReflect.Descriptor instead.
 func (*ResendDeliveryRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{80}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *ResendDeliveryRequest) GetDeliveryId() string {
@@ -6323,13 +8495,15 @@ type WebhookInfo struct {
 	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	Waiting       int64                  `protobuf:"varint,20,opt,name=waiting,proto3" json:"waiting,omitempty"`                           // trees with events that are not delivered
 	FailingFrom   *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=failing_from,json=failingFrom,proto3" json:"failing_from,omitempty"` // the first failure since the last success
+	Owner         string                 `protobuf:"bytes,22,opt,name=owner,proto3" json:"owner,omitempty"`                                // who keeps it in files; empty: nobody
+	Revision      int32                  `protobuf:"varint,23,opt,name=revision,proto3" json:"revision,omitempty"`                         // raised by each change
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WebhookInfo) Reset() {
 	*x = WebhookInfo{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6341,7 +8515,7 @@ func (x *WebhookInfo) String() string {
 func (*WebhookInfo) ProtoMessage() {}
 
 func (x *WebhookInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6354,7 +8528,7 @@ func (x *WebhookInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebhookInfo.ProtoReflect.Descriptor instead.
 func (*WebhookInfo) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{81}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *WebhookInfo) GetId() string {
@@ -6504,6 +8678,20 @@ func (x *WebhookInfo) GetFailingFrom() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *WebhookInfo) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *WebhookInfo) GetRevision() int32 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 // Delivery is one event that was sent to one webhook, or could not be.
 type Delivery struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -6525,7 +8713,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[82]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6537,7 +8725,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[82]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6550,7 +8738,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{82}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *Delivery) GetId() string {
@@ -6641,19 +8829,39 @@ var File_taskgrove_v1_taskgrove_proto protoreflect.FileDescriptor
 
 const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
-	"\x1ctaskgrove/v1/taskgrove.proto\x12\ftaskgrove.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"s\n" +
+	"\x1ctaskgrove/v1/taskgrove.proto\x12\ftaskgrove.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ataskgrove/v1/keeping.proto\"s\n" +
 	"\rSubmitRequest\x125\n" +
 	"\aoptions\x18\x01 \x01(\v2\x1b.taskgrove.v1.SubmitOptionsR\aoptions\x12+\n" +
-	"\x05tasks\x18\x02 \x03(\v2\x15.taskgrove.v1.NewTaskR\x05tasks\"\xab\x01\n" +
+	"\x05tasks\x18\x02 \x03(\v2\x15.taskgrove.v1.NewTaskR\x05tasks\"\xe4\x01\n" +
 	"\x11SubmitTreeRequest\x125\n" +
 	"\aoptions\x18\x01 \x01(\v2\x1b.taskgrove.v1.SubmitOptionsR\aoptions\x12+\n" +
 	"\x05tasks\x18\x02 \x03(\v2\x15.taskgrove.v1.NewTaskR\x05tasks\x122\n" +
-	"\bdocument\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\bdocument\"\xa8\x01\n" +
+	"\bdocument\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\bdocument\x127\n" +
+	"\n" +
+	"parameters\x18\x04 \x01(\v2\x17.google.protobuf.StructR\n" +
+	"parameters\"x\n" +
+	"\x12SubmitTreesRequest\x125\n" +
+	"\aoptions\x18\x01 \x01(\v2\x1b.taskgrove.v1.SubmitOptionsR\aoptions\x12+\n" +
+	"\x05trees\x18\x02 \x03(\v2\x15.taskgrove.v1.NewTreeR\x05trees\"\x9f\x02\n" +
+	"\aNewTree\x12+\n" +
+	"\x05tasks\x18\x01 \x03(\v2\x15.taskgrove.v1.NewTaskR\x05tasks\x122\n" +
+	"\bdocument\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\bdocument\x127\n" +
+	"\n" +
+	"parameters\x18\x03 \x01(\v2\x17.google.protobuf.StructR\n" +
+	"parameters\x12'\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\x123\n" +
+	"\atimeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x1c\n" +
+	"\tretention\x18\x06 \x01(\tR\tretention\"I\n" +
+	"\x13SubmitTreesResponse\x122\n" +
+	"\x05trees\x18\x01 \x03(\v2\x1c.taskgrove.v1.SubmitResponseR\x05trees\"\xe1\x01\n" +
 	"\x0fAddTasksRequest\x12\x1b\n" +
 	"\tparent_id\x18\x01 \x01(\tR\bparentId\x12+\n" +
 	"\x05tasks\x18\x02 \x03(\v2\x15.taskgrove.v1.NewTaskR\x05tasks\x122\n" +
 	"\bdocument\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\bdocument\x12\x17\n" +
-	"\auser_id\x18\x04 \x01(\tR\x06userId\"\xfc\x03\n" +
+	"\auser_id\x18\x04 \x01(\tR\x06userId\x127\n" +
+	"\n" +
+	"parameters\x18\x05 \x01(\v2\x17.google.protobuf.StructR\n" +
+	"parameters\"\x83\x05\n" +
 	"\x11UpdateTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\x04name\x18\x02 \x01(\tH\x00R\x04name\x88\x01\x01\x12\x1f\n" +
@@ -6669,11 +8877,18 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\bprogress\x18\v \x01(\x01H\x03R\bprogress\x88\x01\x01\x129\n" +
 	"\n" +
 	"started_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12=\n" +
-	"\fcompleted_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAtB\a\n" +
+	"\fcompleted_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12/\n" +
+	"\x06limits\x18\x0e \x01(\v2\x17.taskgrove.v1.LimitListR\x06limits\x12&\n" +
+	"\x04lock\x18\x0f \x01(\v2\x12.taskgrove.v1.LockR\x04lock\x12,\n" +
+	"\x05rates\x18\x10 \x01(\v2\x16.taskgrove.v1.RateListR\x05ratesB\a\n" +
 	"\x05_nameB\v\n" +
 	"\t_priorityB\b\n" +
 	"\x06_errorB\v\n" +
-	"\t_progress\"N\n" +
+	"\t_progress\"8\n" +
+	"\tLimitList\x12+\n" +
+	"\x06limits\x18\x01 \x03(\v2\x13.taskgrove.v1.LimitR\x06limits\"4\n" +
+	"\bRateList\x12(\n" +
+	"\x05rates\x18\x01 \x03(\v2\x12.taskgrove.v1.RateR\x05rates\"N\n" +
 	"\x0eDependencyList\x12<\n" +
 	"\fdependencies\x18\x01 \x03(\v2\x18.taskgrove.v1.DependencyR\fdependencies\"O\n" +
 	"\x11DeleteTaskRequest\x12\x0e\n" +
@@ -6729,7 +8944,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"IdMapEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x86\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xed\x03\n" +
 	"\rSubmitOptions\x12'\n" +
 	"\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x12\n" +
@@ -6738,10 +8953,19 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04demo\x18\x05 \x01(\bR\x04demo\x12/\n" +
 	"\awebhook\x18\a \x01(\v2\x15.taskgrove.v1.WebhookR\awebhook\x12)\n" +
 	"\x10require_existing\x18\b \x01(\bR\x0frequireExisting\x12?\n" +
-	"\x06labels\x18\t \x03(\v2'.taskgrove.v1.SubmitOptions.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\t \x03(\v2'.taskgrove.v1.SubmitOptions.LabelsEntryR\x06labels\x12,\n" +
+	"\x06unique\x18\n" +
+	" \x01(\v2\x14.taskgrove.v1.UniqueR\x06unique\x12\x1c\n" +
+	"\tretention\x18\v \x01(\tR\tretention\x12\x19\n" +
+	"\bno_cache\x18\f \x01(\bR\anoCache\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb1\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"h\n" +
+	"\x06Unique\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
+	"\x03for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03for\x12\x1f\n" +
+	"\von_conflict\x18\x03 \x01(\tR\n" +
+	"onConflict\"\xb1\x02\n" +
 	"\aWebhook\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12<\n" +
@@ -6752,7 +8976,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04body\x18\a \x01(\fR\x04body\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x06\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe7\t\n" +
 	"\aNewTask\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
@@ -6776,52 +9000,163 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"repeatable\x88\x01\x01\x12\x16\n" +
 	"\x06custom\x18\x11 \x01(\fR\x06custom\x12\x1a\n" +
 	"\bexecutor\x18\x12 \x01(\tR\bexecutor\x129\n" +
-	"\x06labels\x18\x13 \x03(\v2!.taskgrove.v1.NewTask.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\x13 \x03(\v2!.taskgrove.v1.NewTask.LabelsEntryR\x06labels\x12\x12\n" +
+	"\x04when\x18\x14 \x01(\tR\x04when\x12\x12\n" +
+	"\x04fold\x18\x15 \x01(\bR\x04fold\x12#\n" +
+	"\rallow_failure\x18\x16 \x01(\bR\fallowFailure\x12\x1a\n" +
+	"\btemplate\x18\x17 \x01(\bR\btemplate\x12\x18\n" +
+	"\aoutputs\x18\x18 \x01(\fR\aoutputs\x12,\n" +
+	"\x06repeat\x18\x19 \x01(\v2\x14.taskgrove.v1.RepeatR\x06repeat\x12\x1c\n" +
+	"\tartifacts\x18\x1a \x03(\tR\tartifacts\x122\n" +
+	"\bimported\x18\x1b \x01(\v2\x16.taskgrove.v1.ImportedR\bimported\x12+\n" +
+	"\x06limits\x18\x1c \x03(\v2\x13.taskgrove.v1.LimitR\x06limits\x12&\n" +
+	"\x04lock\x18\x1d \x01(\v2\x12.taskgrove.v1.LockR\x04lock\x12(\n" +
+	"\x05rates\x18\x1e \x03(\v2\x12.taskgrove.v1.RateR\x05rates\x12,\n" +
+	"\x06unique\x18\x1f \x01(\v2\x14.taskgrove.v1.UniqueR\x06unique\x12)\n" +
+	"\x05cache\x18  \x01(\v2\x13.taskgrove.v1.CacheR\x05cache\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
 	"\t_priorityB\r\n" +
-	"\v_repeatable\"^\n" +
+	"\v_repeatable\"`\n" +
+	"\x05Cache\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12+\n" +
+	"\x03for\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03for\">\n" +
+	"\n" +
+	"CachedFrom\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x17\n" +
+	"\atree_id\x18\x02 \x01(\tR\x06treeId\"?\n" +
+	"\x05Limit\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x10\n" +
+	"\x03max\x18\x02 \x01(\x05R\x03max\x12\x12\n" +
+	"\x04cost\x18\x03 \x01(\x05R\x04cost\"{\n" +
+	"\x04Lock\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12#\n" +
+	"\ron_contention\x18\x02 \x01(\tR\fonContention\x12<\n" +
+	"\fwait_timeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\vwaitTimeout\"R\n" +
+	"\x04Rate\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x10\n" +
+	"\x03per\x18\x02 \x01(\tR\x03per\x12\x10\n" +
+	"\x03max\x18\x03 \x01(\x05R\x03max\x12\x14\n" +
+	"\x05burst\x18\x04 \x01(\x05R\x05burst\"a\n" +
+	"\x06Repeat\x12\x14\n" +
+	"\x05until\x18\x01 \x01(\tR\x05until\x12\x10\n" +
+	"\x03max\x18\x02 \x01(\x05R\x03max\x12/\n" +
+	"\x05delay\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05delay\"n\n" +
+	"\bImported\x12\x18\n" +
+	"\aoutcome\x18\x01 \x01(\tR\aoutcome\x12\x16\n" +
+	"\x06result\x18\x02 \x01(\fR\x06result\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\x12\x1a\n" +
+	"\battempts\x18\x04 \x01(\x05R\battempts\"\xcf\x01\n" +
 	"\n" +
 	"Dependency\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1f\n" +
 	"\brequired\x18\x02 \x01(\bH\x00R\brequired\x88\x01\x01\x12\x12\n" +
-	"\x04type\x18\x03 \x01(\tR\x04typeB\v\n" +
-	"\t_required\"\xc2\x01\n" +
+	"\x04type\x18\x03 \x01(\tR\x04type\x12\x16\n" +
+	"\x06accept\x18\x04 \x03(\tR\x06accept\x12\x1c\n" +
+	"\totherwise\x18\x05 \x01(\tR\totherwise\x12\x19\n" +
+	"\x05merge\x18\x06 \x01(\bH\x01R\x05merge\x88\x01\x01\x12\x14\n" +
+	"\x05skips\x18\a \x01(\bR\x05skipsB\v\n" +
+	"\t_requiredB\b\n" +
+	"\x06_merge\"\xb5\x02\n" +
 	"\vRetryPolicy\x12!\n" +
 	"\fmax_attempts\x18\x01 \x01(\x05R\vmaxAttempts\x12\x18\n" +
 	"\abackoff\x18\x02 \x01(\tR\abackoff\x12>\n" +
 	"\rinitial_delay\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\finitialDelay\x126\n" +
-	"\tmax_delay\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bmaxDelay\"\x88\x02\n" +
+	"\tmax_delay\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bmaxDelay\x12\x1e\n" +
+	"\n" +
+	"multiplier\x18\x05 \x01(\x01R\n" +
+	"multiplier\x12\x16\n" +
+	"\x06jitter\x18\x06 \x01(\tR\x06jitter\x12\x19\n" +
+	"\bretry_on\x18\a \x03(\tR\aretryOn\x12\x1e\n" +
+	"\vno_retry_on\x18\b \x03(\tR\tnoRetryOn\"\xa4\x02\n" +
 	"\x0eSubmitResponse\x12\x17\n" +
 	"\atree_id\x18\x01 \x01(\tR\x06treeId\x12\x14\n" +
 	"\x05tasks\x18\x02 \x01(\x03R\x05tasks\x12\x1a\n" +
 	"\breplayed\x18\x03 \x01(\bR\breplayed\x12>\n" +
 	"\x06id_map\x18\x04 \x03(\v2'.taskgrove.v1.SubmitResponse.IdMapEntryR\x05idMap\x121\n" +
-	"\bwarnings\x18\x05 \x03(\v2\x15.taskgrove.v1.WarningR\bwarnings\x1a8\n" +
+	"\bwarnings\x18\x05 \x03(\v2\x15.taskgrove.v1.WarningR\bwarnings\x12\x1a\n" +
+	"\bexisting\x18\x06 \x01(\bR\bexisting\x1a8\n" +
 	"\n" +
 	"IdMapEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"7\n" +
 	"\aWarning\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xdc\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x9e\x02\n" +
 	"\x0eExecuteRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\x12-\n" +
 	"\x12rerun_dependencies\x18\x03 \x01(\bR\x11rerunDependencies\x12\x12\n" +
 	"\x04demo\x18\x05 \x01(\bR\x04demo\x12'\n" +
-	"\x0frerun_cancelled\x18\x04 \x01(\bR\x0ererunCancelled\x12/\n" +
-	"\awebhook\x18\x06 \x01(\v2\x15.taskgrove.v1.WebhookR\awebhook\"{\n" +
+	"\x0frerun_cancelled\x18\x04 \x01(\bR\x0ererunCancelled\x12%\n" +
+	"\x0ekeep_completed\x18\a \x01(\bR\rkeepCompleted\x12/\n" +
+	"\awebhook\x18\x06 \x01(\v2\x15.taskgrove.v1.WebhookR\awebhook\x12\x19\n" +
+	"\bno_cache\x18\b \x01(\bR\anoCache\"{\n" +
 	"\x0fExecuteResponse\x12\x17\n" +
 	"\atree_id\x18\x01 \x01(\tR\x06treeId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x14\n" +
 	"\x05tasks\x18\x03 \x01(\x03R\x05tasks\x12!\n" +
-	"\fcancelled_id\x18\x04 \x01(\tR\vcancelledId\" \n" +
+	"\fcancelled_id\x18\x04 \x01(\tR\vcancelledId\"*\n" +
+	"\x0fSkipTaskRequest\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\"\x7f\n" +
+	"\rSignalRequest\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
+	"\apayload\x18\x03 \x01(\fR\apayload\x12'\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\"P\n" +
+	"\x0eSignalResponse\x12\x16\n" +
+	"\x06status\x18\x01 \x01(\tR\x06status\x12&\n" +
+	"\x04task\x18\x02 \x01(\v2\x12.taskgrove.v1.TaskR\x04task\"\x8b\x01\n" +
+	"\x0eApproveRequest\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x16\n" +
+	"\x06choice\x18\x02 \x01(\tR\x06choice\x12\x18\n" +
+	"\acomment\x18\x03 \x01(\tR\acomment\x12\x18\n" +
+	"\apayload\x18\x04 \x01(\fR\apayload\x12\x14\n" +
+	"\x05token\x18\x05 \x01(\tR\x05token\"w\n" +
+	"\x13LinkApprovalRequest\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x123\n" +
+	"\aexpires\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\aexpires\"\x8d\x01\n" +
+	"\x14LinkApprovalResponse\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x10\n" +
+	"\x03url\x18\x03 \x01(\tR\x03url\x129\n" +
+	"\n" +
+	"expires_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x88\x02\n" +
+	"\bArtifact\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x17\n" +
+	"\atask_id\x18\x02 \x01(\tR\x06taskId\x12\x18\n" +
+	"\aattempt\x18\x03 \x01(\x05R\aattempt\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x12\n" +
+	"\x04size\x18\x06 \x01(\x03R\x04size\x12\x1d\n" +
+	"\n" +
+	"media_type\x18\a \x01(\tR\tmediaType\x129\n" +
+	"\n" +
+	"created_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1b\n" +
+	"\ttask_name\x18\t \x01(\tR\btaskName\"q\n" +
+	"\x14ListArtifactsRequest\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x12\n" +
+	"\x04tree\x18\x02 \x01(\bR\x04tree\x12\x16\n" +
+	"\x06cursor\x18\x03 \x01(\tR\x06cursor\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\x05R\x05limit\"e\n" +
+	"\x15ListArtifactsResponse\x124\n" +
+	"\tartifacts\x18\x01 \x03(\v2\x16.taskgrove.v1.ArtifactR\tartifacts\x12\x16\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"s\n" +
+	"\x12GetArtifactRequest\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
+	"\aattempt\x18\x03 \x01(\x05R\aattempt\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x03R\x06offset\"]\n" +
+	"\x13GetArtifactResponse\x122\n" +
+	"\bartifact\x18\x01 \x01(\v2\x16.taskgrove.v1.ArtifactR\bartifact\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\" \n" +
 	"\x0eGetTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\" \n" +
 	"\x0eGetTreeRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xbe\t\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xfa\x0e\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x1b\n" +
@@ -6863,10 +9198,47 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x03ref\x18\x1e \x01(\tR\x03ref\x12(\n" +
 	"\x10original_task_id\x18  \x01(\tR\x0eoriginalTaskId\x12\x19\n" +
 	"\bhas_copy\x18! \x01(\bR\ahasCopy\x126\n" +
-	"\x06labels\x18\" \x03(\v2\x1e.taskgrove.v1.Task.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\" \x03(\v2\x1e.taskgrove.v1.Task.LabelsEntryR\x06labels\x12\x18\n" +
+	"\aoutcome\x18# \x01(\tR\aoutcome\x12\x1f\n" +
+	"\vskip_reason\x18$ \x01(\tR\n" +
+	"skipReason\x12\x1d\n" +
+	"\n" +
+	"error_kind\x18% \x01(\tR\terrorKind\x12\x18\n" +
+	"\aoutputs\x18& \x01(\fR\aoutputs\x12\x12\n" +
+	"\x04when\x18' \x01(\tR\x04when\x12\x12\n" +
+	"\x04fold\x18( \x01(\bR\x04fold\x12#\n" +
+	"\rallow_failure\x18) \x01(\bR\fallowFailure\x12/\n" +
+	"\awaiting\x18* \x01(\v2\x15.taskgrove.v1.WaitingR\awaiting\x125\n" +
+	"\texpansion\x18+ \x01(\v2\x17.taskgrove.v1.ExpansionR\texpansion\x12\x1a\n" +
+	"\btemplate\x18, \x01(\bR\btemplate\x12,\n" +
+	"\x06repeat\x18- \x01(\v2\x14.taskgrove.v1.RepeatR\x06repeat\x12\x18\n" +
+	"\arepeats\x18. \x01(\x05R\arepeats\x12\x1d\n" +
+	"\n" +
+	"subtree_id\x18/ \x01(\tR\tsubtreeId\x12)\n" +
+	"\x10repeat_exhausted\x180 \x01(\bR\x0frepeatExhausted\x12+\n" +
+	"\x06limits\x181 \x03(\v2\x13.taskgrove.v1.LimitR\x06limits\x12&\n" +
+	"\x04lock\x182 \x01(\v2\x12.taskgrove.v1.LockR\x04lock\x12(\n" +
+	"\x05rates\x183 \x03(\v2\x12.taskgrove.v1.RateR\x05rates\x12)\n" +
+	"\x05cache\x184 \x01(\v2\x13.taskgrove.v1.CacheR\x05cache\x129\n" +
+	"\vcached_from\x185 \x01(\v2\x18.taskgrove.v1.CachedFromR\n" +
+	"cachedFrom\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcc\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc2\x01\n" +
+	"\aWaiting\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x12\n" +
+	"\x04data\x18\x05 \x01(\fR\x04data\x12\x17\n" +
+	"\atree_id\x18\x06 \x01(\tR\x06treeId\"m\n" +
+	"\tExpansion\x12\x14\n" +
+	"\x05tasks\x18\x01 \x01(\x05R\x05tasks\x12\x12\n" +
+	"\x04made\x18\x02 \x01(\x05R\x04made\x12\x1e\n" +
+	"\n" +
+	"unfinished\x18\x03 \x01(\x05R\n" +
+	"unfinished\x12\x16\n" +
+	"\x06window\x18\x04 \x01(\x05R\x06window\"\xec\x03\n" +
 	"\vTaskOptions\x12/\n" +
 	"\x05retry\x18\x01 \x01(\v2\x19.taskgrove.v1.RetryPolicyR\x05retry\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12E\n" +
@@ -6874,7 +9246,13 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"not_before\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x12\x17\n" +
 	"\aon_lost\x18\x05 \x01(\tR\x06onLost\x12<\n" +
-	"\ftree_timeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\vtreeTimeout\"\xe8\x05\n" +
+	"\ftree_timeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\vtreeTimeout\x12\x18\n" +
+	"\aoutputs\x18\a \x01(\fR\aoutputs\x12\x1c\n" +
+	"\tartifacts\x18\b \x03(\tR\tartifacts\x122\n" +
+	"\bimported\x18\t \x01(\v2\x16.taskgrove.v1.ImportedR\bimported\x12\x14\n" +
+	"\x05found\x18\n" +
+	" \x01(\bR\x05found\x12\x1c\n" +
+	"\tretention\x18\v \x01(\tR\tretention\"\xf7\x06\n" +
 	"\x04Tree\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x17\n" +
@@ -6900,11 +9278,15 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\vfinished_at\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"finishedAt\x12)\n" +
 	"\x05usage\x18\x13 \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\x126\n" +
-	"\x06labels\x18\x14 \x03(\v2\x1e.taskgrove.v1.Tree.LabelsEntryR\x06labels\x120\n" +
+	"\x06labels\x18\x14 \x03(\v2\x1e.taskgrove.v1.Tree.LabelsEntryR\x06labels\x12\x18\n" +
+	"\askipped\x18\x15 \x01(\x03R\askipped\x12)\n" +
+	"\x10failures_allowed\x18\x16 \x01(\x03R\x0ffailuresAllowed\x12\x1c\n" +
+	"\tretention\x18\x17 \x01(\tR\tretention\x12*\n" +
+	"\x04hold\x18\x18 \x01(\v2\x16.taskgrove.v1.HoldInfoR\x04hold\x120\n" +
 	"\x14only_optional_failed\x18\x12 \x01(\bR\x12onlyOptionalFailed\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd3\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf1\x05\n" +
 	"\x10ListTasksRequest\x12\x17\n" +
 	"\atree_id\x18\x01 \x01(\tR\x06treeId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x1b\n" +
@@ -6923,7 +9305,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x06custom\x18\x0e \x03(\v2*.taskgrove.v1.ListTasksRequest.CustomEntryR\x06custom\x12\x1b\n" +
 	"\troot_only\x18\x0f \x01(\bR\brootOnly\x12\x16\n" +
 	"\x06offset\x18\x10 \x01(\x05R\x06offset\x12B\n" +
-	"\x06labels\x18\x11 \x03(\v2*.taskgrove.v1.ListTasksRequest.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\x11 \x03(\v2*.taskgrove.v1.ListTasksRequest.LabelsEntryR\x06labels\x12\x1c\n" +
+	"\tapprovals\x18\x12 \x01(\bR\tapprovals\x1a9\n" +
 	"\vCustomEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1a9\n" +
@@ -6964,7 +9347,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x13ListAttemptsRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\"M\n" +
 	"\x14ListAttemptsResponse\x125\n" +
-	"\battempts\x18\x01 \x03(\v2\x19.taskgrove.v1.TaskAttemptR\battempts\"\x99\x03\n" +
+	"\battempts\x18\x01 \x03(\v2\x19.taskgrove.v1.TaskAttemptR\battempts\"\xc7\x03\n" +
 	"\vTaskAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\tR\aoutcome\x12\x18\n" +
@@ -6977,7 +9360,9 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"started_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12;\n" +
 	"\vfinished_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"finishedAt\x12)\n" +
-	"\x05usage\x18\v \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\x12=\n" +
+	"\x05usage\x18\v \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\x12\x12\n" +
+	"\x04kind\x18\f \x01(\tR\x04kind\x12\x18\n" +
+	"\aoutputs\x18\r \x01(\fR\aoutputs\x12=\n" +
 	"\fcancelled_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\vcancelledAt\"4\n" +
 	"\fWatchRequest\x12\x0e\n" +
@@ -7192,14 +9577,15 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x17\n" +
 	"\atask_id\x18\x03 \x01(\tR\x06taskId\x12\x12\n" +
-	"\x04text\x18\x04 \x01(\tR\x04text\"\xa3\x02\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\"\xb9\x02\n" +
 	"\x14CreateWebhookRequest\x12/\n" +
 	"\awebhook\x18\x01 \x01(\v2\x15.taskgrove.v1.WebhookR\awebhook\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
 	"\x06events\x18\x03 \x03(\tR\x06events\x12\x17\n" +
 	"\auser_id\x18\x04 \x01(\tR\x06userId\x12\x12\n" +
 	"\x04tree\x18\x05 \x01(\tR\x04tree\x12F\n" +
-	"\x06labels\x18\x06 \x03(\v2..taskgrove.v1.CreateWebhookRequest.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\x06 \x03(\v2..taskgrove.v1.CreateWebhookRequest.LabelsEntryR\x06labels\x12\x14\n" +
+	"\x05owner\x18\a \x01(\tR\x05owner\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\\\n" +
@@ -7212,7 +9598,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
 	"nextCursor\"#\n" +
 	"\x11GetWebhookRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xba\x04\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xfb\x04\n" +
 	"\x14UpdateWebhookRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
 	"\x03url\x18\x02 \x01(\tH\x00R\x03url\x88\x01\x01\x12\x1b\n" +
@@ -7228,7 +9614,9 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\auser_id\x18\v \x01(\tH\x06R\x06userId\x88\x01\x01\x12\x17\n" +
 	"\x04tree\x18\f \x01(\tH\aR\x04tree\x88\x01\x01\x12/\n" +
 	"\x06labels\x18\r \x01(\v2\x17.taskgrove.v1.StringMapR\x06labels\x12\x1d\n" +
-	"\aenabled\x18\x0e \x01(\bH\bR\aenabled\x88\x01\x01B\x06\n" +
+	"\aenabled\x18\x0e \x01(\bH\bR\aenabled\x88\x01\x01\x12\x19\n" +
+	"\x05owner\x18\x0f \x01(\tH\tR\x05owner\x88\x01\x01\x12\x1a\n" +
+	"\brevision\x18\x10 \x01(\x05R\brevisionB\x06\n" +
 	"\x04_urlB\t\n" +
 	"\a_methodB\x0f\n" +
 	"\r_max_attemptsB\t\n" +
@@ -7239,14 +9627,16 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\b_user_idB\a\n" +
 	"\x05_treeB\n" +
 	"\n" +
-	"\b_enabled\"\x87\x01\n" +
+	"\b_enabledB\b\n" +
+	"\x06_owner\"\x87\x01\n" +
 	"\tStringMap\x12>\n" +
 	"\aentries\x18\x01 \x03(\v2$.taskgrove.v1.StringMap.EntriesEntryR\aentries\x1a:\n" +
 	"\fEntriesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"&\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"B\n" +
 	"\x14DeleteWebhookRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x17\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x05R\brevision\"\x17\n" +
 	"\x15DeleteWebhookResponse\"$\n" +
 	"\x12TestWebhookRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"|\n" +
@@ -7264,7 +9654,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"nextCursor\"8\n" +
 	"\x15ResendDeliveryRequest\x12\x1f\n" +
 	"\vdelivery_id\x18\x01 \x01(\tR\n" +
-	"deliveryId\"\xcf\x05\n" +
+	"deliveryId\"\x81\x06\n" +
 	"\vWebhookInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x12\n" +
@@ -7289,7 +9679,9 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x18\n" +
 	"\awaiting\x18\x14 \x01(\x03R\awaiting\x12=\n" +
-	"\ffailing_from\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\vfailingFrom\x1a9\n" +
+	"\ffailing_from\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\vfailingFrom\x12\x14\n" +
+	"\x05owner\x18\x16 \x01(\tR\x05owner\x12\x1a\n" +
+	"\brevision\x18\x17 \x01(\x05R\brevision\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe8\x02\n" +
@@ -7308,11 +9700,12 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\alatency\x18\n" +
 	" \x01(\v2\x19.google.protobuf.DurationR\alatency\x12\x14\n" +
 	"\x05error\x18\v \x01(\tR\x05error\x12*\n" +
-	"\x02at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x02at2\xa2\x14\n" +
+	"\x02at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x02at2\xc3\x18\n" +
 	"\tTaskgrove\x12E\n" +
 	"\x06Submit\x12\x1b.taskgrove.v1.SubmitRequest\x1a\x1c.taskgrove.v1.SubmitResponse(\x01\x12K\n" +
 	"\n" +
-	"SubmitTree\x12\x1f.taskgrove.v1.SubmitTreeRequest\x1a\x1c.taskgrove.v1.SubmitResponse\x12G\n" +
+	"SubmitTree\x12\x1f.taskgrove.v1.SubmitTreeRequest\x1a\x1c.taskgrove.v1.SubmitResponse\x12R\n" +
+	"\vSubmitTrees\x12 .taskgrove.v1.SubmitTreesRequest\x1a!.taskgrove.v1.SubmitTreesResponse\x12G\n" +
 	"\bAddTasks\x12\x1d.taskgrove.v1.AddTasksRequest\x1a\x1c.taskgrove.v1.SubmitResponse\x12A\n" +
 	"\n" +
 	"UpdateTask\x12\x1f.taskgrove.v1.UpdateTaskRequest\x1a\x12.taskgrove.v1.Task\x12O\n" +
@@ -7328,8 +9721,14 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\aResolve\x12\x1c.taskgrove.v1.ResolveRequest\x1a\x1d.taskgrove.v1.ResolveResponse\"\x03\x90\x02\x01\x12Z\n" +
 	"\fListAttempts\x12!.taskgrove.v1.ListAttemptsRequest\x1a\".taskgrove.v1.ListAttemptsResponse\"\x03\x90\x02\x01\x12:\n" +
 	"\x05Watch\x12\x1a.taskgrove.v1.WatchRequest\x1a\x13.taskgrove.v1.Event0\x01\x12C\n" +
-	"\x06Cancel\x12\x1b.taskgrove.v1.CancelRequest\x1a\x1c.taskgrove.v1.CancelResponse\x12:\n" +
-	"\x04Logs\x12\x19.taskgrove.v1.LogsRequest\x1a\x15.taskgrove.v1.LogLine0\x01\x12W\n" +
+	"\x06Cancel\x12\x1b.taskgrove.v1.CancelRequest\x1a\x1c.taskgrove.v1.CancelResponse\x12C\n" +
+	"\x06Signal\x12\x1b.taskgrove.v1.SignalRequest\x1a\x1c.taskgrove.v1.SignalResponse\x12;\n" +
+	"\aApprove\x12\x1c.taskgrove.v1.ApproveRequest\x1a\x12.taskgrove.v1.Task\x12U\n" +
+	"\fLinkApproval\x12!.taskgrove.v1.LinkApprovalRequest\x1a\".taskgrove.v1.LinkApprovalResponse\x12=\n" +
+	"\bSkipTask\x12\x1d.taskgrove.v1.SkipTaskRequest\x1a\x12.taskgrove.v1.Task\x12:\n" +
+	"\x04Logs\x12\x19.taskgrove.v1.LogsRequest\x1a\x15.taskgrove.v1.LogLine0\x01\x12]\n" +
+	"\rListArtifacts\x12\".taskgrove.v1.ListArtifactsRequest\x1a#.taskgrove.v1.ListArtifactsResponse\"\x03\x90\x02\x01\x12T\n" +
+	"\vGetArtifact\x12 .taskgrove.v1.GetArtifactRequest\x1a!.taskgrove.v1.GetArtifactResponse0\x01\x12W\n" +
 	"\vListWorkers\x12 .taskgrove.v1.ListWorkersRequest\x1a!.taskgrove.v1.ListWorkersResponse\"\x03\x90\x02\x01\x12f\n" +
 	"\x10ListCoordinators\x12%.taskgrove.v1.ListCoordinatorsRequest\x1a&.taskgrove.v1.ListCoordinatorsResponse\"\x03\x90\x02\x01\x12Q\n" +
 	"\tListPools\x12\x1e.taskgrove.v1.ListPoolsRequest\x1a\x1f.taskgrove.v1.ListPoolsResponse\"\x03\x90\x02\x01\x12]\n" +
@@ -7360,293 +9759,379 @@ func file_taskgrove_v1_taskgrove_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_taskgrove_proto_rawDescData
 }
 
-var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 98)
+var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 124)
 var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*SubmitRequest)(nil),            // 0: taskgrove.v1.SubmitRequest
 	(*SubmitTreeRequest)(nil),        // 1: taskgrove.v1.SubmitTreeRequest
-	(*AddTasksRequest)(nil),          // 2: taskgrove.v1.AddTasksRequest
-	(*UpdateTaskRequest)(nil),        // 3: taskgrove.v1.UpdateTaskRequest
-	(*DependencyList)(nil),           // 4: taskgrove.v1.DependencyList
-	(*DeleteTaskRequest)(nil),        // 5: taskgrove.v1.DeleteTaskRequest
-	(*DeleteTaskResponse)(nil),       // 6: taskgrove.v1.DeleteTaskResponse
-	(*CopyTaskRequest)(nil),          // 7: taskgrove.v1.CopyTaskRequest
-	(*CopyTaskResponse)(nil),         // 8: taskgrove.v1.CopyTaskResponse
-	(*GenerateRequest)(nil),          // 9: taskgrove.v1.GenerateRequest
-	(*GenerateResponse)(nil),         // 10: taskgrove.v1.GenerateResponse
-	(*SubmitOptions)(nil),            // 11: taskgrove.v1.SubmitOptions
-	(*Webhook)(nil),                  // 12: taskgrove.v1.Webhook
-	(*NewTask)(nil),                  // 13: taskgrove.v1.NewTask
-	(*Dependency)(nil),               // 14: taskgrove.v1.Dependency
-	(*RetryPolicy)(nil),              // 15: taskgrove.v1.RetryPolicy
-	(*SubmitResponse)(nil),           // 16: taskgrove.v1.SubmitResponse
-	(*Warning)(nil),                  // 17: taskgrove.v1.Warning
-	(*ExecuteRequest)(nil),           // 18: taskgrove.v1.ExecuteRequest
-	(*ExecuteResponse)(nil),          // 19: taskgrove.v1.ExecuteResponse
-	(*GetTaskRequest)(nil),           // 20: taskgrove.v1.GetTaskRequest
-	(*GetTreeRequest)(nil),           // 21: taskgrove.v1.GetTreeRequest
-	(*Task)(nil),                     // 22: taskgrove.v1.Task
-	(*TaskOptions)(nil),              // 23: taskgrove.v1.TaskOptions
-	(*Tree)(nil),                     // 24: taskgrove.v1.Tree
-	(*ListTasksRequest)(nil),         // 25: taskgrove.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),        // 26: taskgrove.v1.ListTasksResponse
-	(*ListTreesRequest)(nil),         // 27: taskgrove.v1.ListTreesRequest
-	(*ListTreesResponse)(nil),        // 28: taskgrove.v1.ListTreesResponse
-	(*ResolveRequest)(nil),           // 29: taskgrove.v1.ResolveRequest
-	(*ResolveResponse)(nil),          // 30: taskgrove.v1.ResolveResponse
-	(*Match)(nil),                    // 31: taskgrove.v1.Match
-	(*ListAttemptsRequest)(nil),      // 32: taskgrove.v1.ListAttemptsRequest
-	(*ListAttemptsResponse)(nil),     // 33: taskgrove.v1.ListAttemptsResponse
-	(*TaskAttempt)(nil),              // 34: taskgrove.v1.TaskAttempt
-	(*WatchRequest)(nil),             // 35: taskgrove.v1.WatchRequest
-	(*Event)(nil),                    // 36: taskgrove.v1.Event
-	(*Usage)(nil),                    // 37: taskgrove.v1.Usage
-	(*Cost)(nil),                     // 38: taskgrove.v1.Cost
-	(*ModelUsage)(nil),               // 39: taskgrove.v1.ModelUsage
-	(*ListUsageRequest)(nil),         // 40: taskgrove.v1.ListUsageRequest
-	(*ListUsageResponse)(nil),        // 41: taskgrove.v1.ListUsageResponse
-	(*UsageGroup)(nil),               // 42: taskgrove.v1.UsageGroup
-	(*Piece)(nil),                    // 43: taskgrove.v1.Piece
-	(*CancelRequest)(nil),            // 44: taskgrove.v1.CancelRequest
-	(*CancelResponse)(nil),           // 45: taskgrove.v1.CancelResponse
-	(*LogsRequest)(nil),              // 46: taskgrove.v1.LogsRequest
-	(*LogLine)(nil),                  // 47: taskgrove.v1.LogLine
-	(*ListWorkersRequest)(nil),       // 48: taskgrove.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),      // 49: taskgrove.v1.ListWorkersResponse
-	(*Worker)(nil),                   // 50: taskgrove.v1.Worker
-	(*PoolCounts)(nil),               // 51: taskgrove.v1.PoolCounts
-	(*ListCoordinatorsRequest)(nil),  // 52: taskgrove.v1.ListCoordinatorsRequest
-	(*ListCoordinatorsResponse)(nil), // 53: taskgrove.v1.ListCoordinatorsResponse
-	(*Coordinator)(nil),              // 54: taskgrove.v1.Coordinator
-	(*ListPoolsRequest)(nil),         // 55: taskgrove.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),        // 56: taskgrove.v1.ListPoolsResponse
-	(*Pool)(nil),                     // 57: taskgrove.v1.Pool
-	(*ListExecutorsRequest)(nil),     // 58: taskgrove.v1.ListExecutorsRequest
-	(*ListExecutorsResponse)(nil),    // 59: taskgrove.v1.ListExecutorsResponse
-	(*GetExecutorRequest)(nil),       // 60: taskgrove.v1.GetExecutorRequest
-	(*Executor)(nil),                 // 61: taskgrove.v1.Executor
-	(*ConnectionUse)(nil),            // 62: taskgrove.v1.ConnectionUse
-	(*ExecutorExample)(nil),          // 63: taskgrove.v1.ExecutorExample
-	(*WhyRequest)(nil),               // 64: taskgrove.v1.WhyRequest
-	(*WhyResponse)(nil),              // 65: taskgrove.v1.WhyResponse
-	(*Wait)(nil),                     // 66: taskgrove.v1.Wait
-	(*VerifyRequest)(nil),            // 67: taskgrove.v1.VerifyRequest
-	(*Violation)(nil),                // 68: taskgrove.v1.Violation
-	(*CreateWebhookRequest)(nil),     // 69: taskgrove.v1.CreateWebhookRequest
-	(*ListWebhooksRequest)(nil),      // 70: taskgrove.v1.ListWebhooksRequest
-	(*ListWebhooksResponse)(nil),     // 71: taskgrove.v1.ListWebhooksResponse
-	(*GetWebhookRequest)(nil),        // 72: taskgrove.v1.GetWebhookRequest
-	(*UpdateWebhookRequest)(nil),     // 73: taskgrove.v1.UpdateWebhookRequest
-	(*StringMap)(nil),                // 74: taskgrove.v1.StringMap
-	(*DeleteWebhookRequest)(nil),     // 75: taskgrove.v1.DeleteWebhookRequest
-	(*DeleteWebhookResponse)(nil),    // 76: taskgrove.v1.DeleteWebhookResponse
-	(*TestWebhookRequest)(nil),       // 77: taskgrove.v1.TestWebhookRequest
-	(*ListDeliveriesRequest)(nil),    // 78: taskgrove.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),   // 79: taskgrove.v1.ListDeliveriesResponse
-	(*ResendDeliveryRequest)(nil),    // 80: taskgrove.v1.ResendDeliveryRequest
-	(*WebhookInfo)(nil),              // 81: taskgrove.v1.WebhookInfo
-	(*Delivery)(nil),                 // 82: taskgrove.v1.Delivery
-	nil,                              // 83: taskgrove.v1.GenerateResponse.IdMapEntry
-	nil,                              // 84: taskgrove.v1.SubmitOptions.LabelsEntry
-	nil,                              // 85: taskgrove.v1.Webhook.HeadersEntry
-	nil,                              // 86: taskgrove.v1.NewTask.LabelsEntry
-	nil,                              // 87: taskgrove.v1.SubmitResponse.IdMapEntry
-	nil,                              // 88: taskgrove.v1.Task.LabelsEntry
-	nil,                              // 89: taskgrove.v1.Tree.LabelsEntry
-	nil,                              // 90: taskgrove.v1.ListTasksRequest.CustomEntry
-	nil,                              // 91: taskgrove.v1.ListTasksRequest.LabelsEntry
-	nil,                              // 92: taskgrove.v1.ListTreesRequest.LabelsEntry
-	nil,                              // 93: taskgrove.v1.Worker.PoolsEntry
-	nil,                              // 94: taskgrove.v1.Worker.CountsEntry
-	nil,                              // 95: taskgrove.v1.CreateWebhookRequest.LabelsEntry
-	nil,                              // 96: taskgrove.v1.StringMap.EntriesEntry
-	nil,                              // 97: taskgrove.v1.WebhookInfo.LabelsEntry
-	(*structpb.Value)(nil),           // 98: google.protobuf.Value
-	(*timestamppb.Timestamp)(nil),    // 99: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 100: google.protobuf.Duration
+	(*SubmitTreesRequest)(nil),       // 2: taskgrove.v1.SubmitTreesRequest
+	(*NewTree)(nil),                  // 3: taskgrove.v1.NewTree
+	(*SubmitTreesResponse)(nil),      // 4: taskgrove.v1.SubmitTreesResponse
+	(*AddTasksRequest)(nil),          // 5: taskgrove.v1.AddTasksRequest
+	(*UpdateTaskRequest)(nil),        // 6: taskgrove.v1.UpdateTaskRequest
+	(*LimitList)(nil),                // 7: taskgrove.v1.LimitList
+	(*RateList)(nil),                 // 8: taskgrove.v1.RateList
+	(*DependencyList)(nil),           // 9: taskgrove.v1.DependencyList
+	(*DeleteTaskRequest)(nil),        // 10: taskgrove.v1.DeleteTaskRequest
+	(*DeleteTaskResponse)(nil),       // 11: taskgrove.v1.DeleteTaskResponse
+	(*CopyTaskRequest)(nil),          // 12: taskgrove.v1.CopyTaskRequest
+	(*CopyTaskResponse)(nil),         // 13: taskgrove.v1.CopyTaskResponse
+	(*GenerateRequest)(nil),          // 14: taskgrove.v1.GenerateRequest
+	(*GenerateResponse)(nil),         // 15: taskgrove.v1.GenerateResponse
+	(*SubmitOptions)(nil),            // 16: taskgrove.v1.SubmitOptions
+	(*Unique)(nil),                   // 17: taskgrove.v1.Unique
+	(*Webhook)(nil),                  // 18: taskgrove.v1.Webhook
+	(*NewTask)(nil),                  // 19: taskgrove.v1.NewTask
+	(*Cache)(nil),                    // 20: taskgrove.v1.Cache
+	(*CachedFrom)(nil),               // 21: taskgrove.v1.CachedFrom
+	(*Limit)(nil),                    // 22: taskgrove.v1.Limit
+	(*Lock)(nil),                     // 23: taskgrove.v1.Lock
+	(*Rate)(nil),                     // 24: taskgrove.v1.Rate
+	(*Repeat)(nil),                   // 25: taskgrove.v1.Repeat
+	(*Imported)(nil),                 // 26: taskgrove.v1.Imported
+	(*Dependency)(nil),               // 27: taskgrove.v1.Dependency
+	(*RetryPolicy)(nil),              // 28: taskgrove.v1.RetryPolicy
+	(*SubmitResponse)(nil),           // 29: taskgrove.v1.SubmitResponse
+	(*Warning)(nil),                  // 30: taskgrove.v1.Warning
+	(*ExecuteRequest)(nil),           // 31: taskgrove.v1.ExecuteRequest
+	(*ExecuteResponse)(nil),          // 32: taskgrove.v1.ExecuteResponse
+	(*SkipTaskRequest)(nil),          // 33: taskgrove.v1.SkipTaskRequest
+	(*SignalRequest)(nil),            // 34: taskgrove.v1.SignalRequest
+	(*SignalResponse)(nil),           // 35: taskgrove.v1.SignalResponse
+	(*ApproveRequest)(nil),           // 36: taskgrove.v1.ApproveRequest
+	(*LinkApprovalRequest)(nil),      // 37: taskgrove.v1.LinkApprovalRequest
+	(*LinkApprovalResponse)(nil),     // 38: taskgrove.v1.LinkApprovalResponse
+	(*Artifact)(nil),                 // 39: taskgrove.v1.Artifact
+	(*ListArtifactsRequest)(nil),     // 40: taskgrove.v1.ListArtifactsRequest
+	(*ListArtifactsResponse)(nil),    // 41: taskgrove.v1.ListArtifactsResponse
+	(*GetArtifactRequest)(nil),       // 42: taskgrove.v1.GetArtifactRequest
+	(*GetArtifactResponse)(nil),      // 43: taskgrove.v1.GetArtifactResponse
+	(*GetTaskRequest)(nil),           // 44: taskgrove.v1.GetTaskRequest
+	(*GetTreeRequest)(nil),           // 45: taskgrove.v1.GetTreeRequest
+	(*Task)(nil),                     // 46: taskgrove.v1.Task
+	(*Waiting)(nil),                  // 47: taskgrove.v1.Waiting
+	(*Expansion)(nil),                // 48: taskgrove.v1.Expansion
+	(*TaskOptions)(nil),              // 49: taskgrove.v1.TaskOptions
+	(*Tree)(nil),                     // 50: taskgrove.v1.Tree
+	(*ListTasksRequest)(nil),         // 51: taskgrove.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),        // 52: taskgrove.v1.ListTasksResponse
+	(*ListTreesRequest)(nil),         // 53: taskgrove.v1.ListTreesRequest
+	(*ListTreesResponse)(nil),        // 54: taskgrove.v1.ListTreesResponse
+	(*ResolveRequest)(nil),           // 55: taskgrove.v1.ResolveRequest
+	(*ResolveResponse)(nil),          // 56: taskgrove.v1.ResolveResponse
+	(*Match)(nil),                    // 57: taskgrove.v1.Match
+	(*ListAttemptsRequest)(nil),      // 58: taskgrove.v1.ListAttemptsRequest
+	(*ListAttemptsResponse)(nil),     // 59: taskgrove.v1.ListAttemptsResponse
+	(*TaskAttempt)(nil),              // 60: taskgrove.v1.TaskAttempt
+	(*WatchRequest)(nil),             // 61: taskgrove.v1.WatchRequest
+	(*Event)(nil),                    // 62: taskgrove.v1.Event
+	(*Usage)(nil),                    // 63: taskgrove.v1.Usage
+	(*Cost)(nil),                     // 64: taskgrove.v1.Cost
+	(*ModelUsage)(nil),               // 65: taskgrove.v1.ModelUsage
+	(*ListUsageRequest)(nil),         // 66: taskgrove.v1.ListUsageRequest
+	(*ListUsageResponse)(nil),        // 67: taskgrove.v1.ListUsageResponse
+	(*UsageGroup)(nil),               // 68: taskgrove.v1.UsageGroup
+	(*Piece)(nil),                    // 69: taskgrove.v1.Piece
+	(*CancelRequest)(nil),            // 70: taskgrove.v1.CancelRequest
+	(*CancelResponse)(nil),           // 71: taskgrove.v1.CancelResponse
+	(*LogsRequest)(nil),              // 72: taskgrove.v1.LogsRequest
+	(*LogLine)(nil),                  // 73: taskgrove.v1.LogLine
+	(*ListWorkersRequest)(nil),       // 74: taskgrove.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),      // 75: taskgrove.v1.ListWorkersResponse
+	(*Worker)(nil),                   // 76: taskgrove.v1.Worker
+	(*PoolCounts)(nil),               // 77: taskgrove.v1.PoolCounts
+	(*ListCoordinatorsRequest)(nil),  // 78: taskgrove.v1.ListCoordinatorsRequest
+	(*ListCoordinatorsResponse)(nil), // 79: taskgrove.v1.ListCoordinatorsResponse
+	(*Coordinator)(nil),              // 80: taskgrove.v1.Coordinator
+	(*ListPoolsRequest)(nil),         // 81: taskgrove.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),        // 82: taskgrove.v1.ListPoolsResponse
+	(*Pool)(nil),                     // 83: taskgrove.v1.Pool
+	(*ListExecutorsRequest)(nil),     // 84: taskgrove.v1.ListExecutorsRequest
+	(*ListExecutorsResponse)(nil),    // 85: taskgrove.v1.ListExecutorsResponse
+	(*GetExecutorRequest)(nil),       // 86: taskgrove.v1.GetExecutorRequest
+	(*Executor)(nil),                 // 87: taskgrove.v1.Executor
+	(*ConnectionUse)(nil),            // 88: taskgrove.v1.ConnectionUse
+	(*ExecutorExample)(nil),          // 89: taskgrove.v1.ExecutorExample
+	(*WhyRequest)(nil),               // 90: taskgrove.v1.WhyRequest
+	(*WhyResponse)(nil),              // 91: taskgrove.v1.WhyResponse
+	(*Wait)(nil),                     // 92: taskgrove.v1.Wait
+	(*VerifyRequest)(nil),            // 93: taskgrove.v1.VerifyRequest
+	(*Violation)(nil),                // 94: taskgrove.v1.Violation
+	(*CreateWebhookRequest)(nil),     // 95: taskgrove.v1.CreateWebhookRequest
+	(*ListWebhooksRequest)(nil),      // 96: taskgrove.v1.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),     // 97: taskgrove.v1.ListWebhooksResponse
+	(*GetWebhookRequest)(nil),        // 98: taskgrove.v1.GetWebhookRequest
+	(*UpdateWebhookRequest)(nil),     // 99: taskgrove.v1.UpdateWebhookRequest
+	(*StringMap)(nil),                // 100: taskgrove.v1.StringMap
+	(*DeleteWebhookRequest)(nil),     // 101: taskgrove.v1.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),    // 102: taskgrove.v1.DeleteWebhookResponse
+	(*TestWebhookRequest)(nil),       // 103: taskgrove.v1.TestWebhookRequest
+	(*ListDeliveriesRequest)(nil),    // 104: taskgrove.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 105: taskgrove.v1.ListDeliveriesResponse
+	(*ResendDeliveryRequest)(nil),    // 106: taskgrove.v1.ResendDeliveryRequest
+	(*WebhookInfo)(nil),              // 107: taskgrove.v1.WebhookInfo
+	(*Delivery)(nil),                 // 108: taskgrove.v1.Delivery
+	nil,                              // 109: taskgrove.v1.GenerateResponse.IdMapEntry
+	nil,                              // 110: taskgrove.v1.SubmitOptions.LabelsEntry
+	nil,                              // 111: taskgrove.v1.Webhook.HeadersEntry
+	nil,                              // 112: taskgrove.v1.NewTask.LabelsEntry
+	nil,                              // 113: taskgrove.v1.SubmitResponse.IdMapEntry
+	nil,                              // 114: taskgrove.v1.Task.LabelsEntry
+	nil,                              // 115: taskgrove.v1.Tree.LabelsEntry
+	nil,                              // 116: taskgrove.v1.ListTasksRequest.CustomEntry
+	nil,                              // 117: taskgrove.v1.ListTasksRequest.LabelsEntry
+	nil,                              // 118: taskgrove.v1.ListTreesRequest.LabelsEntry
+	nil,                              // 119: taskgrove.v1.Worker.PoolsEntry
+	nil,                              // 120: taskgrove.v1.Worker.CountsEntry
+	nil,                              // 121: taskgrove.v1.CreateWebhookRequest.LabelsEntry
+	nil,                              // 122: taskgrove.v1.StringMap.EntriesEntry
+	nil,                              // 123: taskgrove.v1.WebhookInfo.LabelsEntry
+	(*structpb.Value)(nil),           // 124: google.protobuf.Value
+	(*structpb.Struct)(nil),          // 125: google.protobuf.Struct
+	(*durationpb.Duration)(nil),      // 126: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 127: google.protobuf.Timestamp
+	(*HoldInfo)(nil),                 // 128: taskgrove.v1.HoldInfo
 }
 var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
-	11,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
-	13,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
-	11,  // 2: taskgrove.v1.SubmitTreeRequest.options:type_name -> taskgrove.v1.SubmitOptions
-	13,  // 3: taskgrove.v1.SubmitTreeRequest.tasks:type_name -> taskgrove.v1.NewTask
-	98,  // 4: taskgrove.v1.SubmitTreeRequest.document:type_name -> google.protobuf.Value
-	13,  // 5: taskgrove.v1.AddTasksRequest.tasks:type_name -> taskgrove.v1.NewTask
-	98,  // 6: taskgrove.v1.AddTasksRequest.document:type_name -> google.protobuf.Value
-	4,   // 7: taskgrove.v1.UpdateTaskRequest.dependencies:type_name -> taskgrove.v1.DependencyList
-	99,  // 8: taskgrove.v1.UpdateTaskRequest.started_at:type_name -> google.protobuf.Timestamp
-	99,  // 9: taskgrove.v1.UpdateTaskRequest.completed_at:type_name -> google.protobuf.Timestamp
-	14,  // 10: taskgrove.v1.DependencyList.dependencies:type_name -> taskgrove.v1.Dependency
-	18,  // 11: taskgrove.v1.CopyTaskRequest.execute:type_name -> taskgrove.v1.ExecuteRequest
-	22,  // 12: taskgrove.v1.CopyTaskResponse.tasks:type_name -> taskgrove.v1.Task
-	19,  // 13: taskgrove.v1.CopyTaskResponse.execution:type_name -> taskgrove.v1.ExecuteResponse
-	100, // 14: taskgrove.v1.GenerateRequest.timeout:type_name -> google.protobuf.Duration
-	83,  // 15: taskgrove.v1.GenerateResponse.id_map:type_name -> taskgrove.v1.GenerateResponse.IdMapEntry
-	100, // 16: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
-	12,  // 17: taskgrove.v1.SubmitOptions.webhook:type_name -> taskgrove.v1.Webhook
-	84,  // 18: taskgrove.v1.SubmitOptions.labels:type_name -> taskgrove.v1.SubmitOptions.LabelsEntry
-	85,  // 19: taskgrove.v1.Webhook.headers:type_name -> taskgrove.v1.Webhook.HeadersEntry
-	100, // 20: taskgrove.v1.Webhook.timeout:type_name -> google.protobuf.Duration
-	14,  // 21: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
-	15,  // 22: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
-	100, // 23: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
-	100, // 24: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
-	99,  // 25: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
-	86,  // 26: taskgrove.v1.NewTask.labels:type_name -> taskgrove.v1.NewTask.LabelsEntry
-	100, // 27: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
-	100, // 28: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
-	87,  // 29: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
-	17,  // 30: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
-	12,  // 31: taskgrove.v1.ExecuteRequest.webhook:type_name -> taskgrove.v1.Webhook
-	14,  // 32: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
-	99,  // 33: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	99,  // 34: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	99,  // 35: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
-	99,  // 36: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
-	99,  // 37: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
-	23,  // 38: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
-	37,  // 39: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
-	88,  // 40: taskgrove.v1.Task.labels:type_name -> taskgrove.v1.Task.LabelsEntry
-	15,  // 41: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
-	100, // 42: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
-	100, // 43: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
-	99,  // 44: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
-	100, // 45: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
-	99,  // 46: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
-	99,  // 47: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
-	99,  // 48: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
-	37,  // 49: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
-	89,  // 50: taskgrove.v1.Tree.labels:type_name -> taskgrove.v1.Tree.LabelsEntry
-	99,  // 51: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
-	99,  // 52: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
-	90,  // 53: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
-	91,  // 54: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
-	22,  // 55: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
-	99,  // 56: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
-	99,  // 57: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
-	92,  // 58: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
-	24,  // 59: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
-	31,  // 60: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
-	34,  // 61: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	99,  // 62: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	99,  // 63: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
-	37,  // 64: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
-	99,  // 65: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
-	99,  // 66: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
-	24,  // 67: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
-	43,  // 68: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
-	37,  // 69: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
-	38,  // 70: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
-	39,  // 71: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
-	37,  // 72: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
-	99,  // 73: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
-	99,  // 74: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
-	42,  // 75: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
-	37,  // 76: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
-	99,  // 77: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
-	99,  // 78: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
-	50,  // 79: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	93,  // 80: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	99,  // 81: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	99,  // 82: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
-	94,  // 83: taskgrove.v1.Worker.counts:type_name -> taskgrove.v1.Worker.CountsEntry
-	54,  // 84: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
-	99,  // 85: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
-	99,  // 86: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
-	57,  // 87: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	100, // 88: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	61,  // 89: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
-	100, // 90: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
-	62,  // 91: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
-	63,  // 92: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
-	66,  // 93: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	99,  // 94: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	99,  // 95: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	12,  // 96: taskgrove.v1.CreateWebhookRequest.webhook:type_name -> taskgrove.v1.Webhook
-	95,  // 97: taskgrove.v1.CreateWebhookRequest.labels:type_name -> taskgrove.v1.CreateWebhookRequest.LabelsEntry
-	81,  // 98: taskgrove.v1.ListWebhooksResponse.webhooks:type_name -> taskgrove.v1.WebhookInfo
-	74,  // 99: taskgrove.v1.UpdateWebhookRequest.headers:type_name -> taskgrove.v1.StringMap
-	100, // 100: taskgrove.v1.UpdateWebhookRequest.timeout:type_name -> google.protobuf.Duration
-	74,  // 101: taskgrove.v1.UpdateWebhookRequest.labels:type_name -> taskgrove.v1.StringMap
-	96,  // 102: taskgrove.v1.StringMap.entries:type_name -> taskgrove.v1.StringMap.EntriesEntry
-	82,  // 103: taskgrove.v1.ListDeliveriesResponse.deliveries:type_name -> taskgrove.v1.Delivery
-	100, // 104: taskgrove.v1.WebhookInfo.timeout:type_name -> google.protobuf.Duration
-	97,  // 105: taskgrove.v1.WebhookInfo.labels:type_name -> taskgrove.v1.WebhookInfo.LabelsEntry
-	99,  // 106: taskgrove.v1.WebhookInfo.created_at:type_name -> google.protobuf.Timestamp
-	99,  // 107: taskgrove.v1.WebhookInfo.failing_from:type_name -> google.protobuf.Timestamp
-	100, // 108: taskgrove.v1.Delivery.latency:type_name -> google.protobuf.Duration
-	99,  // 109: taskgrove.v1.Delivery.at:type_name -> google.protobuf.Timestamp
-	51,  // 110: taskgrove.v1.Worker.CountsEntry.value:type_name -> taskgrove.v1.PoolCounts
-	0,   // 111: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	1,   // 112: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
-	2,   // 113: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
-	3,   // 114: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
-	5,   // 115: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
-	7,   // 116: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
-	9,   // 117: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
-	18,  // 118: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	20,  // 119: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	21,  // 120: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	25,  // 121: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	27,  // 122: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	29,  // 123: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
-	32,  // 124: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	35,  // 125: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	44,  // 126: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	46,  // 127: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	48,  // 128: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	52,  // 129: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
-	55,  // 130: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	58,  // 131: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
-	60,  // 132: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
-	40,  // 133: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
-	64,  // 134: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	67,  // 135: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	69,  // 136: taskgrove.v1.Taskgrove.CreateWebhook:input_type -> taskgrove.v1.CreateWebhookRequest
-	70,  // 137: taskgrove.v1.Taskgrove.ListWebhooks:input_type -> taskgrove.v1.ListWebhooksRequest
-	72,  // 138: taskgrove.v1.Taskgrove.GetWebhook:input_type -> taskgrove.v1.GetWebhookRequest
-	73,  // 139: taskgrove.v1.Taskgrove.UpdateWebhook:input_type -> taskgrove.v1.UpdateWebhookRequest
-	75,  // 140: taskgrove.v1.Taskgrove.DeleteWebhook:input_type -> taskgrove.v1.DeleteWebhookRequest
-	77,  // 141: taskgrove.v1.Taskgrove.TestWebhook:input_type -> taskgrove.v1.TestWebhookRequest
-	78,  // 142: taskgrove.v1.Taskgrove.ListDeliveries:input_type -> taskgrove.v1.ListDeliveriesRequest
-	80,  // 143: taskgrove.v1.Taskgrove.ResendDelivery:input_type -> taskgrove.v1.ResendDeliveryRequest
-	16,  // 144: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	16,  // 145: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
-	16,  // 146: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
-	22,  // 147: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
-	6,   // 148: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
-	8,   // 149: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
-	10,  // 150: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
-	19,  // 151: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	22,  // 152: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	24,  // 153: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	26,  // 154: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	28,  // 155: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	30,  // 156: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
-	33,  // 157: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	36,  // 158: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	45,  // 159: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	47,  // 160: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	49,  // 161: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	53,  // 162: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
-	56,  // 163: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	59,  // 164: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
-	61,  // 165: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
-	41,  // 166: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
-	65,  // 167: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	68,  // 168: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	81,  // 169: taskgrove.v1.Taskgrove.CreateWebhook:output_type -> taskgrove.v1.WebhookInfo
-	71,  // 170: taskgrove.v1.Taskgrove.ListWebhooks:output_type -> taskgrove.v1.ListWebhooksResponse
-	81,  // 171: taskgrove.v1.Taskgrove.GetWebhook:output_type -> taskgrove.v1.WebhookInfo
-	81,  // 172: taskgrove.v1.Taskgrove.UpdateWebhook:output_type -> taskgrove.v1.WebhookInfo
-	76,  // 173: taskgrove.v1.Taskgrove.DeleteWebhook:output_type -> taskgrove.v1.DeleteWebhookResponse
-	82,  // 174: taskgrove.v1.Taskgrove.TestWebhook:output_type -> taskgrove.v1.Delivery
-	79,  // 175: taskgrove.v1.Taskgrove.ListDeliveries:output_type -> taskgrove.v1.ListDeliveriesResponse
-	82,  // 176: taskgrove.v1.Taskgrove.ResendDelivery:output_type -> taskgrove.v1.Delivery
-	144, // [144:177] is the sub-list for method output_type
-	111, // [111:144] is the sub-list for method input_type
-	111, // [111:111] is the sub-list for extension type_name
-	111, // [111:111] is the sub-list for extension extendee
-	0,   // [0:111] is the sub-list for field type_name
+	16,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
+	19,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
+	16,  // 2: taskgrove.v1.SubmitTreeRequest.options:type_name -> taskgrove.v1.SubmitOptions
+	19,  // 3: taskgrove.v1.SubmitTreeRequest.tasks:type_name -> taskgrove.v1.NewTask
+	124, // 4: taskgrove.v1.SubmitTreeRequest.document:type_name -> google.protobuf.Value
+	125, // 5: taskgrove.v1.SubmitTreeRequest.parameters:type_name -> google.protobuf.Struct
+	16,  // 6: taskgrove.v1.SubmitTreesRequest.options:type_name -> taskgrove.v1.SubmitOptions
+	3,   // 7: taskgrove.v1.SubmitTreesRequest.trees:type_name -> taskgrove.v1.NewTree
+	19,  // 8: taskgrove.v1.NewTree.tasks:type_name -> taskgrove.v1.NewTask
+	124, // 9: taskgrove.v1.NewTree.document:type_name -> google.protobuf.Value
+	125, // 10: taskgrove.v1.NewTree.parameters:type_name -> google.protobuf.Struct
+	126, // 11: taskgrove.v1.NewTree.timeout:type_name -> google.protobuf.Duration
+	29,  // 12: taskgrove.v1.SubmitTreesResponse.trees:type_name -> taskgrove.v1.SubmitResponse
+	19,  // 13: taskgrove.v1.AddTasksRequest.tasks:type_name -> taskgrove.v1.NewTask
+	124, // 14: taskgrove.v1.AddTasksRequest.document:type_name -> google.protobuf.Value
+	125, // 15: taskgrove.v1.AddTasksRequest.parameters:type_name -> google.protobuf.Struct
+	9,   // 16: taskgrove.v1.UpdateTaskRequest.dependencies:type_name -> taskgrove.v1.DependencyList
+	127, // 17: taskgrove.v1.UpdateTaskRequest.started_at:type_name -> google.protobuf.Timestamp
+	127, // 18: taskgrove.v1.UpdateTaskRequest.completed_at:type_name -> google.protobuf.Timestamp
+	7,   // 19: taskgrove.v1.UpdateTaskRequest.limits:type_name -> taskgrove.v1.LimitList
+	23,  // 20: taskgrove.v1.UpdateTaskRequest.lock:type_name -> taskgrove.v1.Lock
+	8,   // 21: taskgrove.v1.UpdateTaskRequest.rates:type_name -> taskgrove.v1.RateList
+	22,  // 22: taskgrove.v1.LimitList.limits:type_name -> taskgrove.v1.Limit
+	24,  // 23: taskgrove.v1.RateList.rates:type_name -> taskgrove.v1.Rate
+	27,  // 24: taskgrove.v1.DependencyList.dependencies:type_name -> taskgrove.v1.Dependency
+	31,  // 25: taskgrove.v1.CopyTaskRequest.execute:type_name -> taskgrove.v1.ExecuteRequest
+	46,  // 26: taskgrove.v1.CopyTaskResponse.tasks:type_name -> taskgrove.v1.Task
+	32,  // 27: taskgrove.v1.CopyTaskResponse.execution:type_name -> taskgrove.v1.ExecuteResponse
+	126, // 28: taskgrove.v1.GenerateRequest.timeout:type_name -> google.protobuf.Duration
+	109, // 29: taskgrove.v1.GenerateResponse.id_map:type_name -> taskgrove.v1.GenerateResponse.IdMapEntry
+	126, // 30: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
+	18,  // 31: taskgrove.v1.SubmitOptions.webhook:type_name -> taskgrove.v1.Webhook
+	110, // 32: taskgrove.v1.SubmitOptions.labels:type_name -> taskgrove.v1.SubmitOptions.LabelsEntry
+	17,  // 33: taskgrove.v1.SubmitOptions.unique:type_name -> taskgrove.v1.Unique
+	126, // 34: taskgrove.v1.Unique.for:type_name -> google.protobuf.Duration
+	111, // 35: taskgrove.v1.Webhook.headers:type_name -> taskgrove.v1.Webhook.HeadersEntry
+	126, // 36: taskgrove.v1.Webhook.timeout:type_name -> google.protobuf.Duration
+	27,  // 37: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
+	28,  // 38: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
+	126, // 39: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
+	126, // 40: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
+	127, // 41: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
+	112, // 42: taskgrove.v1.NewTask.labels:type_name -> taskgrove.v1.NewTask.LabelsEntry
+	25,  // 43: taskgrove.v1.NewTask.repeat:type_name -> taskgrove.v1.Repeat
+	26,  // 44: taskgrove.v1.NewTask.imported:type_name -> taskgrove.v1.Imported
+	22,  // 45: taskgrove.v1.NewTask.limits:type_name -> taskgrove.v1.Limit
+	23,  // 46: taskgrove.v1.NewTask.lock:type_name -> taskgrove.v1.Lock
+	24,  // 47: taskgrove.v1.NewTask.rates:type_name -> taskgrove.v1.Rate
+	17,  // 48: taskgrove.v1.NewTask.unique:type_name -> taskgrove.v1.Unique
+	20,  // 49: taskgrove.v1.NewTask.cache:type_name -> taskgrove.v1.Cache
+	126, // 50: taskgrove.v1.Cache.for:type_name -> google.protobuf.Duration
+	126, // 51: taskgrove.v1.Lock.wait_timeout:type_name -> google.protobuf.Duration
+	126, // 52: taskgrove.v1.Repeat.delay:type_name -> google.protobuf.Duration
+	126, // 53: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
+	126, // 54: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
+	113, // 55: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
+	30,  // 56: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
+	18,  // 57: taskgrove.v1.ExecuteRequest.webhook:type_name -> taskgrove.v1.Webhook
+	46,  // 58: taskgrove.v1.SignalResponse.task:type_name -> taskgrove.v1.Task
+	126, // 59: taskgrove.v1.LinkApprovalRequest.expires:type_name -> google.protobuf.Duration
+	127, // 60: taskgrove.v1.LinkApprovalResponse.expires_at:type_name -> google.protobuf.Timestamp
+	127, // 61: taskgrove.v1.Artifact.created_at:type_name -> google.protobuf.Timestamp
+	39,  // 62: taskgrove.v1.ListArtifactsResponse.artifacts:type_name -> taskgrove.v1.Artifact
+	39,  // 63: taskgrove.v1.GetArtifactResponse.artifact:type_name -> taskgrove.v1.Artifact
+	27,  // 64: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
+	127, // 65: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	127, // 66: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	127, // 67: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
+	127, // 68: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
+	127, // 69: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
+	49,  // 70: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
+	63,  // 71: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
+	114, // 72: taskgrove.v1.Task.labels:type_name -> taskgrove.v1.Task.LabelsEntry
+	47,  // 73: taskgrove.v1.Task.waiting:type_name -> taskgrove.v1.Waiting
+	48,  // 74: taskgrove.v1.Task.expansion:type_name -> taskgrove.v1.Expansion
+	25,  // 75: taskgrove.v1.Task.repeat:type_name -> taskgrove.v1.Repeat
+	22,  // 76: taskgrove.v1.Task.limits:type_name -> taskgrove.v1.Limit
+	23,  // 77: taskgrove.v1.Task.lock:type_name -> taskgrove.v1.Lock
+	24,  // 78: taskgrove.v1.Task.rates:type_name -> taskgrove.v1.Rate
+	20,  // 79: taskgrove.v1.Task.cache:type_name -> taskgrove.v1.Cache
+	21,  // 80: taskgrove.v1.Task.cached_from:type_name -> taskgrove.v1.CachedFrom
+	127, // 81: taskgrove.v1.Waiting.since:type_name -> google.protobuf.Timestamp
+	127, // 82: taskgrove.v1.Waiting.until:type_name -> google.protobuf.Timestamp
+	28,  // 83: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
+	126, // 84: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
+	126, // 85: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
+	127, // 86: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
+	126, // 87: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
+	26,  // 88: taskgrove.v1.TaskOptions.imported:type_name -> taskgrove.v1.Imported
+	127, // 89: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
+	127, // 90: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
+	127, // 91: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
+	63,  // 92: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
+	115, // 93: taskgrove.v1.Tree.labels:type_name -> taskgrove.v1.Tree.LabelsEntry
+	128, // 94: taskgrove.v1.Tree.hold:type_name -> taskgrove.v1.HoldInfo
+	127, // 95: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
+	127, // 96: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
+	116, // 97: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
+	117, // 98: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
+	46,  // 99: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
+	127, // 100: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
+	127, // 101: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
+	118, // 102: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
+	50,  // 103: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
+	57,  // 104: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
+	60,  // 105: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
+	127, // 106: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	127, // 107: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	63,  // 108: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
+	127, // 109: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
+	127, // 110: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	50,  // 111: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
+	69,  // 112: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
+	63,  // 113: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
+	64,  // 114: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
+	65,  // 115: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
+	63,  // 116: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
+	127, // 117: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
+	127, // 118: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
+	68,  // 119: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
+	63,  // 120: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
+	127, // 121: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	127, // 122: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	76,  // 123: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
+	119, // 124: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	127, // 125: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	127, // 126: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	120, // 127: taskgrove.v1.Worker.counts:type_name -> taskgrove.v1.Worker.CountsEntry
+	80,  // 128: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
+	127, // 129: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	127, // 130: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	83,  // 131: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
+	126, // 132: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	87,  // 133: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
+	126, // 134: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
+	88,  // 135: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
+	89,  // 136: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
+	92,  // 137: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	127, // 138: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	127, // 139: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	18,  // 140: taskgrove.v1.CreateWebhookRequest.webhook:type_name -> taskgrove.v1.Webhook
+	121, // 141: taskgrove.v1.CreateWebhookRequest.labels:type_name -> taskgrove.v1.CreateWebhookRequest.LabelsEntry
+	107, // 142: taskgrove.v1.ListWebhooksResponse.webhooks:type_name -> taskgrove.v1.WebhookInfo
+	100, // 143: taskgrove.v1.UpdateWebhookRequest.headers:type_name -> taskgrove.v1.StringMap
+	126, // 144: taskgrove.v1.UpdateWebhookRequest.timeout:type_name -> google.protobuf.Duration
+	100, // 145: taskgrove.v1.UpdateWebhookRequest.labels:type_name -> taskgrove.v1.StringMap
+	122, // 146: taskgrove.v1.StringMap.entries:type_name -> taskgrove.v1.StringMap.EntriesEntry
+	108, // 147: taskgrove.v1.ListDeliveriesResponse.deliveries:type_name -> taskgrove.v1.Delivery
+	126, // 148: taskgrove.v1.WebhookInfo.timeout:type_name -> google.protobuf.Duration
+	123, // 149: taskgrove.v1.WebhookInfo.labels:type_name -> taskgrove.v1.WebhookInfo.LabelsEntry
+	127, // 150: taskgrove.v1.WebhookInfo.created_at:type_name -> google.protobuf.Timestamp
+	127, // 151: taskgrove.v1.WebhookInfo.failing_from:type_name -> google.protobuf.Timestamp
+	126, // 152: taskgrove.v1.Delivery.latency:type_name -> google.protobuf.Duration
+	127, // 153: taskgrove.v1.Delivery.at:type_name -> google.protobuf.Timestamp
+	77,  // 154: taskgrove.v1.Worker.CountsEntry.value:type_name -> taskgrove.v1.PoolCounts
+	0,   // 155: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	1,   // 156: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
+	2,   // 157: taskgrove.v1.Taskgrove.SubmitTrees:input_type -> taskgrove.v1.SubmitTreesRequest
+	5,   // 158: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
+	6,   // 159: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
+	10,  // 160: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
+	12,  // 161: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
+	14,  // 162: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
+	31,  // 163: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	44,  // 164: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	45,  // 165: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	51,  // 166: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	53,  // 167: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	55,  // 168: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
+	58,  // 169: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	61,  // 170: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	70,  // 171: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	34,  // 172: taskgrove.v1.Taskgrove.Signal:input_type -> taskgrove.v1.SignalRequest
+	36,  // 173: taskgrove.v1.Taskgrove.Approve:input_type -> taskgrove.v1.ApproveRequest
+	37,  // 174: taskgrove.v1.Taskgrove.LinkApproval:input_type -> taskgrove.v1.LinkApprovalRequest
+	33,  // 175: taskgrove.v1.Taskgrove.SkipTask:input_type -> taskgrove.v1.SkipTaskRequest
+	72,  // 176: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	40,  // 177: taskgrove.v1.Taskgrove.ListArtifacts:input_type -> taskgrove.v1.ListArtifactsRequest
+	42,  // 178: taskgrove.v1.Taskgrove.GetArtifact:input_type -> taskgrove.v1.GetArtifactRequest
+	74,  // 179: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	78,  // 180: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	81,  // 181: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	84,  // 182: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
+	86,  // 183: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
+	66,  // 184: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
+	90,  // 185: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	93,  // 186: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	95,  // 187: taskgrove.v1.Taskgrove.CreateWebhook:input_type -> taskgrove.v1.CreateWebhookRequest
+	96,  // 188: taskgrove.v1.Taskgrove.ListWebhooks:input_type -> taskgrove.v1.ListWebhooksRequest
+	98,  // 189: taskgrove.v1.Taskgrove.GetWebhook:input_type -> taskgrove.v1.GetWebhookRequest
+	99,  // 190: taskgrove.v1.Taskgrove.UpdateWebhook:input_type -> taskgrove.v1.UpdateWebhookRequest
+	101, // 191: taskgrove.v1.Taskgrove.DeleteWebhook:input_type -> taskgrove.v1.DeleteWebhookRequest
+	103, // 192: taskgrove.v1.Taskgrove.TestWebhook:input_type -> taskgrove.v1.TestWebhookRequest
+	104, // 193: taskgrove.v1.Taskgrove.ListDeliveries:input_type -> taskgrove.v1.ListDeliveriesRequest
+	106, // 194: taskgrove.v1.Taskgrove.ResendDelivery:input_type -> taskgrove.v1.ResendDeliveryRequest
+	29,  // 195: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	29,  // 196: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
+	4,   // 197: taskgrove.v1.Taskgrove.SubmitTrees:output_type -> taskgrove.v1.SubmitTreesResponse
+	29,  // 198: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
+	46,  // 199: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
+	11,  // 200: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
+	13,  // 201: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
+	15,  // 202: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
+	32,  // 203: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	46,  // 204: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	50,  // 205: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	52,  // 206: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	54,  // 207: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	56,  // 208: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
+	59,  // 209: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	62,  // 210: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	71,  // 211: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	35,  // 212: taskgrove.v1.Taskgrove.Signal:output_type -> taskgrove.v1.SignalResponse
+	46,  // 213: taskgrove.v1.Taskgrove.Approve:output_type -> taskgrove.v1.Task
+	38,  // 214: taskgrove.v1.Taskgrove.LinkApproval:output_type -> taskgrove.v1.LinkApprovalResponse
+	46,  // 215: taskgrove.v1.Taskgrove.SkipTask:output_type -> taskgrove.v1.Task
+	73,  // 216: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	41,  // 217: taskgrove.v1.Taskgrove.ListArtifacts:output_type -> taskgrove.v1.ListArtifactsResponse
+	43,  // 218: taskgrove.v1.Taskgrove.GetArtifact:output_type -> taskgrove.v1.GetArtifactResponse
+	75,  // 219: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	79,  // 220: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	82,  // 221: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	85,  // 222: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
+	87,  // 223: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
+	67,  // 224: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
+	91,  // 225: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	94,  // 226: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	107, // 227: taskgrove.v1.Taskgrove.CreateWebhook:output_type -> taskgrove.v1.WebhookInfo
+	97,  // 228: taskgrove.v1.Taskgrove.ListWebhooks:output_type -> taskgrove.v1.ListWebhooksResponse
+	107, // 229: taskgrove.v1.Taskgrove.GetWebhook:output_type -> taskgrove.v1.WebhookInfo
+	107, // 230: taskgrove.v1.Taskgrove.UpdateWebhook:output_type -> taskgrove.v1.WebhookInfo
+	102, // 231: taskgrove.v1.Taskgrove.DeleteWebhook:output_type -> taskgrove.v1.DeleteWebhookResponse
+	108, // 232: taskgrove.v1.Taskgrove.TestWebhook:output_type -> taskgrove.v1.Delivery
+	105, // 233: taskgrove.v1.Taskgrove.ListDeliveries:output_type -> taskgrove.v1.ListDeliveriesResponse
+	108, // 234: taskgrove.v1.Taskgrove.ResendDelivery:output_type -> taskgrove.v1.Delivery
+	195, // [195:235] is the sub-list for method output_type
+	155, // [155:195] is the sub-list for method input_type
+	155, // [155:155] is the sub-list for extension type_name
+	155, // [155:155] is the sub-list for extension extendee
+	0,   // [0:155] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }
@@ -7654,19 +10139,20 @@ func file_taskgrove_v1_taskgrove_proto_init() {
 	if File_taskgrove_v1_taskgrove_proto != nil {
 		return
 	}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[3].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[9].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[13].OneofWrappers = []any{}
+	file_taskgrove_v1_keeping_proto_init()
+	file_taskgrove_v1_taskgrove_proto_msgTypes[6].OneofWrappers = []any{}
 	file_taskgrove_v1_taskgrove_proto_msgTypes[14].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[44].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[73].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[19].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[27].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[70].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[99].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_taskgrove_proto_rawDesc), len(file_taskgrove_v1_taskgrove_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   98,
+			NumMessages:   124,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,6 +23,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	Taskgrove_Submit_FullMethodName           = "/taskgrove.v1.Taskgrove/Submit"
 	Taskgrove_SubmitTree_FullMethodName       = "/taskgrove.v1.Taskgrove/SubmitTree"
+	Taskgrove_SubmitTrees_FullMethodName      = "/taskgrove.v1.Taskgrove/SubmitTrees"
 	Taskgrove_AddTasks_FullMethodName         = "/taskgrove.v1.Taskgrove/AddTasks"
 	Taskgrove_UpdateTask_FullMethodName       = "/taskgrove.v1.Taskgrove/UpdateTask"
 	Taskgrove_DeleteTask_FullMethodName       = "/taskgrove.v1.Taskgrove/DeleteTask"
@@ -37,7 +38,13 @@ const (
 	Taskgrove_ListAttempts_FullMethodName     = "/taskgrove.v1.Taskgrove/ListAttempts"
 	Taskgrove_Watch_FullMethodName            = "/taskgrove.v1.Taskgrove/Watch"
 	Taskgrove_Cancel_FullMethodName           = "/taskgrove.v1.Taskgrove/Cancel"
+	Taskgrove_Signal_FullMethodName           = "/taskgrove.v1.Taskgrove/Signal"
+	Taskgrove_Approve_FullMethodName          = "/taskgrove.v1.Taskgrove/Approve"
+	Taskgrove_LinkApproval_FullMethodName     = "/taskgrove.v1.Taskgrove/LinkApproval"
+	Taskgrove_SkipTask_FullMethodName         = "/taskgrove.v1.Taskgrove/SkipTask"
 	Taskgrove_Logs_FullMethodName             = "/taskgrove.v1.Taskgrove/Logs"
+	Taskgrove_ListArtifacts_FullMethodName    = "/taskgrove.v1.Taskgrove/ListArtifacts"
+	Taskgrove_GetArtifact_FullMethodName      = "/taskgrove.v1.Taskgrove/GetArtifact"
 	Taskgrove_ListWorkers_FullMethodName      = "/taskgrove.v1.Taskgrove/ListWorkers"
 	Taskgrove_ListCoordinators_FullMethodName = "/taskgrove.v1.Taskgrove/ListCoordinators"
 	Taskgrove_ListPools_FullMethodName        = "/taskgrove.v1.Taskgrove/ListPools"
@@ -69,6 +76,9 @@ type TaskgroveClient interface {
 	Submit(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[SubmitRequest, SubmitResponse], error)
 	// SubmitTree is Submit for clients that can't stream, such as browsers: a tree in one message, whose bytes are bounded.
 	SubmitTree(ctx context.Context, in *SubmitTreeRequest, opts ...grpc.CallOption) (*SubmitResponse, error)
+	// SubmitTrees is SubmitTree for several trees, which are checked together and stored in one transaction: all of them, or none. INVALID_ARGUMENT names
+	// every fault of every tree, each with its tree: "trees[2].tasks[0].timeout".
+	SubmitTrees(ctx context.Context, in *SubmitTreesRequest, opts ...grpc.CallOption) (*SubmitTreesResponse, error)
 	// AddTasks stores tasks below a stored task, as if they had been sent with its tree, while no task of that tree has started. All or none are
 	// stored. NOT_FOUND; INVALID_ARGUMENT as in Submit; FAILED_PRECONDITION: a task has started.
 	AddTasks(ctx context.Context, in *AddTasksRequest, opts ...grpc.CallOption) (*SubmitResponse, error)
@@ -99,8 +109,23 @@ type TaskgroveClient interface {
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Event], error)
 	// Cancel cancels a task; a root cancels its whole tree unless cascade says otherwise.
 	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error)
+	// Signal sends a task the signal that it waits for, or will wait for. NOT_FOUND; INVALID_ARGUMENT: it never waits for that, or the payload is not
+	// what it asks for; FAILED_PRECONDITION: it has ended.
+	Signal(ctx context.Context, in *SignalRequest, opts ...grpc.CallOption) (*SignalResponse, error)
+	// Approve answers the approval that a task waits for. NOT_FOUND; INVALID_ARGUMENT: that is none of its choices; FAILED_PRECONDITION: it does not
+	// wait for one, or not any more.
+	Approve(ctx context.Context, in *ApproveRequest, opts ...grpc.CallOption) (*Task, error)
+	// LinkApproval makes a link by which whoever has it can answer the approval that a task waits for, once. Errors as of Approve.
+	LinkApproval(ctx context.Context, in *LinkApprovalRequest, opts ...grpc.CallOption) (*LinkApprovalResponse, error)
+	// SkipTask ends a task that has not begun; what depends on it goes on as after any skip. NOT_FOUND; FAILED_PRECONDITION: it has begun, has
+	// ended, or is held.
+	SkipTask(ctx context.Context, in *SkipTaskRequest, opts ...grpc.CallOption) (*Task, error)
 	// Logs streams what executors wrote.
 	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogLine], error)
+	// ListArtifacts pages through the files that attempts made, by task and attempt. NOT_FOUND.
+	ListArtifacts(ctx context.Context, in *ListArtifactsRequest, opts ...grpc.CallOption) (*ListArtifactsResponse, error)
+	// GetArtifact streams one: what it is with the first part, which may be empty. NOT_FOUND; DATA_LOSS: the store has lost a part of it.
+	GetArtifact(ctx context.Context, in *GetArtifactRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetArtifactResponse], error)
 	// ListWorkers shows the workers that are alive or were of late.
 	ListWorkers(ctx context.Context, in *ListWorkersRequest, opts ...grpc.CallOption) (*ListWorkersResponse, error)
 	// ListCoordinators shows the coordinators that are alive, oldest first.
@@ -118,15 +143,17 @@ type TaskgroveClient interface {
 	// Verify derives the rules of the system anew from what is stored, of one tree or of everything, and streams each
 	// violation. No message: none was found.
 	Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Violation], error)
-	// CreateWebhook makes a webhook of the cluster: it is told of what begins, or ends, after the answer. INVALID_ARGUMENT names the fault.
+	// CreateWebhook makes a webhook of the cluster: it is told of what begins, or ends, after the answer. INVALID_ARGUMENT names the fault;
+	// FAILED_PRECONDITION: its owner has one of that name.
 	CreateWebhook(ctx context.Context, in *CreateWebhookRequest, opts ...grpc.CallOption) (*WebhookInfo, error)
 	// ListWebhooks pages through the webhooks of the cluster, oldest first, or those of a tree's executions. NOT_FOUND.
 	ListWebhooks(ctx context.Context, in *ListWebhooksRequest, opts ...grpc.CallOption) (*ListWebhooksResponse, error)
 	// GetWebhook shows a webhook, without what is secret. NOT_FOUND.
 	GetWebhook(ctx context.Context, in *GetWebhookRequest, opts ...grpc.CallOption) (*WebhookInfo, error)
-	// UpdateWebhook changes a webhook of the cluster. What waits is delivered as it is changed to. NOT_FOUND, INVALID_ARGUMENT.
+	// UpdateWebhook changes a webhook of the cluster. What waits is delivered as it is changed to. NOT_FOUND, INVALID_ARGUMENT; FAILED_PRECONDITION: it has
+	// another revision.
 	UpdateWebhook(ctx context.Context, in *UpdateWebhookRequest, opts ...grpc.CallOption) (*WebhookInfo, error)
-	// DeleteWebhook forgets a webhook, with what waits to be delivered. NOT_FOUND.
+	// DeleteWebhook forgets a webhook, with what waits to be delivered. NOT_FOUND; FAILED_PRECONDITION: it has another revision.
 	DeleteWebhook(ctx context.Context, in *DeleteWebhookRequest, opts ...grpc.CallOption) (*DeleteWebhookResponse, error)
 	// TestWebhook sends an event of no tree at once, and tells what became of it. NOT_FOUND.
 	TestWebhook(ctx context.Context, in *TestWebhookRequest, opts ...grpc.CallOption) (*Delivery, error)
@@ -161,6 +188,16 @@ func (c *taskgroveClient) SubmitTree(ctx context.Context, in *SubmitTreeRequest,
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SubmitResponse)
 	err := c.cc.Invoke(ctx, Taskgrove_SubmitTree_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) SubmitTrees(ctx context.Context, in *SubmitTreesRequest, opts ...grpc.CallOption) (*SubmitTreesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SubmitTreesResponse)
+	err := c.cc.Invoke(ctx, Taskgrove_SubmitTrees_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -325,6 +362,46 @@ func (c *taskgroveClient) Cancel(ctx context.Context, in *CancelRequest, opts ..
 	return out, nil
 }
 
+func (c *taskgroveClient) Signal(ctx context.Context, in *SignalRequest, opts ...grpc.CallOption) (*SignalResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SignalResponse)
+	err := c.cc.Invoke(ctx, Taskgrove_Signal_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) Approve(ctx context.Context, in *ApproveRequest, opts ...grpc.CallOption) (*Task, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Task)
+	err := c.cc.Invoke(ctx, Taskgrove_Approve_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) LinkApproval(ctx context.Context, in *LinkApprovalRequest, opts ...grpc.CallOption) (*LinkApprovalResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LinkApprovalResponse)
+	err := c.cc.Invoke(ctx, Taskgrove_LinkApproval_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) SkipTask(ctx context.Context, in *SkipTaskRequest, opts ...grpc.CallOption) (*Task, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Task)
+	err := c.cc.Invoke(ctx, Taskgrove_SkipTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *taskgroveClient) Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogLine], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[3], Taskgrove_Logs_FullMethodName, cOpts...)
@@ -343,6 +420,35 @@ func (c *taskgroveClient) Logs(ctx context.Context, in *LogsRequest, opts ...grp
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Taskgrove_LogsClient = grpc.ServerStreamingClient[LogLine]
+
+func (c *taskgroveClient) ListArtifacts(ctx context.Context, in *ListArtifactsRequest, opts ...grpc.CallOption) (*ListArtifactsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListArtifactsResponse)
+	err := c.cc.Invoke(ctx, Taskgrove_ListArtifacts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *taskgroveClient) GetArtifact(ctx context.Context, in *GetArtifactRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetArtifactResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[4], Taskgrove_GetArtifact_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetArtifactRequest, GetArtifactResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Taskgrove_GetArtifactClient = grpc.ServerStreamingClient[GetArtifactResponse]
 
 func (c *taskgroveClient) ListWorkers(ctx context.Context, in *ListWorkersRequest, opts ...grpc.CallOption) (*ListWorkersResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -416,7 +522,7 @@ func (c *taskgroveClient) Why(ctx context.Context, in *WhyRequest, opts ...grpc.
 
 func (c *taskgroveClient) Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Violation], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[4], Taskgrove_Verify_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[5], Taskgrove_Verify_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -526,6 +632,9 @@ type TaskgroveServer interface {
 	Submit(grpc.ClientStreamingServer[SubmitRequest, SubmitResponse]) error
 	// SubmitTree is Submit for clients that can't stream, such as browsers: a tree in one message, whose bytes are bounded.
 	SubmitTree(context.Context, *SubmitTreeRequest) (*SubmitResponse, error)
+	// SubmitTrees is SubmitTree for several trees, which are checked together and stored in one transaction: all of them, or none. INVALID_ARGUMENT names
+	// every fault of every tree, each with its tree: "trees[2].tasks[0].timeout".
+	SubmitTrees(context.Context, *SubmitTreesRequest) (*SubmitTreesResponse, error)
 	// AddTasks stores tasks below a stored task, as if they had been sent with its tree, while no task of that tree has started. All or none are
 	// stored. NOT_FOUND; INVALID_ARGUMENT as in Submit; FAILED_PRECONDITION: a task has started.
 	AddTasks(context.Context, *AddTasksRequest) (*SubmitResponse, error)
@@ -556,8 +665,23 @@ type TaskgroveServer interface {
 	Watch(*WatchRequest, grpc.ServerStreamingServer[Event]) error
 	// Cancel cancels a task; a root cancels its whole tree unless cascade says otherwise.
 	Cancel(context.Context, *CancelRequest) (*CancelResponse, error)
+	// Signal sends a task the signal that it waits for, or will wait for. NOT_FOUND; INVALID_ARGUMENT: it never waits for that, or the payload is not
+	// what it asks for; FAILED_PRECONDITION: it has ended.
+	Signal(context.Context, *SignalRequest) (*SignalResponse, error)
+	// Approve answers the approval that a task waits for. NOT_FOUND; INVALID_ARGUMENT: that is none of its choices; FAILED_PRECONDITION: it does not
+	// wait for one, or not any more.
+	Approve(context.Context, *ApproveRequest) (*Task, error)
+	// LinkApproval makes a link by which whoever has it can answer the approval that a task waits for, once. Errors as of Approve.
+	LinkApproval(context.Context, *LinkApprovalRequest) (*LinkApprovalResponse, error)
+	// SkipTask ends a task that has not begun; what depends on it goes on as after any skip. NOT_FOUND; FAILED_PRECONDITION: it has begun, has
+	// ended, or is held.
+	SkipTask(context.Context, *SkipTaskRequest) (*Task, error)
 	// Logs streams what executors wrote.
 	Logs(*LogsRequest, grpc.ServerStreamingServer[LogLine]) error
+	// ListArtifacts pages through the files that attempts made, by task and attempt. NOT_FOUND.
+	ListArtifacts(context.Context, *ListArtifactsRequest) (*ListArtifactsResponse, error)
+	// GetArtifact streams one: what it is with the first part, which may be empty. NOT_FOUND; DATA_LOSS: the store has lost a part of it.
+	GetArtifact(*GetArtifactRequest, grpc.ServerStreamingServer[GetArtifactResponse]) error
 	// ListWorkers shows the workers that are alive or were of late.
 	ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error)
 	// ListCoordinators shows the coordinators that are alive, oldest first.
@@ -575,15 +699,17 @@ type TaskgroveServer interface {
 	// Verify derives the rules of the system anew from what is stored, of one tree or of everything, and streams each
 	// violation. No message: none was found.
 	Verify(*VerifyRequest, grpc.ServerStreamingServer[Violation]) error
-	// CreateWebhook makes a webhook of the cluster: it is told of what begins, or ends, after the answer. INVALID_ARGUMENT names the fault.
+	// CreateWebhook makes a webhook of the cluster: it is told of what begins, or ends, after the answer. INVALID_ARGUMENT names the fault;
+	// FAILED_PRECONDITION: its owner has one of that name.
 	CreateWebhook(context.Context, *CreateWebhookRequest) (*WebhookInfo, error)
 	// ListWebhooks pages through the webhooks of the cluster, oldest first, or those of a tree's executions. NOT_FOUND.
 	ListWebhooks(context.Context, *ListWebhooksRequest) (*ListWebhooksResponse, error)
 	// GetWebhook shows a webhook, without what is secret. NOT_FOUND.
 	GetWebhook(context.Context, *GetWebhookRequest) (*WebhookInfo, error)
-	// UpdateWebhook changes a webhook of the cluster. What waits is delivered as it is changed to. NOT_FOUND, INVALID_ARGUMENT.
+	// UpdateWebhook changes a webhook of the cluster. What waits is delivered as it is changed to. NOT_FOUND, INVALID_ARGUMENT; FAILED_PRECONDITION: it has
+	// another revision.
 	UpdateWebhook(context.Context, *UpdateWebhookRequest) (*WebhookInfo, error)
-	// DeleteWebhook forgets a webhook, with what waits to be delivered. NOT_FOUND.
+	// DeleteWebhook forgets a webhook, with what waits to be delivered. NOT_FOUND; FAILED_PRECONDITION: it has another revision.
 	DeleteWebhook(context.Context, *DeleteWebhookRequest) (*DeleteWebhookResponse, error)
 	// TestWebhook sends an event of no tree at once, and tells what became of it. NOT_FOUND.
 	TestWebhook(context.Context, *TestWebhookRequest) (*Delivery, error)
@@ -606,6 +732,9 @@ func (UnimplementedTaskgroveServer) Submit(grpc.ClientStreamingServer[SubmitRequ
 }
 func (UnimplementedTaskgroveServer) SubmitTree(context.Context, *SubmitTreeRequest) (*SubmitResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SubmitTree not implemented")
+}
+func (UnimplementedTaskgroveServer) SubmitTrees(context.Context, *SubmitTreesRequest) (*SubmitTreesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SubmitTrees not implemented")
 }
 func (UnimplementedTaskgroveServer) AddTasks(context.Context, *AddTasksRequest) (*SubmitResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AddTasks not implemented")
@@ -649,8 +778,26 @@ func (UnimplementedTaskgroveServer) Watch(*WatchRequest, grpc.ServerStreamingSer
 func (UnimplementedTaskgroveServer) Cancel(context.Context, *CancelRequest) (*CancelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Cancel not implemented")
 }
+func (UnimplementedTaskgroveServer) Signal(context.Context, *SignalRequest) (*SignalResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Signal not implemented")
+}
+func (UnimplementedTaskgroveServer) Approve(context.Context, *ApproveRequest) (*Task, error) {
+	return nil, status.Error(codes.Unimplemented, "method Approve not implemented")
+}
+func (UnimplementedTaskgroveServer) LinkApproval(context.Context, *LinkApprovalRequest) (*LinkApprovalResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LinkApproval not implemented")
+}
+func (UnimplementedTaskgroveServer) SkipTask(context.Context, *SkipTaskRequest) (*Task, error) {
+	return nil, status.Error(codes.Unimplemented, "method SkipTask not implemented")
+}
 func (UnimplementedTaskgroveServer) Logs(*LogsRequest, grpc.ServerStreamingServer[LogLine]) error {
 	return status.Error(codes.Unimplemented, "method Logs not implemented")
+}
+func (UnimplementedTaskgroveServer) ListArtifacts(context.Context, *ListArtifactsRequest) (*ListArtifactsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListArtifacts not implemented")
+}
+func (UnimplementedTaskgroveServer) GetArtifact(*GetArtifactRequest, grpc.ServerStreamingServer[GetArtifactResponse]) error {
+	return status.Error(codes.Unimplemented, "method GetArtifact not implemented")
 }
 func (UnimplementedTaskgroveServer) ListWorkers(context.Context, *ListWorkersRequest) (*ListWorkersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListWorkers not implemented")
@@ -742,6 +889,24 @@ func _Taskgrove_SubmitTree_Handler(srv interface{}, ctx context.Context, dec fun
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(TaskgroveServer).SubmitTree(ctx, req.(*SubmitTreeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_SubmitTrees_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SubmitTreesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).SubmitTrees(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_SubmitTrees_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).SubmitTrees(ctx, req.(*SubmitTreesRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -984,6 +1149,78 @@ func _Taskgrove_Cancel_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Taskgrove_Signal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SignalRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).Signal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_Signal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).Signal(ctx, req.(*SignalRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_Approve_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApproveRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).Approve(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_Approve_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).Approve(ctx, req.(*ApproveRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_LinkApproval_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LinkApprovalRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).LinkApproval(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_LinkApproval_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).LinkApproval(ctx, req.(*LinkApprovalRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_SkipTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SkipTaskRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).SkipTask(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_SkipTask_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).SkipTask(ctx, req.(*SkipTaskRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Taskgrove_Logs_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(LogsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -994,6 +1231,35 @@ func _Taskgrove_Logs_Handler(srv interface{}, stream grpc.ServerStream) error {
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Taskgrove_LogsServer = grpc.ServerStreamingServer[LogLine]
+
+func _Taskgrove_ListArtifacts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListArtifactsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TaskgroveServer).ListArtifacts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Taskgrove_ListArtifacts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TaskgroveServer).ListArtifacts(ctx, req.(*ListArtifactsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Taskgrove_GetArtifact_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetArtifactRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TaskgroveServer).GetArtifact(m, &grpc.GenericServerStream[GetArtifactRequest, GetArtifactResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Taskgrove_GetArtifactServer = grpc.ServerStreamingServer[GetArtifactResponse]
 
 func _Taskgrove_ListWorkers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListWorkersRequest)
@@ -1288,6 +1554,10 @@ var Taskgrove_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Taskgrove_SubmitTree_Handler,
 		},
 		{
+			MethodName: "SubmitTrees",
+			Handler:    _Taskgrove_SubmitTrees_Handler,
+		},
+		{
 			MethodName: "AddTasks",
 			Handler:    _Taskgrove_AddTasks_Handler,
 		},
@@ -1334,6 +1604,26 @@ var Taskgrove_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Cancel",
 			Handler:    _Taskgrove_Cancel_Handler,
+		},
+		{
+			MethodName: "Signal",
+			Handler:    _Taskgrove_Signal_Handler,
+		},
+		{
+			MethodName: "Approve",
+			Handler:    _Taskgrove_Approve_Handler,
+		},
+		{
+			MethodName: "LinkApproval",
+			Handler:    _Taskgrove_LinkApproval_Handler,
+		},
+		{
+			MethodName: "SkipTask",
+			Handler:    _Taskgrove_SkipTask_Handler,
+		},
+		{
+			MethodName: "ListArtifacts",
+			Handler:    _Taskgrove_ListArtifacts_Handler,
 		},
 		{
 			MethodName: "ListWorkers",
@@ -1415,6 +1705,11 @@ var Taskgrove_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Logs",
 			Handler:       _Taskgrove_Logs_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "GetArtifact",
+			Handler:       _Taskgrove_GetArtifact_Handler,
 			ServerStreams: true,
 		},
 		{

@@ -2,7 +2,7 @@
 //
 // Called echo, it writes its arguments, as that program does; called report, besides the variables FORMAT and TOKEN.
 //
-//	box say TEXT err TEXT cat env FILE write FILE TEXT sleep SECONDS eat MEGABYTES deaf exit CODE
+//	box say TEXT err TEXT cat env FILE write FILE TEXT mkdir DIRECTORY link TO FILE sleep SECONDS eat MEGABYTES deaf exit CODE
 package main
 
 import (
@@ -46,6 +46,10 @@ func main() {
 			os.Stdout.Write(text)
 		case "write":
 			fail(os.WriteFile(next(), []byte(next()), 0o644))
+		case "mkdir":
+			fail(os.MkdirAll(next(), 0o755))
+		case "link":
+			fail(os.Symlink(next(), next()))
 		case "env":
 			os.Stdout.WriteString(strings.Join(os.Environ(), "\n") + "\n")
 		case "user":

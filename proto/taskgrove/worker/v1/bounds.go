@@ -14,4 +14,7 @@ const (
 	MaxDescribe          = 64        // hashes that an answer asks for
 
 	MaxCatalogueInputs = 32 << 10 // of the schema of one executor's inputs in a CatalogueReply
+
+	MaxCheckpoint  = 64 << 10  // bytes of what an attempt notes
+	MaxCheckpoints = 512 << 10 // of those in one beat
 )

@@ -170,8 +170,13 @@ type Work struct {
 	// What the others hold is data, as a dependency's result may have written it. Coordinators before 0.5 name none. With inputs_size they come
 	// with InputsReply.
 	References    []string `protobuf:"bytes,20,rep,name=references,proto3" json:"references,omitempty"`
-	Sealed        []byte   `protobuf:"bytes,24,opt,name=sealed,proto3" json:"sealed,omitempty"`       // WorkValues. It can't start before its claim is granted
-	Namespace     string   `protobuf:"bytes,25,opt,name=namespace,proto3" json:"namespace,omitempty"` // of its tree; empty: the coordinator is older than 0.9
+	Sealed        []byte   `protobuf:"bytes,24,opt,name=sealed,proto3" json:"sealed,omitempty"`         // WorkValues. It can't start before its claim is granted
+	Namespace     string   `protobuf:"bytes,25,opt,name=namespace,proto3" json:"namespace,omitempty"`   // of its tree; empty: the coordinator is older than 0.9
+	Control       *Control `protobuf:"bytes,26,opt,name=control,proto3" json:"control,omitempty"`       // what the task says beyond the protocol. Only for workers of feature level 8
+	Answer        *Answer  `protobuf:"bytes,27,opt,name=answer,proto3" json:"answer,omitempty"`         // the attempt goes on after a wait: how that ended
+	Checkpoint    []byte   `protobuf:"bytes,28,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // JSON: what an earlier attempt noted last; empty: nothing
+	Lock          *Lock    `protobuf:"bytes,29,opt,name=lock,proto3" json:"lock,omitempty"`             // that the attempt holds. Only for workers of feature level 9
+	Passes        bool     `protobuf:"varint,30,opt,name=passes,proto3" json:"passes,omitempty"`        // its user has less than their part of the pool: it starts before what others have in the worker's line
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -381,6 +386,256 @@ func (x *Work) GetNamespace() string {
 	return ""
 }
 
+func (x *Work) GetControl() *Control {
+	if x != nil {
+		return x.Control
+	}
+	return nil
+}
+
+func (x *Work) GetAnswer() *Answer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *Work) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *Work) GetLock() *Lock {
+	if x != nil {
+		return x.Lock
+	}
+	return nil
+}
+
+func (x *Work) GetPasses() bool {
+	if x != nil {
+		return x.Passes
+	}
+	return false
+}
+
+// Lock is what an attempt holds alone.
+type Lock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Token         int64                  `protobuf:"varint,2,opt,name=token,proto3" json:"token,omitempty"` // greater than that of any attempt which held a lock before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lock) Reset() {
+	*x = Lock{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lock) ProtoMessage() {}
+
+func (x *Lock) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lock.ProtoReflect.Descriptor instead.
+func (*Lock) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Lock) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Lock) GetToken() int64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+// Control is what a task says beyond the protocol, as far as its worker has to know.
+type Control struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Template      bool                   `protobuf:"varint,1,opt,name=template,proto3" json:"template,omitempty"` // strings of the inputs are templates
+	Outputs       []byte                 `protobuf:"bytes,2,opt,name=outputs,proto3" json:"outputs,omitempty"`    // JSON object of templates; empty: none
+	Repeat        *Control_Repeat        `protobuf:"bytes,3,opt,name=repeat,proto3" json:"repeat,omitempty"`
+	Artifacts     []string               `protobuf:"bytes,4,rep,name=artifacts,proto3" json:"artifacts,omitempty"` // patterns of the files that it makes
+	Scope         []byte                 `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"`         // JSON object: the values that its templates name, by their paths
+	Templated     []string               `protobuf:"bytes,7,rep,name=templated,proto3" json:"templated,omitempty"` // with template: the inputs that are to be rendered
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Control) Reset() {
+	*x = Control{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Control) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Control) ProtoMessage() {}
+
+func (x *Control) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Control.ProtoReflect.Descriptor instead.
+func (*Control) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Control) GetTemplate() bool {
+	if x != nil {
+		return x.Template
+	}
+	return false
+}
+
+func (x *Control) GetOutputs() []byte {
+	if x != nil {
+		return x.Outputs
+	}
+	return nil
+}
+
+func (x *Control) GetRepeat() *Control_Repeat {
+	if x != nil {
+		return x.Repeat
+	}
+	return nil
+}
+
+func (x *Control) GetArtifacts() []string {
+	if x != nil {
+		return x.Artifacts
+	}
+	return nil
+}
+
+func (x *Control) GetScope() []byte {
+	if x != nil {
+		return x.Scope
+	}
+	return nil
+}
+
+func (x *Control) GetTemplated() []string {
+	if x != nil {
+		return x.Templated
+	}
+	return nil
+}
+
+// Answer is how a wait has ended.
+type Answer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Choice        string                 `protobuf:"bytes,1,opt,name=choice,proto3" json:"choice,omitempty"`   // of an approval; empty: it was a signal
+	Payload       []byte                 `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"` // JSON
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	Comment       string                 `protobuf:"bytes,4,opt,name=comment,proto3" json:"comment,omitempty"`
+	UnixUs        int64                  `protobuf:"varint,5,opt,name=unix_us,json=unixUs,proto3" json:"unix_us,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Answer) Reset() {
+	*x = Answer{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Answer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Answer) ProtoMessage() {}
+
+func (x *Answer) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Answer.ProtoReflect.Descriptor instead.
+func (*Answer) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Answer) GetChoice() string {
+	if x != nil {
+		return x.Choice
+	}
+	return ""
+}
+
+func (x *Answer) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+func (x *Answer) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Answer) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+func (x *Answer) GetUnixUs() int64 {
+	if x != nil {
+		return x.UnixUs
+	}
+	return 0
+}
+
 // WorkValues is what a Work has sealed, or an InputsReply.
 type WorkValues struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -388,13 +643,16 @@ type WorkValues struct {
 	Params        []byte                 `protobuf:"bytes,2,opt,name=params,proto3" json:"params,omitempty"`
 	Schemas       []byte                 `protobuf:"bytes,3,opt,name=schemas,proto3" json:"schemas,omitempty"`
 	References    []string               `protobuf:"bytes,4,rep,name=references,proto3" json:"references,omitempty"`
+	Control       *Control               `protobuf:"bytes,5,opt,name=control,proto3" json:"control,omitempty"`
+	Answer        *Answer                `protobuf:"bytes,6,opt,name=answer,proto3" json:"answer,omitempty"`
+	Checkpoint    []byte                 `protobuf:"bytes,7,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WorkValues) Reset() {
 	*x = WorkValues{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[1]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -406,7 +664,7 @@ func (x *WorkValues) String() string {
 func (*WorkValues) ProtoMessage() {}
 
 func (x *WorkValues) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[1]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -419,7 +677,7 @@ func (x *WorkValues) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkValues.ProtoReflect.Descriptor instead.
 func (*WorkValues) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{1}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *WorkValues) GetInputs() []byte {
@@ -450,6 +708,27 @@ func (x *WorkValues) GetReferences() []string {
 	return nil
 }
 
+func (x *WorkValues) GetControl() *Control {
+	if x != nil {
+		return x.Control
+	}
+	return nil
+}
+
+func (x *WorkValues) GetAnswer() *Answer {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *WorkValues) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
 // Attempt names one try at one task.
 type Attempt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -461,7 +740,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[2]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -473,7 +752,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[2]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -486,7 +765,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{2}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Attempt) GetTask() int64 {
@@ -516,7 +795,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[3]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -528,7 +807,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[3]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -541,7 +820,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{3}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Grant) GetAttempt() *Attempt {
@@ -584,7 +863,7 @@ type ClaimRequest struct {
 
 func (x *ClaimRequest) Reset() {
 	*x = ClaimRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[4]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -596,7 +875,7 @@ func (x *ClaimRequest) String() string {
 func (*ClaimRequest) ProtoMessage() {}
 
 func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[4]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -609,7 +888,7 @@ func (x *ClaimRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimRequest.ProtoReflect.Descriptor instead.
 func (*ClaimRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{4}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ClaimRequest) GetVersion() uint32 {
@@ -645,7 +924,7 @@ type ClaimReply struct {
 
 func (x *ClaimReply) Reset() {
 	*x = ClaimReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[5]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -657,7 +936,7 @@ func (x *ClaimReply) String() string {
 func (*ClaimReply) ProtoMessage() {}
 
 func (x *ClaimReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[5]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -670,7 +949,7 @@ func (x *ClaimReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimReply.ProtoReflect.Descriptor instead.
 func (*ClaimReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{5}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ClaimReply) GetVerdicts() []Verdict {
@@ -709,6 +988,10 @@ type Result struct {
 	//	*Result_Cancelled
 	//	*Result_Returned
 	//	*Result_TimedOut
+	//	*Result_Skipped
+	//	*Result_Expanded
+	//	*Result_Awaiting
+	//	*Result_Repeated
 	End            isResult_End `protobuf_oneof:"end"`
 	Error          string       `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`   // of every end but a completion; safe to show; never a secret
 	Detail         string       `protobuf:"bytes,7,opt,name=detail,proto3" json:"detail,omitempty"` // stack of a panic and the like
@@ -722,6 +1005,10 @@ type Result struct {
 	Usage          []*Usage     `protobuf:"bytes,32,rep,name=usage,proto3" json:"usage,omitempty"`                                          // of models, by model; at most 17. Coordinators before 0.6 drop it
 	PartsBefore    bool         `protobuf:"varint,30,opt,name=parts_before,json=partsBefore,proto3" json:"parts_before,omitempty"`          // with completed_in_chunks or value_size: parts of the value may lie before it in RESULTS
 	Sealed         []byte       `protobuf:"bytes,33,opt,name=sealed,proto3" json:"sealed,omitempty"`                                        // ResultValues
+	Kind           string       `protobuf:"bytes,34,opt,name=kind,proto3" json:"kind,omitempty"`                                            // of a failure: a word for why; empty: executor
+	Outputs        []byte       `protobuf:"bytes,35,opt,name=outputs,proto3" json:"outputs,omitempty"`                                      // JSON object: the values that the task names
+	Checkpoint     *Checkpoint  `protobuf:"bytes,36,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`                                // what the attempt noted last, if another one may go on from there and no beat has brought it; without attempt and token
+	Noted          bool         `protobuf:"varint,37,opt,name=noted,proto3" json:"noted,omitempty"`                                         // there may be a checkpoint of the task: one that ended well forgets it
 	// The end as version 1 said it, with the value in 4 or its size in 5 whatever the outcome. Read, never written.
 	OutcomeV1     OutcomeV1 `protobuf:"varint,3,opt,name=outcome_v1,json=outcomeV1,proto3,enum=taskgrove.worker.v1.OutcomeV1" json:"outcome_v1,omitempty"`
 	PermanentV1   bool      `protobuf:"varint,8,opt,name=permanent_v1,json=permanentV1,proto3" json:"permanent_v1,omitempty"`
@@ -731,7 +1018,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[6]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +1030,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[6]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +1043,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{6}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Result) GetAttempt() *Attempt {
@@ -829,6 +1116,42 @@ func (x *Result) GetTimedOut() *TimedOut {
 	if x != nil {
 		if x, ok := x.End.(*Result_TimedOut); ok {
 			return x.TimedOut
+		}
+	}
+	return nil
+}
+
+func (x *Result) GetSkipped() *Skipped {
+	if x != nil {
+		if x, ok := x.End.(*Result_Skipped); ok {
+			return x.Skipped
+		}
+	}
+	return nil
+}
+
+func (x *Result) GetExpanded() *Expanded {
+	if x != nil {
+		if x, ok := x.End.(*Result_Expanded); ok {
+			return x.Expanded
+		}
+	}
+	return nil
+}
+
+func (x *Result) GetAwaiting() *Awaiting {
+	if x != nil {
+		if x, ok := x.End.(*Result_Awaiting); ok {
+			return x.Awaiting
+		}
+	}
+	return nil
+}
+
+func (x *Result) GetRepeated() *Repeated {
+	if x != nil {
+		if x, ok := x.End.(*Result_Repeated); ok {
+			return x.Repeated
 		}
 	}
 	return nil
@@ -918,6 +1241,34 @@ func (x *Result) GetSealed() []byte {
 	return nil
 }
 
+func (x *Result) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Result) GetOutputs() []byte {
+	if x != nil {
+		return x.Outputs
+	}
+	return nil
+}
+
+func (x *Result) GetCheckpoint() *Checkpoint {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *Result) GetNoted() bool {
+	if x != nil {
+		return x.Noted
+	}
+	return false
+}
+
 func (x *Result) GetOutcomeV1() OutcomeV1 {
 	if x != nil {
 		return x.OutcomeV1
@@ -960,6 +1311,22 @@ type Result_TimedOut struct {
 	TimedOut *TimedOut `protobuf:"bytes,18,opt,name=timed_out,json=timedOut,proto3,oneof"`
 }
 
+type Result_Skipped struct {
+	Skipped *Skipped `protobuf:"bytes,40,opt,name=skipped,proto3,oneof"`
+}
+
+type Result_Expanded struct {
+	Expanded *Expanded `protobuf:"bytes,41,opt,name=expanded,proto3,oneof"`
+}
+
+type Result_Awaiting struct {
+	Awaiting *Awaiting `protobuf:"bytes,42,opt,name=awaiting,proto3,oneof"`
+}
+
+type Result_Repeated struct {
+	Repeated *Repeated `protobuf:"bytes,43,opt,name=repeated,proto3,oneof"`
+}
+
 func (*Result_Completed) isResult_End() {}
 
 func (*Result_CompletedInChunks) isResult_End() {}
@@ -972,19 +1339,30 @@ func (*Result_Returned) isResult_End() {}
 
 func (*Result_TimedOut) isResult_End() {}
 
+func (*Result_Skipped) isResult_End() {}
+
+func (*Result_Expanded) isResult_End() {}
+
+func (*Result_Awaiting) isResult_End() {}
+
+func (*Result_Repeated) isResult_End() {}
+
 // ResultValues is what a Result has sealed.
 type ResultValues struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Value         []byte                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"` // JSON; empty is null
 	Error         string                 `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
 	Detail        string                 `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
+	Outputs       []byte                 `protobuf:"bytes,4,opt,name=outputs,proto3" json:"outputs,omitempty"`
+	Data          []byte                 `protobuf:"bytes,5,opt,name=data,proto3" json:"data,omitempty"` // of Awaiting
+	Checkpoint    []byte                 `protobuf:"bytes,6,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ResultValues) Reset() {
 	*x = ResultValues{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[7]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -996,7 +1374,7 @@ func (x *ResultValues) String() string {
 func (*ResultValues) ProtoMessage() {}
 
 func (x *ResultValues) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[7]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1009,7 +1387,7 @@ func (x *ResultValues) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultValues.ProtoReflect.Descriptor instead.
 func (*ResultValues) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{7}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ResultValues) GetValue() []byte {
@@ -1033,6 +1411,27 @@ func (x *ResultValues) GetDetail() string {
 	return ""
 }
 
+func (x *ResultValues) GetOutputs() []byte {
+	if x != nil {
+		return x.Outputs
+	}
+	return nil
+}
+
+func (x *ResultValues) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ResultValues) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
 // Failed is an attempt whose work did not succeed. It counts against the task's policy.
 type Failed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1044,7 +1443,7 @@ type Failed struct {
 
 func (x *Failed) Reset() {
 	*x = Failed{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[8]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1056,7 +1455,7 @@ func (x *Failed) String() string {
 func (*Failed) ProtoMessage() {}
 
 func (x *Failed) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[8]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1069,7 +1468,7 @@ func (x *Failed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failed.ProtoReflect.Descriptor instead.
 func (*Failed) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{8}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Failed) GetPermanent() bool {
@@ -1098,7 +1497,7 @@ type Cancelled struct {
 
 func (x *Cancelled) Reset() {
 	*x = Cancelled{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[9]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1110,7 +1509,7 @@ func (x *Cancelled) String() string {
 func (*Cancelled) ProtoMessage() {}
 
 func (x *Cancelled) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[9]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1123,7 +1522,7 @@ func (x *Cancelled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancelled.ProtoReflect.Descriptor instead.
 func (*Cancelled) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{9}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Cancelled) GetValue() []byte {
@@ -1157,7 +1556,7 @@ type Returned struct {
 
 func (x *Returned) Reset() {
 	*x = Returned{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[10]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1169,7 +1568,7 @@ func (x *Returned) String() string {
 func (*Returned) ProtoMessage() {}
 
 func (x *Returned) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[10]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1182,7 +1581,7 @@ func (x *Returned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Returned.ProtoReflect.Descriptor instead.
 func (*Returned) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{10}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Returned) GetUnstarted() bool {
@@ -1190,6 +1589,266 @@ func (x *Returned) GetUnstarted() bool {
 		return x.Unstarted
 	}
 	return false
+}
+
+// Skipped is an attempt that found nothing to do. It is no failure.
+type Skipped struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`                           // JSON: the whole result, with the reason
+	ValueSize     uint64                 `protobuf:"varint,3,opt,name=value_size,json=valueSize,proto3" json:"value_size,omitempty"` // over 0: bytes of the value, which was sent before as chunks
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Skipped) Reset() {
+	*x = Skipped{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Skipped) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Skipped) ProtoMessage() {}
+
+func (x *Skipped) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Skipped.ProtoReflect.Descriptor instead.
+func (*Skipped) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Skipped) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Skipped) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Skipped) GetValueSize() uint64 {
+	if x != nil {
+		return x.ValueSize
+	}
+	return 0
+}
+
+// Expanded is an attempt that found tasks, and waits for them without a slot.
+type Expanded struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tasks         []byte                 `protobuf:"bytes,1,opt,name=tasks,proto3" json:"tasks,omitempty"`                           // JSON: the document of the expansion, as package expansion has it
+	TasksSize     uint64                 `protobuf:"varint,2,opt,name=tasks_size,json=tasksSize,proto3" json:"tasks_size,omitempty"` // over 0: bytes of the document, which was sent before as chunks
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Expanded) Reset() {
+	*x = Expanded{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Expanded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Expanded) ProtoMessage() {}
+
+func (x *Expanded) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Expanded.ProtoReflect.Descriptor instead.
+func (*Expanded) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Expanded) GetTasks() []byte {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *Expanded) GetTasksSize() uint64 {
+	if x != nil {
+		return x.TasksSize
+	}
+	return 0
+}
+
+// Awaiting is an attempt that waits for something from outside, without a slot.
+type Awaiting struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          int32                  `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`                                    // 1 signal, 2 approval, 3 time, 4 tree
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`                                     // of the signal
+	TimeoutMs     int64                  `protobuf:"varint,3,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`         // 0: none
+	UntilUnixUs   int64                  `protobuf:"varint,4,opt,name=until_unix_us,json=untilUnixUs,proto3" json:"until_unix_us,omitempty"` // instead of timeout_ms, unless 0
+	Resume        bool                   `protobuf:"varint,5,opt,name=resume,proto3" json:"resume,omitempty"`                                // the answer makes a further attempt, which goes on from there
+	Data          []byte                 `protobuf:"bytes,6,opt,name=data,proto3" json:"data,omitempty"`                                     // JSON object: what whoever answers has to know
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Awaiting) Reset() {
+	*x = Awaiting{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Awaiting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Awaiting) ProtoMessage() {}
+
+func (x *Awaiting) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Awaiting.ProtoReflect.Descriptor instead.
+func (*Awaiting) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Awaiting) GetKind() int32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Awaiting) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Awaiting) GetTimeoutMs() int64 {
+	if x != nil {
+		return x.TimeoutMs
+	}
+	return 0
+}
+
+func (x *Awaiting) GetUntilUnixUs() int64 {
+	if x != nil {
+		return x.UntilUnixUs
+	}
+	return 0
+}
+
+func (x *Awaiting) GetResume() bool {
+	if x != nil {
+		return x.Resume
+	}
+	return false
+}
+
+func (x *Awaiting) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// Repeated is an attempt that completed, and whose task runs once more.
+type Repeated struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Value         []byte                 `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`                           // JSON
+	ValueSize     uint64                 `protobuf:"varint,2,opt,name=value_size,json=valueSize,proto3" json:"value_size,omitempty"` // over 0: bytes of the value, which was sent before as chunks
+	DelayMs       int64                  `protobuf:"varint,3,opt,name=delay_ms,json=delayMs,proto3" json:"delay_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Repeated) Reset() {
+	*x = Repeated{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Repeated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Repeated) ProtoMessage() {}
+
+func (x *Repeated) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Repeated.ProtoReflect.Descriptor instead.
+func (*Repeated) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Repeated) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Repeated) GetValueSize() uint64 {
+	if x != nil {
+		return x.ValueSize
+	}
+	return 0
+}
+
+func (x *Repeated) GetDelayMs() int64 {
+	if x != nil {
+		return x.DelayMs
+	}
+	return 0
 }
 
 // TimedOut is an attempt that its start-to-close timeout ended.
@@ -1201,7 +1860,7 @@ type TimedOut struct {
 
 func (x *TimedOut) Reset() {
 	*x = TimedOut{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1872,7 @@ func (x *TimedOut) String() string {
 func (*TimedOut) ProtoMessage() {}
 
 func (x *TimedOut) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[11]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1885,7 @@ func (x *TimedOut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TimedOut.ProtoReflect.Descriptor instead.
 func (*TimedOut) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{11}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{18}
 }
 
 // Usage is what calls of a model have used.
@@ -1246,7 +1905,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +1917,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[12]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +1930,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{12}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Usage) GetModel() string {
@@ -1345,7 +2004,7 @@ type ResultBatch struct {
 
 func (x *ResultBatch) Reset() {
 	*x = ResultBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1357,7 +2016,7 @@ func (x *ResultBatch) String() string {
 func (*ResultBatch) ProtoMessage() {}
 
 func (x *ResultBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[13]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1370,7 +2029,7 @@ func (x *ResultBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultBatch.ProtoReflect.Descriptor instead.
 func (*ResultBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{13}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ResultBatch) GetVersion() uint32 {
@@ -1415,7 +2074,7 @@ type PoolCapacity struct {
 
 func (x *PoolCapacity) Reset() {
 	*x = PoolCapacity{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +2086,7 @@ func (x *PoolCapacity) String() string {
 func (*PoolCapacity) ProtoMessage() {}
 
 func (x *PoolCapacity) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[14]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +2099,7 @@ func (x *PoolCapacity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolCapacity.ProtoReflect.Descriptor instead.
 func (*PoolCapacity) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{14}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PoolCapacity) GetPool() string {
@@ -1505,13 +2164,14 @@ type Beat struct {
 	Described     [][]byte               `protobuf:"bytes,15,rep,name=described,proto3" json:"described,omitempty"`                        // hash of the description of each executor that it can run: SHA-256 of a Description, as it is sent
 	Descriptions  [][]byte               `protobuf:"bytes,16,rep,name=descriptions,proto3" json:"descriptions,omitempty"`                  // those that a BeatReply has asked for, as far as 256 KiB hold: each a Description
 	SentUnixMs    int64                  `protobuf:"varint,17,opt,name=sent_unix_ms,json=sentUnixMs,proto3" json:"sent_unix_ms,omitempty"` // the worker's clock, so that one that is wrong can be found; 0: it does not say
+	Checkpoints   []*Checkpoint          `protobuf:"bytes,18,rep,name=checkpoints,proto3" json:"checkpoints,omitempty"`                    // what running attempts noted last, as far as the worker does not know that it is stored; at most 512 KiB
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Beat) Reset() {
 	*x = Beat{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1523,7 +2183,7 @@ func (x *Beat) String() string {
 func (*Beat) ProtoMessage() {}
 
 func (x *Beat) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[15]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1536,7 +2196,7 @@ func (x *Beat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Beat.ProtoReflect.Descriptor instead.
 func (*Beat) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{15}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Beat) GetVersion() uint32 {
@@ -1658,6 +2318,90 @@ func (x *Beat) GetSentUnixMs() int64 {
 	return 0
 }
 
+func (x *Beat) GetCheckpoints() []*Checkpoint {
+	if x != nil {
+		return x.Checkpoints
+	}
+	return nil
+}
+
+// Checkpoint is what an attempt noted: where its work is, for the next attempt. The one with the highest number counts.
+type Checkpoint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Attempt       *Attempt               `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Token         []byte                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	Number        uint64                 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"` // from 1, within the attempt
+	Data          []byte                 `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`      // JSON, at most 64 KiB
+	Sealed        []byte                 `protobuf:"bytes,5,opt,name=sealed,proto3" json:"sealed,omitempty"`  // data
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Checkpoint) Reset() {
+	*x = Checkpoint{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Checkpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Checkpoint) ProtoMessage() {}
+
+func (x *Checkpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
+func (*Checkpoint) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Checkpoint) GetAttempt() *Attempt {
+	if x != nil {
+		return x.Attempt
+	}
+	return nil
+}
+
+func (x *Checkpoint) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *Checkpoint) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *Checkpoint) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
 // Description is what an executor says of itself, for the catalogue. At most 64 KiB; what is over is left out, examples first.
 type Description struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -1682,7 +2426,7 @@ type Description struct {
 
 func (x *Description) Reset() {
 	*x = Description{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1694,7 +2438,7 @@ func (x *Description) String() string {
 func (*Description) ProtoMessage() {}
 
 func (x *Description) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[16]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1707,7 +2451,7 @@ func (x *Description) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Description.ProtoReflect.Descriptor instead.
 func (*Description) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{16}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Description) GetId() string {
@@ -1828,7 +2572,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1840,7 +2584,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[17]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1853,7 +2597,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{17}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Fault) GetPool() string {
@@ -1897,13 +2641,15 @@ type BeatReply struct {
 	Missed         []*Grant               `protobuf:"bytes,7,rep,name=missed,proto3" json:"missed,omitempty"`                                          // handed over to this instance a while ago and not listed in the beat: hand back what you don't know
 	Describe       [][]byte               `protobuf:"bytes,11,rep,name=describe,proto3" json:"describe,omitempty"`                                     // hashes of descriptions that the coordinator has not
 	PartsInResults bool                   `protobuf:"varint,9,opt,name=parts_in_results,json=partsInResults,proto3" json:"parts_in_results,omitempty"` // all live coordinators read parts of results from RESULTS
+	Ends           bool                   `protobuf:"varint,12,opt,name=ends,proto3" json:"ends,omitempty"`                                            // all live coordinators know the ends of feature level 8
+	Noted          []*Attempt             `protobuf:"bytes,13,rep,name=noted,proto3" json:"noted,omitempty"`                                           // whose checkpoints, that came with the beat, are stored, or later ones
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *BeatReply) Reset() {
 	*x = BeatReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1915,7 +2661,7 @@ func (x *BeatReply) String() string {
 func (*BeatReply) ProtoMessage() {}
 
 func (x *BeatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[18]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1928,7 +2674,7 @@ func (x *BeatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeatReply.ProtoReflect.Descriptor instead.
 func (*BeatReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{18}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *BeatReply) GetNumber() uint64 {
@@ -2008,6 +2754,20 @@ func (x *BeatReply) GetPartsInResults() bool {
 	return false
 }
 
+func (x *BeatReply) GetEnds() bool {
+	if x != nil {
+		return x.Ends
+	}
+	return false
+}
+
+func (x *BeatReply) GetNoted() []*Attempt {
+	if x != nil {
+		return x.Noted
+	}
+	return nil
+}
+
 // News goes to one worker, core NATS, at most once; beat replies repeat what matters.
 type News struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2021,7 +2781,7 @@ type News struct {
 
 func (x *News) Reset() {
 	*x = News{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2033,7 +2793,7 @@ func (x *News) String() string {
 func (*News) ProtoMessage() {}
 
 func (x *News) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[19]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2046,7 +2806,7 @@ func (x *News) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use News.ProtoReflect.Descriptor instead.
 func (*News) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{19}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *News) GetReceipts() []*Attempt {
@@ -2093,7 +2853,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2105,7 +2865,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[20]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2118,7 +2878,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{20}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Handover) GetAfter() *Attempt {
@@ -2176,7 +2936,7 @@ type ProgressBatch struct {
 
 func (x *ProgressBatch) Reset() {
 	*x = ProgressBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2188,7 +2948,7 @@ func (x *ProgressBatch) String() string {
 func (*ProgressBatch) ProtoMessage() {}
 
 func (x *ProgressBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[21]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2201,7 +2961,7 @@ func (x *ProgressBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressBatch.ProtoReflect.Descriptor instead.
 func (*ProgressBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{21}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ProgressBatch) GetVersion() uint32 {
@@ -2247,7 +3007,7 @@ type Live struct {
 
 func (x *Live) Reset() {
 	*x = Live{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2259,7 +3019,7 @@ func (x *Live) String() string {
 func (*Live) ProtoMessage() {}
 
 func (x *Live) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[22]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2272,7 +3032,7 @@ func (x *Live) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Live.ProtoReflect.Descriptor instead.
 func (*Live) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{22}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Live) GetAttempt() *Attempt {
@@ -2330,7 +3090,7 @@ type Piece struct {
 
 func (x *Piece) Reset() {
 	*x = Piece{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2342,7 +3102,7 @@ func (x *Piece) String() string {
 func (*Piece) ProtoMessage() {}
 
 func (x *Piece) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[23]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2355,7 +3115,7 @@ func (x *Piece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Piece.ProtoReflect.Descriptor instead.
 func (*Piece) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{23}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Piece) GetKind() string {
@@ -2399,7 +3159,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2411,7 +3171,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[24]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2424,7 +3184,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{24}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Progress) GetAttempt() *Attempt {
@@ -2476,7 +3236,7 @@ type LogBatch struct {
 
 func (x *LogBatch) Reset() {
 	*x = LogBatch{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2488,7 +3248,7 @@ func (x *LogBatch) String() string {
 func (*LogBatch) ProtoMessage() {}
 
 func (x *LogBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[25]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2501,7 +3261,7 @@ func (x *LogBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogBatch.ProtoReflect.Descriptor instead.
 func (*LogBatch) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{25}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LogBatch) GetVersion() uint32 {
@@ -2552,7 +3312,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2564,7 +3324,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[26]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2577,7 +3337,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{26}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LogLine) GetAttempt() *Attempt {
@@ -2631,7 +3391,7 @@ type ChunkRequest struct {
 
 func (x *ChunkRequest) Reset() {
 	*x = ChunkRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2643,7 +3403,7 @@ func (x *ChunkRequest) String() string {
 func (*ChunkRequest) ProtoMessage() {}
 
 func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[27]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2656,7 +3416,7 @@ func (x *ChunkRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkRequest.ProtoReflect.Descriptor instead.
 func (*ChunkRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{27}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ChunkRequest) GetVersion() uint32 {
@@ -2713,7 +3473,7 @@ type ChunkReply struct {
 
 func (x *ChunkReply) Reset() {
 	*x = ChunkReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +3485,7 @@ func (x *ChunkReply) String() string {
 func (*ChunkReply) ProtoMessage() {}
 
 func (x *ChunkReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[28]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +3498,7 @@ func (x *ChunkReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChunkReply.ProtoReflect.Descriptor instead.
 func (*ChunkReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{28}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ChunkReply) GetError() string {
@@ -2782,7 +3542,7 @@ type ModelKeyRequest struct {
 
 func (x *ModelKeyRequest) Reset() {
 	*x = ModelKeyRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2794,7 +3554,7 @@ func (x *ModelKeyRequest) String() string {
 func (*ModelKeyRequest) ProtoMessage() {}
 
 func (x *ModelKeyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[29]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2807,7 +3567,7 @@ func (x *ModelKeyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelKeyRequest.ProtoReflect.Descriptor instead.
 func (*ModelKeyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{29}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ModelKeyRequest) GetVersion() uint32 {
@@ -2841,7 +3601,7 @@ type ModelKeyReply struct {
 
 func (x *ModelKeyReply) Reset() {
 	*x = ModelKeyReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[30]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2853,7 +3613,7 @@ func (x *ModelKeyReply) String() string {
 func (*ModelKeyReply) ProtoMessage() {}
 
 func (x *ModelKeyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[30]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2866,7 +3626,7 @@ func (x *ModelKeyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelKeyReply.ProtoReflect.Descriptor instead.
 func (*ModelKeyReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{30}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ModelKeyReply) GetSealed() []byte {
@@ -2897,7 +3657,7 @@ type CatalogueRequest struct {
 
 func (x *CatalogueRequest) Reset() {
 	*x = CatalogueRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[31]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2909,7 +3669,7 @@ func (x *CatalogueRequest) String() string {
 func (*CatalogueRequest) ProtoMessage() {}
 
 func (x *CatalogueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[31]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2922,7 +3682,7 @@ func (x *CatalogueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogueRequest.ProtoReflect.Descriptor instead.
 func (*CatalogueRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{31}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CatalogueRequest) GetVersion() uint32 {
@@ -2968,7 +3728,7 @@ type CatalogueReply struct {
 
 func (x *CatalogueReply) Reset() {
 	*x = CatalogueReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[32]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2980,7 +3740,7 @@ func (x *CatalogueReply) String() string {
 func (*CatalogueReply) ProtoMessage() {}
 
 func (x *CatalogueReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[32]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2993,7 +3753,7 @@ func (x *CatalogueReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogueReply.ProtoReflect.Descriptor instead.
 func (*CatalogueReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{32}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CatalogueReply) GetDescriptions() [][]byte {
@@ -3051,7 +3811,7 @@ type InputsRequest struct {
 
 func (x *InputsRequest) Reset() {
 	*x = InputsRequest{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[33]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3063,7 +3823,7 @@ func (x *InputsRequest) String() string {
 func (*InputsRequest) ProtoMessage() {}
 
 func (x *InputsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[33]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3076,7 +3836,7 @@ func (x *InputsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsRequest.ProtoReflect.Descriptor instead.
 func (*InputsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{33}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *InputsRequest) GetVersion() uint32 {
@@ -3112,17 +3872,19 @@ type InputsReply struct {
 	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`  // up to 512 KiB from offset
 	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"` // of the whole
 	Error         string                 `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
-	Final         bool                   `protobuf:"varint,4,opt,name=final,proto3" json:"final,omitempty"`          // with error: don't try again, the attempt fails for good
-	Busy          bool                   `protobuf:"varint,5,opt,name=busy,proto3" json:"busy,omitempty"`            // with error: as in ChunkReply
-	References    []string               `protobuf:"bytes,6,rep,name=references,proto3" json:"references,omitempty"` // of the whole, as in Work; with each part
-	Sealed        []byte                 `protobuf:"bytes,7,opt,name=sealed,proto3" json:"sealed,omitempty"`         // WorkValues: data and references
+	Final         bool                   `protobuf:"varint,4,opt,name=final,proto3" json:"final,omitempty"`                          // with error: don't try again, the attempt fails for good
+	Busy          bool                   `protobuf:"varint,5,opt,name=busy,proto3" json:"busy,omitempty"`                            // with error: as in ChunkReply
+	References    []string               `protobuf:"bytes,6,rep,name=references,proto3" json:"references,omitempty"`                 // of the whole, as in Work; with each part
+	Sealed        []byte                 `protobuf:"bytes,7,opt,name=sealed,proto3" json:"sealed,omitempty"`                         // WorkValues: data, references and control
+	Control       *Control               `protobuf:"bytes,8,opt,name=control,proto3" json:"control,omitempty"`                       // of the task, in place of that of Work; with each part. Its scope is empty
+	ScopeSize     uint64                 `protobuf:"varint,9,opt,name=scope_size,json=scopeSize,proto3" json:"scope_size,omitempty"` // over 0: so many bytes at the end of the whole are the scope that templates read
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *InputsReply) Reset() {
 	*x = InputsReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[34]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3134,7 +3896,7 @@ func (x *InputsReply) String() string {
 func (*InputsReply) ProtoMessage() {}
 
 func (x *InputsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[34]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3147,7 +3909,7 @@ func (x *InputsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InputsReply.ProtoReflect.Descriptor instead.
 func (*InputsReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{34}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *InputsReply) GetData() []byte {
@@ -3199,6 +3961,902 @@ func (x *InputsReply) GetSealed() []byte {
 	return nil
 }
 
+func (x *InputsReply) GetControl() *Control {
+	if x != nil {
+		return x.Control
+	}
+	return nil
+}
+
+func (x *InputsReply) GetScopeSize() uint64 {
+	if x != nil {
+		return x.ScopeSize
+	}
+	return 0
+}
+
+// ArtifactRequest is about files of tasks, and logs of attempts that have ended, which coordinators keep for workers: no worker reaches the store.
+// Servers whose permissions are older than 0.10 refuse it.
+type ArtifactRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Grant         *Grant                 `protobuf:"bytes,2,opt,name=grant,proto3" json:"grant,omitempty"`    // of the attempt that makes or reads them; of Logs: any of them
+	Number        uint64                 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"` // random; the answer, if it is sealed, is bound to it
+	Ask           *ArtifactAsk           `protobuf:"bytes,4,opt,name=ask,proto3" json:"ask,omitempty"`
+	Sealed        []byte                 `protobuf:"bytes,5,opt,name=sealed,proto3" json:"sealed,omitempty"` // ArtifactAsk
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactRequest) Reset() {
+	*x = ArtifactRequest{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactRequest) ProtoMessage() {}
+
+func (x *ArtifactRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactRequest.ProtoReflect.Descriptor instead.
+func (*ArtifactRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ArtifactRequest) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ArtifactRequest) GetGrant() *Grant {
+	if x != nil {
+		return x.Grant
+	}
+	return nil
+}
+
+func (x *ArtifactRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ArtifactRequest) GetAsk() *ArtifactAsk {
+	if x != nil {
+		return x.Ask
+	}
+	return nil
+}
+
+func (x *ArtifactRequest) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+type ArtifactAsk struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Ask:
+	//
+	//	*ArtifactAsk_Open
+	//	*ArtifactAsk_Put
+	//	*ArtifactAsk_Keep
+	//	*ArtifactAsk_Find
+	//	*ArtifactAsk_Get
+	//	*ArtifactAsk_Logs
+	Ask           isArtifactAsk_Ask `protobuf_oneof:"ask"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactAsk) Reset() {
+	*x = ArtifactAsk{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactAsk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactAsk) ProtoMessage() {}
+
+func (x *ArtifactAsk) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactAsk.ProtoReflect.Descriptor instead.
+func (*ArtifactAsk) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ArtifactAsk) GetAsk() isArtifactAsk_Ask {
+	if x != nil {
+		return x.Ask
+	}
+	return nil
+}
+
+func (x *ArtifactAsk) GetOpen() *ArtifactOpen {
+	if x != nil {
+		if x, ok := x.Ask.(*ArtifactAsk_Open); ok {
+			return x.Open
+		}
+	}
+	return nil
+}
+
+func (x *ArtifactAsk) GetPut() *ArtifactBlock {
+	if x != nil {
+		if x, ok := x.Ask.(*ArtifactAsk_Put); ok {
+			return x.Put
+		}
+	}
+	return nil
+}
+
+func (x *ArtifactAsk) GetKeep() *ArtifactKeep {
+	if x != nil {
+		if x, ok := x.Ask.(*ArtifactAsk_Keep); ok {
+			return x.Keep
+		}
+	}
+	return nil
+}
+
+func (x *ArtifactAsk) GetFind() *ArtifactFind {
+	if x != nil {
+		if x, ok := x.Ask.(*ArtifactAsk_Find); ok {
+			return x.Find
+		}
+	}
+	return nil
+}
+
+func (x *ArtifactAsk) GetGet() *ArtifactBlock {
+	if x != nil {
+		if x, ok := x.Ask.(*ArtifactAsk_Get); ok {
+			return x.Get
+		}
+	}
+	return nil
+}
+
+func (x *ArtifactAsk) GetLogs() *ArtifactLogs {
+	if x != nil {
+		if x, ok := x.Ask.(*ArtifactAsk_Logs); ok {
+			return x.Logs
+		}
+	}
+	return nil
+}
+
+type isArtifactAsk_Ask interface {
+	isArtifactAsk_Ask()
+}
+
+type ArtifactAsk_Open struct {
+	Open *ArtifactOpen `protobuf:"bytes,1,opt,name=open,proto3,oneof"`
+}
+
+type ArtifactAsk_Put struct {
+	Put *ArtifactBlock `protobuf:"bytes,2,opt,name=put,proto3,oneof"`
+}
+
+type ArtifactAsk_Keep struct {
+	Keep *ArtifactKeep `protobuf:"bytes,3,opt,name=keep,proto3,oneof"`
+}
+
+type ArtifactAsk_Find struct {
+	Find *ArtifactFind `protobuf:"bytes,4,opt,name=find,proto3,oneof"`
+}
+
+type ArtifactAsk_Get struct {
+	Get *ArtifactBlock `protobuf:"bytes,5,opt,name=get,proto3,oneof"` // without data
+}
+
+type ArtifactAsk_Logs struct {
+	Logs *ArtifactLogs `protobuf:"bytes,6,opt,name=logs,proto3,oneof"`
+}
+
+func (*ArtifactAsk_Open) isArtifactAsk_Ask() {}
+
+func (*ArtifactAsk_Put) isArtifactAsk_Ask() {}
+
+func (*ArtifactAsk_Keep) isArtifactAsk_Ask() {}
+
+func (*ArtifactAsk_Find) isArtifactAsk_Ask() {}
+
+func (*ArtifactAsk_Get) isArtifactAsk_Ask() {}
+
+func (*ArtifactAsk_Logs) isArtifactAsk_Ask() {}
+
+// ArtifactOpen begins to put a content. It may be repeated.
+type ArtifactOpen struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // 16 random bytes that name the content from now on
+	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	Block         uint32                 `protobuf:"varint,3,opt,name=block,proto3" json:"block,omitempty"` // bytes of its blocks but the last
+	Log           bool                   `protobuf:"varint,4,opt,name=log,proto3" json:"log,omitempty"`     // it is the log of the attempt, which may have ended
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactOpen) Reset() {
+	*x = ArtifactOpen{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactOpen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactOpen) ProtoMessage() {}
+
+func (x *ArtifactOpen) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactOpen.ProtoReflect.Descriptor instead.
+func (*ArtifactOpen) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *ArtifactOpen) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *ArtifactOpen) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ArtifactOpen) GetBlock() uint32 {
+	if x != nil {
+		return x.Block
+	}
+	return 0
+}
+
+func (x *ArtifactOpen) GetLog() bool {
+	if x != nil {
+		return x.Log
+	}
+	return false
+}
+
+// ArtifactBlock is a block of a content; blocks may be put again and come in any order.
+type ArtifactBlock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Index         uint32                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"` // from 0
+	Data          []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	Pass          []byte                 `protobuf:"bytes,4,opt,name=pass,proto3" json:"pass,omitempty"` // of ArtifactFound, to get
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactBlock) Reset() {
+	*x = ArtifactBlock{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactBlock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactBlock) ProtoMessage() {}
+
+func (x *ArtifactBlock) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactBlock.ProtoReflect.Descriptor instead.
+func (*ArtifactBlock) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ArtifactBlock) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *ArtifactBlock) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ArtifactBlock) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ArtifactBlock) GetPass() []byte {
+	if x != nil {
+		return x.Pass
+	}
+	return nil
+}
+
+// ArtifactKeep makes a content that was put an artifact of the attempt. It may be repeated.
+type ArtifactKeep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`             // empty: the content is in data
+	Receipts      [][]byte               `protobuf:"bytes,2,rep,name=receipts,proto3" json:"receipts,omitempty"` // of all blocks, in order
+	Data          []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`         // a small content; see ArtifactReply.inline
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	MediaType     string                 `protobuf:"bytes,5,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
+	Sha256        []byte                 `protobuf:"bytes,6,opt,name=sha256,proto3" json:"sha256,omitempty"`  // of the content: who reads it compares it
+	Kind          uint32                 `protobuf:"varint,7,opt,name=kind,proto3" json:"kind,omitempty"`     // 1 a file that the task named, 2 an output of its executor, 3 its log
+	Number        uint32                 `protobuf:"varint,8,opt,name=number,proto3" json:"number,omitempty"` // within attempt and kind, from 0
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactKeep) Reset() {
+	*x = ArtifactKeep{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactKeep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactKeep) ProtoMessage() {}
+
+func (x *ArtifactKeep) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactKeep.ProtoReflect.Descriptor instead.
+func (*ArtifactKeep) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ArtifactKeep) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *ArtifactKeep) GetReceipts() [][]byte {
+	if x != nil {
+		return x.Receipts
+	}
+	return nil
+}
+
+func (x *ArtifactKeep) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ArtifactKeep) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ArtifactKeep) GetMediaType() string {
+	if x != nil {
+		return x.MediaType
+	}
+	return ""
+}
+
+func (x *ArtifactKeep) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *ArtifactKeep) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *ArtifactKeep) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// ArtifactFind looks for a content that a task of the attempt's tree may read.
+type ArtifactFind struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sha256        []byte                 `protobuf:"bytes,1,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactFind) Reset() {
+	*x = ArtifactFind{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactFind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactFind) ProtoMessage() {}
+
+func (x *ArtifactFind) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactFind.ProtoReflect.Descriptor instead.
+func (*ArtifactFind) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ArtifactFind) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *ArtifactFind) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+// ArtifactLogs has logs of attempts, compressed, that are small.
+type ArtifactLogs struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Logs          []*ArtifactLog         `protobuf:"bytes,1,rep,name=logs,proto3" json:"logs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactLogs) Reset() {
+	*x = ArtifactLogs{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactLogs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactLogs) ProtoMessage() {}
+
+func (x *ArtifactLogs) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactLogs.ProtoReflect.Descriptor instead.
+func (*ArtifactLogs) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ArtifactLogs) GetLogs() []*ArtifactLog {
+	if x != nil {
+		return x.Logs
+	}
+	return nil
+}
+
+type ArtifactLog struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Attempt       *Attempt               `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Token         []byte                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	Data          []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`     // zstd frames of LogBatch, each behind its length
+	Sealed        []byte                 `protobuf:"bytes,4,opt,name=sealed,proto3" json:"sealed,omitempty"` // data
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactLog) Reset() {
+	*x = ArtifactLog{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactLog) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactLog) ProtoMessage() {}
+
+func (x *ArtifactLog) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactLog.ProtoReflect.Descriptor instead.
+func (*ArtifactLog) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ArtifactLog) GetAttempt() *Attempt {
+	if x != nil {
+		return x.Attempt
+	}
+	return nil
+}
+
+func (x *ArtifactLog) GetToken() []byte {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *ArtifactLog) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ArtifactLog) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+type ArtifactReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         string                 `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`     // empty: done
+	Final         bool                   `protobuf:"varint,2,opt,name=final,proto3" json:"final,omitempty"`    // with error: don't try again
+	Busy          bool                   `protobuf:"varint,3,opt,name=busy,proto3" json:"busy,omitempty"`      // with error: as in ChunkReply
+	Kind          string                 `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`       // with error: what went wrong, a word
+	Receipt       []byte                 `protobuf:"bytes,5,opt,name=receipt,proto3" json:"receipt,omitempty"` // of a block that was put
+	Found         *ArtifactFound         `protobuf:"bytes,6,opt,name=found,proto3" json:"found,omitempty"`
+	Data          []byte                 `protobuf:"bytes,7,opt,name=data,proto3" json:"data,omitempty"`     // of a block
+	Sealed        []byte                 `protobuf:"bytes,8,opt,name=sealed,proto3" json:"sealed,omitempty"` // ArtifactReply, of found and data
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactReply) Reset() {
+	*x = ArtifactReply{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactReply) ProtoMessage() {}
+
+func (x *ArtifactReply) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactReply.ProtoReflect.Descriptor instead.
+func (*ArtifactReply) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ArtifactReply) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *ArtifactReply) GetFinal() bool {
+	if x != nil {
+		return x.Final
+	}
+	return false
+}
+
+func (x *ArtifactReply) GetBusy() bool {
+	if x != nil {
+		return x.Busy
+	}
+	return false
+}
+
+func (x *ArtifactReply) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ArtifactReply) GetReceipt() []byte {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+func (x *ArtifactReply) GetFound() *ArtifactFound {
+	if x != nil {
+		return x.Found
+	}
+	return nil
+}
+
+func (x *ArtifactReply) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ArtifactReply) GetSealed() []byte {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+// ArtifactFound is how a content can be read.
+type ArtifactFound struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	Block         uint32                 `protobuf:"varint,3,opt,name=block,proto3" json:"block,omitempty"`
+	Pass          []byte                 `protobuf:"bytes,4,opt,name=pass,proto3" json:"pass,omitempty"`      // goes with each block that is asked for
+	Data          []byte                 `protobuf:"bytes,5,opt,name=data,proto3" json:"data,omitempty"`      // the content itself, if it is small
+	Inline        bool                   `protobuf:"varint,6,opt,name=inline,proto3" json:"inline,omitempty"` // it is in data
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactFound) Reset() {
+	*x = ArtifactFound{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactFound) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactFound) ProtoMessage() {}
+
+func (x *ArtifactFound) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactFound.ProtoReflect.Descriptor instead.
+func (*ArtifactFound) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *ArtifactFound) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *ArtifactFound) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ArtifactFound) GetBlock() uint32 {
+	if x != nil {
+		return x.Block
+	}
+	return 0
+}
+
+func (x *ArtifactFound) GetPass() []byte {
+	if x != nil {
+		return x.Pass
+	}
+	return nil
+}
+
+func (x *ArtifactFound) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ArtifactFound) GetInline() bool {
+	if x != nil {
+		return x.Inline
+	}
+	return false
+}
+
+type Control_Repeat struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Until         string                 `protobuf:"bytes,1,opt,name=until,proto3" json:"until,omitempty"` // a condition in CEL
+	Max           int32                  `protobuf:"varint,2,opt,name=max,proto3" json:"max,omitempty"`
+	DelayMs       int64                  `protobuf:"varint,3,opt,name=delay_ms,json=delayMs,proto3" json:"delay_ms,omitempty"`
+	Before        int32                  `protobuf:"varint,4,opt,name=before,proto3" json:"before,omitempty"` // how many runs came before this one, each of which completed
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Control_Repeat) Reset() {
+	*x = Control_Repeat{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Control_Repeat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Control_Repeat) ProtoMessage() {}
+
+func (x *Control_Repeat) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Control_Repeat.ProtoReflect.Descriptor instead.
+func (*Control_Repeat) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{2, 0}
+}
+
+func (x *Control_Repeat) GetUntil() string {
+	if x != nil {
+		return x.Until
+	}
+	return ""
+}
+
+func (x *Control_Repeat) GetMax() int32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *Control_Repeat) GetDelayMs() int64 {
+	if x != nil {
+		return x.DelayMs
+	}
+	return 0
+}
+
+func (x *Control_Repeat) GetBefore() int32 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
 type Description_Example struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Title         string                 `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
@@ -3211,7 +4869,7 @@ type Description_Example struct {
 
 func (x *Description_Example) Reset() {
 	*x = Description_Example{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[35]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3223,7 +4881,7 @@ func (x *Description_Example) String() string {
 func (*Description_Example) ProtoMessage() {}
 
 func (x *Description_Example) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[35]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3236,7 +4894,7 @@ func (x *Description_Example) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Description_Example.ProtoReflect.Descriptor instead.
 func (*Description_Example) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{16, 0}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{24, 0}
 }
 
 func (x *Description_Example) GetTitle() string {
@@ -3271,7 +4929,7 @@ var File_taskgrove_worker_v1_worker_proto protoreflect.FileDescriptor
 
 const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
-	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xe3\x05\n" +
+	" taskgrove/worker/v1/worker.proto\x12\x13taskgrove.worker.v1\"\xb7\a\n" +
 	"\x04Work\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x126\n" +
 	"\aattempt\x18\x02 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
@@ -3304,7 +4962,35 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"references\x18\x14 \x03(\tR\n" +
 	"references\x12\x16\n" +
 	"\x06sealed\x18\x18 \x01(\fR\x06sealed\x12\x1c\n" +
-	"\tnamespace\x18\x19 \x01(\tR\tnamespace\"v\n" +
+	"\tnamespace\x18\x19 \x01(\tR\tnamespace\x126\n" +
+	"\acontrol\x18\x1a \x01(\v2\x1c.taskgrove.worker.v1.ControlR\acontrol\x123\n" +
+	"\x06answer\x18\x1b \x01(\v2\x1b.taskgrove.worker.v1.AnswerR\x06answer\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x1c \x01(\fR\n" +
+	"checkpoint\x12-\n" +
+	"\x04lock\x18\x1d \x01(\v2\x19.taskgrove.worker.v1.LockR\x04lock\x12\x16\n" +
+	"\x06passes\x18\x1e \x01(\bR\x06passes\".\n" +
+	"\x04Lock\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\x03R\x05token\"\xb3\x02\n" +
+	"\aControl\x12\x1a\n" +
+	"\btemplate\x18\x01 \x01(\bR\btemplate\x12\x18\n" +
+	"\aoutputs\x18\x02 \x01(\fR\aoutputs\x12;\n" +
+	"\x06repeat\x18\x03 \x01(\v2#.taskgrove.worker.v1.Control.RepeatR\x06repeat\x12\x1c\n" +
+	"\tartifacts\x18\x04 \x03(\tR\tartifacts\x12\x14\n" +
+	"\x05scope\x18\x05 \x01(\fR\x05scope\x12\x1c\n" +
+	"\ttemplated\x18\a \x03(\tR\ttemplated\x1ac\n" +
+	"\x06Repeat\x12\x14\n" +
+	"\x05until\x18\x01 \x01(\tR\x05until\x12\x10\n" +
+	"\x03max\x18\x02 \x01(\x05R\x03max\x12\x19\n" +
+	"\bdelay_ms\x18\x03 \x01(\x03R\adelayMs\x12\x16\n" +
+	"\x06before\x18\x04 \x01(\x05R\x06before\"}\n" +
+	"\x06Answer\x12\x16\n" +
+	"\x06choice\x18\x01 \x01(\tR\x06choice\x12\x18\n" +
+	"\apayload\x18\x02 \x01(\fR\apayload\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\x12\x18\n" +
+	"\acomment\x18\x04 \x01(\tR\acomment\x12\x17\n" +
+	"\aunix_us\x18\x05 \x01(\x03R\x06unixUs\"\x83\x02\n" +
 	"\n" +
 	"WorkValues\x12\x16\n" +
 	"\x06inputs\x18\x01 \x01(\fR\x06inputs\x12\x16\n" +
@@ -3312,7 +4998,12 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\aschemas\x18\x03 \x01(\fR\aschemas\x12\x1e\n" +
 	"\n" +
 	"references\x18\x04 \x03(\tR\n" +
-	"references\"5\n" +
+	"references\x126\n" +
+	"\acontrol\x18\x05 \x01(\v2\x1c.taskgrove.worker.v1.ControlR\acontrol\x123\n" +
+	"\x06answer\x18\x06 \x01(\v2\x1b.taskgrove.worker.v1.AnswerR\x06answer\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\a \x01(\fR\n" +
+	"checkpoint\"5\n" +
 	"\aAttempt\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\x10R\x04task\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\rR\x06number\"}\n" +
@@ -3329,7 +5020,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"ClaimReply\x128\n" +
 	"\bverdicts\x18\x01 \x03(\x0e2\x1c.taskgrove.worker.v1.VerdictR\bverdicts\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x12\n" +
-	"\x04keys\x18\x03 \x03(\fR\x04keys\"\xfe\x06\n" +
+	"\x04keys\x18\x03 \x03(\fR\x04keys\"\xf4\t\n" +
 	"\x06Result\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12\x1e\n" +
@@ -3338,7 +5029,11 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x06failed\x18\x0f \x01(\v2\x1b.taskgrove.worker.v1.FailedH\x00R\x06failed\x12>\n" +
 	"\tcancelled\x18\x10 \x01(\v2\x1e.taskgrove.worker.v1.CancelledH\x00R\tcancelled\x12;\n" +
 	"\breturned\x18\x11 \x01(\v2\x1d.taskgrove.worker.v1.ReturnedH\x00R\breturned\x12<\n" +
-	"\ttimed_out\x18\x12 \x01(\v2\x1d.taskgrove.worker.v1.TimedOutH\x00R\btimedOut\x12\x14\n" +
+	"\ttimed_out\x18\x12 \x01(\v2\x1d.taskgrove.worker.v1.TimedOutH\x00R\btimedOut\x128\n" +
+	"\askipped\x18( \x01(\v2\x1c.taskgrove.worker.v1.SkippedH\x00R\askipped\x12;\n" +
+	"\bexpanded\x18) \x01(\v2\x1d.taskgrove.worker.v1.ExpandedH\x00R\bexpanded\x12;\n" +
+	"\bawaiting\x18* \x01(\v2\x1d.taskgrove.worker.v1.AwaitingH\x00R\bawaiting\x12;\n" +
+	"\brepeated\x18+ \x01(\v2\x1d.taskgrove.worker.v1.RepeatedH\x00R\brepeated\x12\x14\n" +
 	"\x05error\x18\x06 \x01(\tR\x05error\x12\x16\n" +
 	"\x06detail\x18\a \x01(\tR\x06detail\x12&\n" +
 	"\x0fstarted_unix_us\x18\t \x01(\x03R\rstartedUnixUs\x12(\n" +
@@ -3351,15 +5046,26 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\twaited_us\x18\x1f \x01(\x03R\bwaitedUs\x120\n" +
 	"\x05usage\x18  \x03(\v2\x1a.taskgrove.worker.v1.UsageR\x05usage\x12!\n" +
 	"\fparts_before\x18\x1e \x01(\bR\vpartsBefore\x12\x16\n" +
-	"\x06sealed\x18! \x01(\fR\x06sealed\x12=\n" +
+	"\x06sealed\x18! \x01(\fR\x06sealed\x12\x12\n" +
+	"\x04kind\x18\" \x01(\tR\x04kind\x12\x18\n" +
+	"\aoutputs\x18# \x01(\fR\aoutputs\x12?\n" +
+	"\n" +
+	"checkpoint\x18$ \x01(\v2\x1f.taskgrove.worker.v1.CheckpointR\n" +
+	"checkpoint\x12\x14\n" +
+	"\x05noted\x18% \x01(\bR\x05noted\x12=\n" +
 	"\n" +
 	"outcome_v1\x18\x03 \x01(\x0e2\x1e.taskgrove.worker.v1.OutcomeV1R\toutcomeV1\x12!\n" +
 	"\fpermanent_v1\x18\b \x01(\bR\vpermanentV1B\x05\n" +
-	"\x03endJ\x04\b\x13\x10\x1e\"R\n" +
+	"\x03endJ\x04\b\x13\x10\x1e\"\xa0\x01\n" +
 	"\fResultValues\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\fR\x05value\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail\"L\n" +
+	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x18\n" +
+	"\aoutputs\x18\x04 \x01(\fR\aoutputs\x12\x12\n" +
+	"\x04data\x18\x05 \x01(\fR\x04data\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x06 \x01(\fR\n" +
+	"checkpoint\"L\n" +
 	"\x06Failed\x12\x1c\n" +
 	"\tpermanent\x18\x01 \x01(\bR\tpermanent\x12$\n" +
 	"\x0eretry_after_ms\x18\x02 \x01(\x03R\fretryAfterMs\"^\n" +
@@ -3369,7 +5075,29 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"value_size\x18\x02 \x01(\x04R\tvalueSize\x12\x1c\n" +
 	"\tunstarted\x18\x03 \x01(\bR\tunstarted\"(\n" +
 	"\bReturned\x12\x1c\n" +
-	"\tunstarted\x18\x01 \x01(\bR\tunstarted\"\n" +
+	"\tunstarted\x18\x01 \x01(\bR\tunstarted\"V\n" +
+	"\aSkipped\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\x12\x1d\n" +
+	"\n" +
+	"value_size\x18\x03 \x01(\x04R\tvalueSize\"?\n" +
+	"\bExpanded\x12\x14\n" +
+	"\x05tasks\x18\x01 \x01(\fR\x05tasks\x12\x1d\n" +
+	"\n" +
+	"tasks_size\x18\x02 \x01(\x04R\ttasksSize\"\xa1\x01\n" +
+	"\bAwaiting\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\x05R\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"timeout_ms\x18\x03 \x01(\x03R\ttimeoutMs\x12\"\n" +
+	"\runtil_unix_us\x18\x04 \x01(\x03R\vuntilUnixUs\x12\x16\n" +
+	"\x06resume\x18\x05 \x01(\bR\x06resume\x12\x12\n" +
+	"\x04data\x18\x06 \x01(\fR\x04data\"Z\n" +
+	"\bRepeated\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\fR\x05value\x12\x1d\n" +
+	"\n" +
+	"value_size\x18\x02 \x01(\x04R\tvalueSize\x12\x19\n" +
+	"\bdelay_ms\x18\x03 \x01(\x03R\adelayMs\"\n" +
 	"\n" +
 	"\bTimedOut\"\xda\x01\n" +
 	"\x05Usage\x12\x14\n" +
@@ -3395,7 +5123,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\ain_line\x18\x03 \x01(\rR\x06inLine\x12\x18\n" +
 	"\arunning\x18\x04 \x01(\rR\arunning\x12\x18\n" +
 	"\astarted\x18\x05 \x01(\x04R\astarted\x12\x14\n" +
-	"\x05ended\x18\x06 \x01(\x04R\x05ended\"\xdf\x04\n" +
+	"\x05ended\x18\x06 \x01(\x04R\x05ended\"\xa2\x05\n" +
 	"\x04Beat\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x16\n" +
@@ -3415,7 +5143,15 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\tdescribed\x18\x0f \x03(\fR\tdescribed\x12\"\n" +
 	"\fdescriptions\x18\x10 \x03(\fR\fdescriptions\x12 \n" +
 	"\fsent_unix_ms\x18\x11 \x01(\x03R\n" +
-	"sentUnixMs\"\xcd\x04\n" +
+	"sentUnixMs\x12A\n" +
+	"\vcheckpoints\x18\x12 \x03(\v2\x1f.taskgrove.worker.v1.CheckpointR\vcheckpoints\"\x9e\x01\n" +
+	"\n" +
+	"Checkpoint\x126\n" +
+	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\fR\x05token\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x04R\x06number\x12\x12\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\x12\x16\n" +
+	"\x06sealed\x18\x05 \x01(\fR\x06sealed\"\xcd\x04\n" +
 	"\vDescription\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
@@ -3449,7 +5185,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x1a\n" +
 	"\bexecutor\x18\x02 \x01(\tR\bexecutor\x12\x12\n" +
 	"\x04text\x18\x03 \x01(\tR\x04text\x12\x18\n" +
-	"\aunasked\x18\x04 \x01(\bR\aunasked\"\xaf\x03\n" +
+	"\aunasked\x18\x04 \x01(\bR\aunasked\"\xf7\x03\n" +
 	"\tBeatReply\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x19\n" +
 	"\blease_ms\x18\x02 \x01(\x03R\aleaseMs\x124\n" +
@@ -3463,7 +5199,9 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	" \x03(\tR\arefused\x122\n" +
 	"\x06missed\x18\a \x03(\v2\x1a.taskgrove.worker.v1.GrantR\x06missed\x12\x1a\n" +
 	"\bdescribe\x18\v \x03(\fR\bdescribe\x12(\n" +
-	"\x10parts_in_results\x18\t \x01(\bR\x0epartsInResults\"\xf1\x01\n" +
+	"\x10parts_in_results\x18\t \x01(\bR\x0epartsInResults\x12\x12\n" +
+	"\x04ends\x18\f \x01(\bR\x04ends\x122\n" +
+	"\x05noted\x18\r \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\x05noted\"\xf1\x01\n" +
 	"\x04News\x128\n" +
 	"\breceipts\x18\x01 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\breceipts\x124\n" +
 	"\x06cancel\x18\x02 \x03(\v2\x1c.taskgrove.worker.v1.AttemptR\x06cancel\x12;\n" +
@@ -3553,7 +5291,7 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x120\n" +
 	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x16\n" +
 	"\x06offset\x18\x03 \x01(\x04R\x06offset\x12\x14\n" +
-	"\x05keyed\x18\x04 \x01(\bR\x05keyed\"\xad\x01\n" +
+	"\x05keyed\x18\x04 \x01(\bR\x05keyed\"\x84\x02\n" +
 	"\vInputsReply\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x14\n" +
@@ -3563,7 +5301,70 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\n" +
 	"references\x18\x06 \x03(\tR\n" +
 	"references\x12\x16\n" +
-	"\x06sealed\x18\a \x01(\fR\x06sealed*C\n" +
+	"\x06sealed\x18\a \x01(\fR\x06sealed\x126\n" +
+	"\acontrol\x18\b \x01(\v2\x1c.taskgrove.worker.v1.ControlR\acontrol\x12\x1d\n" +
+	"\n" +
+	"scope_size\x18\t \x01(\x04R\tscopeSize\"\xc1\x01\n" +
+	"\x0fArtifactRequest\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\rR\aversion\x120\n" +
+	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x04R\x06number\x122\n" +
+	"\x03ask\x18\x04 \x01(\v2 .taskgrove.worker.v1.ArtifactAskR\x03ask\x12\x16\n" +
+	"\x06sealed\x18\x05 \x01(\fR\x06sealed\"\xe8\x02\n" +
+	"\vArtifactAsk\x127\n" +
+	"\x04open\x18\x01 \x01(\v2!.taskgrove.worker.v1.ArtifactOpenH\x00R\x04open\x126\n" +
+	"\x03put\x18\x02 \x01(\v2\".taskgrove.worker.v1.ArtifactBlockH\x00R\x03put\x127\n" +
+	"\x04keep\x18\x03 \x01(\v2!.taskgrove.worker.v1.ArtifactKeepH\x00R\x04keep\x127\n" +
+	"\x04find\x18\x04 \x01(\v2!.taskgrove.worker.v1.ArtifactFindH\x00R\x04find\x126\n" +
+	"\x03get\x18\x05 \x01(\v2\".taskgrove.worker.v1.ArtifactBlockH\x00R\x03get\x127\n" +
+	"\x04logs\x18\x06 \x01(\v2!.taskgrove.worker.v1.ArtifactLogsH\x00R\x04logsB\x05\n" +
+	"\x03ask\"Z\n" +
+	"\fArtifactOpen\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x14\n" +
+	"\x05block\x18\x03 \x01(\rR\x05block\x12\x10\n" +
+	"\x03log\x18\x04 \x01(\bR\x03log\"]\n" +
+	"\rArtifactBlock\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\rR\x05index\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x12\n" +
+	"\x04pass\x18\x04 \x01(\fR\x04pass\"\xc5\x01\n" +
+	"\fArtifactKeep\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x1a\n" +
+	"\breceipts\x18\x02 \x03(\fR\breceipts\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"media_type\x18\x05 \x01(\tR\tmediaType\x12\x16\n" +
+	"\x06sha256\x18\x06 \x01(\fR\x06sha256\x12\x12\n" +
+	"\x04kind\x18\a \x01(\rR\x04kind\x12\x16\n" +
+	"\x06number\x18\b \x01(\rR\x06number\":\n" +
+	"\fArtifactFind\x12\x16\n" +
+	"\x06sha256\x18\x01 \x01(\fR\x06sha256\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\"D\n" +
+	"\fArtifactLogs\x124\n" +
+	"\x04logs\x18\x01 \x03(\v2 .taskgrove.worker.v1.ArtifactLogR\x04logs\"\x87\x01\n" +
+	"\vArtifactLog\x126\n" +
+	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\fR\x05token\x12\x12\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x16\n" +
+	"\x06sealed\x18\x04 \x01(\fR\x06sealed\"\xe3\x01\n" +
+	"\rArtifactReply\x12\x14\n" +
+	"\x05error\x18\x01 \x01(\tR\x05error\x12\x14\n" +
+	"\x05final\x18\x02 \x01(\bR\x05final\x12\x12\n" +
+	"\x04busy\x18\x03 \x01(\bR\x04busy\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x18\n" +
+	"\areceipt\x18\x05 \x01(\fR\areceipt\x128\n" +
+	"\x05found\x18\x06 \x01(\v2\".taskgrove.worker.v1.ArtifactFoundR\x05found\x12\x12\n" +
+	"\x04data\x18\a \x01(\fR\x04data\x12\x16\n" +
+	"\x06sealed\x18\b \x01(\fR\x06sealed\"\x89\x01\n" +
+	"\rArtifactFound\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x14\n" +
+	"\x05block\x18\x03 \x01(\rR\x05block\x12\x12\n" +
+	"\x04pass\x18\x04 \x01(\fR\x04pass\x12\x12\n" +
+	"\x04data\x18\x05 \x01(\fR\x04data\x12\x16\n" +
+	"\x06inline\x18\x06 \x01(\bR\x06inline*C\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVERDICT_YES\x10\x01\x12\x0e\n" +
@@ -3590,98 +5391,143 @@ func file_taskgrove_worker_v1_worker_proto_rawDescGZIP() []byte {
 }
 
 var file_taskgrove_worker_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_taskgrove_worker_v1_worker_proto_goTypes = []any{
 	(Verdict)(0),                // 0: taskgrove.worker.v1.Verdict
 	(OutcomeV1)(0),              // 1: taskgrove.worker.v1.OutcomeV1
 	(*Work)(nil),                // 2: taskgrove.worker.v1.Work
-	(*WorkValues)(nil),          // 3: taskgrove.worker.v1.WorkValues
-	(*Attempt)(nil),             // 4: taskgrove.worker.v1.Attempt
-	(*Grant)(nil),               // 5: taskgrove.worker.v1.Grant
-	(*ClaimRequest)(nil),        // 6: taskgrove.worker.v1.ClaimRequest
-	(*ClaimReply)(nil),          // 7: taskgrove.worker.v1.ClaimReply
-	(*Result)(nil),              // 8: taskgrove.worker.v1.Result
-	(*ResultValues)(nil),        // 9: taskgrove.worker.v1.ResultValues
-	(*Failed)(nil),              // 10: taskgrove.worker.v1.Failed
-	(*Cancelled)(nil),           // 11: taskgrove.worker.v1.Cancelled
-	(*Returned)(nil),            // 12: taskgrove.worker.v1.Returned
-	(*TimedOut)(nil),            // 13: taskgrove.worker.v1.TimedOut
-	(*Usage)(nil),               // 14: taskgrove.worker.v1.Usage
-	(*ResultBatch)(nil),         // 15: taskgrove.worker.v1.ResultBatch
-	(*PoolCapacity)(nil),        // 16: taskgrove.worker.v1.PoolCapacity
-	(*Beat)(nil),                // 17: taskgrove.worker.v1.Beat
-	(*Description)(nil),         // 18: taskgrove.worker.v1.Description
-	(*Fault)(nil),               // 19: taskgrove.worker.v1.Fault
-	(*BeatReply)(nil),           // 20: taskgrove.worker.v1.BeatReply
-	(*News)(nil),                // 21: taskgrove.worker.v1.News
-	(*Handover)(nil),            // 22: taskgrove.worker.v1.Handover
-	(*ProgressBatch)(nil),       // 23: taskgrove.worker.v1.ProgressBatch
-	(*Live)(nil),                // 24: taskgrove.worker.v1.Live
-	(*Piece)(nil),               // 25: taskgrove.worker.v1.Piece
-	(*Progress)(nil),            // 26: taskgrove.worker.v1.Progress
-	(*LogBatch)(nil),            // 27: taskgrove.worker.v1.LogBatch
-	(*LogLine)(nil),             // 28: taskgrove.worker.v1.LogLine
-	(*ChunkRequest)(nil),        // 29: taskgrove.worker.v1.ChunkRequest
-	(*ChunkReply)(nil),          // 30: taskgrove.worker.v1.ChunkReply
-	(*ModelKeyRequest)(nil),     // 31: taskgrove.worker.v1.ModelKeyRequest
-	(*ModelKeyReply)(nil),       // 32: taskgrove.worker.v1.ModelKeyReply
-	(*CatalogueRequest)(nil),    // 33: taskgrove.worker.v1.CatalogueRequest
-	(*CatalogueReply)(nil),      // 34: taskgrove.worker.v1.CatalogueReply
-	(*InputsRequest)(nil),       // 35: taskgrove.worker.v1.InputsRequest
-	(*InputsReply)(nil),         // 36: taskgrove.worker.v1.InputsReply
-	(*Description_Example)(nil), // 37: taskgrove.worker.v1.Description.Example
-	nil,                         // 38: taskgrove.worker.v1.Handover.HeaderEntry
+	(*Lock)(nil),                // 3: taskgrove.worker.v1.Lock
+	(*Control)(nil),             // 4: taskgrove.worker.v1.Control
+	(*Answer)(nil),              // 5: taskgrove.worker.v1.Answer
+	(*WorkValues)(nil),          // 6: taskgrove.worker.v1.WorkValues
+	(*Attempt)(nil),             // 7: taskgrove.worker.v1.Attempt
+	(*Grant)(nil),               // 8: taskgrove.worker.v1.Grant
+	(*ClaimRequest)(nil),        // 9: taskgrove.worker.v1.ClaimRequest
+	(*ClaimReply)(nil),          // 10: taskgrove.worker.v1.ClaimReply
+	(*Result)(nil),              // 11: taskgrove.worker.v1.Result
+	(*ResultValues)(nil),        // 12: taskgrove.worker.v1.ResultValues
+	(*Failed)(nil),              // 13: taskgrove.worker.v1.Failed
+	(*Cancelled)(nil),           // 14: taskgrove.worker.v1.Cancelled
+	(*Returned)(nil),            // 15: taskgrove.worker.v1.Returned
+	(*Skipped)(nil),             // 16: taskgrove.worker.v1.Skipped
+	(*Expanded)(nil),            // 17: taskgrove.worker.v1.Expanded
+	(*Awaiting)(nil),            // 18: taskgrove.worker.v1.Awaiting
+	(*Repeated)(nil),            // 19: taskgrove.worker.v1.Repeated
+	(*TimedOut)(nil),            // 20: taskgrove.worker.v1.TimedOut
+	(*Usage)(nil),               // 21: taskgrove.worker.v1.Usage
+	(*ResultBatch)(nil),         // 22: taskgrove.worker.v1.ResultBatch
+	(*PoolCapacity)(nil),        // 23: taskgrove.worker.v1.PoolCapacity
+	(*Beat)(nil),                // 24: taskgrove.worker.v1.Beat
+	(*Checkpoint)(nil),          // 25: taskgrove.worker.v1.Checkpoint
+	(*Description)(nil),         // 26: taskgrove.worker.v1.Description
+	(*Fault)(nil),               // 27: taskgrove.worker.v1.Fault
+	(*BeatReply)(nil),           // 28: taskgrove.worker.v1.BeatReply
+	(*News)(nil),                // 29: taskgrove.worker.v1.News
+	(*Handover)(nil),            // 30: taskgrove.worker.v1.Handover
+	(*ProgressBatch)(nil),       // 31: taskgrove.worker.v1.ProgressBatch
+	(*Live)(nil),                // 32: taskgrove.worker.v1.Live
+	(*Piece)(nil),               // 33: taskgrove.worker.v1.Piece
+	(*Progress)(nil),            // 34: taskgrove.worker.v1.Progress
+	(*LogBatch)(nil),            // 35: taskgrove.worker.v1.LogBatch
+	(*LogLine)(nil),             // 36: taskgrove.worker.v1.LogLine
+	(*ChunkRequest)(nil),        // 37: taskgrove.worker.v1.ChunkRequest
+	(*ChunkReply)(nil),          // 38: taskgrove.worker.v1.ChunkReply
+	(*ModelKeyRequest)(nil),     // 39: taskgrove.worker.v1.ModelKeyRequest
+	(*ModelKeyReply)(nil),       // 40: taskgrove.worker.v1.ModelKeyReply
+	(*CatalogueRequest)(nil),    // 41: taskgrove.worker.v1.CatalogueRequest
+	(*CatalogueReply)(nil),      // 42: taskgrove.worker.v1.CatalogueReply
+	(*InputsRequest)(nil),       // 43: taskgrove.worker.v1.InputsRequest
+	(*InputsReply)(nil),         // 44: taskgrove.worker.v1.InputsReply
+	(*ArtifactRequest)(nil),     // 45: taskgrove.worker.v1.ArtifactRequest
+	(*ArtifactAsk)(nil),         // 46: taskgrove.worker.v1.ArtifactAsk
+	(*ArtifactOpen)(nil),        // 47: taskgrove.worker.v1.ArtifactOpen
+	(*ArtifactBlock)(nil),       // 48: taskgrove.worker.v1.ArtifactBlock
+	(*ArtifactKeep)(nil),        // 49: taskgrove.worker.v1.ArtifactKeep
+	(*ArtifactFind)(nil),        // 50: taskgrove.worker.v1.ArtifactFind
+	(*ArtifactLogs)(nil),        // 51: taskgrove.worker.v1.ArtifactLogs
+	(*ArtifactLog)(nil),         // 52: taskgrove.worker.v1.ArtifactLog
+	(*ArtifactReply)(nil),       // 53: taskgrove.worker.v1.ArtifactReply
+	(*ArtifactFound)(nil),       // 54: taskgrove.worker.v1.ArtifactFound
+	(*Control_Repeat)(nil),      // 55: taskgrove.worker.v1.Control.Repeat
+	(*Description_Example)(nil), // 56: taskgrove.worker.v1.Description.Example
+	nil,                         // 57: taskgrove.worker.v1.Handover.HeaderEntry
 }
 var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
-	4,  // 0: taskgrove.worker.v1.Work.attempt:type_name -> taskgrove.worker.v1.Attempt
-	14, // 1: taskgrove.worker.v1.Work.spent:type_name -> taskgrove.worker.v1.Usage
+	7,  // 0: taskgrove.worker.v1.Work.attempt:type_name -> taskgrove.worker.v1.Attempt
+	21, // 1: taskgrove.worker.v1.Work.spent:type_name -> taskgrove.worker.v1.Usage
 	2,  // 2: taskgrove.worker.v1.Work.more:type_name -> taskgrove.worker.v1.Work
-	4,  // 3: taskgrove.worker.v1.Grant.attempt:type_name -> taskgrove.worker.v1.Attempt
-	5,  // 4: taskgrove.worker.v1.ClaimRequest.grants:type_name -> taskgrove.worker.v1.Grant
-	0,  // 5: taskgrove.worker.v1.ClaimReply.verdicts:type_name -> taskgrove.worker.v1.Verdict
-	4,  // 6: taskgrove.worker.v1.Result.attempt:type_name -> taskgrove.worker.v1.Attempt
-	10, // 7: taskgrove.worker.v1.Result.failed:type_name -> taskgrove.worker.v1.Failed
-	11, // 8: taskgrove.worker.v1.Result.cancelled:type_name -> taskgrove.worker.v1.Cancelled
-	12, // 9: taskgrove.worker.v1.Result.returned:type_name -> taskgrove.worker.v1.Returned
-	13, // 10: taskgrove.worker.v1.Result.timed_out:type_name -> taskgrove.worker.v1.TimedOut
-	14, // 11: taskgrove.worker.v1.Result.usage:type_name -> taskgrove.worker.v1.Usage
-	1,  // 12: taskgrove.worker.v1.Result.outcome_v1:type_name -> taskgrove.worker.v1.OutcomeV1
-	8,  // 13: taskgrove.worker.v1.ResultBatch.results:type_name -> taskgrove.worker.v1.Result
-	29, // 14: taskgrove.worker.v1.ResultBatch.parts:type_name -> taskgrove.worker.v1.ChunkRequest
-	16, // 15: taskgrove.worker.v1.Beat.pools:type_name -> taskgrove.worker.v1.PoolCapacity
-	4,  // 16: taskgrove.worker.v1.Beat.asked:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 17: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 18: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
-	19, // 19: taskgrove.worker.v1.Beat.faults:type_name -> taskgrove.worker.v1.Fault
-	37, // 20: taskgrove.worker.v1.Description.examples:type_name -> taskgrove.worker.v1.Description.Example
-	4,  // 21: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 22: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 23: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
-	5,  // 24: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
-	4,  // 25: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 26: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
-	22, // 27: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
-	4,  // 28: taskgrove.worker.v1.News.incomplete:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 29: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
-	2,  // 30: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
-	38, // 31: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
-	26, // 32: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
-	24, // 33: taskgrove.worker.v1.ProgressBatch.live:type_name -> taskgrove.worker.v1.Live
-	4,  // 34: taskgrove.worker.v1.Live.attempt:type_name -> taskgrove.worker.v1.Attempt
-	25, // 35: taskgrove.worker.v1.Live.pieces:type_name -> taskgrove.worker.v1.Piece
-	4,  // 36: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
-	28, // 37: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
-	4,  // 38: taskgrove.worker.v1.LogBatch.attempt:type_name -> taskgrove.worker.v1.Attempt
-	4,  // 39: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
-	5,  // 40: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	5,  // 41: taskgrove.worker.v1.ModelKeyRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	5,  // 42: taskgrove.worker.v1.CatalogueRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	5,  // 43: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	4,  // 3: taskgrove.worker.v1.Work.control:type_name -> taskgrove.worker.v1.Control
+	5,  // 4: taskgrove.worker.v1.Work.answer:type_name -> taskgrove.worker.v1.Answer
+	3,  // 5: taskgrove.worker.v1.Work.lock:type_name -> taskgrove.worker.v1.Lock
+	55, // 6: taskgrove.worker.v1.Control.repeat:type_name -> taskgrove.worker.v1.Control.Repeat
+	4,  // 7: taskgrove.worker.v1.WorkValues.control:type_name -> taskgrove.worker.v1.Control
+	5,  // 8: taskgrove.worker.v1.WorkValues.answer:type_name -> taskgrove.worker.v1.Answer
+	7,  // 9: taskgrove.worker.v1.Grant.attempt:type_name -> taskgrove.worker.v1.Attempt
+	8,  // 10: taskgrove.worker.v1.ClaimRequest.grants:type_name -> taskgrove.worker.v1.Grant
+	0,  // 11: taskgrove.worker.v1.ClaimReply.verdicts:type_name -> taskgrove.worker.v1.Verdict
+	7,  // 12: taskgrove.worker.v1.Result.attempt:type_name -> taskgrove.worker.v1.Attempt
+	13, // 13: taskgrove.worker.v1.Result.failed:type_name -> taskgrove.worker.v1.Failed
+	14, // 14: taskgrove.worker.v1.Result.cancelled:type_name -> taskgrove.worker.v1.Cancelled
+	15, // 15: taskgrove.worker.v1.Result.returned:type_name -> taskgrove.worker.v1.Returned
+	20, // 16: taskgrove.worker.v1.Result.timed_out:type_name -> taskgrove.worker.v1.TimedOut
+	16, // 17: taskgrove.worker.v1.Result.skipped:type_name -> taskgrove.worker.v1.Skipped
+	17, // 18: taskgrove.worker.v1.Result.expanded:type_name -> taskgrove.worker.v1.Expanded
+	18, // 19: taskgrove.worker.v1.Result.awaiting:type_name -> taskgrove.worker.v1.Awaiting
+	19, // 20: taskgrove.worker.v1.Result.repeated:type_name -> taskgrove.worker.v1.Repeated
+	21, // 21: taskgrove.worker.v1.Result.usage:type_name -> taskgrove.worker.v1.Usage
+	25, // 22: taskgrove.worker.v1.Result.checkpoint:type_name -> taskgrove.worker.v1.Checkpoint
+	1,  // 23: taskgrove.worker.v1.Result.outcome_v1:type_name -> taskgrove.worker.v1.OutcomeV1
+	11, // 24: taskgrove.worker.v1.ResultBatch.results:type_name -> taskgrove.worker.v1.Result
+	37, // 25: taskgrove.worker.v1.ResultBatch.parts:type_name -> taskgrove.worker.v1.ChunkRequest
+	23, // 26: taskgrove.worker.v1.Beat.pools:type_name -> taskgrove.worker.v1.PoolCapacity
+	7,  // 27: taskgrove.worker.v1.Beat.asked:type_name -> taskgrove.worker.v1.Attempt
+	7,  // 28: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
+	7,  // 29: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
+	27, // 30: taskgrove.worker.v1.Beat.faults:type_name -> taskgrove.worker.v1.Fault
+	25, // 31: taskgrove.worker.v1.Beat.checkpoints:type_name -> taskgrove.worker.v1.Checkpoint
+	7,  // 32: taskgrove.worker.v1.Checkpoint.attempt:type_name -> taskgrove.worker.v1.Attempt
+	56, // 33: taskgrove.worker.v1.Description.examples:type_name -> taskgrove.worker.v1.Description.Example
+	7,  // 34: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
+	7,  // 35: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
+	7,  // 36: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
+	8,  // 37: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
+	7,  // 38: taskgrove.worker.v1.BeatReply.noted:type_name -> taskgrove.worker.v1.Attempt
+	7,  // 39: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
+	7,  // 40: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
+	30, // 41: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
+	7,  // 42: taskgrove.worker.v1.News.incomplete:type_name -> taskgrove.worker.v1.Attempt
+	7,  // 43: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
+	2,  // 44: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
+	57, // 45: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
+	34, // 46: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
+	32, // 47: taskgrove.worker.v1.ProgressBatch.live:type_name -> taskgrove.worker.v1.Live
+	7,  // 48: taskgrove.worker.v1.Live.attempt:type_name -> taskgrove.worker.v1.Attempt
+	33, // 49: taskgrove.worker.v1.Live.pieces:type_name -> taskgrove.worker.v1.Piece
+	7,  // 50: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
+	36, // 51: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
+	7,  // 52: taskgrove.worker.v1.LogBatch.attempt:type_name -> taskgrove.worker.v1.Attempt
+	7,  // 53: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
+	8,  // 54: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	8,  // 55: taskgrove.worker.v1.ModelKeyRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	8,  // 56: taskgrove.worker.v1.CatalogueRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	8,  // 57: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	4,  // 58: taskgrove.worker.v1.InputsReply.control:type_name -> taskgrove.worker.v1.Control
+	8,  // 59: taskgrove.worker.v1.ArtifactRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	46, // 60: taskgrove.worker.v1.ArtifactRequest.ask:type_name -> taskgrove.worker.v1.ArtifactAsk
+	47, // 61: taskgrove.worker.v1.ArtifactAsk.open:type_name -> taskgrove.worker.v1.ArtifactOpen
+	48, // 62: taskgrove.worker.v1.ArtifactAsk.put:type_name -> taskgrove.worker.v1.ArtifactBlock
+	49, // 63: taskgrove.worker.v1.ArtifactAsk.keep:type_name -> taskgrove.worker.v1.ArtifactKeep
+	50, // 64: taskgrove.worker.v1.ArtifactAsk.find:type_name -> taskgrove.worker.v1.ArtifactFind
+	48, // 65: taskgrove.worker.v1.ArtifactAsk.get:type_name -> taskgrove.worker.v1.ArtifactBlock
+	51, // 66: taskgrove.worker.v1.ArtifactAsk.logs:type_name -> taskgrove.worker.v1.ArtifactLogs
+	52, // 67: taskgrove.worker.v1.ArtifactLogs.logs:type_name -> taskgrove.worker.v1.ArtifactLog
+	7,  // 68: taskgrove.worker.v1.ArtifactLog.attempt:type_name -> taskgrove.worker.v1.Attempt
+	54, // 69: taskgrove.worker.v1.ArtifactReply.found:type_name -> taskgrove.worker.v1.ArtifactFound
+	70, // [70:70] is the sub-list for method output_type
+	70, // [70:70] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_worker_v1_worker_proto_init() }
@@ -3689,13 +5535,25 @@ func file_taskgrove_worker_v1_worker_proto_init() {
 	if File_taskgrove_worker_v1_worker_proto != nil {
 		return
 	}
-	file_taskgrove_worker_v1_worker_proto_msgTypes[6].OneofWrappers = []any{
+	file_taskgrove_worker_v1_worker_proto_msgTypes[9].OneofWrappers = []any{
 		(*Result_Completed)(nil),
 		(*Result_CompletedInChunks)(nil),
 		(*Result_Failed)(nil),
 		(*Result_Cancelled)(nil),
 		(*Result_Returned)(nil),
 		(*Result_TimedOut)(nil),
+		(*Result_Skipped)(nil),
+		(*Result_Expanded)(nil),
+		(*Result_Awaiting)(nil),
+		(*Result_Repeated)(nil),
+	}
+	file_taskgrove_worker_v1_worker_proto_msgTypes[44].OneofWrappers = []any{
+		(*ArtifactAsk_Open)(nil),
+		(*ArtifactAsk_Put)(nil),
+		(*ArtifactAsk_Keep)(nil),
+		(*ArtifactAsk_Find)(nil),
+		(*ArtifactAsk_Get)(nil),
+		(*ArtifactAsk_Logs)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3703,7 +5561,7 @@ func file_taskgrove_worker_v1_worker_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_worker_v1_worker_proto_rawDesc), len(file_taskgrove_worker_v1_worker_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   37,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,384 @@
+package jsonrpc
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag/scheduledoc"
+)
+
+// scheduleParams are the parameters of schedules.create, and, with a revision, of schedules.update.
+type scheduleParams struct {
+	ID           string            `json:"id" required:"true" description:"its name in the namespace, at most 255 bytes"`
+	Description  string            `json:"description,omitempty" description:"for people, at most 1000 bytes"`
+	Cron         string            `json:"cron,omitempty" description:"five fields of a crontab, or @hourly, @daily, …; one of cron, every and on"`
+	Every        string            `json:"every,omitempty" description:"seconds, or as 1h30m, from start_at, else from the creation"`
+	On           *scheduleOn       `json:"on,omitempty" description:"what begins runs in place of time"`
+	Timezone     string            `json:"timezone,omitempty" description:"a time zone of IANA's database; default UTC"`
+	Tree         json.RawMessage   `json:"tree,omitempty" required:"true" description:"a list of tasks, a task, or a tree file, as an object or as its text; in tasks with template: true, {{schedule.fire_time}} and the like name the run"`
+	Parameters   json.RawMessage   `json:"parameters,omitempty" description:"an object that templates name as parameters; its strings may name schedule"`
+	Overlap      string            `json:"overlap,omitempty" description:"while a run is open: skip (the default), queue_one, allow or cancel_other"`
+	MisfireGrace string            `json:"misfire_grace,omitempty" description:"how late an instant may still run; default 300"`
+	Coalesce     *bool             `json:"coalesce,omitempty" description:"of several late instants only the latest runs; default true"`
+	Jitter       string            `json:"jitter,omitempty" description:"each run starts later by up to so much"`
+	StartAt      string            `json:"start_at,omitempty" description:"no instant before"`
+	EndAt        string            `json:"end_at,omitempty" description:"no instant then or after"`
+	MaxRuns      int               `json:"max_runs,omitempty" description:"so many runs by instants; default any number"`
+	AfterSuccess bool              `json:"after_success,omitempty" description:"a run waits until the one before has succeeded"`
+	Due          string            `json:"due,omitempty" description:"2h after the instant, or 06:00: what has not ended then is late"`
+	Paused       bool              `json:"paused,omitempty"`
+	UserID       string            `json:"user_id,omitempty" description:"whose trees the runs are"`
+	Labels       map[string]string `json:"labels,omitempty" description:"of the trees"`
+	Owner        *string           `json:"owner,omitempty" description:"who keeps it in files: 1 to 63 letters, digits, -, _, . and /; empty: nobody; default: as it is"`
+}
+
+type scheduleOn struct {
+	Schedule string   `json:"schedule,omitempty" description:"runs of that schedule end"`
+	Outcome  []string `json:"outcome,omitempty" description:"completed (the default), failed, cancelled, any"`
+}
+
+// scheduleUpdateParams are the parameters of schedules.update.
+type scheduleUpdateParams struct {
+	scheduleParams
+	Revision int `json:"revision,omitempty" description:"that the schedule has; default whatever it has"`
+}
+
+type scheduleIDParams struct {
+	ID string `json:"id" required:"true"`
+}
+
+type scheduleDeleteParams struct {
+	scheduleIDParams
+	Revision int `json:"revision,omitempty" description:"that the schedule has, else it stays; default: whatever"`
+}
+
+type schedulePauseParams struct {
+	scheduleIDParams
+	Reason string `json:"reason,omitempty" description:"why, at most 1000 bytes"`
+}
+
+type schedulesListParams struct {
+	UserID string `json:"user_id,omitempty" description:"of this owner only"`
+	Limit  int    `json:"limit,omitempty" description:"of one page; default 100, at most 1000"`
+	Cursor string `json:"cursor,omitempty" description:"of the page before"`
+}
+
+type scheduleTriggerParams struct {
+	scheduleIDParams
+	Parameters     json.RawMessage `json:"parameters,omitempty" description:"an object, laid over the schedule's"`
+	Overlap        string          `json:"overlap,omitempty" description:"for this run; default allow"`
+	IdempotencyKey string          `json:"idempotency_key,omitempty" description:"a second trigger with it is answered by the first one's run"`
+}
+
+type scheduleBackfillParams struct {
+	scheduleIDParams
+	From          string          `json:"from" required:"true" description:"the first instant is then or later"`
+	To            string          `json:"to" required:"true" description:"the last one is before"`
+	MaxConcurrent int             `json:"max_concurrent,omitempty" description:"runs at once; default 1, at most 100"`
+	Parameters    json.RawMessage `json:"parameters,omitempty" description:"an object, laid over the schedule's"`
+}
+
+type scheduleRunsParams struct {
+	scheduleIDParams
+	Limit  int    `json:"limit,omitempty" description:"of one page; default 100, at most 1000"`
+	Cursor string `json:"cursor,omitempty" description:"of the page before"`
+}
+
+// scheduleObject is a schedule as shown.
+type scheduleObject struct {
+	scheduleParams
+	Revision    int      `json:"revision"`
+	CreatedBy   string   `json:"created_by,omitempty"`
+	CreatedAt   *isoTime `json:"created_at"`
+	UpdatedBy   string   `json:"updated_by,omitempty"`
+	UpdatedAt   *isoTime `json:"updated_at"`
+	PausedBy    string   `json:"paused_by,omitempty"`
+	PausedAt    *isoTime `json:"paused_at,omitempty"`
+	PauseReason string   `json:"pause_reason,omitempty"`
+	Next        *isoTime `json:"next,omitempty" description:"its next instant; absent: none is to come by time"`
+	Runs        int      `json:"runs" description:"that instants have started"`
+}
+
+type schedulePage struct {
+	Schedules  []scheduleObject `json:"schedules"`
+	NextCursor string           `json:"next_cursor,omitempty"`
+}
+
+type backfillObject struct {
+	Backfill int64 `json:"backfill" description:"its number, which its runs have"`
+	Instants int   `json:"instants" description:"in the range"`
+}
+
+// runObject is a run, or instants that had none.
+type runObject struct {
+	Schedule      string   `json:"schedule"`
+	Kind          string   `json:"kind" description:"instant, trigger, backfill or event"`
+	FireTime      *isoTime `json:"fire_time"`
+	IntervalStart *isoTime `json:"interval_start,omitempty"`
+	Status        string   `json:"status" description:"queued, due, running, completed, failed, cancelled, missed or skipped"`
+	Reason        string   `json:"reason,omitempty" description:"why it has no tree"`
+	TreeID        string   `json:"tree_id,omitempty"`
+	Backfill      int64    `json:"backfill,omitempty"`
+	Until         *isoTime `json:"until,omitempty" description:"of many instants that were missed: the last"`
+	Count         int      `json:"count"`
+	Due           *isoTime `json:"due,omitempty"`
+	Late          bool     `json:"late,omitempty"`
+	DecidedAt     *isoTime `json:"decided_at,omitempty"`
+	StartedAt     *isoTime `json:"started_at,omitempty"`
+	EndedAt       *isoTime `json:"ended_at,omitempty"`
+}
+
+type runPage struct {
+	Runs       []runObject `json:"runs"`
+	NextCursor string      `json:"next_cursor,omitempty"`
+}
+
+// schedulerMethods are those of /system that keep schedules; all are ours.
+func schedulerMethods() []Method {
+	missing := []string{"Schedule <id> not found"}
+	return []Method{
+		{Name: "schedules.create", Path: "/system", Ours: true, Params: scheduleParams{}, Result: scheduleObject{}, Errors: []string{"cron: …", "tree[0].inputs: …"},
+			Summary: "Stores a schedule. All that is wrong with it is told at once, its tree included."},
+		{Name: "schedules.get", Path: "/system", Ours: true, Params: scheduleIDParams{}, Result: scheduleObject{}, Errors: missing, Summary: "Shows a schedule."},
+		{Name: "schedules.list", Path: "/system", Ours: true, Params: schedulesListParams{}, Result: schedulePage{}, Summary: "Lists schedules by id, without their trees and parameters."},
+		{Name: "schedules.update", Path: "/system", Ours: true, Params: scheduleUpdateParams{}, Result: scheduleObject{}, Errors: missing,
+			Summary: "Puts a schedule in the place of the one of its id. What has run stays, and so do instants that have passed."},
+		{Name: "schedules.pause", Path: "/system", Ours: true, Params: schedulePauseParams{}, Result: scheduleObject{}, Errors: missing,
+			Summary: "Stops the start of runs, but for those that are triggered. What runs goes on."},
+		{Name: "schedules.resume", Path: "/system", Ours: true, Params: scheduleIDParams{}, Result: scheduleObject{}, Errors: missing, Summary: "Lets runs start again, from the next instant on."},
+		{Name: "schedules.trigger", Path: "/system", Ours: true, Params: scheduleTriggerParams{}, Result: runObject{}, Errors: missing, Summary: "Begins a run now, also of a paused schedule."},
+		{Name: "schedules.backfill", Path: "/system", Ours: true, Params: scheduleBackfillParams{}, Result: backfillObject{}, Errors: missing,
+			Summary: "Has the instants of a range run, whatever became of them before."},
+		{Name: "schedules.delete", Path: "/system", Ours: true, Params: scheduleDeleteParams{}, Result: taken{}, Errors: missing, Summary: "Deletes a schedule and what is known of its runs, whose trees go on."},
+		{Name: "schedules.runs", Path: "/system", Ours: true, Params: scheduleRunsParams{}, Result: runPage{}, Errors: missing, Summary: "Lists runs, and instants that had none, the latest first."},
+	}
+}
+
+// schedulerAnswers answer them.
+func (h *Handler) schedulerAnswers() map[string]method {
+	return map[string]method{
+		"schedules.create": h.scheduleCreate, "schedules.get": h.scheduleGet, "schedules.list": h.schedulesList, "schedules.update": h.scheduleUpdate, "schedules.pause": h.schedulePause,
+		"schedules.resume": h.scheduleResume, "schedules.trigger": h.scheduleTrigger, "schedules.backfill": h.scheduleBackfill, "schedules.delete": h.scheduleDelete, "schedules.runs": h.scheduleRuns,
+	}
+}
+
+// spec reads a schedule, all of whose faults the service tells with those of its tree. Members that are no part of it are taken out before.
+func (p *params) spec(beside ...string) (*scheduledoc.Spec, error) {
+	beside = append(beside, "owner")
+	var owner *string
+	if p.given("owner") {
+		owner = new(p.text("owner"))
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	members := map[string]json.RawMessage{}
+	for name, raw := range p.values {
+		members[name] = raw
+	}
+	for _, name := range beside {
+		delete(members, name)
+	}
+	raw, err := json.Marshal(members)
+	if err != nil {
+		return nil, err
+	}
+	spec, faults := scheduledoc.Decode(raw)
+	if len(faults) > 0 {
+		now := time.Now()
+		_, more := spec.Check(now, now)
+		return nil, &coordinator.ScheduleFaultsError{Faults: scheduledoc.Join(faults, more)}
+	}
+	spec.Owner = owner
+	return spec, nil
+}
+
+func scheduleShown(s *coordinator.ScheduleInfo) scheduleObject {
+	out := scheduleObject{scheduleParams: scheduleParams{ID: s.ID, Description: s.Description, Cron: s.Cron, Every: s.Every, Timezone: s.Timezone, Tree: s.Tree, Parameters: s.Parameters,
+		Overlap: s.Overlap, MisfireGrace: s.MisfireGrace, Coalesce: s.Coalesce, Jitter: s.Jitter, MaxRuns: s.MaxRuns, AfterSuccess: s.AfterSuccess, Due: s.Due, Paused: s.Paused, UserID: s.UserID,
+		Labels: s.Labels, Owner: s.Owner},
+		Revision: s.Revision, CreatedBy: s.CreatedBy, CreatedAt: timeOf(&s.CreatedAt), UpdatedBy: s.UpdatedBy, UpdatedAt: timeOf(&s.UpdatedAt), PausedBy: s.PausedBy, PausedAt: timeOf(&s.PausedAt),
+		PauseReason: s.PauseReason, Next: timeOf(&s.Next), Runs: s.Runs}
+	if s.On != nil {
+		out.On = &scheduleOn{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
+	}
+	if s.StartAt != nil {
+		out.StartAt = s.StartAt.Format(time.RFC3339Nano)
+	}
+	if s.EndAt != nil {
+		out.EndAt = s.EndAt.Format(time.RFC3339Nano)
+	}
+	return out
+}
+
+func runShown(r *coordinator.ScheduleRun) runObject {
+	return runObject{Schedule: r.Schedule, Kind: r.Kind, FireTime: timeOf(&r.FireTime), IntervalStart: timeOf(&r.IntervalStart), Status: r.Status, Reason: r.Reason, TreeID: r.TreeID,
+		Backfill: r.Backfill, Until: timeOf(&r.Until), Count: r.Count, Due: timeOf(&r.Due), Late: r.Late, DecidedAt: timeOf(&r.DecidedAt), StartedAt: timeOf(&r.StartedAt), EndedAt: timeOf(&r.EndedAt)}
+}
+
+// scheduleAnswer is the answer that is a schedule.
+func scheduleAnswer(id string, s *coordinator.ScheduleInfo, err error) (json.RawMessage, error) {
+	if err != nil {
+		return nil, named404(err, "Schedule "+id+" not found")
+	}
+	return appendJSON(nil, scheduleShown(s)), nil
+}
+
+func (h *Handler) scheduleCreate(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	p, err := named(raw)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := p.spec()
+	if err != nil {
+		return nil, err
+	}
+	s, err := x.svc.CreateSchedule(ctx, *spec)
+	return scheduleAnswer(spec.ID, s, err)
+}
+
+func (h *Handler) scheduleUpdate(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	p, err := named(raw)
+	if err != nil {
+		return nil, err
+	}
+	revision := p.number("revision", 0, 0, 1<<31-1)
+	if p.err != nil {
+		return nil, p.err
+	}
+	spec, err := p.spec("revision")
+	if err != nil {
+		return nil, err
+	}
+	s, err := x.svc.UpdateSchedule(ctx, *spec, revision)
+	return scheduleAnswer(spec.ID, s, err)
+}
+
+// ofSchedule reads what names a schedule, and nothing beside it but what the parameters know.
+func ofSchedule(raw json.RawMessage, known any, more func(p *params)) (id string, err error) {
+	p, err := named(raw)
+	if err != nil {
+		return "", err
+	}
+	if id = p.text("id"); id == "" {
+		p.refuse("id", "the id of a schedule")
+	}
+	if more != nil {
+		more(p)
+	}
+	p.only(known)
+	return id, p.err
+}
+
+func (h *Handler) scheduleGet(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	id, err := ofSchedule(raw, scheduleIDParams{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	s, err := x.svc.GetSchedule(ctx, id)
+	return scheduleAnswer(id, s, err)
+}
+
+func (h *Handler) schedulePause(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	var reason string
+	id, err := ofSchedule(raw, schedulePauseParams{}, func(p *params) { reason = p.text("reason") })
+	if err != nil {
+		return nil, err
+	}
+	s, err := x.svc.PauseSchedule(ctx, id, reason)
+	return scheduleAnswer(id, s, err)
+}
+
+func (h *Handler) scheduleResume(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	id, err := ofSchedule(raw, scheduleIDParams{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	s, err := x.svc.ResumeSchedule(ctx, id)
+	return scheduleAnswer(id, s, err)
+}
+
+func (h *Handler) schedulesList(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	p, err := named(raw)
+	if err != nil {
+		return nil, err
+	}
+	f := coordinator.ScheduleFilter{UserID: p.text("user_id"), Limit: p.number("limit", 0, 0, 1000), Cursor: p.text("cursor")}
+	p.only(schedulesListParams{})
+	if p.err != nil {
+		return nil, p.err
+	}
+	page, err := x.svc.Schedules(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	out := schedulePage{Schedules: []scheduleObject{}, NextCursor: page.Next}
+	for _, s := range page.Items {
+		out.Schedules = append(out.Schedules, scheduleShown(s))
+	}
+	return appendJSON(nil, out), nil
+}
+
+func (h *Handler) scheduleTrigger(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	var t coordinator.ScheduleTrigger
+	id, err := ofSchedule(raw, scheduleTriggerParams{}, func(p *params) {
+		t.Parameters, t.Overlap, t.IdempotencyKey = p.values["parameters"], p.text("overlap"), p.text("idempotency_key")
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.ID = id
+	run, err := x.svc.TriggerSchedule(ctx, t)
+	if err != nil {
+		return nil, named404(err, "Schedule "+id+" not found")
+	}
+	return appendJSON(nil, runShown(run)), nil
+}
+
+func (h *Handler) scheduleBackfill(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	var b coordinator.ScheduleBackfill
+	id, err := ofSchedule(raw, scheduleBackfillParams{}, func(p *params) {
+		b.From, b.To, b.MaxConcurrent, b.Parameters = p.time("from"), p.time("to"), p.number("max_concurrent", 0, 1, 100), p.values["parameters"]
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.ID = id
+	done, err := x.svc.BackfillSchedule(ctx, b)
+	if err != nil {
+		return nil, named404(err, "Schedule "+id+" not found")
+	}
+	return appendJSON(nil, backfillObject{done.Key, done.Instants}), nil
+}
+
+func (h *Handler) scheduleDelete(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	var revision int32
+	id, err := ofSchedule(raw, scheduleDeleteParams{}, func(p *params) { revision = p.revision() })
+	if err != nil {
+		return nil, err
+	}
+	if err := x.svc.DeleteSchedule(ctx, id, int(revision)); err != nil {
+		return nil, named404(err, "Schedule "+id+" not found")
+	}
+	return appendJSON(nil, taken{true}), nil
+}
+
+func (h *Handler) scheduleRuns(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	var f coordinator.ScheduleRunFilter
+	id, err := ofSchedule(raw, scheduleRunsParams{}, func(p *params) { f.Limit, f.Cursor = p.number("limit", 0, 0, 1000), p.text("cursor") })
+	if err != nil {
+		return nil, err
+	}
+	f.ID = id
+	page, err := x.svc.ScheduleRuns(ctx, f)
+	if err != nil {
+		return nil, named404(err, "Schedule "+id+" not found")
+	}
+	out := runPage{Runs: []runObject{}, NextCursor: page.Next}
+	for _, r := range page.Items {
+		out.Runs = append(out.Runs, runShown(r))
+	}
+	return appendJSON(nil, out), nil
+}

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/dag/scheduledoc"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
+	"github.com/taskgrove/taskgrove/internal/schedulefile"
+	"github.com/taskgrove/taskgrove/internal/treefile"
+)
+
+// scheduleFileHelp says what a file of schedules is.
+const scheduleFileHelp = "FILE is YAML or JSON: taskgrove: 1, and schedules, a list; - is standard input. All faults of the file are told at once, by line and column, and nothing is\nstored then."
+
+// written is a schedule that a command has stored, or found as the file has it.
+type written struct {
+	ID     string
+	Change string // created, changed or unchanged
+	Next   *client.ScheduleInfo
+}
+
+func scheduleCreateCommand() *cobra.Command {
+	return clientCommand("create FILE|-", "Make the schedules of a file", "Makes the schedules of a file. One whose id is there already is refused; \"apply\" changes it. The file is read as a whole before.\n"+scheduleFileHelp,
+		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
+			return s.schedulesOf(ctx, args[0], func(spec *scheduledoc.Spec) (*client.ScheduleInfo, string, error) {
+				info, err := s.CreateSchedule(ctx, scheduleToSend(spec))
+				return info, "created", err
+			})
+		})
+}
+
+func scheduleApplyCommand() *cobra.Command {
+	return clientCommand("apply FILE|-", "Make or change schedules, so that they are as a file says",
+		"Makes the schedules of a file that are not there, and changes those that are otherwise. What has run stays. A schedule that the file does not name stays as it is.\n"+
+			"Without \"paused\" in the file a schedule stays paused or not, as it is.\n"+scheduleFileHelp,
+		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
+			return s.schedulesOf(ctx, args[0], func(spec *scheduledoc.Spec) (*client.ScheduleInfo, string, error) {
+				return s.applySchedule(ctx, scheduleToSend(spec))
+			})
+		})
+}
+
+// applySchedule makes one schedule be as it is said.
+func (s *session) applySchedule(ctx context.Context, want client.Schedule) (*client.ScheduleInfo, string, error) {
+	is, err := s.Schedule(ctx, want.ID)
+	if errors.Is(err, client.ErrNotFound) {
+		is, err = s.CreateSchedule(ctx, want)
+		return is, "created", err
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if !want.Paused {
+		want.Paused = is.Paused
+	}
+	if want.UserID == "" {
+		want.UserID = is.UserID
+	}
+	if sameSchedule(want, is.Schedule) {
+		return is, "unchanged", nil
+	}
+	is, err = s.UpdateSchedule(ctx, want, is.Revision)
+	return is, "changed", err
+}
+
+// sameSchedule reports whether two schedules say the same.
+func sameSchedule(a, b client.Schedule) bool {
+	x, xErr := json.Marshal(plainSchedule(a))
+	y, yErr := json.Marshal(plainSchedule(b))
+	return xErr == nil && yErr == nil && bytes.Equal(x, y)
+}
+
+// plainSchedule is a schedule whose times and documents are written in one way.
+func plainSchedule(s client.Schedule) client.Schedule {
+	for _, at := range []**time.Time{&s.StartAt, &s.EndAt} {
+		if *at != nil {
+			utc := (*at).UTC()
+			*at = &utc
+		}
+	}
+	for _, raw := range []*json.RawMessage{&s.Tree, &s.Parameters} {
+		var b bytes.Buffer
+		if json.Compact(&b, *raw) == nil {
+			*raw = b.Bytes()
+		}
+	}
+	return s
+}
+
+// schedulesOf does something with each schedule of a file, and prints what has become of them.
+func (s *session) schedulesOf(ctx context.Context, name string, do func(spec *scheduledoc.Spec) (*client.ScheduleInfo, string, error)) error {
+	f, err := s.scheduleFile(name)
+	if err != nil {
+		return err
+	}
+	done := []written{}
+	for i, spec := range f.Schedules {
+		info, change, err := do(spec)
+		if err != nil {
+			return errors.Join(s.printWritten(done), scheduleFaults(f, i, err))
+		}
+		done = append(done, written{spec.ID, change, info})
+	}
+	return s.printWritten(done)
+}
+
+func (s *session) printWritten(done []written) error {
+	if len(done) == 0 && s.forPeople() {
+		return nil
+	}
+	shown := []map[string]any{}
+	for _, w := range done {
+		one := map[string]any{"id": w.ID, "change": w.Change, "revision": w.Next.Revision}
+		if !w.Next.Next.IsZero() {
+			one["next"] = w.Next.Next
+		}
+		shown = append(shown, one)
+	}
+	if !s.forPeople() {
+		return s.format.write(s.out, shown)
+	}
+	return s.print(nil, func(w io.Writer) {
+		for _, one := range done {
+			fmt.Fprintf(w, "%s %s, %s\n", oneLine(one.ID), one.Change, nextText(one.Next))
+		}
+	})
+}
+
+// scheduleFile reads a file of schedules.
+func (s *session) scheduleFile(name string) (*schedulefile.File, error) {
+	var text []byte
+	var err error
+	if name == "-" {
+		name = "<stdin>"
+		text, err = io.ReadAll(io.LimitReader(s.in, schedulefile.MaxBytes+1))
+	} else {
+		text, err = os.ReadFile(filepath.Clean(name))
+	}
+	if err != nil {
+		return nil, codedError{err, exitUsage}
+	}
+	f, err := schedulefile.Read(name, text)
+	if err != nil {
+		return nil, codedError{err, exitUsage}
+	}
+	return f, nil
+}
+
+// scheduleFaults gives what a server says about a schedule the places of its file.
+func scheduleFaults(f *schedulefile.File, i int, err error) error {
+	bad, ok := errors.AsType[*client.InvalidError](err)
+	if !ok || len(bad.Faults) == 0 {
+		return fmt.Errorf("%s: %w", schedulefile.PathOf(i, ""), err)
+	}
+	var faults []treefile.Fault
+	for _, one := range bad.Faults {
+		faults = append(faults, f.FaultOf(i, one.Field, strings.TrimPrefix(one.Reason, one.Field+": ")))
+	}
+	return codedError{treefile.Refuse(faults, bad.More), exitUsage}
+}
+
+// scheduleToSend is a schedule of a file as the client has it.
+func scheduleToSend(s *scheduledoc.Spec) client.Schedule {
+	out := client.Schedule{ID: s.ID, Description: s.Description, Cron: s.Cron, Every: s.Every, Timezone: s.Timezone, Tree: s.Tree, Parameters: s.Parameters, Overlap: s.Overlap,
+		MisfireGrace: s.MisfireGrace, Coalesce: s.Coalesce, Jitter: s.Jitter, StartAt: s.StartAt, EndAt: s.EndAt, MaxRuns: s.MaxRuns, AfterSuccess: s.AfterSuccess, Due: s.Due,
+		Paused: s.Paused, UserID: s.UserID, Labels: s.Labels}
+	if s.On != nil {
+		out.On = &client.ScheduleOn{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
+	}
+	return out
+}
+
+// runParameters gives a command flags with parameters of a run.
+func runParameters(cmd *cobra.Command) func(ctx context.Context, s *session, id string) (json.RawMessage, error) {
+	var set, files []string
+	cmd.Flags().StringArrayVar(&set, "set", nil, "NAME=VALUE for a parameter, laid over the schedule's; VALUE is JSON where the tree file says another type than string; may be repeated")
+	cmd.Flags().StringArrayVar(&files, "values", nil, "a file, in YAML or JSON, with values for parameters; --set goes before it; may be repeated, the last counts")
+	return func(ctx context.Context, s *session, id string) (json.RawMessage, error) {
+		all := map[string]json.RawMessage{}
+		for _, name := range files {
+			text, err := os.ReadFile(filepath.Clean(name))
+			if err != nil {
+				return nil, codedError{err, exitUsage}
+			}
+			f, err := treefile.Decode(name, text)
+			if err != nil {
+				return nil, codedError{err, exitUsage}
+			}
+			if err := json.Unmarshal(f.JSON, &all); err != nil {
+				return nil, usage("%s: must be an object: a value for each name", name)
+			}
+		}
+		var types map[string]string
+		for _, one := range set {
+			name, value, ok := strings.Cut(one, "=")
+			if !ok || name == "" {
+				return nil, usage("--set: want NAME=VALUE, got %q", one)
+			}
+			if types == nil {
+				info, err := s.Schedule(ctx, id)
+				if err != nil {
+					return nil, err
+				}
+				types = parameterTypes(info.Tree)
+			}
+			all[name] = typedValue(value, types[name])
+		}
+		if len(all) == 0 {
+			return nil, nil
+		}
+		return json.Marshal(all)
+	}
+}
+
+// typedValue is a value of the command line: JSON where another type than a string is asked for.
+func typedValue(value, kind string) json.RawMessage {
+	if kind != "" && kind != "string" && json.Valid([]byte(value)) {
+		return json.RawMessage(value)
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // it is a string
+	}
+	return text
+}
+
+// parameterTypes are the types that a tree file says of its parameters.
+func parameterTypes(tree json.RawMessage) map[string]string {
+	if len(tree) > 0 && tree[0] == '"' {
+		if text, whole := rawjson.Unquote(tree); whole {
+			if f, err := treefile.Decode("tree", []byte(text)); err == nil {
+				tree = f.JSON
+			}
+		}
+	}
+	var file struct {
+		Parameters map[string]struct {
+			Type    string
+			Default any
+		}
+	}
+	types := map[string]string{}
+	if json.Unmarshal(tree, &file) != nil {
+		return types
+	}
+	for name, p := range file.Parameters {
+		_, text := p.Default.(string)
+		if types[name] = p.Type; p.Type == "" && p.Default != nil && !text {
+			types[name] = "any"
+		}
+	}
+	return types
+}

@@ -1,0 +1,250 @@
+package coordinator
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/scheduledoc"
+	"github.com/taskgrove/taskgrove/dag/template"
+	"github.com/taskgrove/taskgrove/internal/failpoint"
+	"github.com/taskgrove/taskgrove/pg"
+)
+
+// CreateSchedule stores a schedule; see [Scheduler].
+func (c *Coordinator) CreateSchedule(ctx context.Context, spec scheduledoc.Spec) (*ScheduleInfo, error) {
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	if err := c.checkSchedule(ctx, here, &spec, now, now); err != nil {
+		return nil, err
+	}
+	of := &pg.Schedule{Namespace: here, ID: spec.ID, CreatedBy: caller(ctx)}
+	if err := c.writeSpec(ctx, here, of, &spec); err != nil {
+		return nil, c.scheduleError("create schedule", err)
+	}
+	if spec.Paused {
+		of.PausedAt, of.PausedBy = &now, of.CreatedBy
+	}
+	switch err := c.gone(c.store.CreateSchedule(ctx, of)); {
+	case errors.Is(err, pg.ErrTaken):
+		return nil, fmt.Errorf("%w: there is a schedule of that id", ErrConflict)
+	case err != nil:
+		return nil, c.scheduleError("create schedule", err)
+	}
+	failpoint.Hit("coordinator.after-schedule-commit")
+	wake(c.wakeSchedules)
+	return c.GetSchedule(ctx, spec.ID)
+}
+
+// scheduleError is why a schedule could not be changed, in the service's words.
+func (c *Coordinator) scheduleError(what string, err error) error {
+	switch {
+	case isLevel(err):
+		return err
+	case errors.Is(err, pg.ErrTriggerCycle):
+		return err
+	case errors.Is(err, pg.ErrTooManySchedules):
+		return fmt.Errorf("%w: %w", ErrConflict, pg.ErrTooManySchedules)
+	case errors.Is(err, ErrConflict):
+		return err
+	case errors.Is(err, pg.ErrChanged):
+		return errChanged
+	}
+	if isA[*InvalidArgumentError](err) || isA[*ScheduleFaultsError](err) {
+		return err
+	}
+	return c.internal(what, err)
+}
+
+// writeSpec puts what a schedule says into its row.
+func (c *Coordinator) writeSpec(ctx context.Context, here dag.NamespaceKey, of *pg.Schedule, spec *scheduledoc.Spec) (err error) {
+	of.UserID, of.Spec = spec.UserID, spec.Stored()
+	if spec.Owner != nil {
+		of.Owner = *spec.Owner
+	}
+	if of.Body, err = json.Marshal(scheduleBody{spec.Tree, spec.Parameters}); err != nil {
+		return err
+	}
+	if of.Labels = nil; len(spec.Labels) > 0 {
+		if of.Labels, err = json.Marshal(spec.Labels); err != nil {
+			return err
+		}
+	}
+	of.Trigger, of.TriggerEnds = nil, 0
+	if spec.On != nil && spec.On.Schedule != "" {
+		other, err := c.store.ScheduleKey(ctx, here, spec.On.Schedule)
+		if err != nil {
+			return err
+		}
+		of.Trigger, of.TriggerEnds = &other, spec.On.Ends()
+	}
+	return nil
+}
+
+// checkSchedule finds all that is wrong with a schedule, its tree included, which is looked at as its next run would have it. The time is this process's: whatever is decided is
+// decided later.
+func (c *Coordinator) checkSchedule(ctx context.Context, here dag.NamespaceKey, spec *scheduledoc.Spec, created, now time.Time) error {
+	rules, faults := spec.Check(created, now)
+	out := &ScheduleFaultsError{Faults: faults}
+	if spec.On != nil && spec.On.Schedule != "" {
+		if _, err := c.store.ScheduleKey(ctx, here, spec.On.Schedule); errors.Is(err, pg.ErrNotFound) {
+			out.Faults = append(out.Faults, scheduledoc.Fault{Field: "on.schedule", Reason: fmt.Sprintf("there is no schedule %q", cut(clean(spec.On.Schedule)))})
+		} else if err != nil {
+			return c.internal("look for a schedule", err)
+		}
+	}
+	if len(spec.Tree) > 0 && !slices.ContainsFunc(faults, func(f scheduledoc.Fault) bool { return f.Field == "tree" }) {
+		if err := c.checkRunTree(ctx, here, spec, rules, now, out); err != nil {
+			return err
+		}
+	}
+	if len(out.Faults) > 0 {
+		return out
+	}
+	return nil
+}
+
+// checkRunTree adds what is wrong with the tree of a schedule.
+func (c *Coordinator) checkRunTree(ctx context.Context, here dag.NamespaceKey, spec *scheduledoc.Spec, rules *dag.Schedule, now time.Time, out *ScheduleFaultsError) error {
+	instant := now
+	if rules != nil {
+		if next := rules.Instants.Next(now); !next.IsZero() {
+			instant = next
+		}
+	}
+	start := instant.Add(-time.Hour)
+	f := &pg.DueFire{Fire: pg.Fire{Instant: instant, IntervalStart: &start}, Of: pg.Schedule{ID: spec.ID}}
+	body := scheduleBody{spec.Tree, spec.Parameters}
+	roots := template.Scope{"schedule": aboutRun(f, spec)}
+	parameters, err := body.with(nil, roots)
+	if bad, ok := errors.AsType[*InvalidArgumentError](err); ok {
+		out.Faults = append(out.Faults, scheduledoc.Fault{Field: bad.Field, Reason: bad.Reason})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	tree, err := c.treeOfRun(spec.Tree, spec.UserID, parameters, roots)
+	if err == nil {
+		err = c.store.CheckTree(ctx, here, pg.Submission{UserID: spec.UserID, Limits: c.cfg.Limits, Levels: c.cfg.Levels, Known: func(id string) bool { return c.executors.has(ctx, id) },
+			Tasks: c.checked(ctx, tree.tasks)})
+	}
+	if bad := tree.faults(err); bad != nil {
+		out.Faults, out.More = append(out.Faults, bad.Faults...), out.More+bad.More
+		return nil
+	}
+	if err != nil {
+		return c.submitError(err)
+	}
+	return nil
+}
+
+// GetSchedule shows a schedule; see [Scheduler].
+func (c *Coordinator) GetSchedule(ctx context.Context, id string) (*ScheduleInfo, error) {
+	of, err := c.schedule(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return showSchedule(of)
+}
+
+func (c *Coordinator) schedule(ctx context.Context, id string) (*pg.Schedule, error) {
+	if !text(id) {
+		return nil, ErrNotFound
+	}
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
+	}
+	of, err := c.store.Schedule(ctx, here, id)
+	if err != nil {
+		return nil, c.internal("read schedule", err)
+	}
+	return of, nil
+}
+
+// showSchedule is a schedule as shown.
+func showSchedule(of *pg.Schedule) (*ScheduleInfo, error) {
+	spec, err := scheduledoc.ReadStored(of.ID, of.Spec)
+	if err != nil {
+		return nil, err
+	}
+	out := &ScheduleInfo{Spec: *spec, Revision: int(of.Revision), CreatedBy: of.CreatedBy, CreatedAt: of.CreatedAt, UpdatedBy: of.UpdatedBy, UpdatedAt: of.UpdatedAt,
+		PausedBy: of.PausedBy, PauseReason: of.PauseReason, Runs: int(of.Counted)}
+	out.UserID, out.Paused = of.UserID, of.PausedAt != nil
+	if of.Owner != "" {
+		out.Owner = &of.Owner
+	}
+	if out.Paused {
+		out.PausedAt = *of.PausedAt
+	}
+	if of.Labels != nil {
+		if err := json.Unmarshal(of.Labels, &out.Labels); err != nil {
+			return nil, fmt.Errorf("read labels of schedule %s: %w", of.ID, err)
+		}
+	}
+	if of.Body != nil {
+		var body scheduleBody
+		if err := json.Unmarshal(of.Body, &body); err != nil {
+			return nil, fmt.Errorf("read tree of schedule %s: %w", of.ID, err)
+		}
+		out.Tree, out.Parameters = body.Tree, body.Parameters
+	}
+	rules, err := spec.Rules(of.CreatedAt)
+	if err != nil {
+		return nil, err
+	}
+	if !out.Paused && (rules.MaxRuns == 0 || out.Runs < rules.MaxRuns) {
+		out.Next = rules.Upcoming(of.DecidedAt)
+	}
+	return out, nil
+}
+
+// Schedules lists schedules; see [Scheduler].
+func (c *Coordinator) Schedules(ctx context.Context, f ScheduleFilter) (page Page[*ScheduleInfo], err error) {
+	limit, err := limitOf(f.Limit)
+	if err != nil {
+		return page, err
+	}
+	after := ""
+	if f.Cursor != "" {
+		raw, err := base64.RawURLEncoding.DecodeString(f.Cursor)
+		id, ours := strings.CutPrefix(string(raw), "schedule ")
+		if err != nil || !ours || !text(id) {
+			return page, &InvalidArgumentError{Field: "cursor", Reason: "is not a cursor of this list"}
+		}
+		after = id
+	}
+	if !text(f.UserID) {
+		return page, nil
+	}
+	here, err := c.here(ctx)
+	if err != nil {
+		return page, err
+	}
+	list, err := c.store.Schedules(ctx, here, after, f.UserID, limit+1)
+	if err != nil {
+		return page, c.internal("list schedules", err)
+	}
+	if len(list) > limit {
+		list = list[:limit]
+		page.Next = base64.RawURLEncoding.EncodeToString([]byte("schedule " + list[limit-1].ID))
+	}
+	for _, of := range list {
+		info, err := showSchedule(of)
+		if err != nil {
+			return page, err
+		}
+		page.Items = append(page.Items, info)
+	}
+	return page, nil
+}

@@ -1,0 +1,53 @@
+package coordinator
+
+import (
+	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/scheduledoc"
+	"github.com/taskgrove/taskgrove/pg"
+)
+
+// TestDecideBefore: what has come by the rules that a schedule had is decided when they change; what only its jitter keeps runs at once if the instants change.
+func TestDecideBefore(t *testing.T) {
+	t.Parallel()
+	created := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	old := scheduledoc.Spec{ID: "a", Every: "1h", Jitter: "30m", MisfireGrace: "1h"}
+	rules, err := old.Rules(created)
+	if err != nil {
+		t.Fatal(err)
+	}
+	instant := created.Add(time.Hour)
+	kept := rules.StartOf(instant).Add(-time.Millisecond) // when its jitter still keeps it
+	if !kept.After(instant) {
+		t.Fatal("choose an id whose jitter is not 0")
+	}
+	for name, test := range map[string]struct {
+		now   time.Time
+		by    scheduledoc.Spec
+		fires int
+		left  bool // the instant is left to the new rules
+	}{
+		"before it":                   {instant.Add(-time.Minute), scheduledoc.Spec{Every: "1h"}, 0, true},
+		"kept, the same instants":     {kept, scheduledoc.Spec{Every: "1h", Description: "other", Jitter: "30m"}, 0, true},
+		"kept, others":                {kept, scheduledoc.Spec{Every: "2h"}, 1, false},
+		"kept, from another time on":  {kept, scheduledoc.Spec{Every: "1h", StartAt: &kept}, 1, false},
+		"due, the same instants":      {instant.Add(40 * time.Minute), scheduledoc.Spec{Every: "1h"}, 1, false},
+		"due, others":                 {instant.Add(40 * time.Minute), scheduledoc.Spec{Cron: "0 0 * * *"}, 1, false},
+		"due, begins with ends of it": {instant.Add(40 * time.Minute), scheduledoc.Spec{On: &scheduledoc.On{Schedule: "b"}}, 1, false},
+	} {
+		f := &pg.ScheduleFacts{Now: test.now, Of: &pg.Schedule{ID: "a", Spec: old.Stored(), CreatedAt: created, DecidedAt: created, Counted: 5}}
+		d, err := decideBefore(f, &test.by)
+		if err != nil || len(d.New) != test.fires || int(f.Of.Counted) != 5+test.fires {
+			t.Errorf("%s: %+v, counted %d, %v", name, d.New, f.Of.Counted, err)
+			continue
+		}
+		if left := f.Of.DecidedAt.Before(instant); left != test.left {
+			t.Errorf("%s: decided up to %s", name, f.Of.DecidedAt)
+		}
+		if test.fires > 0 && (d.New[0].State != dag.FireDue || !d.New[0].Instant.Equal(instant)) {
+			t.Errorf("%s: %+v", name, d.New[0])
+		}
+	}
+}

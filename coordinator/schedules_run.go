@@ -1,0 +1,338 @@
+package coordinator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/scheduledoc"
+	"github.com/taskgrove/taskgrove/dag/template"
+	"github.com/taskgrove/taskgrove/internal/failpoint"
+	"github.com/taskgrove/taskgrove/pg"
+)
+
+// Bounds of one step.
+const (
+	schedulesAtOnce = 256      // decided in one transaction
+	firesAtOnce     = 256      // runs that are taken up together; those whose trees are stored at the same time share transactions
+	fireBytes       = 16 << 20 // of the trees that are read and stored at the same time
+	fireTime        = 20 * time.Second
+)
+
+// runSchedules decides what is due of schedules, stores the trees of their runs, and writes down how these end. Each step is a transaction of its own that any coordinator may take
+// up: an instant is decided by who holds its schedule, and a run has the one tree that finds it due.
+func (c *Coordinator) runSchedules(ctx context.Context) error {
+	for {
+		more, err := c.scheduleStep(ctx)
+		pause := schedulesFallback
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			c.log.Warn("schedules could not be looked after", "error", err)
+		case more:
+			continue
+		default:
+			if next, err := c.store.ScheduleWait(ctx); err == nil {
+				pause = max(next, time.Millisecond)
+			}
+		}
+		if !wait(ctx, c.wakeSchedules, pause) {
+			return nil
+		}
+	}
+}
+
+// schedulesFallback is the pause after a failure.
+const schedulesFallback = time.Second
+
+func (c *Coordinator) scheduleStep(ctx context.Context) (more bool, err error) {
+	ended, more, err := c.store.EndFires(ctx)
+	if err != nil {
+		return false, err
+	}
+	if ended > 0 {
+		failpoint.Hit("coordinator.after-fire-ends")
+	}
+	n, _, stopped, err := c.store.DecideSchedules(ctx, schedulesAtOnce, decideSchedule)
+	if err != nil {
+		return false, err
+	}
+	if n > 0 {
+		failpoint.Hit("coordinator.after-schedule-decision")
+	}
+	if stopped {
+		wake(c.wakeFollowups)
+	}
+	begun, err := c.beginFires(ctx)
+	return more || n == schedulesAtOnce || begun == firesAtOnce, err
+}
+
+// decideSchedule is what package dag decides of a schedule.
+func decideSchedule(f *pg.ScheduleFacts) (out pg.ScheduleDecision, err error) {
+	rules, err := rulesOf(f.Of)
+	if err != nil {
+		return out, err
+	}
+	return decideBy(f, rules), nil
+}
+
+// decideBy is what package dag decides of a schedule that has these rules.
+func decideBy(f *pg.ScheduleFacts, rules *dag.Schedule) (out pg.ScheduleDecision) {
+	state := stateOf(f, rules)
+	d := state.Due(f.Now)
+	out = decisionOf(&d)
+	out.Decided, out.Counted = d.Decided, int32(d.Runs)
+	if !d.Next.IsZero() {
+		out.Next = &d.Next
+	}
+	for i := range f.Backfills {
+		backfill(f, &f.Backfills[i], rules, &out)
+	}
+	return out
+}
+
+// rulesOf are the rules of a stored schedule.
+func rulesOf(of *pg.Schedule) (*dag.Schedule, error) {
+	spec, err := scheduledoc.ReadStored(of.ID, of.Spec)
+	if err != nil {
+		return nil, err
+	}
+	return spec.Rules(of.CreatedAt)
+}
+
+// stateOf is what is known of a schedule's own runs.
+func stateOf(f *pg.ScheduleFacts, rules *dag.Schedule) *dag.ScheduleState {
+	s := &dag.ScheduleState{Schedule: *rules, Decided: f.Of.DecidedAt, Paused: f.Of.PausedAt != nil, Runs: int(f.Of.Counted)}
+	for i := range f.Open {
+		r := &f.Open[i]
+		if r.Backfill != 0 {
+			continue
+		}
+		run := dag.ScheduleRun{Run: r.Key, Kind: r.Kind, Instant: r.Instant, Late: r.Late, Cancelled: r.Stopped}
+		if r.DueAt != nil {
+			run.Due = *r.DueAt
+		}
+		if r.State == dag.FireQueued {
+			s.Waiting = append(s.Waiting, run)
+		} else {
+			s.Open = append(s.Open, run)
+		}
+	}
+	s.Before = runOutcome(f.Last[0])
+	return s
+}
+
+// runOutcome is how a run ended, as far as the next one asks.
+func runOutcome(s dag.FireState) dag.RunOutcome {
+	switch s {
+	case 0:
+		return dag.NoRun
+	case dag.FireCompleted:
+		return dag.RunSucceeded
+	}
+	return dag.RunFailed
+}
+
+// fireStates are the states that verdicts are stored as.
+var fireStates = map[dag.FireVerdict]dag.FireState{
+	dag.VerdictStarts: dag.FireDue, dag.VerdictWaits: dag.FireQueued, dag.VerdictMissed: dag.FireMissed, dag.VerdictSkipped: dag.FireSkipped,
+}
+
+// decisionOf are the rows that come of a decision on runs.
+func decisionOf(d *dag.Fires) (out pg.ScheduleDecision) {
+	if m := d.Missed; m != nil {
+		out.New = append(out.New, pg.Fire{Kind: dag.FireInstant, Instant: m.First, Until: &m.Last, N: int32(m.Count), State: dag.FireMissed, Reason: dag.MissedGrace})
+	}
+	for _, one := range d.Fires {
+		if one.Run != 0 {
+			out.Moved = append(out.Moved, pg.Fire{Key: one.Run, State: fireStates[one.Verdict], Reason: one.Reason})
+			continue
+		}
+		out.New = append(out.New, newFire(&one))
+	}
+	out.Late, out.Stop = d.Late, d.Cancel
+	return out
+}
+
+// newFire is the row of a new run.
+func newFire(of *dag.Fire) pg.Fire {
+	r := pg.Fire{Kind: of.Kind, Instant: of.Instant, State: fireStates[of.Verdict], Reason: of.Reason}
+	if !of.From.IsZero() {
+		r.IntervalStart = &of.From
+	}
+	if !of.Due.IsZero() {
+		r.DueAt = &of.Due
+	}
+	return r
+}
+
+// backfill adds what is to be done of a backfill.
+func backfill(f *pg.ScheduleFacts, of *pg.Backfill, rules *dag.Schedule, out *pg.ScheduleDecision) {
+	b := dag.Backfill{Instants: rules.Instants, From: of.From, To: of.To, AfterSuccess: rules.AfterSuccess, Concurrent: int(of.Concurrent), Before: runOutcome(f.Last[of.Key])}
+	if of.Decided != nil {
+		b.Decided = *of.Decided
+	}
+	for _, r := range f.Open {
+		if r.Backfill == of.Key {
+			b.Open++
+		}
+	}
+	d := b.Due()
+	for _, one := range d.Fires {
+		r := newFire(&one)
+		r.Backfill, r.Cause = of.Key, fmt.Sprint(of.Key)
+		out.New = append(out.New, r)
+	}
+	if len(d.Fires) > 0 || d.Ended {
+		done := pg.Backfill{Key: of.Key, Decided: of.Decided, Ended: d.Ended}
+		if !d.Decided.IsZero() {
+			done.Decided = &d.Decided
+		}
+		out.Backfills = append(out.Backfills, done)
+	}
+}
+
+// beginFires stores the trees of runs that are due, and gives how many it has taken up.
+func (c *Coordinator) beginFires(ctx context.Context) (int, error) {
+	due, err := c.store.ClaimFires(ctx, firesAtOnce)
+	if err != nil || len(due) == 0 {
+		return 0, err
+	}
+	failpoint.Hit("coordinator.after-fire-claim")
+	for begun := 0; begun < len(due); {
+		var wg sync.WaitGroup
+		for bytes := 0; begun < len(due) && bytes < fireBytes; begun++ {
+			f := due[begun]
+			bytes += len(f.Of.Body)
+			wg.Go(func() {
+				if err := c.beginFire(ctx, f); err != nil && ctx.Err() == nil {
+					c.log.Warn("the tree of a run could not be stored, which is tried again", "schedule", f.Of.ID, "instant", f.Instant, "error", err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	return len(due), nil
+}
+
+// beginFire stores the tree of a run. What is wrong with it ends the run, which has failed then, or is skipped if another tree has its unique key.
+func (c *Coordinator) beginFire(ctx context.Context, f *pg.DueFire) error {
+	ctx, cancel := context.WithTimeout(ctx, fireTime)
+	defer cancel()
+	in := &Coordinator{engine: c.engine, namespace: c.NamespaceName(ctx, f.Of.Namespace)}
+	options, tree, err := in.runTree(f)
+	if err == nil {
+		failpoint.Hit("coordinator.before-fire-submit")
+		options.fire = f.Key
+		err = in.submitNew(ctx, options, tree.tasks)
+	}
+	if err == nil {
+		failpoint.Hit("coordinator.after-fire-submit")
+		return nil
+	}
+	if errors.Is(err, pg.ErrFired) { // another coordinator was quicker
+		return nil
+	}
+	if state, text := runRefusal(tree, err); text != "" {
+		if err := c.store.RefuseFire(ctx, f.Key, state, clean(text)); err != nil {
+			return err
+		}
+		wake(c.wakeSchedules)
+		return nil
+	}
+	return err
+}
+
+// runRefusal is why a run has no tree for good, and what has become of it; empty: it may have one later. tree may be nil.
+func runRefusal(tree *runTree, err error) (dag.FireState, string) {
+	if bad := tree.faults(err); bad != nil {
+		return dag.FireFailed, cutBytes(bad.Error(), subtreeFaults)
+	}
+	if taken, ok := errors.AsType[*UniqueError](err); ok {
+		return dag.FireSkipped, taken.Error()
+	}
+	_, text := subtreeRefusal(err)
+	return dag.FireFailed, text
+}
+
+// runTree makes the tree of a run. What is wrong with its templates is an *[InvalidArgumentError], with a tree file a *[ScheduleFaultsError].
+func (c *Coordinator) runTree(f *pg.DueFire) (options SubmitOptions, tree *runTree, err error) {
+	spec, err := scheduledoc.ReadStored(f.Of.ID, f.Of.Spec)
+	if err != nil {
+		return options, nil, err
+	}
+	var body scheduleBody
+	if err := json.Unmarshal(f.Of.Body, &body); err != nil {
+		return options, nil, fmt.Errorf("read tree of schedule %s: %w", f.Of.ID, err)
+	}
+	options.UserID = f.Of.UserID
+	if f.Of.Labels != nil {
+		if err := json.Unmarshal(f.Of.Labels, &options.Labels); err != nil {
+			return options, nil, fmt.Errorf("read labels of schedule %s: %w", f.Of.ID, err)
+		}
+	}
+	roots := template.Scope{"schedule": aboutRun(f, spec)}
+	parameters, err := body.with(f.Parameters, roots)
+	if err != nil {
+		return options, nil, err
+	}
+	tree, err = c.treeOfRun(body.Tree, f.Of.UserID, parameters, roots)
+	return options, tree, err
+}
+
+// scheduleBody is what is stored of a schedule's tree and parameters.
+type scheduleBody struct {
+	Tree       json.RawMessage `json:"tree"`
+	Parameters json.RawMessage `json:"parameters,omitempty"`
+}
+
+// with are the parameters of a run: those of the schedule, and over them its own, with what they name of the run.
+func (b *scheduleBody) with(own []byte, roots template.Scope) (map[string]any, error) {
+	all := map[string]any{}
+	for _, raw := range []json.RawMessage{b.Parameters, own} {
+		if raw == nil {
+			continue
+		}
+		var some map[string]any
+		if err := json.Unmarshal(raw, &some); err != nil {
+			return nil, &InvalidArgumentError{Field: "parameters", Reason: "must be an object"}
+		}
+		maps.Copy(all, some)
+	}
+	filled, err := runRules.Fill(all, roots, scheduledoc.MaxParametersBytes)
+	if err != nil {
+		return nil, &InvalidArgumentError{Field: "parameters", Reason: err.Error()}
+	}
+	return filled.(map[string]any), nil
+}
+
+// forgetFires deletes what is known of runs that are over for a year.
+func (c *Coordinator) forgetFires(ctx context.Context) {
+	for ctx.Err() == nil {
+		more, err := c.store.ForgetFires(ctx)
+		if err != nil && ctx.Err() == nil {
+			c.log.Warn("runs of schedules from long ago could not be deleted", "error", err)
+		}
+		if !more || err != nil {
+			return
+		}
+	}
+}
+
+// aboutRun is what templates of a run name of it.
+func aboutRun(f *pg.DueFire, spec *scheduledoc.Spec) map[string]any {
+	about := map[string]any{"id": f.Of.ID, "fire_time": moment(f.Instant), "interval_end": moment(f.Instant), "local_date": f.Instant.In(spec.Zone()).Format(time.DateOnly)}
+	if f.IntervalStart != nil {
+		about["interval_start"] = moment(*f.IntervalStart)
+	}
+	return about
+}
+
+// moment is a time as templates show it.
+func moment(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

@@ -1,0 +1,97 @@
+package expansion
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+// MaxCollected is how long the result of an expanded task may be.
+const MaxCollected = 16 << 20
+
+// maxWhy is how much is said of why a task failed, in bytes.
+const maxWhy = 4 << 10
+
+// Fails reports whether an expanded task fails as one that it found has ended so.
+func Fails(s dag.State, f dag.Flags) bool {
+	return s == dag.Failed && f&dag.FlagAllowed == 0 || s == dag.Cancelled
+}
+
+// Failed is how an expanded task ends if one that it found failed, or was cancelled.
+func Failed(name, id string, s dag.State, why string) dag.Answer {
+	verb := "failed"
+	if s == dag.Cancelled {
+		verb = "was cancelled"
+	}
+	if len(why) > maxWhy {
+		why = string(bytes.ToValidUTF8([]byte(why[:maxWhy]), nil)) + "…"
+	}
+	return dag.Answer{Outcome: dag.OutcomeFailed, Kind: dag.KindChild, Error: fmt.Sprintf("task '%s' (%s), which it found, %s: %s", name, id, verb, why)}
+}
+
+// Collecting puts the result of an expanded task together, of those of the tasks right below it.
+type Collecting struct {
+	collect Collect
+	perItem int
+	out     []byte
+}
+
+// NewCollecting begins one. perItem is how many tasks an item has, 0 for a list of tasks.
+func NewCollecting(collect Collect, perItem int) *Collecting {
+	c := &Collecting{collect: collect, perItem: perItem, out: []byte{'['}}
+	if collect == Map {
+		c.out[0] = '{'
+	}
+	return c
+}
+
+// Add adds the next task: its index among all that were found, what others call it, and how it ended. Of one that has not completed there is no result.
+func (c *Collecting) Add(index int, ref string, s dag.State, result []byte) error {
+	if c.collect == None || c.Full() {
+		return nil
+	}
+	if s != dag.Completed || result == nil {
+		result = []byte("null")
+	}
+	if len(c.out) > 1 {
+		c.out = append(c.out, ',')
+	}
+	if c.collect == Map {
+		name, err := json.Marshal(LocalID(c.perItem, index, ref))
+		if err != nil {
+			return err
+		}
+		c.out = append(append(c.out, name...), ':')
+	}
+	c.out = append(c.out, result...)
+	return nil
+}
+
+// Full reports whether it is too long already: no more is needed of the others.
+func (c *Collecting) Full() bool { return len(c.out) > MaxCollected }
+
+// Answer is how the expanded task ends.
+func (c *Collecting) Answer() dag.Answer {
+	switch {
+	case c.collect == None:
+		return dag.Answer{Outcome: dag.OutcomeCompleted, Result: []byte("{}")}
+	case c.Full():
+		return dag.Answer{Outcome: dag.OutcomeFailed, Kind: dag.KindOutput,
+			Error: fmt.Sprintf("the results of the tasks that it found have more than %d bytes together: collect none, and let the tasks keep what they made elsewhere", MaxCollected)}
+	}
+	closing := byte(']')
+	if c.collect == Map {
+		closing = '}'
+	}
+	return dag.Answer{Outcome: dag.OutcomeCompleted, Result: append(c.out, closing)}
+}
+
+// Room is how many tasks may be made now of those that are left: busy is how many items are in progress, of at most window (0: any number).
+func Room(left, window, busy, perItem int64) int64 {
+	if window == 0 || perItem == 0 {
+		return left
+	}
+	return min(left, max(0, window-busy)*perItem)
+}

@@ -1,0 +1,104 @@
+package scheduledoc
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+)
+
+var now = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+
+// faultsOf are the faults of a schedule, as texts.
+func faultsOf(t *testing.T, document string) (all []string) {
+	t.Helper()
+	s, faults := Decode([]byte(document))
+	_, more := s.Check(now, now)
+	for _, f := range append(faults, more...) {
+		all = append(all, f.Field+": "+f.Reason)
+	}
+	return all
+}
+
+func TestFaultsAreToldAtOnce(t *testing.T) {
+	for document, want := range map[string][]string{
+		`{"id":"a","cron":"0 2 * * *","tree":[]}`:                                         nil,
+		`{"id":"a","every":90,"tree":{},"start_at":"2026-01-01T00:00:00Z","due":"2h"}`:    nil,
+		`{"id":"a","on":{"schedule":"b","outcome":["failed","cancelled"]},"tree":[]}`:     nil,
+		`{"id":"a","on":{"schedule":"b"},"tree":[],"overlap":"allow","labels":{"a":"b"}}`: nil,
+		`[]`:                  {": a schedule must be an object, and no key may be there twice", "id: is required", "tree: is required", "cron: one of cron, every and on must be there, and no more"},
+		`{"id":"a","id":"b"}`: {": a schedule must be an object, and no key may be there twice", "id: is required", "tree: is required", "cron: one of cron, every and on must be there, and no more"},
+		`{"id":7,"crn":"x","every":true,"catchup":false,"tree":3}`: {"id: must be a string", "every: must be a number of whole seconds, or a text as 1h30m",
+			"catchup: is no key of a schedule: write coalesce", "crn: is no key of a schedule: write cron", "id: is required", "tree: must be a list of tasks, a task, or a tree file",
+			"cron: one of cron, every and on must be there, and no more"},
+		`{"id":"a","cron":"0 0 30 2 *","timezone":"Mars/Base","tree":[],"overlap":"never","jitter":"48h","max_runs":-1,"misfire_grace":"x"}`: {
+			"cron: never fires: no day of any year fits", `timezone: "Mars/Base" is not the name of a time zone in IANA's database, as Europe/Berlin`, "overlap: must be skip, queue_one, allow or cancel_other",
+			`misfire_grace: "x" is not a time as 90 (seconds), 90s or 1h30m`, "jitter: must be from 0 seconds to 24 hours", "max_runs: must be from 0, for any number, to 1000000000"},
+		`{"id":"a","cron":"0 2 * * *","every":"1h","tree":[]}`:                                                      {"cron: one of cron, every and on must be there, and no more"},
+		`{"id":"a","cron":"0 2 * * *","tree":[],"end_at":"2026-11-28T13:00:00Z"}`:                                   {"end_at: nothing fires before it"},
+		`{"id":"a","on":{"schedule":"a","outcome":"ended"},"tree":[],"jitter":5}`:                                   {"on.schedule: names the schedule itself", "on.outcome: must be completed, failed, cancelled or any", "jitter: goes with cron and every"},
+		`{"id":"a","on":{"schedule":"b","outcome":["failed","any","failed"]},"tree":[]}`:                            {"on.outcome: names failed twice"},
+		`{"id":"a","cron":"0 2 * * *","tree":[],"start_at":"0001-01-01T00:00:00Z","end_at":"9999-12-31T23:59:59Z"}`: {"start_at: must be of the years 1900 to 9900", "end_at: must be of the years 1900 to 9900"},
+		`{"id":"a","on":{"outcome":"any"},"tree":[]}`:                                                               {"on.schedule: is required"},
+		`{"id":"a","on":{"event":1},"tree":[]}`:                                                                     {"on: must be an object: {schedule, outcome}", "on.schedule: is required"},
+		`{"id":"a","cron":"0 2 * * *","tree":[],"due":"25:00"}`:                                                     {`due: "25:00" is not a time of the day as 06:00`},
+	} {
+		if got := faultsOf(t, document); !slices.Equal(got, want) {
+			t.Errorf("%s:\n got %q\nwant %q", document, got, want)
+		}
+	}
+}
+
+// TestWhatIsStoredIsReadAgain: with the same rules.
+func TestWhatIsStoredIsReadAgain(t *testing.T) {
+	s, faults := Decode([]byte(`{"id":"a","every":"1h30m","tree":[],"overlap":"queue_one","misfire_grace":60,"coalesce":false,"jitter":"5m","max_runs":3,"due":"06:00","timezone":"Europe/Berlin","paused":true}`))
+	rules, more := s.Check(now, now)
+	if len(faults)+len(more) > 0 {
+		t.Fatal(faults, more)
+	}
+	again, err := ReadStored("a", s.Stored())
+	if err != nil || again.Paused || again.Tree != nil {
+		t.Fatal(again, err)
+	}
+	stored, err := again.Rules(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, same := range map[string]bool{
+		"overlap": stored.Overlap == rules.Overlap && rules.Overlap == dag.OverlapQueueOne, "grace": stored.MisfireGrace == time.Minute, "coalesce": !stored.Coalesce,
+		"jitter": stored.Jitter == 5*time.Minute, "runs": stored.MaxRuns == 3, "next": stored.Instants.Next(now).Equal(now.Add(90 * time.Minute)),
+		"due": stored.DueAt(now).Equal(time.Date(2026, 11, 29, 5, 0, 0, 0, time.UTC)),
+	} {
+		if !same {
+			t.Errorf("%s differs: %+v", name, stored)
+		}
+	}
+	if (&On{}).Ends() != 1<<dag.FireCompleted || !(&On{Outcome: outcomes{"any"}}).Ends().Has(dag.FireCancelled) {
+		t.Error("ends")
+	}
+}
+
+// FuzzDecode: whatever is written, faults are told and nothing panics; what has none is read again from what is stored.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"id":"a","cron":"*/5 2-4 * JAN mon","timezone":"America/New_York","tree":[{"name":"x"}],"jitter":"3m","due":"06:00"}`))
+	f.Add([]byte(`{"id":"a","on":{"schedule":"b","outcome":"any"},"tree":{}}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		s, faults := Decode(raw)
+		rules, more := s.Check(now, now)
+		if len(faults)+len(more) > 0 {
+			return
+		}
+		again, err := ReadStored(s.ID, s.Stored())
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored, err := again.Rules(now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b := rules.Instants.Next(now), stored.Instants.Next(now); !a.Equal(b) {
+			t.Fatalf("%v and %v", a, b)
+		}
+	})
+}

@@ -1,8 +1,0 @@
-//go:build !linux
-
-package file_test
-
-import "syscall"
-
-// withParent is nothing: only Linux ends a process with its parent.
-func withParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }

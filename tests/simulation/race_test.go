@@ -1,0 +1,6 @@
+//go:build race
+
+package simulation
+
+// underRace: these tests are built with the race detector.
+const underRace = true

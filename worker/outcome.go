@@ -1,0 +1,149 @@
+package worker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/executors"
+	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
+)
+
+// failed reports whether an end is one that people look at.
+func failed(o dag.Outcome) bool {
+	switch o {
+	case dag.OutcomeCompleted, dag.OutcomeSkipped, dag.OutcomeExpanded, dag.OutcomeAwaiting, dag.OutcomeRepeated:
+		return false
+	}
+	return true
+}
+
+// kindOf is the word for an error, if it has one that can be stored.
+func kindOf(err error) string {
+	if k := dag.Kind(executors.KindOf(err)); k.Valid() {
+		return string(k)
+	}
+	return ""
+}
+
+// produce encodes what an executor returned. ended: it returned no error, so that the kind of the outcome counts.
+func produce(o *executors.Outcome, ended bool) (made product, err error) {
+	kind := executors.KindCompleted
+	if ended {
+		kind = o.Kind()
+	}
+	switch kind {
+	case executors.KindSkipped:
+		if !dag.Kind(o.Reason()).Valid() {
+			return made, fmt.Errorf("the reason %.80q of a skip is no word of 1 to %d letters, digits, _, - and dots", o.Reason(), dag.MaxKindBytes)
+		}
+		value, err := encode(o.Value())
+		if err != nil {
+			return made, fmt.Errorf("result can't be encoded as JSON: %w", err)
+		}
+		return product{value: dag.SkippedResult(o.Reason(), value), outcome: o}, nil
+	case executors.KindExpanding:
+		document, err := encode(expansion(o.Expand()))
+		if err != nil {
+			return made, fmt.Errorf("an expansion can't be encoded as JSON: %w", err)
+		}
+		return product{value: document, outcome: o}, nil
+	case executors.KindAwaiting:
+		data, err := encode(o.Await().Data)
+		if err == nil {
+			err = checkAwait(o.Await(), data)
+		}
+		if err != nil {
+			return made, fmt.Errorf("a wait can't be stored: %w", err)
+		}
+		return product{value: data, outcome: o}, nil
+	}
+	value, err := encode(o.Value())
+	if err != nil {
+		return made, fmt.Errorf("result can't be encoded as JSON: %w", err)
+	}
+	return product{value: value}, nil
+}
+
+// expansion is the document that coordinators read.
+func expansion(e *executors.Expand) any {
+	return struct {
+		Tasks   json.RawMessage `json:"tasks,omitempty"`
+		Items   json.RawMessage `json:"items,omitempty"`
+		Each    json.RawMessage `json:"each,omitempty"`
+		Window  int             `json:"window,omitempty"`
+		Stop    bool            `json:"stop_on_failure,omitempty"`
+		Collect string          `json:"collect,omitempty"`
+	}{e.Tasks, e.Items, e.Each, e.Window, e.StopOnFailure, e.Collect}
+}
+
+var awaitKinds = map[executors.AwaitKind]dag.AwaitKind{
+	executors.AwaitSignal: dag.AwaitSignal, executors.AwaitApproval: dag.AwaitApproval, executors.AwaitTime: dag.AwaitTime, executors.AwaitTree: dag.AwaitTree,
+}
+
+func checkAwait(a *executors.Await, data []byte) error {
+	switch {
+	case awaitKinds[a.Kind] == 0:
+		return fmt.Errorf("there is no kind %.80q", a.Kind)
+	case len(data) > dag.MaxAwaitData:
+		return fmt.Errorf("its data has %d bytes, the most is %d", len(data), dag.MaxAwaitData)
+	case a.Kind == executors.AwaitSignal && a.Name == "":
+		return errors.New("a signal has a name")
+	case a.Timeout < 0:
+		return errors.New("its timeout is negative")
+	case a.Kind == executors.AwaitTime && a.Timeout == 0 && a.Until.IsZero():
+		return errors.New("it is for a time, and has none")
+	}
+	return nil
+}
+
+// errTooOld is the failure of an attempt that ends as coordinators before 0.10 don't know. Its task may be tried again: they are replaced one by one.
+const errTooOld = "a coordinator of the cluster is too old for how the attempt ended: expansions, waits and repetitions need 0.10 everywhere"
+
+// complete says in a result how an attempt ended that returned no error.
+func (w *Worker) complete(a *attempt, r *workerv1.Result, done *finished) {
+	kind := done.outcome.Kind()
+	if (kind == executors.KindExpanding || kind == executors.KindAwaiting || done.again != nil) && !w.ends.Load() {
+		setEnd(r, dag.OutcomeFailed)
+		r.Error = errTooOld
+		return
+	}
+	if done.again != nil {
+		setEnd(r, dag.OutcomeRepeated)
+		r.GetRepeated().DelayMs = done.again.DelayMs
+	}
+	switch o := done.outcome; o.Kind() {
+	case executors.KindSkipped:
+		if !w.ends.Load() { // what there is that says so
+			break
+		}
+		setEnd(r, dag.OutcomeSkipped)
+		r.GetSkipped().Reason = o.Reason()
+	case executors.KindExpanding:
+		setEnd(r, dag.OutcomeExpanded)
+	case executors.KindAwaiting:
+		setEnd(r, dag.OutcomeAwaiting)
+		wait, await := o.Await(), r.GetAwaiting()
+		await.Kind, await.Name, await.TimeoutMs, await.Resume = int32(awaitKinds[wait.Kind]), wait.Name, millisUp(wait.Timeout), wait.Resume
+		if !wait.Until.IsZero() {
+			await.UntilUnixUs = wait.Until.UnixMicro()
+		}
+	}
+	if w.attach(a, r, done.value); endOf(r) == dag.OutcomeCompleted {
+		r.Outputs = done.outputs
+	}
+}
+
+// answerOf is how the wait of an earlier attempt has ended, for the executor; nil: there was none.
+func answerOf(a *workerv1.Answer) *executors.Answer {
+	if a == nil {
+		return nil
+	}
+	out := &executors.Answer{Choice: a.Choice, Payload: a.Payload, By: a.By, Comment: a.Comment}
+	if a.UnixUs != 0 {
+		out.At = time.UnixMicro(a.UnixUs)
+	}
+	return out
+}

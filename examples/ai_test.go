@@ -11,7 +11,7 @@ import (
 	"github.com/taskgrove/taskgrove/internal/porttest"
 )
 
-// TestTheGuideOfAIWorks makes every file and runs every command of docs/ai.md, as TestTheGuideWorks does with another page. The service of models
+// TestTheGuideOfAIWorks makes every file and runs every command of docs/ai.md. The service of models
 // listens on a free port.
 func TestTheGuideOfAIWorks(t *testing.T) {
 	if testing.Short() {
@@ -28,13 +28,7 @@ func TestTheGuideOfAIWorks(t *testing.T) {
 			g.env[i] = "PATH=" + bin + ":" + path
 		}
 	}
-	here, err := filepath.Abs(".")
-	if err == nil {
-		err = os.Symlink(here, filepath.Join(g.dir, "examples"))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	g.link("examples")
 	models := porttest.Address(t)
 	var last *output
 	script := "" // of the last command

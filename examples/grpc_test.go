@@ -20,7 +20,7 @@ import (
 
 const grpcPage = "../docs/grpc.md"
 
-// TestTheGRPCPageWorks runs the commands of docs/grpc.md, as TestTheGuideWorks does. Those that need grpcurl are for TestInteropGRPC.
+// TestTheGRPCPageWorks runs the commands of docs/grpc.md. Those that need grpcurl are for TestInteropGRPC.
 func TestTheGRPCPageWorks(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds programs and starts a cluster")

@@ -105,7 +105,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// newGuide has the test run beside those of other pages: most of what they take is waiting for what a page shows.
 func newGuide(t *testing.T) *guide {
+	t.Parallel()
 	if err := program(); err != nil {
 		t.Fatal(err)
 	}

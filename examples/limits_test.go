@@ -13,14 +13,6 @@ import (
 	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
-// TestTheLimitsPageWorks makes every file and runs every command of the page of limits, as TestTheGuideWorks does with another page.
-func TestTheLimitsPageWorks(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a cluster")
-	}
-	newGuide(t).follow("../docs/limits.md")
-}
-
 // TestPatternsHoldBack: the patterns of limits and rates hold their tasks back as they say, once there is enough to be held back.
 func TestPatternsHoldBack(t *testing.T) {
 	c := cluster.Start(t, cluster.Options{})

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestTheRecipesWork makes every file and runs every command of the page of recipes, as TestTheGuideWorks does with another page. One recipe is in Python, and
+// TestTheRecipesWork makes every file and runs every command of the page of recipes. One recipe is in Python, and
 // has the helper file of that example beside it.
 func TestTheRecipesWork(t *testing.T) {
 	if testing.Short() {

@@ -57,7 +57,7 @@ func TestAPIKeysAreBelieved(t *testing.T) {
 	}
 	began := time.Now()
 	c.Eventually("the revoked one does not count", func() error { return want(ask(last.Secret), coordinator.ErrRevoked) })
-	if took := time.Since(began); took > coordinator.KeyFresh+time.Second {
+	if took := time.Since(began); took > coordinator.KeyFresh+20*time.Second { // what is remembered for longer is another bug than a slow machine
 		t.Errorf("a revocation took %s", took)
 	}
 	short := made(coordinator.APIKeySpec{UserID: "bob", Expires: time.Minute})

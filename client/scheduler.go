@@ -29,11 +29,14 @@ type Schedule struct {
 	MaxRuns      int               `json:"max_runs,omitempty"`
 	AfterSuccess bool              `json:"after_success,omitempty"` // a run waits until the one before has succeeded
 	Due          string            `json:"due,omitempty"`           // a time after the instant as 2h, or of the day as 06:00
-	Paused       bool              `json:"paused,omitempty"`
-	UserID       string            `json:"user_id,omitempty"` // whose trees the runs are
-	Labels       map[string]string `json:"labels,omitempty"`  // of the trees
-	Owner        *string           `json:"owner,omitempty"`   // who keeps it in files: 1 to 63 letters, digits, -, _, . and /; empty: nobody, nil: as it is, or as it was shown: nobody
+	Paused       *bool             `json:"paused,omitempty"`        // nil: as it is; a new one is not
+	UserID       string            `json:"user_id,omitempty"`       // whose trees the runs are
+	Labels       map[string]string `json:"labels,omitempty"`        // of the trees
+	Owner        *string           `json:"owner,omitempty"`         // who keeps it in files: 1 to 63 letters, digits, -, _, . and /; empty: nobody, nil: as it is, or as it was shown: nobody
 }
+
+// IsPaused reports whether the schedule is said to be paused.
+func (s *Schedule) IsPaused() bool { return s.Paused != nil && *s.Paused }
 
 // ScheduleOn is what begins runs in place of time.
 type ScheduleOn struct {
@@ -114,6 +117,15 @@ func (c *Client) CreateSchedule(ctx context.Context, s Schedule) (*ScheduleInfo,
 	return scheduleAnswer(ctx, "create schedule")(c.schedules().CreateSchedule(ctx, &pb.CreateScheduleRequest{Schedule: s.proto()}))
 }
 
+// PreviewSchedule is what CreateSchedule (if is is nil) or UpdateSchedule of the schedule that is there would make, with its errors. Nothing is stored. beside are ids of
+// schedules that are to be there then, too, as On may name them: at most 1000.
+func (c *Client) PreviewSchedule(ctx context.Context, s Schedule, is *ScheduleInfo, beside []string) (*ScheduleInfo, error) {
+	if is == nil {
+		return scheduleAnswer(ctx, "create schedule")(c.schedules().CreateSchedule(ctx, &pb.CreateScheduleRequest{Schedule: s.proto(), Preview: true, Beside: beside}))
+	}
+	return scheduleAnswer(ctx, "update schedule")(c.schedules().UpdateSchedule(ctx, &pb.UpdateScheduleRequest{Schedule: s.proto(), Revision: int32(is.Revision), Preview: true, Beside: beside}))
+}
+
 // Schedule shows a schedule. [ErrNotFound].
 func (c *Client) Schedule(ctx context.Context, id string) (*ScheduleInfo, error) {
 	return scheduleAnswer(ctx, "get schedule")(c.schedules().GetSchedule(ctx, &pb.GetScheduleRequest{Id: id}))
@@ -140,7 +152,7 @@ func (c *Client) Schedules(ctx context.Context, f ScheduleFilter) iter.Seq2[*Sch
 	}, f.Cursor)
 }
 
-// UpdateSchedule puts a schedule in the place of the one of its id, if that has the revision, unless that is 0. [ErrNotFound]; [ErrConflict]: it has another one; [ErrInvalid].
+// UpdateSchedule puts a schedule in the place of the one of its id, if that has the revision, unless that is 0. Its pause stays if Paused is nil. [ErrNotFound]; [ErrConflict]: it has another one; [ErrInvalid].
 func (c *Client) UpdateSchedule(ctx context.Context, s Schedule, revision int) (*ScheduleInfo, error) {
 	return scheduleAnswer(ctx, "update schedule")(c.schedules().UpdateSchedule(ctx, &pb.UpdateScheduleRequest{Schedule: s.proto(), Revision: int32(revision)}))
 }
@@ -234,11 +246,11 @@ func scheduleInfoOf(got *pb.ScheduleInfo) *ScheduleInfo {
 	s := got.GetSchedule()
 	out := &ScheduleInfo{Schedule: Schedule{ID: s.GetId(), Description: s.GetDescription(), Cron: s.GetCron(), Every: s.GetEvery(), Timezone: s.GetTimezone(), Tree: s.GetTree(),
 		Parameters: s.GetParameters(), Overlap: s.GetOverlap(), MisfireGrace: s.GetMisfireGrace(), Jitter: s.GetJitter(), MaxRuns: int(s.GetMaxRuns()), AfterSuccess: s.GetAfterSuccess(),
-		Due: s.GetDue(), Paused: s.GetPaused(), UserID: s.GetUserId(), Labels: s.GetLabels()},
+		Due: s.GetDue(), UserID: s.GetUserId(), Labels: s.GetLabels()},
 		Revision: int(got.Revision), CreatedBy: got.CreatedBy, CreatedAt: at(got.CreatedAt), UpdatedBy: got.UpdatedBy, UpdatedAt: at(got.UpdatedAt), PausedBy: got.PausedBy,
 		PausedAt: at(got.PausedAt), PauseReason: got.PauseReason, Next: at(got.Next), Runs: int(got.Runs)}
 	if s != nil {
-		out.Coalesce, out.Owner = s.Coalesce, s.Owner
+		out.Coalesce, out.Paused, out.Owner = s.Coalesce, s.Paused, s.Owner
 	}
 	if s.GetStartAt() != nil {
 		start := s.StartAt.AsTime()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,13 +16,15 @@ import (
 // Scheduler submits trees when it is time, or when something has happened (control 8). Ids of schedules are the namespace's. Whatever is stored needs
 // [dag.SchedulesLevel]: a *[dag.LevelError] while a live process is below it.
 type Scheduler interface {
-	// CreateSchedule stores a schedule. *[ScheduleFaultsError]: all that is wrong with it, its tree included; [ErrConflict]: there is one of that id, or as many as may be.
+	// CreateSchedule stores a schedule. *[ScheduleFaultsError]: all that is wrong with it, its tree included; [ErrConflict]: there is one of that id, or as many as may be. A
+	// preview stores nothing, and is answered by the schedule as it would be, of revision 0.
 	CreateSchedule(ctx context.Context, spec scheduledoc.Spec) (*ScheduleInfo, error)
 	// GetSchedule shows a schedule. [ErrNotFound].
 	GetSchedule(ctx context.Context, id string) (*ScheduleInfo, error)
 	// Schedules lists schedules by id, without their trees and parameters.
 	Schedules(ctx context.Context, f ScheduleFilter) (Page[*ScheduleInfo], error)
-	// UpdateSchedule puts a schedule in the place of the one of its id, if that has the revision, unless that is 0. What has run stays, and so do instants that have passed.
+	// UpdateSchedule puts a schedule in the place of the one of its id, if that has the revision, unless that is 0. What has run stays, and so do instants that have passed; its
+	// pause stays too, unless the schedule says what is to become of it. A preview changes nothing, and is answered by the schedule as it would be.
 	// [ErrNotFound]; [ErrConflict]: it has another revision; *[ScheduleFaultsError].
 	UpdateSchedule(ctx context.Context, spec scheduledoc.Spec, revision int) (*ScheduleInfo, error)
 	// PauseSchedule stops the start of runs, but for those that are triggered. What runs goes on. One that is paused stays so, by who paused it first. [ErrNotFound].
@@ -143,7 +146,7 @@ func scheduleCall(method, id string, details Details) Call {
 
 // begins is what a call asks for that has runs begin with ends of another schedule's.
 func begins(spec *scheduledoc.Spec) part {
-	if spec.On == nil || spec.On.Schedule == "" {
+	if spec.On == nil || spec.On.Schedule == "" || spec.Preview && slices.Contains(spec.Beside, spec.On.Schedule) {
 		return part{}
 	}
 	return part{there: true, schedule: spec.On.Schedule}
@@ -151,7 +154,7 @@ func begins(spec *scheduledoc.Spec) part {
 
 // CreateSchedule has the schedule belong to the caller, unless that may have it belong to whom it names.
 func (g *guarded) CreateSchedule(ctx context.Context, spec scheduledoc.Spec) (*ScheduleInfo, error) {
-	return askFor(ctx, g, Call{Method: "CreateSchedule", UserID: spec.UserID, Details: ownedBy(detail("schedule", spec.ID), spec.Owner)}, func(owner string) (*ScheduleInfo, error) {
+	return askFor(ctx, g, Call{Method: "CreateSchedule", UserID: spec.UserID, Details: aboutSpec(detail("schedule", spec.ID), &spec)}, func(owner string) (*ScheduleInfo, error) {
 		spec.UserID = cmp.Or(spec.UserID, owner)
 		return g.next.CreateSchedule(by(ctx, g.caller.Name), spec)
 	}, begins(&spec))
@@ -163,6 +166,14 @@ func ownedBy(d Details, owner *string) Details {
 		return d
 	}
 	return d.with("owner", *owner)
+}
+
+// aboutSpec adds to what the record keeps what a call does with a schedule.
+func aboutSpec(d Details, spec *scheduledoc.Spec) Details {
+	if d = ownedBy(d, spec.Owner); spec.Preview {
+		d = d.with("preview", true)
+	}
+	return d
 }
 
 func (g *guarded) GetSchedule(ctx context.Context, id string) (*ScheduleInfo, error) {
@@ -177,7 +188,7 @@ func (g *guarded) Schedules(ctx context.Context, f ScheduleFilter) (Page[*Schedu
 }
 
 func (g *guarded) UpdateSchedule(ctx context.Context, spec scheduledoc.Spec, revision int) (*ScheduleInfo, error) {
-	return ask(ctx, g, scheduleCall("UpdateSchedule", spec.ID, ownedBy(nil, spec.Owner)), func() (*ScheduleInfo, error) {
+	return ask(ctx, g, scheduleCall("UpdateSchedule", spec.ID, aboutSpec(nil, &spec)), func() (*ScheduleInfo, error) {
 		return g.next.UpdateSchedule(by(ctx, g.caller.Name), spec, revision)
 	}, begins(&spec))
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -42,12 +43,26 @@ func (c *Coordinator) UpdateSchedule(ctx context.Context, spec scheduledoc.Spec,
 	}
 	of := spec
 	of.UserID = was.UserID
-	if err := c.checkSchedule(ctx, was.Namespace, &of, was.CreatedAt, time.Now()); err != nil {
+	now := time.Now()
+	if err := c.checkSchedule(ctx, was.Namespace, &of, was.CreatedAt, now); err != nil {
 		return nil, err
+	}
+	if spec.Preview {
+		if revision != 0 && int(was.Revision) != revision {
+			return nil, otherRevision(was)
+		}
+		if err := c.previewCycle(ctx, was, &of); err != nil {
+			return nil, err
+		}
+		is, err := showSchedule(was)
+		if err != nil {
+			return nil, err
+		}
+		return previewSchedule(&of, is, now)
 	}
 	if _, _, err := c.changeSchedule(ctx, "update schedule", spec.ID, pg.Fire{}, func(f *pg.ScheduleFacts) (d pg.ScheduleDecision, err error) {
 		if f.Of.Key != was.Key || revision != 0 && int(f.Of.Revision) != revision {
-			return d, fmt.Errorf("%w: the schedule has revision %d", ErrConflict, f.Of.Revision)
+			return d, otherRevision(f.Of)
 		}
 		if d, err = decideBefore(f, &of); err != nil {
 			return d, err
@@ -56,18 +71,47 @@ func (c *Coordinator) UpdateSchedule(ctx context.Context, spec scheduledoc.Spec,
 			return d, err
 		}
 		switch {
-		case !of.Paused:
+		case of.Paused == nil: // as it is
+		case !*of.Paused:
 			f.Of.PausedAt, f.Of.PausedBy, f.Of.PauseReason = nil, "", ""
 		case f.Of.PausedAt == nil:
 			f.Of.PausedAt, f.Of.PausedBy, f.Of.PauseReason = &f.Now, caller(ctx), ""
 		}
 		return d, nil
 	}); errors.Is(err, pg.ErrTriggerCycle) {
-		return nil, &ScheduleFaultsError{Faults: []scheduledoc.Fault{{Field: "on.schedule", Reason: fmt.Sprintf("runs of %s begin, by others or at once, with ends of this schedule's", spec.On.Schedule)}}}
+		return nil, cycleFault(&spec)
 	} else if err != nil {
 		return nil, err
 	}
 	return c.GetSchedule(ctx, spec.ID)
+}
+
+// cycleFault refuses runs that begin with their own ends.
+func cycleFault(spec *scheduledoc.Spec) error {
+	return &ScheduleFaultsError{Faults: []scheduledoc.Fault{{Field: "on.schedule", Reason: fmt.Sprintf("runs of %s begin, by others or at once, with ends of this schedule's", spec.On.Schedule)}}}
+}
+
+// previewCycle looks whether runs would begin with their own ends, as far as schedules go that are not beside.
+func (c *Coordinator) previewCycle(ctx context.Context, was *pg.Schedule, spec *scheduledoc.Spec) error {
+	if spec.On == nil || spec.On.Schedule == "" || slices.Contains(spec.Beside, spec.On.Schedule) {
+		return nil
+	}
+	other, err := c.store.ScheduleKey(ctx, was.Namespace, spec.On.Schedule)
+	if err != nil {
+		return c.internal("look for a schedule", err)
+	}
+	switch leads, err := c.store.LeadsTo(ctx, other, was.Key, slices.DeleteFunc(slices.Clone(spec.Beside), func(id string) bool { return id == spec.ID })); {
+	case err != nil:
+		return c.internal("look for what begins runs", err)
+	case leads:
+		return cycleFault(spec)
+	}
+	return nil
+}
+
+// otherRevision refuses a change of a schedule that was changed before.
+func otherRevision(of *pg.Schedule) error {
+	return fmt.Errorf("%w: the schedule has revision %d", ErrConflict, of.Revision)
 }
 
 // decideBefore decides what has come by the rules that a schedule had, as the new ones count from now on. An instant that only its jitter keeps from running stays for the new

@@ -27,22 +27,54 @@ func (c *Coordinator) CreateSchedule(ctx context.Context, spec scheduledoc.Spec)
 	if err := c.checkSchedule(ctx, here, &spec, now, now); err != nil {
 		return nil, err
 	}
+	if spec.Preview {
+		switch _, err := c.store.ScheduleKey(ctx, here, spec.ID); {
+		case err == nil:
+			return nil, errTakenSchedule
+		case !errors.Is(err, pg.ErrNotFound):
+			return nil, c.internal("look for a schedule", err)
+		}
+		return previewSchedule(&spec, &ScheduleInfo{CreatedBy: caller(ctx), CreatedAt: now}, now)
+	}
 	of := &pg.Schedule{Namespace: here, ID: spec.ID, CreatedBy: caller(ctx)}
 	if err := c.writeSpec(ctx, here, of, &spec); err != nil {
 		return nil, c.scheduleError("create schedule", err)
 	}
-	if spec.Paused {
+	if spec.IsPaused() {
 		of.PausedAt, of.PausedBy = &now, of.CreatedBy
 	}
 	switch err := c.gone(c.store.CreateSchedule(ctx, of)); {
 	case errors.Is(err, pg.ErrTaken):
-		return nil, fmt.Errorf("%w: there is a schedule of that id", ErrConflict)
+		return nil, errTakenSchedule
 	case err != nil:
 		return nil, c.scheduleError("create schedule", err)
 	}
 	failpoint.Hit("coordinator.after-schedule-commit")
 	wake(c.wakeSchedules)
 	return c.GetSchedule(ctx, spec.ID)
+}
+
+// errTakenSchedule refuses the id of a schedule that is there.
+var errTakenSchedule = fmt.Errorf("%w: there is a schedule of that id", ErrConflict)
+
+// previewSchedule is a schedule, which was checked, as it would be in the place of another one.
+func previewSchedule(spec *scheduledoc.Spec, of *ScheduleInfo, now time.Time) (*ScheduleInfo, error) {
+	out := *of
+	paused := of.IsPaused()
+	out.Spec, out.Next = *spec, time.Time{}
+	switch {
+	case spec.Paused == nil:
+		out.Paused = &paused
+	case !*spec.Paused:
+		out.PausedBy, out.PausedAt, out.PauseReason = "", time.Time{}, ""
+	case !paused:
+		out.PausedBy, out.PausedAt, out.PauseReason = "", now, ""
+	}
+	rules, err := spec.Rules(of.CreatedAt)
+	if err == nil && !out.IsPaused() && (rules.MaxRuns == 0 || out.Runs < rules.MaxRuns) {
+		out.Next = rules.Upcoming(now)
+	}
+	return &out, err
 }
 
 // scheduleError is why a schedule could not be changed, in the service's words.
@@ -95,8 +127,12 @@ func (c *Coordinator) writeSpec(ctx context.Context, here dag.NamespaceKey, of *
 func (c *Coordinator) checkSchedule(ctx context.Context, here dag.NamespaceKey, spec *scheduledoc.Spec, created, now time.Time) error {
 	rules, faults := spec.Check(created, now)
 	out := &ScheduleFaultsError{Faults: faults}
-	if spec.On != nil && spec.On.Schedule != "" {
-		if _, err := c.store.ScheduleKey(ctx, here, spec.On.Schedule); errors.Is(err, pg.ErrNotFound) {
+	if of := spec.On; of != nil && of.Schedule != "" && of.Schedule != spec.ID && !(spec.Preview && slices.Contains(spec.Beside, of.Schedule)) {
+		err := pg.ErrNotFound
+		if text(of.Schedule) {
+			_, err = c.store.ScheduleKey(ctx, here, of.Schedule)
+		}
+		if errors.Is(err, pg.ErrNotFound) {
 			out.Faults = append(out.Faults, scheduledoc.Fault{Field: "on.schedule", Reason: fmt.Sprintf("there is no schedule %q", cut(clean(spec.On.Schedule)))})
 		} else if err != nil {
 			return c.internal("look for a schedule", err)
@@ -180,11 +216,12 @@ func showSchedule(of *pg.Schedule) (*ScheduleInfo, error) {
 	}
 	out := &ScheduleInfo{Spec: *spec, Revision: int(of.Revision), CreatedBy: of.CreatedBy, CreatedAt: of.CreatedAt, UpdatedBy: of.UpdatedBy, UpdatedAt: of.UpdatedAt,
 		PausedBy: of.PausedBy, PauseReason: of.PauseReason, Runs: int(of.Counted)}
-	out.UserID, out.Paused = of.UserID, of.PausedAt != nil
+	paused := of.PausedAt != nil
+	out.UserID, out.Paused = of.UserID, &paused
 	if of.Owner != "" {
 		out.Owner = &of.Owner
 	}
-	if out.Paused {
+	if paused {
 		out.PausedAt = *of.PausedAt
 	}
 	if of.Labels != nil {
@@ -203,7 +240,7 @@ func showSchedule(of *pg.Schedule) (*ScheduleInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !out.Paused && (rules.MaxRuns == 0 || out.Runs < rules.MaxRuns) {
+	if !paused && (rules.MaxRuns == 0 || out.Runs < rules.MaxRuns) {
 		out.Next = rules.Upcoming(of.DecidedAt)
 	}
 	return out, nil

@@ -119,6 +119,9 @@ type ScheduleFault struct {
 	Reason string // lower case, no full stop
 }
 
+// NothingBefore is the reason of an end that comes before the first instant.
+const NothingBefore = "nothing fires before it"
+
 // Check says what is wrong with a schedule that is to be made at a moment, in the order of its fields. Instants may be nil: they are wrong by themselves.
 func (s *Schedule) Check(now time.Time) (faults []ScheduleFault) {
 	wrong := func(field, reason string, args ...any) {
@@ -144,7 +147,7 @@ func (s *Schedule) Check(now time.Time) (faults []ScheduleFault) {
 	case !s.StartAt.IsZero() && !s.StartAt.Before(s.EndAt):
 		wrong("end_at", "must be after start_at")
 	case s.Instants != nil && s.next(now).IsZero():
-		wrong("end_at", "nothing fires before it")
+		wrong("end_at", NothingBefore)
 	}
 	return faults
 }

@@ -646,13 +646,21 @@ func noCycle(ctx context.Context, c *pgx.Conn, of *Schedule) error {
 		return err
 	}
 	var cycle bool
-	if err := c.QueryRow(ctx, sql("LeadsTo"), *of.Trigger, of.Key).Scan(&cycle); err != nil {
+	if err := c.QueryRow(ctx, sql("LeadsTo"), *of.Trigger, of.Key, []string{}).Scan(&cycle); err != nil {
 		return err
 	}
 	if cycle {
 		return ErrTriggerCycle
 	}
 	return nil
+}
+
+// LeadsTo reports whether runs of a schedule begin, by others or at once, with ends of runs of another one. What begins those of the ids without is not looked at.
+func (s *Store) LeadsTo(ctx context.Context, from, to int64, without []string) (leads bool, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	err = s.pool.QueryRow(ctx, sql("LeadsTo"), from, to, append([]string{}, without...)).Scan(&leads)
+	return leads, err
 }
 
 // ErrTriggerCycle: runs of a schedule would begin with ends of its own for ever.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -46,14 +47,22 @@ func (s *Service) CreateSchedule(_ context.Context, spec scheduledoc.Spec) (*coo
 	if s.schedules[spec.ID] != nil {
 		return nil, fmt.Errorf("%w: there is a schedule of that id", coordinator.ErrConflict)
 	}
+	if on := spec.On; on != nil && on.Schedule != "" && s.schedules[on.Schedule] == nil && !(spec.Preview && slices.Contains(spec.Beside, on.Schedule)) {
+		return nil, &coordinator.ScheduleFaultsError{Faults: []scheduledoc.Fault{{Field: "on.schedule", Reason: fmt.Sprintf("there is no schedule %q", on.Schedule)}}}
+	}
 	if s.schedules == nil {
 		s.schedules = map[string]*keptSchedule{}
 	}
 	of := &keptSchedule{keys: map[string]*coordinator.ScheduleRun{}, info: coordinator.ScheduleInfo{Spec: spec, Revision: 1, CreatedBy: coordinator.AnonymousName, CreatedAt: now,
 		UpdatedBy: coordinator.AnonymousName, UpdatedAt: now}}
 	of.info.Owner = ownerOf(spec.Owner, nil)
-	if spec.Paused {
+	of.info.Paused = new(spec.IsPaused())
+	if *of.info.Paused {
 		of.info.PausedBy, of.info.PausedAt = coordinator.AnonymousName, now
+	}
+	if spec.Preview {
+		of.info.Revision = 0
+		return of.show(), nil
 	}
 	s.schedules[spec.ID] = of
 	return of.show(), nil
@@ -61,7 +70,7 @@ func (s *Service) CreateSchedule(_ context.Context, spec scheduledoc.Spec) (*coo
 
 func (k *keptSchedule) show() *coordinator.ScheduleInfo {
 	one := k.info
-	if rules, err := one.Rules(one.CreatedAt); err == nil && !one.Paused {
+	if rules, err := one.Rules(one.CreatedAt); err == nil && !one.IsPaused() {
 		one.Next = rules.Upcoming(time.Now())
 	}
 	return &one
@@ -124,25 +133,52 @@ func (s *Service) changeSchedule(id string, f func(of *keptSchedule) error) (*co
 // UpdateSchedule puts another schedule in the place of one.
 func (s *Service) UpdateSchedule(_ context.Context, spec scheduledoc.Spec, revision int) (*coordinator.ScheduleInfo, error) {
 	now := time.Now()
-	return s.changeSchedule(spec.ID, func(of *keptSchedule) error {
+	is, err := s.changeSchedule(spec.ID, func(of *keptSchedule) error {
 		if _, faults := spec.Check(of.info.CreatedAt, now); len(faults) > 0 {
 			return &coordinator.ScheduleFaultsError{Faults: faults}
 		}
 		if revision != 0 && revision != of.info.Revision {
 			return fmt.Errorf("%w: the schedule has revision %d", coordinator.ErrConflict, of.info.Revision)
 		}
-		user, owner := of.info.UserID, of.info.Owner
+		if spec.Preview {
+			return errPreview
+		}
+		user, owner, paused := of.info.UserID, of.info.Owner, of.info.Paused
 		of.info.Spec = spec
+		switch {
+		case spec.Paused == nil:
+			of.info.Paused = paused
+		case !*spec.Paused:
+			of.info.PausedBy, of.info.PausedAt, of.info.PauseReason = "", time.Time{}, ""
+		case !*paused:
+			of.info.PausedBy, of.info.PausedAt = coordinator.AnonymousName, now.Truncate(time.Microsecond)
+		}
 		of.info.UserID, of.info.Owner = user, ownerOf(spec.Owner, owner)
 		return nil
 	})
+	if errors.Is(err, errPreview) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		of, err := s.schedule(spec.ID)
+		if err != nil {
+			return nil, err
+		}
+		one := *of
+		one.info.Spec = spec
+		one.info.Paused = cmp.Or(spec.Paused, of.info.Paused)
+		return one.show(), nil
+	}
+	return is, err
 }
+
+// errPreview keeps a change from being made.
+var errPreview = errors.New("a preview")
 
 // PauseSchedule notes a pause.
 func (s *Service) PauseSchedule(_ context.Context, id, reason string) (*coordinator.ScheduleInfo, error) {
 	return s.changeSchedule(id, func(of *keptSchedule) error {
-		if !of.info.Paused {
-			of.info.Paused, of.info.PausedBy, of.info.PausedAt, of.info.PauseReason = true, coordinator.AnonymousName, time.Now().Truncate(time.Microsecond), reason
+		if !of.info.IsPaused() {
+			of.info.Paused, of.info.PausedBy, of.info.PausedAt, of.info.PauseReason = new(true), coordinator.AnonymousName, time.Now().Truncate(time.Microsecond), reason
 		}
 		return nil
 	})
@@ -151,7 +187,7 @@ func (s *Service) PauseSchedule(_ context.Context, id, reason string) (*coordina
 // ResumeSchedule takes a pause away.
 func (s *Service) ResumeSchedule(_ context.Context, id string) (*coordinator.ScheduleInfo, error) {
 	return s.changeSchedule(id, func(of *keptSchedule) error {
-		of.info.Paused, of.info.PausedBy, of.info.PausedAt, of.info.PauseReason = false, "", time.Time{}, ""
+		of.info.Paused, of.info.PausedBy, of.info.PausedAt, of.info.PauseReason = new(false), "", time.Time{}, ""
 		return nil
 	})
 }
@@ -356,14 +392,51 @@ var firing = map[string]func(*site){
 		_, err = s.svc.GetSchedule(s.Context(), spec.ID)
 		s.wantFault("get it", err, api.NotFound)
 	},
+	"a preview stores nothing": func(s *site) {
+		s.has("CreateSchedule", "UpdateSchedule", "GetSchedule")
+		first := s.yearly("first")
+		then := s.yearly("then")
+		then.Cron, then.Timezone, then.On, then.Preview = "", "", &scheduledoc.On{Schedule: first.ID}, true
+		_, err := s.svc.CreateSchedule(s.Context(), then)
+		if f := s.wantFault("without what it begins with", err, api.Invalid); f != nil && !strings.Contains(fmt.Sprint(f.Text, f.Problems), "there is no schedule") {
+			s.Errorf("got %+v", f)
+		}
+		then.Beside = []string{"x", first.ID}
+		shown, err := s.svc.CreateSchedule(s.Context(), then)
+		if shown = must(s, shown, err); shown.ID != then.ID || shown.Revision != 0 || shown.IsPaused() {
+			s.Errorf("got %+v", shown)
+		}
+		_, err = s.svc.GetSchedule(s.Context(), then.ID)
+		s.wantFault("get it", err, api.NotFound)
+		_, err = s.svc.CreateSchedule(s.Context(), first)
+		must(s, 0, err)
+		first.Preview, first.Description = true, "otherwise"
+		_, err = s.svc.CreateSchedule(s.Context(), first)
+		s.wantFault("an id that is there", err, api.Conflict)
+		_, err = s.svc.UpdateSchedule(s.Context(), first, 7)
+		s.wantFault("another revision", err, api.Conflict)
+		shown, err = s.svc.UpdateSchedule(s.Context(), first, 1)
+		if shown = must(s, shown, err); shown.Description != "otherwise" {
+			s.Errorf("got %+v", shown)
+		}
+		got, err := s.svc.GetSchedule(s.Context(), first.ID)
+		if got = must(s, got, err); got.Description != "" || got.Revision != 1 {
+			s.Errorf("the preview has changed it: %+v", got)
+		}
+	},
 	"a schedule is paused, triggered and resumed": func(s *site) {
-		s.has("CreateSchedule", "PauseSchedule", "ResumeSchedule", "TriggerSchedule", "ScheduleRuns")
+		s.has("CreateSchedule", "UpdateSchedule", "PauseSchedule", "ResumeSchedule", "TriggerSchedule", "ScheduleRuns")
 		spec := s.yearly("p")
 		_, err := s.svc.CreateSchedule(s.Context(), spec)
 		must(s, 0, err)
 		paused, err := s.svc.PauseSchedule(s.Context(), spec.ID, "the year is over")
-		if paused = must(s, paused, err); !paused.Paused || paused.PausedAt.IsZero() || paused.PauseReason != "the year is over" || !paused.Next.IsZero() {
+		if paused = must(s, paused, err); !paused.IsPaused() || paused.PausedAt.IsZero() || paused.PauseReason != "the year is over" || !paused.Next.IsZero() {
 			s.Errorf("paused: %+v", paused)
+		}
+		spec.Description = "changed"
+		changed, err := s.svc.UpdateSchedule(s.Context(), spec, 0)
+		if changed = must(s, changed, err); !changed.IsPaused() || !changed.PausedAt.Equal(paused.PausedAt) || changed.PauseReason != paused.PauseReason || changed.Description != "changed" {
+			s.Errorf("changed without a word of the pause: %+v", changed)
 		}
 		ask := coordinator.ScheduleTrigger{ID: spec.ID, Parameters: []byte(`{"day":"x"}`), IdempotencyKey: "k"}
 		first, err := s.svc.TriggerSchedule(s.Context(), ask)
@@ -387,8 +460,15 @@ var firing = map[string]func(*site){
 			s.Errorf("%d runs", n)
 		}
 		resumed, err := s.svc.ResumeSchedule(s.Context(), spec.ID)
-		if resumed = must(s, resumed, err); resumed.Paused || !resumed.PausedAt.IsZero() || resumed.PauseReason != "" || resumed.Next.IsZero() {
+		if resumed = must(s, resumed, err); resumed.IsPaused() || !resumed.PausedAt.IsZero() || resumed.PauseReason != "" || resumed.Next.IsZero() {
 			s.Errorf("resumed: %+v", resumed)
+		}
+		for _, pause := range []bool{true, false} {
+			spec.Paused = &pause
+			changed, err := s.svc.UpdateSchedule(s.Context(), spec, 0)
+			if changed = must(s, changed, err); changed.IsPaused() != pause || changed.PausedAt.IsZero() == pause || changed.Next.IsZero() != pause {
+				s.Errorf("changed with paused: %t: %+v", pause, changed)
+			}
 		}
 		ask.Overlap, ask.Parameters = "sometimes", []byte(`[1]`)
 		_, err = s.svc.TriggerSchedule(s.Context(), ask)

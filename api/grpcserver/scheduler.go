@@ -4,13 +4,18 @@ import (
 	"context"
 	"time"
 
+	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag/scheduledoc"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
 func (h *handler) CreateSchedule(ctx context.Context, r *pb.CreateScheduleRequest) (*pb.ScheduleInfo, error) {
-	return scheduleAnswer(h.on(ctx).CreateSchedule(ctx, scheduleIn(r.Schedule)))
+	spec, err := previewIn(r.Schedule, r.Preview, r.Beside)
+	if err != nil {
+		return nil, err
+	}
+	return scheduleAnswer(h.on(ctx).CreateSchedule(ctx, spec))
 }
 
 func (h *handler) GetSchedule(ctx context.Context, r *pb.GetScheduleRequest) (*pb.ScheduleInfo, error) {
@@ -29,7 +34,11 @@ func (h *handler) ListSchedules(ctx context.Context, r *pb.ListSchedulesRequest)
 }
 
 func (h *handler) UpdateSchedule(ctx context.Context, r *pb.UpdateScheduleRequest) (*pb.ScheduleInfo, error) {
-	return scheduleAnswer(h.on(ctx).UpdateSchedule(ctx, scheduleIn(r.Schedule), int(r.Revision)))
+	spec, err := previewIn(r.Schedule, r.Preview, r.Beside)
+	if err != nil {
+		return nil, err
+	}
+	return scheduleAnswer(h.on(ctx).UpdateSchedule(ctx, spec, int(r.Revision)))
 }
 
 func (h *handler) PauseSchedule(ctx context.Context, r *pb.PauseScheduleRequest) (*pb.ScheduleInfo, error) {
@@ -74,15 +83,25 @@ func (h *handler) ListScheduleRuns(ctx context.Context, r *pb.ListScheduleRunsRe
 	return &pb.ListScheduleRunsResponse{Runs: convert(page.Items, scheduleRun), Cursor: page.Next}, nil
 }
 
+// previewIn is a schedule as it was sent, which may be a preview.
+func previewIn(s *pb.Schedule, preview bool, beside []string) (scheduledoc.Spec, error) {
+	out := scheduleIn(s)
+	if len(beside) > scheduledoc.MaxBeside {
+		return out, api.InvalidParameter("beside", "beside must be at most 1000 ids")
+	}
+	out.Preview, out.Beside = preview, beside
+	return out, nil
+}
+
 // scheduleIn is a schedule as it was sent.
 func scheduleIn(s *pb.Schedule) scheduledoc.Spec {
 	out := scheduledoc.Spec{ID: s.GetId(), Description: s.GetDescription(), Cron: s.GetCron(), Every: s.GetEvery(), Timezone: s.GetTimezone(), Tree: s.GetTree(), Parameters: s.GetParameters(),
-		Overlap: s.GetOverlap(), MisfireGrace: s.GetMisfireGrace(), Jitter: s.GetJitter(), MaxRuns: int(s.GetMaxRuns()), AfterSuccess: s.GetAfterSuccess(), Due: s.GetDue(), Paused: s.GetPaused(),
+		Overlap: s.GetOverlap(), MisfireGrace: s.GetMisfireGrace(), Jitter: s.GetJitter(), MaxRuns: int(s.GetMaxRuns()), AfterSuccess: s.GetAfterSuccess(), Due: s.GetDue(),
 		UserID: s.GetUserId(), Labels: s.GetLabels()}
 	if s == nil {
 		return out
 	}
-	out.Coalesce, out.Owner = s.Coalesce, s.Owner
+	out.Coalesce, out.Paused, out.Owner = s.Coalesce, s.Paused, s.Owner
 	for into, at := range map[**time.Time]time.Time{&out.StartAt: timeOf(s.StartAt), &out.EndAt: timeOf(s.EndAt)} {
 		if !at.IsZero() {
 			*into = &at

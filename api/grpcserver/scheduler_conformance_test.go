@@ -34,6 +34,9 @@ func scheduleInfo(s *client.ScheduleInfo, err error) (*coordinator.ScheduleInfo,
 }
 
 func (r *remote) CreateSchedule(ctx context.Context, spec scheduledoc.Spec) (*coordinator.ScheduleInfo, error) {
+	if spec.Preview {
+		return scheduleInfo(r.c.PreviewSchedule(ctx, scheduleOf(spec), nil, spec.Beside))
+	}
 	return scheduleInfo(r.c.CreateSchedule(ctx, scheduleOf(spec)))
 }
 
@@ -55,6 +58,9 @@ func (r *remote) Schedules(ctx context.Context, f coordinator.ScheduleFilter) (p
 }
 
 func (r *remote) UpdateSchedule(ctx context.Context, spec scheduledoc.Spec, revision int) (*coordinator.ScheduleInfo, error) {
+	if spec.Preview {
+		return scheduleInfo(r.c.PreviewSchedule(ctx, scheduleOf(spec), &client.ScheduleInfo{Revision: revision}, spec.Beside))
+	}
 	return scheduleInfo(r.c.UpdateSchedule(ctx, scheduleOf(spec), revision))
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag/scheduledoc"
 )
 
-// scheduleParams are the parameters of schedules.create, and, with a revision, of schedules.update.
+// scheduleParams are a schedule as it is sent.
 type scheduleParams struct {
 	ID           string            `json:"id" required:"true" description:"its name in the namespace, at most 255 bytes"`
 	Description  string            `json:"description,omitempty" description:"for people, at most 1000 bytes"`
@@ -28,7 +28,7 @@ type scheduleParams struct {
 	MaxRuns      int               `json:"max_runs,omitempty" description:"so many runs by instants; default any number"`
 	AfterSuccess bool              `json:"after_success,omitempty" description:"a run waits until the one before has succeeded"`
 	Due          string            `json:"due,omitempty" description:"2h after the instant, or 06:00: what has not ended then is late"`
-	Paused       bool              `json:"paused,omitempty"`
+	Paused       *bool             `json:"paused,omitempty" description:"runs begin when somebody triggers them only; default: as it is; a new one is not"`
 	UserID       string            `json:"user_id,omitempty" description:"whose trees the runs are"`
 	Labels       map[string]string `json:"labels,omitempty" description:"of the trees"`
 	Owner        *string           `json:"owner,omitempty" description:"who keeps it in files: 1 to 63 letters, digits, -, _, . and /; empty: nobody; default: as it is"`
@@ -39,9 +39,22 @@ type scheduleOn struct {
 	Outcome  []string `json:"outcome,omitempty" description:"completed (the default), failed, cancelled, any"`
 }
 
+// previewParams have a schedule looked at only.
+type previewParams struct {
+	Preview bool     `json:"preview,omitempty" description:"nothing is stored"`
+	Beside  []string `json:"beside,omitempty" description:"of a preview: ids of schedules that are to be there, too, as on may name them; at most 1000"`
+}
+
+// scheduleCreateParams are the parameters of schedules.create.
+type scheduleCreateParams struct {
+	scheduleParams
+	previewParams
+}
+
 // scheduleUpdateParams are the parameters of schedules.update.
 type scheduleUpdateParams struct {
 	scheduleParams
+	previewParams
 	Revision int `json:"revision,omitempty" description:"that the schedule has; default whatever it has"`
 }
 
@@ -139,12 +152,12 @@ type runPage struct {
 func schedulerMethods() []Method {
 	missing := []string{"Schedule <id> not found"}
 	return []Method{
-		{Name: "schedules.create", Path: "/system", Ours: true, Params: scheduleParams{}, Result: scheduleObject{}, Errors: []string{"cron: …", "tree[0].inputs: …"},
-			Summary: "Stores a schedule. All that is wrong with it is told at once, its tree included."},
+		{Name: "schedules.create", Path: "/system", Ours: true, Params: scheduleCreateParams{}, Result: scheduleObject{}, Errors: []string{"cron: …", "tree[0].inputs: …"},
+			Summary: "Stores a schedule. All that is wrong with it is told at once, its tree included. A preview stores nothing, and is answered by the schedule as it would be, of revision 0."},
 		{Name: "schedules.get", Path: "/system", Ours: true, Params: scheduleIDParams{}, Result: scheduleObject{}, Errors: missing, Summary: "Shows a schedule."},
 		{Name: "schedules.list", Path: "/system", Ours: true, Params: schedulesListParams{}, Result: schedulePage{}, Summary: "Lists schedules by id, without their trees and parameters."},
 		{Name: "schedules.update", Path: "/system", Ours: true, Params: scheduleUpdateParams{}, Result: scheduleObject{}, Errors: missing,
-			Summary: "Puts a schedule in the place of the one of its id. What has run stays, and so do instants that have passed."},
+			Summary: "Puts a schedule in the place of the one of its id. What has run stays, and so do instants that have passed; its pause stays unless paused is said. A preview changes nothing."},
 		{Name: "schedules.pause", Path: "/system", Ours: true, Params: schedulePauseParams{}, Result: scheduleObject{}, Errors: missing,
 			Summary: "Stops the start of runs, but for those that are triggered. What runs goes on."},
 		{Name: "schedules.resume", Path: "/system", Ours: true, Params: scheduleIDParams{}, Result: scheduleObject{}, Errors: missing, Summary: "Lets runs start again, from the next instant on."},
@@ -166,10 +179,14 @@ func (h *Handler) schedulerAnswers() map[string]method {
 
 // spec reads a schedule, all of whose faults the service tells with those of its tree. Members that are no part of it are taken out before.
 func (p *params) spec(beside ...string) (*scheduledoc.Spec, error) {
-	beside = append(beside, "owner")
+	beside = append(beside, "owner", "preview", "beside")
 	var owner *string
 	if p.given("owner") {
 		owner = new(p.text("owner"))
+	}
+	preview, also := p.flag("preview", false), p.list("beside")
+	if len(also) > scheduledoc.MaxBeside {
+		p.refuse("beside", "at most 1000 ids")
 	}
 	if p.err != nil {
 		return nil, p.err
@@ -188,10 +205,10 @@ func (p *params) spec(beside ...string) (*scheduledoc.Spec, error) {
 	spec, faults := scheduledoc.Decode(raw)
 	if len(faults) > 0 {
 		now := time.Now()
-		_, more := spec.Check(now, now)
-		return nil, &coordinator.ScheduleFaultsError{Faults: scheduledoc.Join(faults, more)}
+		_, faults = scheduledoc.Read(raw, now, now)
+		return nil, &coordinator.ScheduleFaultsError{Faults: faults}
 	}
-	spec.Owner = owner
+	spec.Owner, spec.Preview, spec.Beside = owner, preview, also
 	return spec, nil
 }
 

@@ -49,6 +49,9 @@ func members(spec scheduledoc.Spec) map[string]any {
 	if err != nil {
 		panic(err)
 	}
+	if spec.Preview {
+		params["preview"], params["beside"] = true, spec.Beside
+	}
 	return params
 }
 

@@ -35,6 +35,8 @@ type applyKind struct {
 	want func(s *session, o *applyfile.Object, is *applied) []applyField
 	// hides reports whether a file says something that the cluster never shows.
 	hides func(o *applyfile.Object, is *applied) bool
+	// check finds what the cluster would refuse of what a file asks for, before anything is changed; nil: put does. beside are the names that the files have.
+	check func(ctx context.Context, s *session, c *applyChange, beside []string) ([]treefile.Fault, error)
 	// put makes what a file asks for of what there is, or makes it anew.
 	put func(ctx context.Context, s *session, c *applyChange) (owner string, err error)
 	// drop deletes what there is.
@@ -226,8 +228,36 @@ func (a *applyRun) plan(ctx context.Context) error {
 	if len(refused) > 0 {
 		return &treefile.Error{Faults: refused}
 	}
+	if err := a.check(ctx); err != nil {
+		return err
+	}
 	slices.Reverse(drops) // what needs others goes before them
 	a.changes = append(a.changes, drops...)
+	return nil
+}
+
+// check finds what the cluster would refuse of the changes.
+func (a *applyRun) check(ctx context.Context) error {
+	var faults []treefile.Fault
+	for _, c := range a.changes {
+		if c.kind.check == nil {
+			continue
+		}
+		var beside []string
+		for _, o := range a.folder.Objects {
+			if o.Kind == c.kind.name {
+				beside = append(beside, o.Name)
+			}
+		}
+		some, err := c.kind.check(ctx, a.session, c, beside)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", c.kind.name, oneLine(c.name), err)
+		}
+		faults = append(faults, some...)
+	}
+	if len(faults) > 0 {
+		return codedError{treefile.Refuse(faults, 0), exitUsage}
+	}
 	return nil
 }
 

@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/dag/scheduledoc"
 	"github.com/taskgrove/taskgrove/internal/applyfile"
+	"github.com/taskgrove/taskgrove/internal/treefile"
 )
 
 // scheduleKind are schedules.
@@ -49,6 +53,29 @@ var scheduleKind = applyKind{
 		return scheduleFields(scheduleWant(o, is))
 	},
 	hides: func(*applyfile.Object, *applied) bool { return false },
+	check: func(ctx context.Context, s *session, c *applyChange, beside []string) ([]treefile.Fault, error) {
+		want := scheduleWant(c.want, c.is)
+		want.Owner = &c.owner
+		var is *client.ScheduleInfo
+		if c.is != nil {
+			if is = c.is.object.(*client.ScheduleInfo); want.UserID != is.UserID {
+				return []treefile.Fault{c.want.Fault("user_id", fmt.Sprintf("the user of a schedule can't be changed, and is %q: delete it, and run apply again", is.UserID))}, nil
+			}
+		}
+		if len(beside) > scheduledoc.MaxBeside { // the one that counts is enough
+			beside = slices.DeleteFunc(beside, func(id string) bool { return want.On == nil || id != want.On.Schedule })
+		}
+		_, err := s.PreviewSchedule(ctx, want, is, beside)
+		bad, ok := errors.AsType[*client.InvalidError](err)
+		if !ok || len(bad.Faults) == 0 {
+			return nil, err
+		}
+		var faults []treefile.Fault
+		for _, one := range bad.Faults {
+			faults = append(faults, c.want.Fault(one.Field, strings.TrimPrefix(one.Reason, one.Field+": ")))
+		}
+		return faults, nil
+	},
 	put: func(ctx context.Context, s *session, c *applyChange) (string, error) {
 		want := scheduleWant(c.want, c.is)
 		want.Owner = &c.owner
@@ -57,11 +84,7 @@ var scheduleKind = applyKind{
 		if c.is == nil {
 			got, err = s.CreateSchedule(ctx, want)
 		} else {
-			is := c.is.object.(*client.ScheduleInfo)
-			if want.UserID != is.UserID {
-				return "", fmt.Errorf("the user of a schedule can't be changed, and is %q: delete it, and run apply again", is.UserID)
-			}
-			got, err = s.UpdateSchedule(ctx, want, is.Revision)
+			got, err = s.UpdateSchedule(ctx, want, c.is.object.(*client.ScheduleInfo).Revision)
 		}
 		if err != nil || got.Owner == nil {
 			return "", err
@@ -81,7 +104,7 @@ func scheduleWant(o *applyfile.Object, is *applied) client.Schedule {
 		return want
 	}
 	there := is.object.(*client.ScheduleInfo)
-	if !want.Paused {
+	if want.Paused == nil {
 		want.Paused = there.Paused
 	}
 	if want.UserID == "" {

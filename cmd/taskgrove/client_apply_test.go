@@ -166,6 +166,12 @@ func TestApplySchedules(t *testing.T) {
 		t.Setenv("TASKGROVE_SERVER", c.Coordinators[0].P.GRPC)
 		t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 		t.Setenv("HOME", t.TempDir())
+		// A fault of the last tree is told before anything is stored, with those of the others.
+		bad := strings.NewReplacer("owner: team\n", "", "name: t,", "name: t, priority: 9,", "name: n,", "name: n, priority: 8,").Replace(fmt.Sprintf(aSchedule, "skip"))
+		for _, args := range [][]string{{"schedule", "apply"}, {"schedule", "create"}, {"apply", "--owner", "team", "-f"}} {
+			wantRun(t, exitUsage, append(args, file(t, "bad.yaml", bad)), "bad.yaml:3:40: schedules[0].tree[0].priority: ", "schedules[1].tree[0].priority: ")
+		}
+		wantRun(t, exitOK, []string{"schedule"}, "there are no schedules")
 		followSchedules(t)
 	})
 }
@@ -173,7 +179,7 @@ func TestApplySchedules(t *testing.T) {
 func followSchedules(t *testing.T) {
 	path := file(t, "s.yaml", fmt.Sprintf(aSchedule, "skip"))
 	apply := []string{"apply", "-f", path, "--prune"}
-	wantRun(t, exitUsage, []string{"apply", "-f", file(t, "bad.yaml", strings.Replace(fmt.Sprintf(aSchedule, "sikp"), "cron", "corn", 1))}, "bad.yaml:5:3: schedules[1].cron: ", "bad.yaml:5:17: schedules[1].corn: is no key of a schedule: write cron", "schedules[1].overlap: ")
+	wantRun(t, exitUsage, []string{"apply", "-f", file(t, "bad.yaml", strings.Replace(fmt.Sprintf(aSchedule, "sikp"), "cron", "corn", 1))}, "bad.yaml:5:17: schedules[1].corn: is no key of a schedule: write cron", "schedules[1].overlap: ")
 	wantRun(t, exitOK, apply, "+ schedule nightly\n    + cron: 30 2 * * *\n", "+ schedule after\n    + on: {\"schedule\":\"nightly\"}\n", "team: 2 made")
 	wantRun(t, exitOK, apply, "team: 0 made, 0 changed, 0 deleted, 2 as they are")
 	wantRun(t, exitOK, []string{"schedule", "pause", "nightly"})
@@ -182,7 +188,7 @@ func followSchedules(t *testing.T) {
 	wantRun(t, exitOK, apply, "~ schedule nightly\n    ~ overlap: skip -> allow\nteam: 0 made, 1 changed, 0 deleted, 1 as they are")
 	wantRun(t, exitOK, []string{"schedule", "get", "nightly", "-o", "json"}, `"paused":true`, `"owner":"team"`)
 	putFile(t, path, strings.Replace(fmt.Sprintf(aSchedule, "allow"), "overlap", "user_id: amy, overlap", 1))
-	wantRun(t, exitError, apply, "s.yaml:5:3: the user of a schedule can't be changed")
+	wantRun(t, exitUsage, apply, "s.yaml:5:60: schedules[1].user_id: the user of a schedule can't be changed")
 	putFile(t, path, "taskgrove: 1\nowner: team\n")
 	wantRun(t, exitOK, apply, "- schedule after\n- schedule nightly\n", "2 deleted")
 	wantRun(t, exitOK, []string{"schedule", "list"}, "there are no schedules")

@@ -74,7 +74,7 @@ func whyOfSchedule(x *client.ScheduleInfo, runs []*client.ScheduleRun) []string 
 		case x.AfterSuccess && before != nil && before.Status != "completed":
 			text += fmt.Sprintf("for the success of the run before, of %s, which is %s: taskgrove rerun %s runs its tree again, and taskgrove schedule trigger %s begins another.",
 				shownTime(before.FireTime), before.Status, before.TreeID, x.ID)
-		case x.Paused:
+		case x.IsPaused():
 			text += "until the schedule is resumed."
 		default:
 			text += "for a coordinator that starts it."
@@ -97,7 +97,7 @@ func whyOfSchedule(x *client.ScheduleInfo, runs []*client.ScheduleRun) []string 
 // whatBegins says what begins runs from now on, or why nothing does.
 func whatBegins(x *client.ScheduleInfo) string {
 	switch {
-	case x.Paused:
+	case x.IsPaused():
 		text := "It is paused"
 		if !x.PausedAt.IsZero() {
 			text += " since " + shownTime(x.PausedAt)

@@ -32,7 +32,7 @@ func TestWhyOfSchedules(t *testing.T) {
 		want []string
 		not  string
 	}{
-		{"paused", client.ScheduleInfo{Schedule: client.Schedule{ID: "a", Paused: true}, PausedBy: "ann", PauseReason: "the warehouse moves"}, nil,
+		{"paused", client.ScheduleInfo{Schedule: client.Schedule{ID: "a", Paused: new(true)}, PausedBy: "ann", PauseReason: "the warehouse moves"}, nil,
 			[]string{"It is paused by ann: the warehouse moves.", "taskgrove schedule resume a", "No instant has come yet."}, ""},
 		{"ended by runs", client.ScheduleInfo{Schedule: client.Schedule{MaxRuns: 2}, Runs: 2}, []*client.ScheduleRun{run(2, "completed", "", "t2")}, []string{"2 runs of max_runs 2"}, "had no run"},
 		{"ended by time", client.ScheduleInfo{Schedule: client.Schedule{Cron: "@daily"}, Runs: 2}, nil, []string{"no instant comes before its end_at"}, ""},

@@ -34,10 +34,7 @@ type written struct {
 func scheduleCreateCommand() *cobra.Command {
 	return clientCommand("create FILE|-", "Make the schedules of a file", "Makes the schedules of a file. One whose id is there already is refused; \"apply\" changes it. The file is read as a whole before.\n"+scheduleFileHelp,
 		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
-			return s.schedulesOf(ctx, args[0], func(spec *scheduledoc.Spec) (*client.ScheduleInfo, string, error) {
-				info, err := s.CreateSchedule(ctx, scheduleToSend(spec))
-				return info, "created", err
-			})
+			return s.schedulesOf(ctx, args[0], func(client.Schedule) (*client.ScheduleInfo, error) { return nil, nil })
 		})
 }
 
@@ -46,33 +43,14 @@ func scheduleApplyCommand() *cobra.Command {
 		"Makes the schedules of a file that are not there, and changes those that are otherwise. What has run stays. A schedule that the file does not name stays as it is.\n"+
 			"Without \"paused\" in the file a schedule stays paused or not, as it is.\n"+scheduleFileHelp,
 		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
-			return s.schedulesOf(ctx, args[0], func(spec *scheduledoc.Spec) (*client.ScheduleInfo, string, error) {
-				return s.applySchedule(ctx, scheduleToSend(spec))
+			return s.schedulesOf(ctx, args[0], func(want client.Schedule) (*client.ScheduleInfo, error) {
+				is, err := s.Schedule(ctx, want.ID)
+				if errors.Is(err, client.ErrNotFound) || errors.Is(err, client.ErrDenied) { // who may see their own only is not told whether it is there
+					return nil, nil
+				}
+				return is, err
 			})
 		})
-}
-
-// applySchedule makes one schedule be as it is said.
-func (s *session) applySchedule(ctx context.Context, want client.Schedule) (*client.ScheduleInfo, string, error) {
-	is, err := s.Schedule(ctx, want.ID)
-	if errors.Is(err, client.ErrNotFound) {
-		is, err = s.CreateSchedule(ctx, want)
-		return is, "created", err
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	if !want.Paused {
-		want.Paused = is.Paused
-	}
-	if want.UserID == "" {
-		want.UserID = is.UserID
-	}
-	if sameSchedule(want, is.Schedule) {
-		return is, "unchanged", nil
-	}
-	is, err = s.UpdateSchedule(ctx, want, is.Revision)
-	return is, "changed", err
 }
 
 // sameSchedule reports whether two schedules say the same.
@@ -99,21 +77,97 @@ func plainSchedule(s client.Schedule) client.Schedule {
 	return s
 }
 
-// schedulesOf does something with each schedule of a file, and prints what has become of them.
-func (s *session) schedulesOf(ctx context.Context, name string, do func(spec *scheduledoc.Spec) (*client.ScheduleInfo, string, error)) error {
+// schedulesOf makes the schedules of a file, or changes those that there gives, and prints what has become of them. All are looked at before the first is stored.
+func (s *session) schedulesOf(ctx context.Context, name string, there func(want client.Schedule) (*client.ScheduleInfo, error)) error {
 	f, err := s.scheduleFile(name)
 	if err != nil {
 		return err
 	}
-	done := []written{}
+	changes := make([]scheduleChange, len(f.Schedules))
+	var faults faultsOfFile
 	for i, spec := range f.Schedules {
-		info, change, err := do(spec)
+		c := &changes[i]
+		c.want = scheduleToSend(spec)
+		if c.is, err = there(c.want); err == nil && !c.settle() {
+			_, err = s.PreviewSchedule(ctx, c.want, c.is, f.IDs())
+		}
+		if err := faults.add(f, i, err); err != nil {
+			return err
+		}
+	}
+	if err := faults.err(); err != nil {
+		return err
+	}
+	done := []written{}
+	for _, i := range f.InOrder() {
+		c := &changes[i]
+		info, change := c.is, "unchanged"
+		switch {
+		case c.is == nil:
+			change = "created"
+			info, err = s.CreateSchedule(ctx, c.want)
+		case !c.same:
+			change = "changed"
+			info, err = s.UpdateSchedule(ctx, c.want, c.is.Revision)
+		}
 		if err != nil {
 			return errors.Join(s.printWritten(done), scheduleFaults(f, i, err))
 		}
-		done = append(done, written{spec.ID, change, info})
+		done = append(done, written{c.want.ID, change, info})
 	}
 	return s.printWritten(done)
+}
+
+// scheduleChange is what is to become of one schedule of a file.
+type scheduleChange struct {
+	want client.Schedule
+	is   *client.ScheduleInfo // nil: it is to be made
+	same bool                 // nothing is to be changed
+}
+
+// settle has what the file does not say be as it is there, and reports whether nothing is to be changed.
+func (c *scheduleChange) settle() bool {
+	if c.is == nil {
+		return false
+	}
+	if c.want.Paused == nil {
+		c.want.Paused = c.is.Paused
+	}
+	if c.want.UserID == "" {
+		c.want.UserID = c.is.UserID
+	}
+	c.same = sameSchedule(c.want, c.is.Schedule)
+	return c.same
+}
+
+// faultsOfFile collects what a server says about the schedules of a file.
+type faultsOfFile struct {
+	faults []treefile.Fault
+	more   int
+}
+
+// add takes what is wrong with the i-th schedule; another error is given back.
+func (l *faultsOfFile) add(f *schedulefile.File, i int, err error) error {
+	bad, ok := errors.AsType[*client.InvalidError](err)
+	switch {
+	case err == nil:
+		return nil
+	case !ok || len(bad.Faults) == 0:
+		return errors.Join(l.err(), fmt.Errorf("%s: %w", schedulefile.PathOf(i, ""), err))
+	}
+	for _, one := range bad.Faults {
+		l.faults = append(l.faults, f.FaultOf(i, one.Field, strings.TrimPrefix(one.Reason, one.Field+": ")))
+	}
+	l.more += bad.More
+	return nil
+}
+
+// err are the faults; nil: there are none.
+func (l *faultsOfFile) err() error {
+	if len(l.faults) == 0 {
+		return nil
+	}
+	return codedError{treefile.Refuse(l.faults, l.more), exitUsage}
 }
 
 func (s *session) printWritten(done []written) error {
@@ -160,15 +214,11 @@ func (s *session) scheduleFile(name string) (*schedulefile.File, error) {
 
 // scheduleFaults gives what a server says about a schedule the places of its file.
 func scheduleFaults(f *schedulefile.File, i int, err error) error {
-	bad, ok := errors.AsType[*client.InvalidError](err)
-	if !ok || len(bad.Faults) == 0 {
-		return fmt.Errorf("%s: %w", schedulefile.PathOf(i, ""), err)
+	var faults faultsOfFile
+	if err := faults.add(f, i, err); err != nil {
+		return err
 	}
-	var faults []treefile.Fault
-	for _, one := range bad.Faults {
-		faults = append(faults, f.FaultOf(i, one.Field, strings.TrimPrefix(one.Reason, one.Field+": ")))
-	}
-	return codedError{treefile.Refuse(faults, bad.More), exitUsage}
+	return faults.err()
 }
 
 // scheduleToSend is a schedule of a file as the client has it.

@@ -69,7 +69,7 @@ func beginsText(s *client.Schedule) string {
 
 // shownNext is when the next run is due by time, or that it is paused.
 func shownNext(s *client.ScheduleInfo) string {
-	if s.Paused {
+	if s.IsPaused() {
 		return "paused"
 	}
 	return shownTime(s.Next)
@@ -78,7 +78,7 @@ func shownNext(s *client.ScheduleInfo) string {
 // nextText says when the next run is due.
 func nextText(s *client.ScheduleInfo) string {
 	switch {
-	case s.Paused:
+	case s.IsPaused():
 		return "paused"
 	case s.Next.IsZero():
 		return beginsText(&s.Schedule)
@@ -117,7 +117,7 @@ func (s *session) printSchedule(x *client.ScheduleInfo) error {
 			coalesce = fmt.Sprint(*x.Coalesce)
 		}
 		paused := ""
-		if x.Paused {
+		if x.IsPaused() {
 			paused = "since " + moment(x.PausedAt, time.Now())
 			if x.PausedBy != "" {
 				paused += " by " + x.PausedBy

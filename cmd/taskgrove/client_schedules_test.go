@@ -1,8 +1,13 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"testing"
+
+	"github.com/taskgrove/taskgrove/api/apitest"
+	"github.com/taskgrove/taskgrove/api/grpcserver"
+	"github.com/taskgrove/taskgrove/coordinator"
 )
 
 // TestInstantsByCommands: a schedule's instants are listed as clocks of its zone read.
@@ -55,11 +60,19 @@ func TestSchedulesByCommands(t *testing.T) {
 	double(t)
 	path := file(t, "s.yaml", scheduleText)
 	changed := file(t, "changed.yaml", strings.Replace(scheduleText, "0 2 * * *", "30 2 * * *", 1))
+	half := file(t, "half.yaml", strings.Replace(scheduleText, "on: {schedule: nightly}", "on: {schedule: weekly}", 1))
+	turned := file(t, "turned.yaml", "taskgrove: 1\nschedules:\n- {id: then, on: {schedule: before}, tree: [{name: a}]}\n- {id: before, cron: '@daily', tree: [{name: a}]}\n")
+	resumed := file(t, "resumed.yaml", strings.Replace(scheduleText, "0 2 * * *", "30 2 * * *\n  paused: false", 1))
 	bad := file(t, "bad.yaml", strings.Replace(scheduleText, "cron: 0 2 * * *", "crontab: 0 2 * * *\n  overlap: maybe", 1))
 	tryAll(t, []tried{
 		{"schedule", "there are no schedules", exitOK},
 		{"schedule create " + bad, "bad.yaml:5:3: schedules[0].crontab: is no key of a schedule: write cron\n  " + bad + ":6:3: schedules[0].overlap: must be skip, queue_one, allow or cancel_other\n", exitUsage},
 		{"schedule list", "there are no schedules", exitOK},
+		{"schedule apply " + half, "half.yaml:14:20: schedules[1].on.schedule: there is no schedule \"weekly\"", exitUsage},
+		{"schedule list", "there are no schedules", exitOK},
+		{"schedule apply " + turned, "before created, next at 20", exitOK},
+		{"schedule delete then", "then deleted", exitOK},
+		{"schedule delete before", "before deleted", exitOK},
 		{"schedule create " + path, "nightly created, next at 20", exitOK},
 		{"schedule create " + path, "schedules[0]: create schedule: conflict: there is a schedule of that id", exitError},
 		{"schedule apply " + path, "nightly unchanged, next at 20", exitOK},
@@ -74,6 +87,9 @@ func TestSchedulesByCommands(t *testing.T) {
 		{"schedule pause nightly --reason holidays", "nightly: paused\n", exitOK},
 		{"schedule get nightly", "ago) by anonymous: holidays\n", exitOK},
 		{"schedule apply " + changed, "nightly unchanged, paused\n", exitOK},
+		{"schedule apply " + resumed, "nightly changed, next at 20", exitOK},
+		{"schedule apply " + resumed, "nightly unchanged, next at 20", exitOK},
+		{"schedule pause nightly", "nightly: paused\n", exitOK},
 		{"schedule resume nightly", "nightly: next at 20", exitOK},
 		{"schedule runs nightly", "there are no runs", exitOK},
 		{"schedule trigger nightly --set day=2026-11-28 --set lines=3 --idempotency-key k", "nightly: run at 20", exitOK},
@@ -90,6 +106,22 @@ func TestSchedulesByCommands(t *testing.T) {
 		{"schedule list", "there are no schedules", exitOK},
 		{"schedule create " + file(t, "none", "x"), "must be an object", exitUsage},
 		{"schedule create nowhere.yaml", "nowhere.yaml", exitUsage},
+	})
+}
+
+// TestOrdinaryUsersApplySchedules: who may see their own schedules only is not told of an id whether it is there, and may make a schedule of a new one.
+func TestOrdinaryUsersApplySchedules(t *testing.T) {
+	svc := apitest.New()
+	doubleAt(t, coordinator.NewAccess(svc, func(_ context.Context, _ coordinator.Caller, call coordinator.Call) (coordinator.Grant, error) {
+		if call.Method == "GetSchedule" {
+			return coordinator.Grant{}, &coordinator.DeniedError{User: "ann", Operation: "see schedules of", Permission: "schedules.read", Namespace: "default", Own: true}
+		}
+		return coordinator.Grant{}, nil
+	}), grpcserver.Config{})
+	path := file(t, "s.yaml", scheduleText)
+	tryAll(t, []tried{
+		{"schedule apply " + path, "nightly created, next at 20", exitOK},
+		{"schedule apply " + path, "schedules[0]: create schedule: conflict: there is a schedule of that id", exitError},
 	})
 }
 

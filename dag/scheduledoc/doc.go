@@ -27,6 +27,7 @@ const (
 	MaxDescriptionBytes = 1000
 	MaxTreeBytes        = 1 << 20 // of the document of its tree
 	MaxParametersBytes  = 64 << 10
+	MaxBeside           = 1000 // ids that a preview names
 )
 
 // Spec is a schedule as it is written. Fields that are not given are zero.
@@ -48,12 +49,19 @@ type Spec struct {
 	MaxRuns      int               `json:"max_runs,omitempty"`
 	AfterSuccess bool              `json:"after_success,omitempty"`
 	Due          string            `json:"due,omitempty"`
-	Paused       bool              `json:"paused,omitempty"`
+	Paused       *bool             `json:"paused,omitempty"` // nil: as it is; a new one is not
 	UserID       string            `json:"user_id,omitempty"`
 	Labels       map[string]string `json:"labels,omitempty"`
 
 	Owner *string `json:"owner,omitempty"` // who keeps it in files, of which no file of schedules tells; empty: nobody, nil: as it is
+
+	// Preview: it is looked at only, and nothing is stored. Beside are the ids of schedules that are to be there then, too.
+	Preview bool     `json:"-"`
+	Beside  []string `json:"-"`
 }
+
+// IsPaused reports whether the schedule is said to be paused.
+func (s *Spec) IsPaused() bool { return s.Paused != nil && *s.Paused }
 
 // On is what begins runs in place of time.
 type On struct {
@@ -91,20 +99,6 @@ func (o *On) Ends() (e dag.FireEnds) {
 	return e
 }
 
-// Fault is what is wrong with a schedule.
-type Fault = dag.ScheduleFault
-
-// Join puts faults of keys and of what they say together: a key that can't be read is told once.
-func Join(ofKeys, ofValues []Fault) []Fault {
-	out := slices.Clone(ofKeys)
-	for _, f := range ofValues {
-		if !slices.ContainsFunc(ofKeys, func(k Fault) bool { return k.Field == f.Field }) {
-			out = append(out, f)
-		}
-	}
-	return out
-}
-
 // key is a key of a schedule, and how it is read.
 type key struct {
 	name      string
@@ -115,7 +109,7 @@ type key struct {
 
 // keys are those of a schedule, in the order of the reference.
 var keys = []key{
-	{"id", "required", "What it is called, in its namespace: at most 255 bytes.", text(func(s *Spec) *string { return &s.ID })},
+	{"id", "required", "What it is called, in its namespace: at most 255 bytes of characters that can be seen.", text(func(s *Spec) *string { return &s.ID })},
 	{"description", "", "For people, at most 1000 bytes.", text(func(s *Spec) *string { return &s.Description })},
 	{"cron", "one of `cron`, `every` and `on`", "[Five fields](#the-five-fields), or `@daily` and the like.", text(func(s *Spec) *string { return &s.Cron })},
 	{"every", "", "Seconds, or as `1h30m`: instants are so far apart, from `start_at`, else from the creation.", duration(func(s *Spec) *string { return &s.Every })},
@@ -141,7 +135,7 @@ var keys = []key{
 	{"max_runs", "any number", "So many runs by instants; then it has ended.", func(s *Spec, raw json.RawMessage) string { return value(raw, &s.MaxRuns, "must be a whole number") }},
 	{"after_success", "`false`", "A run waits until the one before has succeeded.", func(s *Spec, raw json.RawMessage) string { return value(raw, &s.AfterSuccess, "must be true or false") }},
 	{"due", "", "Seconds, or as `2h`, after the instant, or a time of the day as `06:00`: what has not ended then is shown as late. Nothing is cancelled.", duration(func(s *Spec) *string { return &s.Due })},
-	{"paused", "`false`", "Runs begin when somebody triggers them only.", func(s *Spec, raw json.RawMessage) string { return value(raw, &s.Paused, "must be true or false") }},
+	{"paused", "`false`; of one that is there: as it is", "Runs begin when somebody triggers them only. `false` lets those of a paused one begin again.", func(s *Spec, raw json.RawMessage) string { return value(raw, &s.Paused, "must be true or false") }},
 	{"user_id", "whoever makes it", "Whose trees the runs are. It can't be changed.", text(func(s *Spec) *string { return &s.UserID })},
 	{"labels", "", "Labels of the trees.", func(s *Spec, raw json.RawMessage) string {
 		return value(raw, &s.Labels, "must be an object of strings")
@@ -176,8 +170,8 @@ func Reference() string {
 
 // value reads a value of any kind.
 func value(raw json.RawMessage, into any, wrong string) string {
-	if jsonv2.Unmarshal(raw, into, jsonv2.RejectUnknownMembers(true)) != nil {
-		return wrong
+	if err := jsonv2.Unmarshal(raw, into, jsonv2.RejectUnknownMembers(true)); err != nil {
+		return cmp.Or(twiceIn(err), wrong)
 	}
 	return ""
 }
@@ -210,9 +204,15 @@ func moment(of func(*Spec) **time.Time) func(*Spec, json.RawMessage) string {
 
 // Decode reads a schedule, an object, and says all that is wrong with its keys. What they mean is for [Spec.Check].
 func Decode(raw []byte) (*Spec, []Fault) {
+	s, faults, _ := decode(raw)
+	return s, faults
+}
+
+// decode is [Decode]; whole reports whether all keys could be looked at.
+func decode(raw []byte) (_ *Spec, _ []Fault, whole bool) {
 	var members map[string]json.RawMessage
 	if err := jsonv2.Unmarshal(raw, &members); err != nil || members == nil {
-		return &Spec{}, []Fault{{Reason: "a schedule must be an object, and no key may be there twice"}}
+		return &Spec{}, []Fault{unreadable(err)}, false
 	}
 	s := &Spec{}
 	var faults []Fault
@@ -235,15 +235,12 @@ func Decode(raw []byte) (*Spec, []Fault) {
 	}) {
 		faults = append(faults, Fault{Field: printable(name), Reason: unknown(name)})
 	}
-	return s, faults
+	return s, faults, true
 }
 
 // unknown says that there is no such key, and which is meant.
 func unknown(name string) string {
-	as := meant[strings.ToLower(strings.ReplaceAll(name, "-", "_"))]
-	if as == "" {
-		as = dag.Nearest(name, Keys())
-	}
+	as := meantBy(name)
 	if as == "" {
 		return "is no key of a schedule"
 	}
@@ -275,8 +272,11 @@ func (s *Spec) Check(created, now time.Time) (*dag.Schedule, []Fault) {
 	c := checker{Spec: s}
 	c.texts()
 	out := c.rules(created)
+	early := slices.ContainsFunc(c.faults, aboutInstants) // whether it is not known what fires
 	for _, f := range out.Check(now) {
-		c.wrong(f.Field, "%s", f.Reason)
+		if !early || f.Reason != dag.NothingBefore {
+			c.wrong(f.Field, "%s", f.Reason)
+		}
 	}
 	if len(c.faults) > 0 {
 		return nil, c.faults
@@ -322,11 +322,8 @@ func (c *checker) texts() {
 			c.wrong("owner", "%s", fault)
 		}
 	}
-	switch {
-	case c.ID == "":
-		c.wrong("id", "is required")
-	case len(c.ID) > MaxIDBytes || !plain(c.ID):
-		c.wrong("id", "must be at most %d bytes of printable characters", MaxIDBytes)
+	if fault := idFault(c.ID); fault != "" {
+		c.wrong("id", "%s", fault)
 	}
 	if len(c.Description) > MaxDescriptionBytes || !utf8.ValidString(c.Description) || strings.ContainsRune(c.Description, 0) {
 		c.wrong("description", "must be at most %d bytes of text", MaxDescriptionBytes)
@@ -415,7 +412,7 @@ func (c *checker) instants(out *dag.Schedule, created time.Time) {
 		}
 	}
 	if given != 1 {
-		c.wrong("cron", "one of cron, every and on must be there, and no more")
+		c.wrong("cron", oneBegins)
 	}
 	if c.Cron != "" {
 		if of, err := cron.Parse(c.Cron, c.Timezone); err != nil {
@@ -483,7 +480,7 @@ func YearFault(t time.Time) string {
 // Stored is what is stored of a schedule beside its id, its owner, its labels, its tree and its parameters.
 func (s *Spec) Stored() []byte {
 	of := *s
-	of.ID, of.UserID, of.Labels, of.Tree, of.Parameters, of.Paused, of.Owner = "", "", nil, nil, nil, false, nil
+	of.ID, of.UserID, of.Labels, of.Tree, of.Parameters, of.Paused, of.Owner = "", "", nil, nil, nil, nil, nil
 	raw, err := json.Marshal(&of)
 	if err != nil {
 		panic(err) // it has texts and numbers only

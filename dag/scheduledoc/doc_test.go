@@ -13,9 +13,8 @@ var now = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 // faultsOf are the faults of a schedule, as texts.
 func faultsOf(t *testing.T, document string) (all []string) {
 	t.Helper()
-	s, faults := Decode([]byte(document))
-	_, more := s.Check(now, now)
-	for _, f := range append(faults, more...) {
+	_, faults := Read([]byte(document), now, now)
+	for _, f := range faults {
 		all = append(all, f.Field+": "+f.Reason)
 	}
 	return all
@@ -27,11 +26,21 @@ func TestFaultsAreToldAtOnce(t *testing.T) {
 		`{"id":"a","every":90,"tree":{},"start_at":"2026-01-01T00:00:00Z","due":"2h"}`:    nil,
 		`{"id":"a","on":{"schedule":"b","outcome":["failed","cancelled"]},"tree":[]}`:     nil,
 		`{"id":"a","on":{"schedule":"b"},"tree":[],"overlap":"allow","labels":{"a":"b"}}`: nil,
-		`[]`:                  {": a schedule must be an object, and no key may be there twice", "id: is required", "tree: is required", "cron: one of cron, every and on must be there, and no more"},
-		`{"id":"a","id":"b"}`: {": a schedule must be an object, and no key may be there twice", "id: is required", "tree: is required", "cron: one of cron, every and on must be there, and no more"},
+		`[]`:                  {": a schedule must be an object"},
+		`{"id":"a","id":"b"}`: {"id: must not be there twice"},
+		`{"id":"a","cron":"@daily","tree":[{"name":"a"},{"name":"b","inputs":{"x":1,"x":2}}]}`: {"tree[1].inputs.x: must not be there twice"},
+		`{}`: {"id: is required", "tree: is required", "cron: one of cron, every and on must be there, and no more"},
+		`{"id":"a\u200bb","cron":"@daily","tree":[]}`:                                            {"id: must be at most 255 bytes of characters that can be seen, with no space before or behind"},
+		`{"id":"a\u0007","cron":"@daily","tree":[]}`:                                             {"id: must be at most 255 bytes of characters that can be seen, with no space before or behind"},
+		`{"id":"a ","cron":"@daily","tree":[]}`:                                                  {"id: must be at most 255 bytes of characters that can be seen, with no space before or behind"},
+		`{"id":"nightly report ü 報","cron":"@daily","tree":[]}`:                                  nil,
+		`{"name":"a","crontab":"@daily","tasks":[]}`:                                             {"crontab: is no key of a schedule: write cron", "name: is no key of a schedule: write id", "tasks: is no key of a schedule: write tree"},
+		`{"id":"a","every":"x","start_at":"tomorrow","end_at":"2026-11-28T12:30:00Z","tree":[]}`: {"start_at: must be a time as 2026-11-28T06:00:00Z", `every: "x" is not a time as 90 (seconds), 90s or 1h30m`},
+		`{"id":"a","on":{"schedule":"b"},"end_at":"2026-11-28T12:30:00Z","tree":[]}`:             {"end_at: goes with cron and every"},
+		`{"id":"a","on":"b","tree":[]}`:                                                          {"on: must be an object: {schedule, outcome}"},
+		`{"id":"a","cron":"61 * * * *","on":7,"tree":[]}`:                                        {"on: must be an object: {schedule, outcome}", `cron: minute "61": must be *, numbers from 0 to 59, ranges of them as a-b, and steps behind a /`},
 		`{"id":7,"crn":"x","every":true,"catchup":false,"tree":3}`: {"id: must be a string", "every: must be a number of whole seconds, or a text as 1h30m",
-			"catchup: is no key of a schedule: write coalesce", "crn: is no key of a schedule: write cron", "id: is required", "tree: must be a list of tasks, a task, or a tree file",
-			"cron: one of cron, every and on must be there, and no more"},
+			"catchup: is no key of a schedule: write coalesce", "crn: is no key of a schedule: write cron", "tree: must be a list of tasks, a task, or a tree file"},
 		`{"id":"a","cron":"0 0 30 2 *","timezone":"Mars/Base","tree":[],"overlap":"never","jitter":"48h","max_runs":-1,"misfire_grace":"x"}`: {
 			"cron: never fires: no day of any year fits", `timezone: "Mars/Base" is not the name of a time zone in IANA's database, as Europe/Berlin`, "overlap: must be skip, queue_one, allow or cancel_other",
 			`misfire_grace: "x" is not a time as 90 (seconds), 90s or 1h30m`, "jitter: must be from 0 seconds to 24 hours", "max_runs: must be from 0, for any number, to 1000000000"},
@@ -41,7 +50,7 @@ func TestFaultsAreToldAtOnce(t *testing.T) {
 		`{"id":"a","on":{"schedule":"b","outcome":["failed","any","failed"]},"tree":[]}`:                            {"on.outcome: names failed twice"},
 		`{"id":"a","cron":"0 2 * * *","tree":[],"start_at":"0001-01-01T00:00:00Z","end_at":"9999-12-31T23:59:59Z"}`: {"start_at: must be of the years 1900 to 9900", "end_at: must be of the years 1900 to 9900"},
 		`{"id":"a","on":{"outcome":"any"},"tree":[]}`:                                                               {"on.schedule: is required"},
-		`{"id":"a","on":{"event":1},"tree":[]}`:                                                                     {"on: must be an object: {schedule, outcome}", "on.schedule: is required"},
+		`{"id":"a","on":{"event":1},"tree":[]}`:                                                                     {"on: must be an object: {schedule, outcome}"},
 		`{"id":"a","cron":"0 2 * * *","tree":[],"due":"25:00"}`:                                                     {`due: "25:00" is not a time of the day as 06:00`},
 	} {
 		if got := faultsOf(t, document); !slices.Equal(got, want) {
@@ -58,7 +67,7 @@ func TestWhatIsStoredIsReadAgain(t *testing.T) {
 		t.Fatal(faults, more)
 	}
 	again, err := ReadStored("a", s.Stored())
-	if err != nil || again.Paused || again.Tree != nil {
+	if err != nil || again.Paused != nil || again.Tree != nil {
 		t.Fatal(again, err)
 	}
 	stored, err := again.Rules(now)

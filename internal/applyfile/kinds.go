@@ -149,11 +149,7 @@ func (o *object) target(l *Limit) (name string) {
 // readSchedule reads a schedule, whose keys package scheduledoc knows.
 func readSchedule(o *object) (any, string) {
 	now := time.Now()
-	spec, faults := scheduledoc.Decode(o.whole)
-	if len(faults) == 0 || faults[0].Field != "" {
-		_, more := spec.Check(now, now)
-		faults = scheduledoc.Join(faults, more)
-	}
+	spec, faults := scheduledoc.Read(o.whole, now, now)
 	for _, f := range faults {
 		o.fault(f.Field, "%s", f.Reason)
 	}

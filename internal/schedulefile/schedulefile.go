@@ -46,10 +46,50 @@ func Read(name string, text []byte) (*File, error) {
 	}
 	r := &reader{file: &File{source: source}, ids: map[string]int{}}
 	r.read(source.JSON)
+	if len(r.faults) == 0 {
+		r.circles()
+	}
 	if len(r.faults) > 0 {
 		return nil, treefile.Refuse(r.faults, r.more)
 	}
 	return r.file, nil
+}
+
+// IDs are the ids of the file's schedules.
+func (f *File) IDs() (out []string) {
+	for _, s := range f.Schedules {
+		out = append(out, s.ID)
+	}
+	return out
+}
+
+// InOrder are the indexes of the schedules, each behind that of the one whose runs begin its own.
+func (f *File) InOrder() (out []int) {
+	done := make([]bool, len(f.Schedules))
+	var add func(i int)
+	add = func(i int) {
+		if done[i] {
+			return
+		}
+		done[i] = true
+		if first := f.before(i); first >= 0 {
+			add(first)
+		}
+		out = append(out, i)
+	}
+	for i := range f.Schedules {
+		add(i)
+	}
+	return out
+}
+
+// before is the index of the schedule whose runs begin those of the i-th; -1: the file has none.
+func (f *File) before(i int) int {
+	on := f.Schedules[i].On
+	if on == nil || on.Schedule == "" {
+		return -1
+	}
+	return slices.IndexFunc(f.Schedules, func(s *scheduledoc.Spec) bool { return s.ID == on.Schedule })
 }
 
 // PathOf is what faults call a field of the i-th schedule.
@@ -97,16 +137,19 @@ func (r *reader) read(text []byte) {
 		r.at("", "must be an object with taskgrove: %d and schedules, each key once", version)
 		return
 	}
+	meant := map[string]bool{} // keys that others were written for
 	for _, name := range slices.Sorted(maps.Keys(top)) {
 		if name != "taskgrove" && name != "schedules" {
 			r.at(name, "%s", unknown(name))
+			meant[dag.Nearest(name, topKeys)] = true
 		}
 	}
-	if string(top["taskgrove"]) != fmt.Sprint(version) {
+	if string(top["taskgrove"]) != fmt.Sprint(version) && !(top["taskgrove"] == nil && meant["taskgrove"]) {
 		r.at("taskgrove", "must be there, and %d: the version of the format", version)
 	}
 	var list []json.RawMessage
 	switch err := json.Unmarshal(top["schedules"], &list); {
+	case top["schedules"] == nil && meant["schedules"]:
 	case top["schedules"] == nil || err != nil || list == nil:
 		r.at("schedules", "must be a list of schedules")
 	case len(list) == 0:
@@ -122,11 +165,7 @@ func (r *reader) read(text []byte) {
 
 func (r *reader) schedule(i int, text json.RawMessage) {
 	now := time.Now()
-	spec, faults := scheduledoc.Decode(text)
-	if len(faults) == 0 || faults[0].Field != "" {
-		_, more := spec.Check(now, now)
-		faults = scheduledoc.Join(faults, more)
-	}
+	spec, faults := scheduledoc.Read(text, now, now)
 	for _, f := range faults {
 		r.fault(r.file.FaultOf(i, f.Field, f.Reason))
 	}
@@ -138,9 +177,28 @@ func (r *reader) schedule(i int, text json.RawMessage) {
 	r.file.Schedules = append(r.file.Schedules, spec)
 }
 
+// topKeys are the keys of a file.
+var topKeys = []string{"taskgrove", "schedules"}
+
+// circles tells of schedules of the file whose runs begin, by others, with their own ends: once for each circle, at its first one.
+func (r *reader) circles() {
+	seen := map[int]int{} // by which walk
+	for i := range r.file.Schedules {
+		for at := i; at >= 0; at = r.file.before(at) {
+			if walk, there := seen[at]; there {
+				if walk == i {
+					r.fault(r.file.FaultOf(i, "on.schedule", fmt.Sprintf("runs of %s begin, by others or at once, with ends of this schedule's", r.file.Schedules[i].On.Schedule)))
+				}
+				break
+			}
+			seen[at] = i
+		}
+	}
+}
+
 // unknown says that there is no such key, and which is meant.
 func unknown(name string) string {
-	if near := dag.Nearest(name, []string{"taskgrove", "schedules"}); near != "" {
+	if near := dag.Nearest(name, topKeys); near != "" {
 		return "is no key of a file of schedules: write " + near
 	}
 	return "is no key of a file of schedules, which has taskgrove and schedules"

@@ -176,11 +176,12 @@ select id from schedule where trigger = $1 order by id limit 1
 select pg_advisory_xact_lock(7246, 1)
 
 -- name: LeadsTo
--- Whether runs of the schedule $1 begin, by others or at once, with ends of runs of the schedule $2. Expects the lock of triggers, so that two changes make no cycle together.
+-- Whether runs of the schedule $1 begin, by others or at once, with ends of runs of the schedule $2, without a look at what begins those of the ids $3. Expects the lock of
+-- triggers where something is stored, so that two changes make no cycle together.
 with recursive chain(key, trigger) as (
   select key, trigger from schedule where key = $1
   union
-  select s.key, s.trigger from chain cross join lateral (select key, trigger from schedule where schedule.key = chain.trigger offset 0) s
+  select s.key, s.trigger from chain cross join lateral (select key, trigger from schedule where schedule.key = chain.trigger and schedule.id <> all($3::text[]) offset 0) s
 )
 select exists (select from chain where key = $2)
 

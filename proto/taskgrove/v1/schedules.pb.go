@@ -203,11 +203,11 @@ type Schedule struct {
 	Coalesce      *bool                  `protobuf:"varint,11,opt,name=coalesce,proto3,oneof" json:"coalesce,omitempty"`                      // default true
 	Jitter        string                 `protobuf:"bytes,12,opt,name=jitter,proto3" json:"jitter,omitempty"`
 	StartAt       *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=start_at,json=startAt,proto3" json:"start_at,omitempty"`
-	EndAt         *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=end_at,json=endAt,proto3" json:"end_at,omitempty"`                       // not included
-	MaxRuns       int32                  `protobuf:"varint,15,opt,name=max_runs,json=maxRuns,proto3" json:"max_runs,omitempty"`                // 0: any number
-	AfterSuccess  bool                   `protobuf:"varint,16,opt,name=after_success,json=afterSuccess,proto3" json:"after_success,omitempty"` // a run waits until the one before has succeeded
-	Due           string                 `protobuf:"bytes,17,opt,name=due,proto3" json:"due,omitempty"`                                        // a time after the instant as 2h, or of the day as 06:00: what has not ended then is late
-	Paused        bool                   `protobuf:"varint,18,opt,name=paused,proto3" json:"paused,omitempty"`
+	EndAt         *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=end_at,json=endAt,proto3" json:"end_at,omitempty"`                                                                // not included
+	MaxRuns       int32                  `protobuf:"varint,15,opt,name=max_runs,json=maxRuns,proto3" json:"max_runs,omitempty"`                                                         // 0: any number
+	AfterSuccess  bool                   `protobuf:"varint,16,opt,name=after_success,json=afterSuccess,proto3" json:"after_success,omitempty"`                                          // a run waits until the one before has succeeded
+	Due           string                 `protobuf:"bytes,17,opt,name=due,proto3" json:"due,omitempty"`                                                                                 // a time after the instant as 2h, or of the day as 06:00: what has not ended then is late
+	Paused        *bool                  `protobuf:"varint,18,opt,name=paused,proto3,oneof" json:"paused,omitempty"`                                                                    // absent: as it is; a new one is not
 	UserId        string                 `protobuf:"bytes,19,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`                                                             // whose trees the runs are
 	Labels        map[string]string      `protobuf:"bytes,20,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the trees
 	Owner         *string                `protobuf:"bytes,21,opt,name=owner,proto3,oneof" json:"owner,omitempty"`                                                                       // who keeps it in files: 1 to 63 letters, digits, -, _, . and /; empty: nobody; absent: as it is, or nobody
@@ -365,8 +365,8 @@ func (x *Schedule) GetDue() string {
 }
 
 func (x *Schedule) GetPaused() bool {
-	if x != nil {
-		return x.Paused
+	if x != nil && x.Paused != nil {
+		return *x.Paused
 	}
 	return false
 }
@@ -573,6 +573,8 @@ func (x *ScheduleInfo) GetRuns() int32 {
 type CreateScheduleRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Schedule      *Schedule              `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Preview       bool                   `protobuf:"varint,2,opt,name=preview,proto3" json:"preview,omitempty"` // nothing is stored, and the answer is the schedule as it would be, of revision 0
+	Beside        []string               `protobuf:"bytes,3,rep,name=beside,proto3" json:"beside,omitempty"`    // of a preview: ids of schedules that are to be there, too, as on may name them; at most 1000
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -610,6 +612,20 @@ func (*CreateScheduleRequest) Descriptor() ([]byte, []int) {
 func (x *CreateScheduleRequest) GetSchedule() *Schedule {
 	if x != nil {
 		return x.Schedule
+	}
+	return nil
+}
+
+func (x *CreateScheduleRequest) GetPreview() bool {
+	if x != nil {
+		return x.Preview
+	}
+	return false
+}
+
+func (x *CreateScheduleRequest) GetBeside() []string {
+	if x != nil {
+		return x.Beside
 	}
 	return nil
 }
@@ -774,6 +790,8 @@ type UpdateScheduleRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Schedule      *Schedule              `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`  // whole; its user stays
 	Revision      int32                  `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"` // that it has; 0: whatever it has
+	Preview       bool                   `protobuf:"varint,3,opt,name=preview,proto3" json:"preview,omitempty"`   // nothing is changed, and the answer is the schedule as it would be
+	Beside        []string               `protobuf:"bytes,4,rep,name=beside,proto3" json:"beside,omitempty"`      // of a preview: ids of schedules that are to be there, too, as on may name them; at most 1000
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -820,6 +838,20 @@ func (x *UpdateScheduleRequest) GetRevision() int32 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *UpdateScheduleRequest) GetPreview() bool {
+	if x != nil {
+		return x.Preview
+	}
+	return false
+}
+
+func (x *UpdateScheduleRequest) GetBeside() []string {
+	if x != nil {
+		return x.Beside
+	}
+	return nil
 }
 
 type PauseScheduleRequest struct {
@@ -1485,7 +1517,7 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\binstants\x18\x01 \x03(\v2\x15.taskgrove.v1.InstantR\binstants\"K\n" +
 	"\aInstant\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
-	"\x05local\x18\x02 \x01(\tR\x05local\"\xee\x05\n" +
+	"\x05local\x18\x02 \x01(\tR\x05local\"\xfe\x05\n" +
 	"\bSchedule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x12\n" +
@@ -1506,15 +1538,16 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\x06end_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x05endAt\x12\x19\n" +
 	"\bmax_runs\x18\x0f \x01(\x05R\amaxRuns\x12#\n" +
 	"\rafter_success\x18\x10 \x01(\bR\fafterSuccess\x12\x10\n" +
-	"\x03due\x18\x11 \x01(\tR\x03due\x12\x16\n" +
-	"\x06paused\x18\x12 \x01(\bR\x06paused\x12\x17\n" +
+	"\x03due\x18\x11 \x01(\tR\x03due\x12\x1b\n" +
+	"\x06paused\x18\x12 \x01(\bH\x01R\x06paused\x88\x01\x01\x12\x17\n" +
 	"\auser_id\x18\x13 \x01(\tR\x06userId\x12:\n" +
 	"\x06labels\x18\x14 \x03(\v2\".taskgrove.v1.Schedule.LabelsEntryR\x06labels\x12\x19\n" +
-	"\x05owner\x18\x15 \x01(\tH\x01R\x05owner\x88\x01\x01\x1a9\n" +
+	"\x05owner\x18\x15 \x01(\tH\x02R\x05owner\x88\x01\x01\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
-	"\t_coalesceB\b\n" +
+	"\t_coalesceB\t\n" +
+	"\a_pausedB\b\n" +
 	"\x06_owner\"B\n" +
 	"\n" +
 	"ScheduleOn\x12\x1a\n" +
@@ -1536,9 +1569,11 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\fpause_reason\x18\t \x01(\tR\vpauseReason\x12.\n" +
 	"\x04next\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x04next\x12\x12\n" +
-	"\x04runs\x18\v \x01(\x05R\x04runs\"K\n" +
+	"\x04runs\x18\v \x01(\x05R\x04runs\"}\n" +
 	"\x15CreateScheduleRequest\x122\n" +
-	"\bschedule\x18\x01 \x01(\v2\x16.taskgrove.v1.ScheduleR\bschedule\"$\n" +
+	"\bschedule\x18\x01 \x01(\v2\x16.taskgrove.v1.ScheduleR\bschedule\x12\x18\n" +
+	"\apreview\x18\x02 \x01(\bR\apreview\x12\x16\n" +
+	"\x06beside\x18\x03 \x03(\tR\x06beside\"$\n" +
 	"\x12GetScheduleRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"]\n" +
 	"\x14ListSchedulesRequest\x12\x17\n" +
@@ -1547,10 +1582,12 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\x06cursor\x18\x03 \x01(\tR\x06cursor\"i\n" +
 	"\x15ListSchedulesResponse\x128\n" +
 	"\tschedules\x18\x01 \x03(\v2\x1a.taskgrove.v1.ScheduleInfoR\tschedules\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"g\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"\x99\x01\n" +
 	"\x15UpdateScheduleRequest\x122\n" +
 	"\bschedule\x18\x01 \x01(\v2\x16.taskgrove.v1.ScheduleR\bschedule\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x05R\brevision\">\n" +
+	"\brevision\x18\x02 \x01(\x05R\brevision\x12\x18\n" +
+	"\apreview\x18\x03 \x01(\bR\apreview\x12\x16\n" +
+	"\x06beside\x18\x04 \x03(\tR\x06beside\">\n" +
 	"\x14PauseScheduleRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"'\n" +

@@ -45,7 +45,8 @@ type ScheduleServiceClient interface {
 	GetSchedule(ctx context.Context, in *GetScheduleRequest, opts ...grpc.CallOption) (*ScheduleInfo, error)
 	// ListSchedules lists schedules by id, without their trees and parameters.
 	ListSchedules(ctx context.Context, in *ListSchedulesRequest, opts ...grpc.CallOption) (*ListSchedulesResponse, error)
-	// UpdateSchedule puts a schedule in the place of the one of its id. What has run stays, and so do instants that have passed. NOT_FOUND; FAILED_PRECONDITION: it has another revision.
+	// UpdateSchedule puts a schedule in the place of the one of its id. What has run stays, and so do instants that have passed; its pause stays unless paused is said.
+	// NOT_FOUND; FAILED_PRECONDITION: it has another revision.
 	UpdateSchedule(ctx context.Context, in *UpdateScheduleRequest, opts ...grpc.CallOption) (*ScheduleInfo, error)
 	// PauseSchedule stops the start of runs, but for those that are triggered. What runs goes on. NOT_FOUND.
 	PauseSchedule(ctx context.Context, in *PauseScheduleRequest, opts ...grpc.CallOption) (*ScheduleInfo, error)
@@ -195,7 +196,8 @@ type ScheduleServiceServer interface {
 	GetSchedule(context.Context, *GetScheduleRequest) (*ScheduleInfo, error)
 	// ListSchedules lists schedules by id, without their trees and parameters.
 	ListSchedules(context.Context, *ListSchedulesRequest) (*ListSchedulesResponse, error)
-	// UpdateSchedule puts a schedule in the place of the one of its id. What has run stays, and so do instants that have passed. NOT_FOUND; FAILED_PRECONDITION: it has another revision.
+	// UpdateSchedule puts a schedule in the place of the one of its id. What has run stays, and so do instants that have passed; its pause stays unless paused is said.
+	// NOT_FOUND; FAILED_PRECONDITION: it has another revision.
 	UpdateSchedule(context.Context, *UpdateScheduleRequest) (*ScheduleInfo, error)
 	// PauseSchedule stops the start of runs, but for those that are triggered. What runs goes on. NOT_FOUND.
 	PauseSchedule(context.Context, *PauseScheduleRequest) (*ScheduleInfo, error)

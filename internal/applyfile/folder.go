@@ -169,6 +169,11 @@ func Read(name string) (*Folder, error) {
 	}
 	r := newReader()
 	if !info.IsDir() {
+		if !info.Mode().IsRegular() { // to open a pipe waits for whoever writes to it
+			r.document.name = name
+			r.at("", "is no regular file")
+			return r.result()
+		}
 		file, err := os.Open(filepath.Clean(name))
 		if err != nil {
 			return nil, err
@@ -219,6 +224,8 @@ func (r *reader) walk(root *os.Root, name string) error {
 		case e.IsDir():
 		case e.Type()&fs.ModeSymlink != 0:
 			return r.link(root, name, at, &files)
+		case isFile(at) && !e.Type().IsRegular():
+			r.irregular(name, at)
 		case isFile(at):
 			files = append(files, at)
 		}
@@ -256,10 +263,18 @@ func (r *reader) link(root *os.Root, name, at string, files *[]string) error {
 		r.at("", "is a symbolic link that leads to nothing, or out of the folder, and is not followed")
 	case info.IsDir():
 		r.at("", "is a symbolic link to a folder, which is not followed")
+	case isFile(at) && !info.Mode().IsRegular():
+		r.irregular(name, at)
 	case isFile(at):
 		*files = append(*files, at)
 	}
 	return nil
+}
+
+// irregular tells a pipe, a socket or a device, which is not opened: that could wait for ever.
+func (r *reader) irregular(name, at string) {
+	r.document.name, r.document.file = filepath.Join(name, filepath.FromSlash(at)), nil
+	r.at("", "is no regular file")
 }
 
 // open reads an open file.

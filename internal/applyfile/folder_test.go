@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/taskgrove/taskgrove/internal/applyfile"
 	"github.com/taskgrove/taskgrove/internal/treefile"
@@ -202,6 +204,59 @@ func TestLinksStayWithin(t *testing.T) {
 	for _, want := range []string{"folder: is a symbolic link to a folder", "gone.yaml: is a symbolic link that leads to nothing", "out.yaml: is a symbolic link that leads to nothing, or out of the folder"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("missing %q in %v", want, err)
+		}
+	}
+}
+
+// TestNullSaysNothing: a key without a value is as if it were not there, and what must be there is missed.
+func TestNullSaysNothing(t *testing.T) {
+	t.Parallel()
+	f, err := applyfile.ReadText("f", ".", []byte("taskgrove: 1\nlimits: [{key: k, rate: null, per: ~, max: 1, running: }]\nwebhooks: [{name: w, url: 'https://h', url_from: , events: [tree_failed]}]\n"))
+	if err != nil || names(f) != "limit key k, webhook w" {
+		t.Errorf("got %v", err)
+	}
+	for text, want := range map[string]string{
+		"limits: [{key: k, max: null}]":                                       "f:2:10: limits[0]: must say max",
+		"limits: [{user_id: u, running: null, waiting: }]":                    "f:2:10: limits[0]: must say running, waiting or both",
+		"limits: [{key: null, max: 1}]":                                       "f:2:10: limits[0]: must have one of key, rate, pool and user_id",
+		"webhooks: [{name: w, url: , url_from: null, events: [tree_failed]}]": "f:2:12: webhooks[0]: must have one of url and url_from",
+		"webhooks: [{name: w, url: 'https://h', events: null}]":               "f:2:12: webhooks[0]: must say events: at least one of",
+	} {
+		_, err := applyfile.ReadText("f", ".", []byte("taskgrove: 1\n"+text+"\n"))
+		bad, ok := errors.AsType[*treefile.Error](err)
+		if !ok || len(bad.Faults) != 1 || !strings.Contains(bad.Error(), want) {
+			t.Errorf("%s: got %v, want %s", text, err, want)
+		}
+	}
+}
+
+// TestPipesAreNotOpened: that would wait for whoever writes to them.
+func TestPipesAreNotOpened(t *testing.T) {
+	t.Parallel()
+	dir := write(t, map[string]string{"a.yaml": fmt.Sprintf(limit, "k"), "..data/b.txt": ""})
+	for _, name := range []string{"pipe.yaml", "..data/pipe"} {
+		if err := syscall.Mkfifo(filepath.Join(dir, filepath.FromSlash(name)), 0o600); err != nil {
+			t.Skip(err)
+		}
+	}
+	if err := os.Symlink(filepath.Join("..data", "pipe"), filepath.Join(dir, "link.yaml")); err != nil {
+		t.Skip(err)
+	}
+	for of, want := range map[string][]string{dir: {"link.yaml: is no regular file", "pipe.yaml: is no regular file"}, filepath.Join(dir, "pipe.yaml"): {"pipe.yaml: is no regular file"}} {
+		told := make(chan error, 1)
+		go func() {
+			_, err := applyfile.Read(of)
+			told <- err
+		}()
+		select {
+		case err := <-told:
+			for _, one := range want {
+				if err == nil || !strings.Contains(err.Error(), one) {
+					t.Errorf("%s: missing %q in %v", of, one, err)
+				}
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s: it waits for a pipe", of)
 		}
 	}
 }

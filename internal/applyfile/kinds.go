@@ -92,7 +92,7 @@ func readLimit(o *object) (any, string) {
 	name := o.target(l)
 	only := func(of string, is bool, given ...string) {
 		for _, key := range given {
-			if _, there := o.values[key]; there && !is {
+			if o.says(key) && !is {
 				o.fault(key, "goes with %s only", of)
 			}
 		}
@@ -101,12 +101,11 @@ func readLimit(o *object) (any, string) {
 	only("a user_id", user, "running", "waiting")
 	only("a rate", rate, "per", "burst")
 	only("a key, a rate or a pool", !user, "max")
-	_, max := o.values["max"]
 	switch {
 	case name == "":
-	case user && o.values["running"] == nil && o.values["waiting"] == nil:
+	case user && !o.says("running") && !o.says("waiting"):
 		o.fault("", "must say running, waiting or both")
-	case !user && !max:
+	case !user && !o.says("max"):
 		o.fault("", "must say max")
 	}
 	words := slices.Sorted(maps.Keys(dag.RatePeriods))
@@ -125,7 +124,7 @@ func (o *object) target(l *Limit) (name string) {
 	given := 0
 	for _, one := range [][2]string{{"key", l.Key}, {"rate", l.Rate}, {"pool", l.Pool}, {"user_id", l.UserID}} {
 		key, value := one[0], one[1]
-		if _, there := o.values[key]; !there {
+		if !o.says(key) {
 			continue
 		}
 		given++
@@ -200,8 +199,7 @@ func readWebhook(o *object) (any, string) {
 
 // address checks where a webhook sends to.
 func (o *object) address(w *Webhook) {
-	_, plain := o.values["url"]
-	_, from := o.values["url_from"]
+	plain, from := o.says("url"), o.says("url_from")
 	if plain == from {
 		o.fault("", "must have one of url and url_from")
 		return
@@ -222,7 +220,7 @@ func (o *object) address(w *Webhook) {
 
 // events puts the events of a webhook into their order.
 func (o *object) events(w *Webhook) {
-	if raw, there := o.values["events"]; len(w.Events) == 0 && (!there || string(raw) == "[]" || string(raw) == "null") {
+	if len(w.Events) == 0 && (!o.says("events") || string(o.values["events"]) == "[]") {
 		o.fault("", "must say events: at least one of %s", strings.Join(Events, ", "))
 	}
 	if len(w.Events) > maxEventNames {

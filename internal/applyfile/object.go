@@ -24,8 +24,13 @@ func (o *object) fault(key, format string, args ...any) { o.r.at(join(o.at, key)
 // raw is the value of a key; null counts as none.
 func (o *object) raw(key string) (json.RawMessage, bool) {
 	o.known = append(o.known, key)
+	return o.values[key], o.says(key)
+}
+
+// says reports whether a key has a value; null counts as none.
+func (o *object) says(key string) bool {
 	raw, there := o.values[key]
-	return raw, there && string(raw) != "null"
+	return there && string(raw) != "null"
 }
 
 // end tells the keys that nobody has asked for.

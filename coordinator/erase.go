@@ -18,7 +18,7 @@ import (
 // Eraser erases what there is of a user.
 type Eraser interface {
 	// Erase begins to erase all that is stored of a user in the namespace: trees with all that belongs to them, messages, logs, contents of artifacts, keys of models.
-	// Coordinators carry it out, whoever dies. What is held stays. Where it is under way already, that erasure is given. With Preview nothing begins, and the answer
+	// Coordinators carry it out, whoever dies. What is held stays. Where it is under way already, for all trees that there are, that erasure is given, and with Cancel it cancels from then on. With Preview nothing begins, and the answer
 	// counts what would go. *[InvalidArgumentError]; [ErrConflict]: trees run, and Cancel is not given, or a schedule of somebody else begins with the ends of the user's.
 	Erase(ctx context.Context, spec EraseSpec) (*ErasureInfo, error)
 	// Erasure shows one, and when it is done, its receipt. [ErrNotFound].
@@ -38,9 +38,10 @@ type EraseSpec struct {
 
 // Check refuses what can't be erased.
 func (s EraseSpec) Check() error {
-	var faults faultList
-	faults.text("user_id", dag.LimitKeyFault(s.UserID))
-	return faults.err()
+	if s.UserID == "" || !isUser(s.UserID) { // whoever can have trees can have them erased
+		return &InvalidArgumentError{Field: "user_id", Reason: "must be 1 to 255 characters of UTF-8 without NUL"}
+	}
+	return nil
 }
 
 // ErasureInfo is an erasure as shown.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/internal/modelkey"
 )
@@ -28,7 +27,7 @@ const storedWait = 250 * time.Millisecond
 // SetModelKey keeps a key of a user; see [KeyKeeper].
 func (c *Coordinator) SetModelKey(ctx context.Context, userID string, key ModelKeyOf) error {
 	switch {
-	case userID == "" || utf8.RuneCountInString(userID) > 255 || !text(userID):
+	case userID == "" || !isUser(userID):
 		return &InvalidArgumentError{Field: "user_id", Reason: "must be 1 to 255 characters of UTF-8 without NUL"}
 	case !key.Key.Given():
 		return &InvalidArgumentError{Field: "api_key", Reason: "is required"}

@@ -211,7 +211,7 @@ func (o SubmitOptions) validate() error {
 	switch {
 	case utf8.RuneCountInString(o.IdempotencyKey) > 255 || !text(o.IdempotencyKey):
 		return &InvalidArgumentError{Field: "idempotency_key", Reason: "must be at most 255 characters of UTF-8 without NUL"}
-	case utf8.RuneCountInString(o.UserID) > 255 || !text(o.UserID):
+	case !isUser(o.UserID):
 		return &InvalidArgumentError{Field: "user_id", Reason: "must be at most 255 characters of UTF-8 without NUL"}
 	case o.Timeout > 0 && o.Timeout < dag.MinLimit:
 		return &InvalidArgumentError{Field: "timeout", Reason: fmt.Sprintf("must be at least %g seconds, or 0 for none", dag.MinLimit.Seconds())}
@@ -233,6 +233,9 @@ func (o SubmitOptions) validate() error {
 	}
 	return checkLabels(o.Labels)
 }
+
+// isUser reports whether a tree may be of the user; empty: of nobody.
+func isUser(id string) bool { return utf8.RuneCountInString(id) <= 255 && text(id) }
 
 // text reports whether Postgres can keep the string.
 func text(s string) bool {

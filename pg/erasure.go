@@ -64,7 +64,8 @@ func (e *NeededScheduleError) Error() string {
 	return fmt.Sprintf("schedule %s begins with the ends of the user's schedule %s", e.By, e.Schedule)
 }
 
-// StartErasure begins to erase what there is of a user in a namespace; where that is under way already, it gives that. Schedules go at once. *[RunningTreesError];
+// StartErasure begins to erase what there is of a user in a namespace; where that is under way already, for all trees that there are, it gives that, which with cancel cancels
+// what runs from then on. Schedules go at once. *[RunningTreesError];
 // *[NeededScheduleError]; *[dag.LevelError].
 func (s *Store) StartErasure(ctx context.Context, namespace dag.NamespaceKey, user string, cancel bool, by string) (*Erasure, error) {
 	id, runs, schedules := "", 0, 0

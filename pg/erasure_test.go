@@ -72,6 +72,39 @@ func TestAnErasureIsBegunOnce(t *testing.T) {
 	}
 }
 
+// TestAnErasureIsAboutAllThatIsStored: who asks again while one is under way has one that is about the trees that came meanwhile, too, and one that cancels if asked to.
+func TestAnErasureIsAboutAllThatIsStored(t *testing.T) {
+	t.Parallel()
+	s, _ := openStore(t)
+	ctx := t.Context()
+	ofUser(t, s, "amy", "a", 2, false)
+	first, err := s.StartErasure(ctx, dag.DefaultNamespaceKey, "amy", false, "ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.StartErasure(ctx, dag.DefaultNamespaceKey, "amy", true, "bob")
+	if err != nil || again.ID != first.ID || !again.Cancel || again.AskedBy != "ann" {
+		t.Errorf("asked to cancel: got %+v, %v", again, err)
+	}
+	later := ofUser(t, s, "amy", "b", 2, false)
+	second, err := s.StartErasure(ctx, dag.DefaultNamespaceKey, "amy", false, "bob")
+	if err != nil || second.ID == first.ID || second.Upto < later.Tree || second.Cancel {
+		t.Errorf("a tree came meanwhile: got %+v, %v", second, err)
+	}
+	if third, err := s.StartErasure(ctx, dag.DefaultNamespaceKey, "amy", false, "bob"); err != nil || third.ID != second.ID {
+		t.Errorf("and none since: got %+v, %v", third, err)
+	}
+	if _, err := s.EraseTree(ctx, first, later.Tree); err != nil { // whichever comes first counts it
+		t.Error(err)
+	}
+	if done, err := s.EraseTree(ctx, second, later.Tree); done || err != nil {
+		t.Errorf("what the other has erased: got %t, %v", done, err)
+	}
+	if second, err = s.Erasure(ctx, dag.DefaultNamespaceKey, second.ID); err != nil || second.Counts["trees"] != 0 {
+		t.Errorf("counted twice: %v, %v", second.Counts, err)
+	}
+}
+
 // TestAnErasureWaitsForTreesOnTheirWay: one of the user that is being stored when the erasure is asked for is erased, too.
 func TestAnErasureWaitsForTreesOnTheirWay(t *testing.T) {
 	t.Parallel()

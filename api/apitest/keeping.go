@@ -204,6 +204,10 @@ var keeping = map[string]func(*site){
 		s.wantFault("an erasure that is not there", err, api.NotFound)
 		_, err = s.svc.Erase(s.Context(), coordinator.EraseSpec{})
 		s.wantFault("nobody's", err, api.Invalid)
+		_, err = s.svc.Erase(s.Context(), coordinator.EraseSpec{UserID: s.id(strings.Repeat("ü", 200)), Preview: true}) // may have trees
+		must(s, preview, err)
+		_, err = s.svc.Erase(s.Context(), coordinator.EraseSpec{UserID: strings.Repeat("u", 256), Preview: true})
+		s.wantFault("a user of 256 characters", err, api.Invalid)
 	},
 	"a tree shows how long it is kept": func(s *site) {
 		for name, retention := range map[string]time.Duration{"month": 30 * 24 * time.Hour, "plain": 0} {

@@ -3,13 +3,16 @@
 
 -- name: InsertErasure
 -- Begins to erase what there is of the user $3 of the namespace $2, unless some of it runs and $4 (cancel) is false: then the row says how many trees do. A user of whom
--- something is being erased has that erasure already.
+-- something is being erased has that erasure already, if it is about all trees that there are; it cancels what runs from now on if $4.
 with runs as (
   select count(*) as n from (
     select from tree where user_id = $3 and namespace = $2::integer and finished_at is null and unfinished > 0
       and not exists (select from keeping k where k.tree = tree.key and k.held_at is not null) limit 1000) r
 ), had as (
-  select id from erasure where namespace = $2::integer and user_id = $3 and finished_at is null limit 1
+  select id from erasure e where namespace = $2::integer and user_id = $3 and finished_at is null
+    and not exists (select from tree where tree.user_id = $3 and tree.namespace = $2::integer and tree.key > e.upto) order by key desc limit 1
+), more as (
+  update erasure set cancel = true where id in (select id from had) and $4 and not cancel
 ), made as (
   insert into erasure (id, namespace, user_id, cancel, asked_by, upto, writers)
   select $1, $2::integer, $3, $4::boolean, $5, (select last_value from tree_key), pg_current_xact_id() from runs

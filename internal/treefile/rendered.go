@@ -338,6 +338,9 @@ func (f *File) faults(by look) (found []Fault, more int, unruled []Unruled, err 
 	if bad, ok := errors.AsType[*dag.InvalidTreeError](err); ok {
 		more = bad.More
 		for _, p := range bad.Problems {
+			if f.rendering != nil && p.Code == dag.InvalidField && p.Field == "parent_id" { // that is the name of the tree or of a group, which is told where it is given
+				continue
+			}
 			found = append(found, f.faultOf(p))
 		}
 	}

@@ -82,6 +82,8 @@ func TestWhatLooksRight(t *testing.T) {
 				"--set n: must be at most 9007199254740992", "--set m: must be an integer, and is a number", "--set h: must have at most 400 digits", "--set f: must be at least 0.1", "--set e: must be 3"}},
 		"keys twice in values": {head + "parameters: {o: {type: object}, l: {type: array}, d: {default: {a: 1, a: 2}}, e: {enum: [{b: {c: 1, c: 2}}]}}\n" + one, "", []string{`o={"a":{"b":1,"b":2}}`, `l=[{"a":1,"a":2}]`}, []string{
 			"--set o: o.a.b: must not be there twice", "--set l: l[0].a: must not be there twice", "FILE:3:64: parameters.d.default.a: must not be there twice", "FILE:3:90: parameters.e.enum[0].b.c: must not be there twice"}},
+		"NUL in names of others": {"taskgrove: 1\nname: \"x\\0\"\ntasks: [{name: \"g\\0\", tasks: [{name: a, executor: noop}, {name: b, executor: noop}]}]\n", "", nil, []string{
+			"FILE:2:7: name: must not hold a NUL character", "FILE:3:16: tasks[0].name: must not hold a NUL character"}},
 		"NUL": {head + "parameters: {p: {default: \"a\\0b\"}, v: {}}\ntasks: [{name: \"a\\0\", executor: noop, inputs: {\"x\\0\": 1, y: [\"\\0\"]}}]\n", `{"v": "a\u0000b"}`, nil, []string{
 			"VALUES:1:2: v: must not hold a NUL character", "FILE:3:27: parameters.p.default: must not hold a NUL character", "FILE:4:16: tasks[0].name: must not hold a NUL character",
 			"FILE:4:48: tasks[0].inputs.x\uFFFD: must not hold a NUL character", "FILE:4:62: tasks[0].inputs.y[0]: must not hold a NUL character"}},

@@ -51,8 +51,13 @@ func (c *Cache) faults(t *Task) (faults []valueFault) {
 	case c.For < MinLimit || c.For > MaxCacheFor:
 		fault(".for", "must be %g to %.0f seconds", MinLimit.Seconds(), MaxCacheFor.Seconds())
 	}
-	if n := utf8.RuneCountInString(c.Version); n > MaxCacheVersionChars || !Storable(c.Version) {
-		fault(".version", "must be a text of at most %d characters, got %d", MaxCacheVersionChars, n)
+	if n := utf8.RuneCountInString(c.Version); n > MaxCacheVersionChars {
+		fault(".version", "must be at most %d characters, got %d", MaxCacheVersionChars, n)
+	}
+	for _, of := range [][2]string{{".version", c.Version}, {".key", c.Key}} {
+		if !Storable(of[1]) {
+			fault(of[0], "must be valid UTF-8 without NUL")
+		}
 	}
 	if len(c.Key) > MaxCacheKeyBytes {
 		fault(".key", "must be at most %d bytes, got %d", MaxCacheKeyBytes, len(c.Key))

@@ -44,7 +44,10 @@ func TestFaultsOfCacheAreToldOnce(t *testing.T) {
 			t.Errorf("%s: got\n%s, want\n%s", text, faults, want)
 		}
 	}
-	if _, faults := built(t, `[{"name":"a","cache":{"for":1,"version":"`+strings.Repeat("é", 256)+`"}}]`); faults != "cache.version: must be a text of at most 255 characters, got 256 | cache: a group, which runs nothing, can't have it" {
+	if _, faults := built(t, `[{"name":"a","schemas":{"method":"x"},"cache":{"for":1,"version":"a\u0000b","key":"\u0000"}}]`); faults != "cache.version: must be valid UTF-8 without NUL | cache.key: must be valid UTF-8 without NUL" {
+		t.Errorf("NUL: got %s", faults)
+	}
+	if _, faults := built(t, `[{"name":"a","cache":{"for":1,"version":"`+strings.Repeat("é", 256)+`"}}]`); faults != "cache.version: must be at most 255 characters, got 256 | cache: a group, which runs nothing, can't have it" {
 		t.Error(faults)
 	}
 }

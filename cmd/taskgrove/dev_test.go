@@ -423,6 +423,8 @@ func TestWrongSettingsStopTheStart(t *testing.T) {
 		{"listening to all without leave", nil, []string{"dev", "--ephemeral", "--grpc-addr", "0.0.0.0:0"}, exitUsage, []string{"--insecure-listen"}},
 		{"unknown flag", nil, []string{"dev", "--nonsense"}, exitUsage, []string{"there is no flag --nonsense"}},
 		{"unknown command", nil, []string{"nonsense"}, exitUsage, []string{`unknown command "nonsense"`}},
+		{"flag missing", nil, []string{"erase"}, exitUsage, []string{`required flag(s) "user" not set`}},
+		{"flags that exclude one another", nil, []string{"submit", "x.yaml", "--llm-key-env", "A", "--llm-key-file", "b"}, exitUsage, []string{"[llm-key-env llm-key-file]"}},
 		{"argument too many", nil, []string{"worker", "more"}, exitUsage, []string{"more"}},
 		{"coordinator without a database", nil, []string{"coordinator"}, exitUsage, []string{"TASKGROVE_POSTGRES_URL: not set", "TASKGROVE_NATS_URL: not set"}},
 		{"nats-config with a wrong pool", nil, []string{"nats-config", "--worker", "w=a.b"}, exitUsage, []string{`"a.b" is no name of a pool`}},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,10 +17,16 @@ func newRoot(started *bool) *cobra.Command {
 		Short: "Run trees of tasks",
 		Long: "Taskgrove runs trees of tasks on Postgres and NATS.\n\n" +
 			"\"taskgrove dev\" starts a whole cluster on this machine, without any set-up.",
-		Version:          node.Version(),
-		SilenceErrors:    true,
-		SilenceUsage:     true,
-		PersistentPreRun: func(*cobra.Command, []string) { *started = true },
+		Version:       node.Version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cmp.Or(cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups()); err != nil { // cobra looks only after this
+				return err
+			}
+			*started = true
+			return nil
+		},
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Processes of a cluster:"}, &cobra.Group{ID: groupClient, Title: "Clients of a running cluster:"})

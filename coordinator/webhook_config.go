@@ -16,21 +16,17 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"golang.org/x/net/http/httpguts"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/template"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
 // Bounds of webhooks.
 const (
-	MaxAttachments        = 10 // of one execution
-	maxWebhookURL         = 2048
-	maxWebhookHeaders     = 50
-	maxWebhookHeaderBytes = 16 << 10 // of all names and values
-	maxWebhookBody        = 64 << 10 // of a template
-	maxWebhookTimeout     = time.Minute
-	maxWebhookAttempts    = 100
+	MaxAttachments     = 10 // of one execution
+	maxWebhookTimeout  = time.Minute
+	maxWebhookAttempts = 100
 
 	webhookTimeout         = 30 * time.Second
 	webhookAttempts        = 3
@@ -113,16 +109,12 @@ func (w *Webhook) checkURL(allow *webhookAllow) error {
 	if w.URL == "" {
 		return webhookFault("url", "is required")
 	}
+	if fault := dag.WebhookURLFault(w.URL); fault != "" {
+		return webhookFault("url", "%s", fault)
+	}
 	u, err := url.Parse(w.URL)
-	switch {
-	case err != nil || !utf8.ValidString(w.URL) || strings.ContainsFunc(w.URL, func(r rune) bool { return r <= ' ' || r == 0x7f }):
+	if err != nil {
 		return webhookFault("url", "is no URL")
-	case len(w.URL) > maxWebhookURL:
-		return webhookFault("url", "must be at most %d bytes long", maxWebhookURL)
-	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Hostname() == "":
-		return webhookFault("url", "must begin with https:// or http:// and name a host")
-	case u.User != nil:
-		return webhookFault("url", "must not hold a user or a password: send them in a header")
 	}
 	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
 		if err := allow.check(hostOf(u), netip.AddrPortFrom(addr, portOf(u))); err != nil {
@@ -146,29 +138,23 @@ func portOf(u *url.URL) uint16 {
 	return uint16(n)
 }
 
-// ownHeaders are those that deliveries have themselves.
-var ownHeaders = []string{"host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade", "keep-alive", "proxy-connection",
-	"webhook-id", "webhook-timestamp", "webhook-signature"}
-
 func (w *Webhook) checkHeaders() error {
-	if len(w.Headers) > maxWebhookHeaders {
-		return webhookFault("headers", "must be at most %d", maxWebhookHeaders)
+	if len(w.Headers) > dag.MaxWebhookHeaders {
+		return webhookFault("headers", "must be at most %d", dag.MaxWebhookHeaders)
 	}
 	bytes := 0
 	for _, name := range slices.Sorted(maps.Keys(w.Headers)) {
 		value := w.Headers[name]
 		bytes += len(name) + len(value)
-		switch {
-		case !httpguts.ValidHeaderFieldName(name):
+		if !dag.ValidHeaderName(name) {
 			return webhookFault("headers", "%.60q is no name of a header", name)
-		case !httpguts.ValidHeaderFieldValue(value) || !utf8.ValidString(value):
-			return webhookFault("headers."+name, "has a value that no header can have")
-		case slices.Contains(ownHeaders, strings.ToLower(name)):
-			return webhookFault("headers."+name, "is set by each delivery itself")
+		}
+		if fault := dag.WebhookHeaderFault(name, value); fault != "" {
+			return webhookFault("headers."+name, "%s", fault)
 		}
 	}
-	if bytes > maxWebhookHeaderBytes {
-		return webhookFault("headers", "must have at most %d bytes in all", maxWebhookHeaderBytes)
+	if bytes > dag.MaxWebhookHeaderBytes {
+		return webhookFault("headers", "must have at most %d bytes in all", dag.MaxWebhookHeaderBytes)
 	}
 	return nil
 }
@@ -186,29 +172,22 @@ func signingKey(secret string) ([]byte, error) {
 	return key, nil
 }
 
-// bodyRules are how the template of a body is read, and what it may name.
-var bodyRules = template.Rules{Roots: template.Roots{
-	"event":   {Names: 1, Of: []string{"id", "type", "task_id", "name", "status", "progress", "message", "timestamp", "final", "result", "error", "attempt", "sequence"}},
-	"tree":    {Names: 1, Of: []string{"id", "name", "user_id", "status", "progress", "tasks", "completed", "failed", "cancelled", "created_at", "started_at", "finished_at", "labels"}},
-	"webhook": {Names: 1, Of: []string{"id", "name"}},
-}}
-
 // storedBodyRules are those by which a stored body is rendered. Version 0.9 stored what is refused since.
-var storedBodyRules = template.Rules{Roots: bodyRules.Roots, Blanks: true}
+var storedBodyRules = template.Rules{Roots: dag.WebhookBody.Roots, Blanks: true}
 
 func (w *Webhook) checkBody() error {
 	if len(w.Body) == 0 || string(bytes.TrimSpace(w.Body)) == "null" {
 		w.Body = nil
 		return nil
 	}
-	if len(w.Body) > maxWebhookBody {
-		return webhookFault("body", "must be at most %d bytes of JSON", maxWebhookBody)
+	if len(w.Body) > dag.MaxWebhookBodyBytes {
+		return webhookFault("body", "must be at most %d bytes of JSON", dag.MaxWebhookBodyBytes)
 	}
 	document, err := decodeDocument(w.Body)
 	if err != nil || !utf8.Valid(w.Body) {
 		return webhookFault("body", "must be JSON")
 	}
-	if faults := bodyRules.Check(document, nil); len(faults) > 0 {
+	if faults := dag.WebhookBody.Check(document, nil); len(faults) > 0 {
 		return webhookFault("body", "%v", faults[0])
 	}
 	return nil

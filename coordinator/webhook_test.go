@@ -171,6 +171,7 @@ func TestBadWebhooksAreRefused(t *testing.T) {
 	for want, hook := range map[string]coordinator.Webhook{
 		"webhook.url: is required": {},
 		"webhook.url: must begin with https:// or http:// and name a host":                                     {URL: "ftp://h"},
+		"webhook.url: must have a port from 1 to 65535":                                                        {URL: "https://h:65536"},
 		"webhook.url: must not hold a user or a password: send them in a header":                               {URL: "https://u:p@h"},
 		"webhook.url: address 10.0.0.1 is not public, and TASKGROVE_WEBHOOK_ALLOW does not name it":            {URL: "http://10.0.0.1/x"},
 		"webhook.url: address 169.254.169.254 is not public, and TASKGROVE_WEBHOOK_ALLOW does not name it":     {URL: "http://169.254.169.254/x"},

@@ -20,6 +20,7 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 	"github.com/taskgrove/taskgrove/internal/treefile"
 )
 
@@ -366,9 +367,13 @@ func split(text []byte) (out [][]byte) {
 
 // read reads a document.
 func (r *reader) read(text []byte) {
+	if twice, is := errors.AsType[*rawjson.RepeatedError](rawjson.CheckNames(text)); is {
+		r.at(strings.TrimPrefix(twice.Path, "."), "must not be there twice")
+		return
+	}
 	var top map[string]json.RawMessage
 	if err := jsonv2.Unmarshal(text, &top); err != nil || top == nil {
-		r.at("", "must be an object with taskgrove: %d and one of %s, each key once", version, strings.Join(keys()[2:], ", "))
+		r.at("", "must be an object with taskgrove: %d and one of %s", version, strings.Join(keys()[2:], ", "))
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(top)) {
@@ -428,7 +433,7 @@ func (r *reader) object(i int, at string, text json.RawMessage) {
 	}
 	o := &object{r: r, at: at, of: k.name, whole: text}
 	if err := jsonv2.Unmarshal(text, &o.values); err != nil || o.values == nil {
-		r.at(at, "must be an object, each key once")
+		r.at(at, "must be an object")
 		return
 	}
 	before := r.found

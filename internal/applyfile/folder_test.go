@@ -271,6 +271,16 @@ func TestBounds(t *testing.T) {
 		"many documents": {strings.Repeat("---\na: 1\n", applyfile.MaxDocuments+1), "has more than 1000 documents"},
 		"many objects":   {`{"taskgrove": 1, "limits": [` + strings.TrimSuffix(strings.Join(manyLimits(applyfile.MaxObjects+5), ","), ",") + "]}", "there are more than 10000 objects"},
 		"many faults":    {"taskgrove: 1\nlimits: [" + strings.Repeat("{}, ", 150) + "]", "and 50 more"},
+		"a key twice":    {"taskgrove: 1\nlimits:\n- {key: k, max: 1}\n- {key: a, key: b, max: 1}\n", "f:4:12: limits[1].key: must not be there twice"},
+		"a header twice": {"taskgrove: 1\nwebhooks:\n- name: w\n  headers: {A: b, A: c}\n", "f:4:19: webhooks[0].headers.A: must not be there twice"},
+		"a port":         {"taskgrove: 1\nwebhooks: [{name: w, url: 'https://h:99999', events: [tree_failed]}]", "f:2:22: webhooks[0].url: must have a port from 1 to 65535"},
+		"a long URL":     {"taskgrove: 1\nwebhooks: [{name: w, url: 'https://h/" + strings.Repeat("a", 2048) + "', events: [tree_failed]}]", "webhooks[0].url: must be at most 2048 bytes long"},
+		"a header":       {"taskgrove: 1\nwebhooks: [{name: w, url: 'https://h', events: [tree_failed], headers: {a b: c}}]", `f:2:63: webhooks[0].headers: "a b" is no name of a header`},
+		"its own header": {"taskgrove: 1\nwebhooks: [{name: w, url: 'https://h', events: [tree_failed], headers: {Host: {env: X}}}]", "f:2:73: webhooks[0].headers.Host: is set by each delivery itself"},
+		"a header's end": {"taskgrove: 1\nwebhooks: [{name: w, url: 'https://h', events: [tree_failed], headers: {A: \"b\\nc\"}}]", "webhooks[0].headers.A: has a value that no header can have"},
+		"large headers":  {"taskgrove: 1\nwebhooks: [{name: w, url: 'https://h', events: [tree_failed], headers: {A: '" + strings.Repeat("a", 16<<10) + "'}}]", "webhooks[0].headers: must have at most 16384 bytes in all"},
+		"a body":         {"taskgrove: 1\nwebhooks: [{name: w, url: 'https://h', events: [tree_failed], body: {a: '{{tree.nope}}'}}]", "f:2:63: webhooks[0].body: "},
+		"a large body":   {"taskgrove: 1\nwebhooks: [{name: w, url: 'https://h', events: [tree_failed], body: '" + strings.Repeat("a", 64<<10) + "'}]", "webhooks[0].body: must be at most 65536 bytes of JSON"},
 		"nested deeply":  {strings.Repeat("[", 100_000), "must be an object"},
 	} {
 		_, err := applyfile.ReadText("f", ".", []byte(test.text))

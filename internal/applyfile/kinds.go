@@ -1,10 +1,10 @@
 package applyfile
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -68,7 +68,6 @@ const (
 	maxWaiting    = 1_000_000_000
 	maxTimeout    = time.Minute
 	maxAttempts   = 100
-	maxHeaders    = 50
 	maxEventNames = 100
 )
 
@@ -193,6 +192,7 @@ func readWebhook(o *object) (any, string) {
 	w.Headers = o.headers()
 	if raw, there := o.raw("body"); there {
 		w.Body = raw
+		o.body(raw)
 	}
 	return w, w.Name
 }
@@ -207,14 +207,8 @@ func (o *object) address(w *Webhook) {
 	if from {
 		return
 	}
-	u, err := url.Parse(w.URL)
-	switch {
-	case err != nil:
-		o.fault("url", "is no URL")
-	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
-		o.fault("url", "must begin with https:// or http:// and name a host")
-	case u.User != nil:
-		o.fault("url", "must not hold a user or a password: send them in a header")
+	if fault := dag.WebhookURLFault(w.URL); fault != "" {
+		o.fault("url", "%s", fault)
 	}
 }
 
@@ -266,6 +260,24 @@ func (o *object) sourceIn(key string, raw json.RawMessage) *Source {
 	return nil
 }
 
+// body checks the template of what is sent.
+func (o *object) body(raw json.RawMessage) {
+	if len(raw) > dag.MaxWebhookBodyBytes {
+		o.fault("body", "must be at most %d bytes of JSON", dag.MaxWebhookBodyBytes)
+		return
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	var document any
+	if err := d.Decode(&document); err != nil {
+		o.fault("body", "must be JSON")
+		return
+	}
+	for _, fault := range dag.WebhookBody.Check(document, nil) {
+		o.fault("body", "%v", fault)
+	}
+}
+
 // headers are what is sent along.
 func (o *object) headers() map[string]Header {
 	raw, there := o.raw("headers")
@@ -277,19 +289,31 @@ func (o *object) headers() map[string]Header {
 		o.fault("headers", "must be an object: a string, {env: NAME} or {file: PATH} for each name")
 		return nil
 	}
-	if len(all) > maxHeaders {
-		o.fault("headers", "must be at most %d", maxHeaders)
+	if len(all) > dag.MaxWebhookHeaders {
+		o.fault("headers", "must be at most %d", dag.MaxWebhookHeaders)
 		return nil
 	}
 	out := map[string]Header{}
+	bytes := 0
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		var h Header
+		if !dag.ValidHeaderName(name) {
+			o.fault("headers", "%.60q is no name of a header", name)
+			continue
+		}
 		if json.Unmarshal(all[name], &h.Value) != nil {
 			h.From = o.sourceIn("headers."+name, all[name])
-		} else if secretHeader(name, h.Value) {
+		}
+		bytes += len(name) + len(h.Value)
+		if fault := dag.WebhookHeaderFault(name, h.Value); fault != "" {
+			o.fault("headers."+name, "%s", fault)
+		} else if h.From == nil && secretHeader(name, h.Value) {
 			o.fault("headers."+name, "looks secret, and does not stand in a file: write {env: NAME} or {file: PATH}")
 		}
 		out[name] = h
+	}
+	if bytes > dag.MaxWebhookHeaderBytes {
+		o.fault("headers", "must have at most %d bytes in all", dag.MaxWebhookHeaderBytes)
 	}
 	return out
 }
@@ -297,7 +321,7 @@ func (o *object) headers() map[string]Header {
 // secretHeader reports whether a header looks as if it held a secret.
 func secretHeader(name, value string) bool {
 	name = strings.ToLower(name)
-	for _, word := range []string{"auth", "token", "secret", "key", "passw", "cookie", "credential", "signature", "session", "jwt"} {
+	for _, word := range []string{"auth", "token", "secret", "key", "passw", "pwd", "cookie", "credential", "signature", "sig", "session", "jwt"} {
 		if strings.Contains(name, word) {
 			return true
 		}

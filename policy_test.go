@@ -15,6 +15,7 @@ var free = map[string]string{
 	"CanI":           "tells callers of themselves; to ask about others takes bindings.read",
 	"LinkedApproval": "shows who has the token of a link what that asks, and nothing else",
 	"ApproveByLink":  "answers what the token of a link stands for: whoever may answer made it",
+	"TakeEvent":      "takes what is signed with a secret of a schedule, which whoever may change that gave away",
 	"ListRoles":      "is a table that is the same everywhere",
 }
 

@@ -120,6 +120,10 @@ func Classify(ctx context.Context, log *slog.Logger, operation string, err error
 	switch {
 	case errors.Is(err, coordinator.ErrNotFound):
 		return &Fault{Kind: NotFound, Text: err.Error()}
+	case errors.Is(err, coordinator.ErrUnsigned):
+		return &Fault{Kind: Unauthenticated, Text: coordinator.ErrUnsigned.Error()}
+	case errors.Is(err, coordinator.ErrEventsWait):
+		return &Fault{Kind: Limited, Text: coordinator.ErrEventsWait.Error(), RetryAfter: coordinator.EventRetryAfter}
 	case errors.Is(err, coordinator.ErrUnauthenticated):
 		return &Fault{Kind: Unauthenticated, Text: MissingToken}
 	case errors.Is(err, coordinator.ErrDenied):

@@ -6,6 +6,8 @@ import (
 	"iter"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
+
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
@@ -40,8 +42,32 @@ func (s *Schedule) IsPaused() bool { return s.Paused != nil && *s.Paused }
 
 // ScheduleOn is what begins runs in place of time.
 type ScheduleOn struct {
-	Schedule string   `json:"schedule,omitempty"` // runs of that one end
-	Outcome  []string `json:"outcome,omitempty"`  // completed (the default), failed, cancelled, any
+	Schedule string           `json:"schedule,omitempty"` // runs of that one end
+	Outcome  []string         `json:"outcome,omitempty"`  // completed (the default), failed, cancelled, any
+	Webhook  *ScheduleWebhook `json:"webhook,omitempty"`  // somebody calls it; nil: none does
+}
+
+// ScheduleWebhook says how calls of a schedule's webhook begin runs.
+type ScheduleWebhook struct {
+	Parameters map[string]string `json:"parameters,omitempty"` // of the run, by where they are in the payload, as report.day; none: all of it
+	Tolerance  string            `json:"tolerance,omitempty"`  // by how much the time of a call may be another than the cluster's, as 90 or 5m; empty: 5m
+}
+
+// SecretRenewal asks for another secret of a schedule's webhook.
+type SecretRenewal struct {
+	ID     string         // of the schedule
+	Secret string         // "whsec_…", as whoever calls has it; empty: a new one is made
+	Keep   *time.Duration // how long the secret before counts as well, at most 30 days; nil: 24 hours
+}
+
+// ScheduleSecret is the newest secret of a schedule's webhook. It is shown once.
+type ScheduleSecret struct {
+	ID     string    `json:"id"`               // of the schedule
+	Secret string    `json:"secret,omitempty"` // that was made; empty: the caller has it
+	Path   string    `json:"path"`             // of the HTTP listener
+	URL    string    `json:"url,omitempty"`    // empty: the coordinator does not know by which name it is reached
+	At     time.Time `json:"at"`
+	Until  time.Time `json:"until,omitzero"` // until when the secret before counts as well; zero: there is none that does
 }
 
 // ScheduleInfo is a schedule as it is shown.
@@ -57,6 +83,11 @@ type ScheduleInfo struct {
 	PauseReason string    `json:"pause_reason,omitempty"`
 	Next        time.Time `json:"next,omitzero"` // its next instant; zero: none is to come by time
 	Runs        int       `json:"runs"`          // that instants have started
+
+	WebhookPath string    `json:"webhook_path,omitempty"` // of the HTTP listener; empty: it has no webhook
+	WebhookURL  string    `json:"webhook_url,omitempty"`  // empty: it has none, or the coordinator does not know by which name it is reached
+	SecretAt    time.Time `json:"secret_at,omitzero"`     // when the newest secret of the webhook was made; zero: there is none
+	SecretUntil time.Time `json:"secret_until,omitzero"`  // until when the secret before counts as well; zero: not at all
 }
 
 // ScheduleFilter selects schedules.
@@ -197,6 +228,20 @@ func (c *Client) DeleteScheduleAt(ctx context.Context, id string, revision int) 
 	return wrap(ctx, err, "delete schedule")
 }
 
+// RenewScheduleSecret gives the webhook of a schedule another secret, and shows it, once. [ErrNotFound]; [ErrConflict]: the schedule has no webhook; [ErrInvalid]: also where there is no key
+// to seal it with.
+func (c *Client) RenewScheduleSecret(ctx context.Context, r SecretRenewal) (*ScheduleSecret, error) {
+	ask := &pb.RenewScheduleSecretRequest{Id: r.ID, Secret: r.Secret}
+	if r.Keep != nil {
+		ask.Keep = durationpb.New(*r.Keep)
+	}
+	got, err := c.schedules().RenewScheduleSecret(ctx, ask)
+	if err != nil {
+		return nil, wrap(ctx, err, "renew the secret of a schedule")
+	}
+	return &ScheduleSecret{ID: r.ID, Secret: got.Secret, Path: got.Path, URL: got.Url, At: at(got.At), Until: at(got.Until)}, nil
+}
+
 // ScheduleRunsPage lists one page of runs, and of instants that had none, the latest first. [ErrNotFound].
 func (c *Client) ScheduleRunsPage(ctx context.Context, f ScheduleRunFilter) (*Page[*ScheduleRun], error) {
 	got, err := c.schedules().ListScheduleRuns(ctx, &pb.ListScheduleRunsRequest{Id: f.ID, Limit: int32(f.Limit), Cursor: f.Cursor})
@@ -238,6 +283,9 @@ func (s *Schedule) proto() *pb.Schedule {
 	}
 	if s.On != nil {
 		out.On = &pb.ScheduleOn{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
+		if hook := s.On.Webhook; hook != nil {
+			out.On.Webhook = &pb.ScheduleWebhook{Parameters: hook.Parameters, Tolerance: hook.Tolerance}
+		}
 	}
 	return out
 }
@@ -248,7 +296,8 @@ func scheduleInfoOf(got *pb.ScheduleInfo) *ScheduleInfo {
 		Parameters: s.GetParameters(), Overlap: s.GetOverlap(), MisfireGrace: s.GetMisfireGrace(), Jitter: s.GetJitter(), MaxRuns: int(s.GetMaxRuns()), AfterSuccess: s.GetAfterSuccess(),
 		Due: s.GetDue(), UserID: s.GetUserId(), Labels: s.GetLabels()},
 		Revision: int(got.Revision), CreatedBy: got.CreatedBy, CreatedAt: at(got.CreatedAt), UpdatedBy: got.UpdatedBy, UpdatedAt: at(got.UpdatedAt), PausedBy: got.PausedBy,
-		PausedAt: at(got.PausedAt), PauseReason: got.PauseReason, Next: at(got.Next), Runs: int(got.Runs)}
+		PausedAt: at(got.PausedAt), PauseReason: got.PauseReason, Next: at(got.Next), Runs: int(got.Runs),
+		WebhookPath: got.WebhookPath, WebhookURL: got.WebhookUrl, SecretAt: at(got.SecretAt), SecretUntil: at(got.SecretUntil)}
 	if s != nil {
 		out.Coalesce, out.Paused, out.Owner = s.Coalesce, s.Paused, s.Owner
 	}
@@ -262,6 +311,9 @@ func scheduleInfoOf(got *pb.ScheduleInfo) *ScheduleInfo {
 	}
 	if on := s.GetOn(); on != nil {
 		out.On = &ScheduleOn{Schedule: on.Schedule, Outcome: on.Outcome}
+		if hook := on.Webhook; hook != nil {
+			out.On.Webhook = &ScheduleWebhook{Parameters: hook.Parameters, Tolerance: hook.Tolerance}
+		}
 	}
 	return out
 }

@@ -13,7 +13,7 @@ import (
 // ofWhole are the methods that are about a namespace or the cluster as a whole, also if they name something.
 var ofWhole = []string{"Workers", "Coordinators", "Pools", "Diagnose", "SetPoolRule", "DeletePoolRule", "PoolRules", "Verify", "CreateWebhook", "Resend", "ListWebhooks", "Deliveries",
 	"Record", "ReadRecord", "VerifyRecord", "GrantRole", "RevokeRole", "Bindings", "Demand", "WatchDemand", "SetLimit", "Limits", "DeleteLimit", "SetWeight", "Pause", "Resume",
-	"UpdateSchedule", "TriggerSchedule", "BackfillSchedule", "ScheduleRuns", "Erase", "Erasure", "Erasures"}
+	"UpdateSchedule", "TriggerSchedule", "RenewScheduleSecret", "BackfillSchedule", "ScheduleRuns", "Erase", "Erasure", "Erasures"}
 
 // ofNobody are the methods about nothing that anybody owns.
 var ofNobody = []string{"Executors", "Executor", "CheckAttachment", "NextInstants"}

@@ -274,6 +274,9 @@ var looks = map[string]func(ctx context.Context, svc coordinator.Service, p plan
 	"ResumeSchedule": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
 		return svc.ResumeSchedule(ctx, p.schedule())
 	},
+	"RenewScheduleSecret": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.RenewScheduleSecret(ctx, coordinator.SecretRenewal{ID: p.schedule()})
+	},
 	"TriggerSchedule": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
 		return svc.TriggerSchedule(ctx, coordinator.ScheduleTrigger{ID: p.schedule()})
 	},
@@ -399,7 +402,7 @@ var lookless = map[string]string{
 	"Record": "says of which namespaces: see the tests of the record", "ReadRecord": "as Record", "VerifyRecord": "of the cluster",
 	"NextInstants": "looks at nothing that is stored", "SetLimit": "makes something", "SetWeight": "makes something", "Erase": "see the tests of erasures",
 	"GrantRole": "makes something", "RevokeRole": "see the tests of bindings", "Bindings": "see the tests of bindings", "WhoAmI": "about the caller", "CanI": "see the tests of the policy",
-	"LinkedApproval": "a link proves what it is about", "ApproveByLink": "a link proves what it is about",
+	"LinkedApproval": "a link proves what it is about", "ApproveByLink": "a link proves what it is about", "TakeEvent": "a signature proves what it is about",
 	"ListRoles": "of the cluster", "Diagnose": "of the cluster", "SealStatus": "of the cluster", "RotateDataKeys": "of the cluster", "RewrapDataKeys": "of the cluster", "RotateTokens": "of the cluster",
 }
 

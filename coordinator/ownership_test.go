@@ -81,7 +81,7 @@ func TestEveryMethodHasItsRow(t *testing.T) {
 			t.Errorf("%s: an admin is refused: %v", method, err)
 		}
 		_, err := policy(t.Context(), coordinator.Anonymous(coordinator.SurfaceGRPC, ""), call)
-		if want := !slices.Contains([]string{"Ready", "LinkedApproval", "ApproveByLink"}, method); errors.Is(err, coordinator.ErrUnauthenticated) != want {
+		if want := !slices.Contains([]string{"Ready", "LinkedApproval", "ApproveByLink", "TakeEvent"}, method); errors.Is(err, coordinator.ErrUnauthenticated) != want {
 			t.Errorf("%s: who has not said who it is gets %v", method, err)
 		}
 		_, err = policy(t.Context(), bob, call)

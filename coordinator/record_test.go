@@ -278,6 +278,10 @@ var changes = map[string]struct {
 		_, err := s.ResumeSchedule(ctx, "nobodys")
 		return err
 	}, ""},
+	"RenewScheduleSecret": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.RenewScheduleSecret(ctx, coordinator.SecretRenewal{ID: "nobodys"})
+		return err
+	}, ""},
 	"TriggerSchedule": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
 		_, err := s.TriggerSchedule(ctx, coordinator.ScheduleTrigger{ID: "nobodys"})
 		return err

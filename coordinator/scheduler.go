@@ -38,6 +38,12 @@ type Scheduler interface {
 	// DeleteSchedule deletes a schedule that has the revision, or whatever it has (0), and what is known of its runs, whose trees go on. [ErrNotFound]; [ErrConflict]: it has
 	// another revision, or another schedule begins with ends of its runs.
 	DeleteSchedule(ctx context.Context, id string, revision int) error
+	// RenewScheduleSecret gives the webhook of a schedule another secret, and shows it, once. [ErrNotFound]; [ErrConflict]: the schedule has no webhook; *[InvalidArgumentError]: also
+	// where there is no key to seal it with.
+	RenewScheduleSecret(ctx context.Context, r SecretRenewal) (*ScheduleSecret, error)
+	// TakeEvent takes a call of a schedule's webhook: its run is stored, or that of the first call with its id found. [ErrUnsigned], of whatever is not there, too; *[InvalidArgumentError]:
+	// of a call that is late, or with what gives no parameters; [ErrConflict]: the schedule is paused; [ErrEventsWait]. Then nothing is stored.
+	TakeEvent(ctx context.Context, e ScheduleEvent) (*ScheduleRun, error)
 	// ScheduleRuns lists runs, and instants that had none, the latest first. [ErrNotFound].
 	ScheduleRuns(ctx context.Context, f ScheduleRunFilter) (Page[*ScheduleRun], error)
 }
@@ -55,6 +61,11 @@ type ScheduleInfo struct {
 	PauseReason string
 	Next        time.Time // its next instant; zero: none is to come by time
 	Runs        int       // that instants have started
+
+	WebhookPath string    // of the HTTP listener; empty: it has no webhook
+	WebhookURL  string    // empty: it has none, or the coordinator does not know by which name it is reached
+	SecretAt    time.Time // when the newest secret of the webhook was made; zero: there is none, and nobody can call it
+	SecretUntil time.Time // until when the secret before counts as well; zero: not at all
 }
 
 // ScheduleFilter selects schedules.

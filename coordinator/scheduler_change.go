@@ -54,7 +54,7 @@ func (c *Coordinator) UpdateSchedule(ctx context.Context, spec scheduledoc.Spec,
 		if err := c.previewCycle(ctx, was, &of); err != nil {
 			return nil, err
 		}
-		is, err := showSchedule(was)
+		is, err := c.showSchedule(was)
 		if err != nil {
 			return nil, err
 		}
@@ -192,7 +192,7 @@ func (c *Coordinator) TriggerSchedule(ctx context.Context, t ScheduleTrigger) (*
 		if err != nil {
 			return out, err
 		}
-		if err := c.checkRunParameters(f, rules, parameters); err != nil {
+		if err := c.checkRunParameters(f, dag.FireTrigger, parameters); err != nil {
 			return out, err
 		}
 		d := stateOf(f, rules).Trigger(f.Now, overlap)
@@ -271,7 +271,7 @@ func checkParameters(faults *faultList, raw json.RawMessage) {
 }
 
 // checkRunParameters looks whether a tree can be made with the parameters of a run. *[InvalidArgumentError], *[ScheduleFaultsError].
-func (c *Coordinator) checkRunParameters(f *pg.ScheduleFacts, rules *dag.Schedule, parameters json.RawMessage) error {
+func (c *Coordinator) checkRunParameters(f *pg.ScheduleFacts, kind dag.FireKind, parameters json.RawMessage) error {
 	spec, err := scheduledoc.ReadStored(f.Of.ID, f.Of.Spec)
 	if err != nil {
 		return err
@@ -280,9 +280,9 @@ func (c *Coordinator) checkRunParameters(f *pg.ScheduleFacts, rules *dag.Schedul
 	if err := json.Unmarshal(f.Of.Body, &body); err != nil {
 		return err
 	}
-	due := &pg.DueFire{Fire: pg.Fire{Instant: f.Now, IntervalStart: &f.Now}, Of: *f.Of}
+	due := &pg.DueFire{Fire: pg.Fire{Kind: kind, Instant: f.Now, IntervalStart: &f.Now}, Of: *f.Of}
 	roots := template.Scope{"schedule": aboutRun(due, spec)}
-	all, err := body.with(parameters, roots)
+	all, err := body.with(kind, parameters, roots)
 	if err != nil {
 		return err
 	}
@@ -316,7 +316,7 @@ func (c *Coordinator) BackfillSchedule(ctx context.Context, b ScheduleBackfill) 
 		case out.Instants > dag.MaxBackfill:
 			return d, &InvalidArgumentError{Field: "to", Reason: fmt.Sprintf("the range has over %d instants, the most of one backfill", dag.MaxBackfill)}
 		}
-		if err := c.checkRunParameters(f, rules, parameters); err != nil {
+		if err := c.checkRunParameters(f, dag.FireTrigger, parameters); err != nil {
 			return d, err
 		}
 		made = &pg.Backfill{From: b.From, To: b.To, Concurrent: int32(out.MaxConcurrent), Parameters: parameters}

@@ -111,7 +111,7 @@ func (c *Coordinator) writeSpec(ctx context.Context, here dag.NamespaceKey, of *
 			return err
 		}
 	}
-	of.Trigger, of.TriggerEnds = nil, 0
+	of.Trigger, of.TriggerEnds, of.Unhooked = nil, 0, spec.On == nil || spec.On.Webhook == nil
 	if spec.On != nil && spec.On.Schedule != "" {
 		other, err := c.store.ScheduleKey(ctx, here, spec.On.Schedule)
 		if err != nil {
@@ -161,7 +161,7 @@ func (c *Coordinator) checkRunTree(ctx context.Context, here dag.NamespaceKey, s
 	f := &pg.DueFire{Fire: pg.Fire{Instant: instant, IntervalStart: &start}, Of: pg.Schedule{ID: spec.ID}}
 	body := scheduleBody{spec.Tree, spec.Parameters}
 	roots := template.Scope{"schedule": aboutRun(f, spec)}
-	parameters, err := body.with(nil, roots)
+	parameters, err := body.with(dag.FireInstant, nil, roots)
 	if bad, ok := errors.AsType[*InvalidArgumentError](err); ok {
 		out.Faults = append(out.Faults, scheduledoc.Fault{Field: bad.Field, Reason: bad.Reason})
 		return nil
@@ -190,7 +190,7 @@ func (c *Coordinator) GetSchedule(ctx context.Context, id string) (*ScheduleInfo
 	if err != nil {
 		return nil, err
 	}
-	return showSchedule(of)
+	return c.showSchedule(of)
 }
 
 func (c *Coordinator) schedule(ctx context.Context, id string) (*pg.Schedule, error) {
@@ -209,7 +209,7 @@ func (c *Coordinator) schedule(ctx context.Context, id string) (*pg.Schedule, er
 }
 
 // showSchedule is a schedule as shown.
-func showSchedule(of *pg.Schedule) (*ScheduleInfo, error) {
+func (c *Coordinator) showSchedule(of *pg.Schedule) (*ScheduleInfo, error) {
 	spec, err := scheduledoc.ReadStored(of.ID, of.Spec)
 	if err != nil {
 		return nil, err
@@ -223,6 +223,16 @@ func showSchedule(of *pg.Schedule) (*ScheduleInfo, error) {
 	}
 	if paused {
 		out.PausedAt = *of.PausedAt
+	}
+	if spec.On != nil && spec.On.Webhook != nil {
+		out.WebhookPath = PathOfTrigger(c.namespace, of.ID)
+		out.WebhookURL = c.triggerURL(out.WebhookPath)
+		if of.SecretAt != nil {
+			out.SecretAt = *of.SecretAt
+		}
+		if of.SecretUntil != nil {
+			out.SecretUntil = *of.SecretUntil
+		}
 	}
 	if of.Labels != nil {
 		if err := json.Unmarshal(of.Labels, &out.Labels); err != nil {
@@ -277,7 +287,7 @@ func (c *Coordinator) Schedules(ctx context.Context, f ScheduleFilter) (page Pag
 		page.Next = base64.RawURLEncoding.EncodeToString([]byte("schedule " + list[limit-1].ID))
 	}
 	for _, of := range list {
-		info, err := showSchedule(of)
+		info, err := c.showSchedule(of)
 		if err != nil {
 			return page, err
 		}

@@ -278,7 +278,7 @@ func (c *Coordinator) runTree(f *pg.DueFire) (options SubmitOptions, tree *runTr
 		}
 	}
 	roots := template.Scope{"schedule": aboutRun(f, spec)}
-	parameters, err := body.with(f.Parameters, roots)
+	parameters, err := body.with(f.Kind, f.Parameters, roots)
 	if err != nil {
 		return options, nil, err
 	}
@@ -292,24 +292,38 @@ type scheduleBody struct {
 	Parameters json.RawMessage `json:"parameters,omitempty"`
 }
 
-// with are the parameters of a run: those of the schedule, and over them its own, with what they name of the run.
-func (b *scheduleBody) with(own []byte, roots template.Scope) (map[string]any, error) {
-	all := map[string]any{}
-	for _, raw := range []json.RawMessage{b.Parameters, own} {
-		if raw == nil {
-			continue
+// with are the parameters of a run of a kind: those of the schedule, and over them its own, with what they name of the run. What an event brings names nothing of it: strangers wrote it.
+func (b *scheduleBody) with(kind dag.FireKind, own []byte, roots template.Scope) (map[string]any, error) {
+	all, err := addMembers(map[string]any{}, b.Parameters)
+	if err != nil {
+		return nil, err
+	}
+	if kind != dag.FireEvent {
+		if all, err = addMembers(all, own); err != nil {
+			return nil, err
 		}
-		var some map[string]any
-		if err := json.Unmarshal(raw, &some); err != nil {
-			return nil, &InvalidArgumentError{Field: "parameters", Reason: "must be an object"}
-		}
-		maps.Copy(all, some)
 	}
 	filled, err := runRules.Fill(all, roots, scheduledoc.MaxParametersBytes)
 	if err != nil {
 		return nil, &InvalidArgumentError{Field: "parameters", Reason: err.Error()}
 	}
-	return filled.(map[string]any), nil
+	if all = filled.(map[string]any); kind == dag.FireEvent {
+		return addMembers(all, own)
+	}
+	return all, nil
+}
+
+// addMembers lays an object over others. *[InvalidArgumentError].
+func addMembers(all map[string]any, raw json.RawMessage) (map[string]any, error) {
+	if raw == nil {
+		return all, nil
+	}
+	var some map[string]any
+	if err := json.Unmarshal(raw, &some); err != nil {
+		return nil, &InvalidArgumentError{Field: "parameters", Reason: "must be an object"}
+	}
+	maps.Copy(all, some)
+	return all, nil
 }
 
 // forgetFires deletes what is known of runs that are over for a year.

@@ -286,6 +286,14 @@ func (d *scheduling) refusal() string {
 	return ""
 }
 
+// refusalOf is refusal, of a kind: an event that the schedule says no way for waits, however many do.
+func (d *scheduling) refusalOf(kind FireKind) string {
+	if kind == FireEvent && d.Overlap == OverlapDefault {
+		return ""
+	}
+	return d.refusal()
+}
+
 // supersede makes way for a run: what is open must stop, and what waits is skipped.
 func (d *scheduling) supersede() {
 	for _, run := range d.line {
@@ -308,15 +316,26 @@ func (s *ScheduleState) Trigger(now time.Time, overlap Overlap) Fires {
 	if overlap != OverlapDefault {
 		by.Overlap = overlap
 	}
-	d := scheduling{ScheduleState: &by, now: now, line: slices.Clone(s.Waiting), open: len(s.Open), out: Fires{Decided: s.Decided, Runs: s.Runs}}
-	if by.Overlap == OverlapCancelOther {
+	return by.asked(now, FireTrigger)
+}
+
+// Event decides what becomes of a run that a call of the schedule's webhook asks for. Where the schedule says no way to overlap, it stands in the line behind those that wait, and starts once
+// it is the first and no other is open. Of the result, Fires and Cancel say something.
+func (s *ScheduleState) Event(now time.Time) Fires {
+	return s.asked(now, FireEvent)
+}
+
+// asked decides what becomes of a run of a kind that is asked for.
+func (s *ScheduleState) asked(now time.Time, kind FireKind) Fires {
+	d := scheduling{ScheduleState: s, now: now, line: slices.Clone(s.Waiting), open: len(s.Open), out: Fires{Decided: s.Decided, Runs: s.Runs}}
+	if s.Overlap == OverlapCancelOther {
 		d.supersede()
 	}
 	f := s.fire(now, VerdictStarts, "")
-	f.Kind = FireTrigger
-	if !d.free(FireTrigger) {
+	f.Kind = kind
+	if !d.free(kind) || kind == FireEvent && len(d.line) > 0 {
 		f.Verdict = VerdictWaits
-		if f.Reason = d.refusal(); f.Reason != "" {
+		if f.Reason = d.refusalOf(kind); f.Reason != "" {
 			f.Verdict = VerdictSkipped
 		}
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/taskgrove/taskgrove/api/approvals"
 	"github.com/taskgrove/taskgrove/api/identity"
 	"github.com/taskgrove/taskgrove/api/openapi"
+	"github.com/taskgrove/taskgrove/api/triggers"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/internal/config"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
@@ -132,6 +133,12 @@ func TestEverySurfaceAsksWhoCalls(t *testing.T) {
 			t.Errorf("%s: public is %v: does it show what is somebody's?", one.path, one.public)
 		}
 		if one.signed { // what the path has is asked for instead
+			if one.path == triggers.Path { // a signature
+				if got, body := s.request(t, "POST", "/triggers/default/nobodys", "", "{}"); got != 400 || !strings.Contains(body, "webhook-id: is required") {
+					t.Errorf("%s without a signature: got HTTP %d %.200s, want 400", one.path, got, body)
+				}
+				continue
+			}
 			if !slices.Contains(approvals.Paths, one.path) {
 				t.Errorf("%s: needs no token: what lets a request in?", one.path)
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/taskgrove/taskgrove/api/mcp"
 	"github.com/taskgrove/taskgrove/api/openapi"
 	"github.com/taskgrove/taskgrove/api/signin"
+	"github.com/taskgrove/taskgrove/api/triggers"
 	"github.com/taskgrove/taskgrove/coordinator"
 )
 
@@ -24,7 +25,7 @@ type mount struct {
 	refuse refusal
 	// public: GET and HEAD need no token, such as those of documents (spec 5.1).
 	public bool
-	// signed: the path has what lets a request in, which needs no token (see [httpserver.Config]).
+	// signed: the path or the headers have what lets a request in, which needs no token (see [httpserver.Config]).
 	signed bool
 }
 
@@ -55,6 +56,7 @@ func mounts(access *coordinator.Access, parts coordinatorParts, tasks *jsonrpc.H
 	for _, path := range approvals.Paths {
 		all = append(all, mount{path: path, handler: links, signed: true})
 	}
+	all = append(all, mount{path: triggers.Path, handler: triggers.New(access, parts.http.Log), signed: true})
 	for _, path := range a2a.Paths {
 		all = append(all, mount{path: path, handler: agent, refuse: agent.Refuse})
 	}
@@ -101,7 +103,7 @@ func (m *mux) public(r *http.Request) bool {
 	return m.mounts[pattern].public
 }
 
-// signed reports whether a request's path has what lets it in.
+// signed reports whether a request has what lets it in without a token.
 func (m *mux) signed(r *http.Request) bool {
 	_, pattern := m.Handler(r)
 	return m.mounts[pattern].signed

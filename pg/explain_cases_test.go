@@ -456,7 +456,7 @@ const whenErasing = "when what there is of a user is erased: its trees, by the i
 
 var unexplained = map[string]string{
 	"InsertSchedule": insertsOnly + ", and counts the schedules of a namespace, which are bounded", "Schedules": "for people: a page of them", "LockSchedule": aSchedule, "UpdateSchedule": aSchedule,
-	"DeleteSchedule": aSchedule + ", and all that is known of its runs", "InsertFires": insertsOnly, "InsertBackfill": insertsOnly, "GiveFireParameters": aSchedule, "FireOf": aSchedule, "TriggersOf": aSchedule, "LockTriggers": "no table", "LeadsTo": aSchedule + ", and those that its runs begin with", "ScheduleKey": aSchedule, "OwnerOfSchedule": aSchedule,
+	"DeleteSchedule": aSchedule + ", and all that is known of its runs", "InsertFires": insertsOnly, "InsertBackfill": insertsOnly, "GiveFireParameters": aSchedule, "FireOf": aSchedule, "TriggersOf": aSchedule, "LockTriggers": "no table", "LeadsTo": aSchedule + ", and those that its runs begin with", "ScheduleKey": aSchedule, "CalledSchedule": aSchedule, "LockCalled": aSchedule, "WakeSchedule": aSchedule, "SecretsOfSchedule": aSchedule, "RenewSecrets": aSchedule, "OwnerOfSchedule": aSchedule,
 	"AuditSchedules": "the auditor's: by the indexes of what is due, and of runs that are open",
 	"OpenBackfills":  "by an index of backfills that have not ended, which people ask for", "MoveBackfills": "as OpenBackfills",
 	"InsertHolds": insertsOnly, "PublishGranted": insertsOnly, "SetRates": insertsOnly + ", or changes it by its key",

@@ -63,13 +63,16 @@ type Schedule struct {
 	NextAt      *time.Time // when there is something to decide; nil: never, unless something happens
 	Counted     int32      // runs that max_runs counts
 	Owner       string     // who keeps it in files; empty: nobody
+	SecretAt    *time.Time // when the newest secret of its webhook was made; nil: there is none
+	SecretUntil *time.Time // until when the one before counts as well; nil: not at all
+	Unhooked    bool       // it has no webhook: what secrets there are go with the change
 
 	sealed []byte
 }
 
 func (s *Schedule) scan(row pgx.Row) error {
 	return row.Scan(&s.Key, &s.Namespace, &s.ID, &s.UserID, &s.Spec, &s.Body, &s.sealed, &s.Labels, &s.Trigger, &s.TriggerEnds, &s.Revision, &s.CreatedBy, &s.CreatedAt,
-		&s.UpdatedBy, &s.UpdatedAt, &s.PausedAt, &s.PausedBy, &s.PauseReason, &s.DecidedAt, &s.NextAt, &s.Counted, &s.Owner)
+		&s.UpdatedBy, &s.UpdatedAt, &s.PausedAt, &s.PausedBy, &s.PauseReason, &s.DecidedAt, &s.NextAt, &s.Counted, &s.Owner, &s.SecretAt, &s.SecretUntil)
 }
 
 // Fire is a run of a schedule, or instants that have none.
@@ -617,17 +620,12 @@ func (s *Store) ChangeSchedule(ctx context.Context, namespace dag.NamespaceKey, 
 		var w scheduleRows
 		w.fires(of, &d)
 		b := &pgx.Batch{}
-		b.Queue(sql("UpdateSchedule"), of.Key, of.UserID, string(of.Spec), body, envelope, jsonOrNull(of.Labels), of.Trigger, by, of.DecidedAt, of.NextAt, of.PausedAt, of.PausedBy, of.PauseReason, of.TriggerEnds, of.Owner, of.Counted)
+		b.Queue(sql("UpdateSchedule"), of.Key, of.UserID, string(of.Spec), body, envelope, jsonOrNull(of.Labels), of.Trigger, by, of.DecidedAt, of.NextAt, of.PausedAt, of.PausedBy, of.PauseReason, of.TriggerEnds, of.Owner, of.Counted, !of.Unhooked)
 		w.queue(b)
-		for _, f := range d.New {
-			if f.Parameters == nil {
-				continue
-			}
-			plain, sealed, err := s.sealBody(ctx, namespace, f.Parameters)
-			if err != nil {
+		for i := range d.New {
+			if err := s.giveParameters(ctx, b, of, &d.New[i]); err != nil {
 				return err
 			}
-			b.Queue(sql("GiveFireParameters"), of.Key, f.Kind, f.Instant, f.Cause, plain, sealed)
 		}
 		if err := c.SendBatch(ctx, b).Close(); err != nil {
 			return err

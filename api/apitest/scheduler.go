@@ -60,6 +60,9 @@ func (s *Service) CreateSchedule(_ context.Context, spec scheduledoc.Spec) (*coo
 	if *of.info.Paused {
 		of.info.PausedBy, of.info.PausedAt = coordinator.AnonymousName, now
 	}
+	if spec.On != nil && spec.On.Webhook != nil {
+		of.info.WebhookPath = coordinator.PathOfTrigger(coordinator.DefaultNamespace, spec.ID)
+	}
 	if spec.Preview {
 		of.info.Revision = 0
 		return of.show(), nil
@@ -234,6 +237,39 @@ func (s *Service) BackfillSchedule(_ context.Context, b coordinator.ScheduleBack
 		return nil
 	})
 	return &out, err
+}
+
+// RenewScheduleSecret notes when a secret was made.
+func (s *Service) RenewScheduleSecret(_ context.Context, r coordinator.SecretRenewal) (out *coordinator.ScheduleSecret, err error) {
+	if err := r.Check(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of, err := s.schedule(r.ID)
+	if err != nil {
+		return nil, err
+	}
+	if of.info.On == nil || of.info.On.Webhook == nil {
+		return nil, fmt.Errorf("%w: the schedule has no webhook", coordinator.ErrConflict)
+	}
+	out = &coordinator.ScheduleSecret{Path: of.info.WebhookPath, At: time.Now().Truncate(time.Microsecond)}
+	if r.Secret == "" {
+		out.Secret = "whsec_" + strings.Repeat("AAAA", 8)
+	}
+	if r.Keep > 0 && !of.info.SecretAt.IsZero() {
+		out.Until = out.At.Add(r.Keep)
+	}
+	of.info.SecretAt, of.info.SecretUntil = out.At, out.Until
+	return out, nil
+}
+
+// TakeEvent takes nothing: no call is signed here.
+func (s *Service) TakeEvent(_ context.Context, e coordinator.ScheduleEvent) (*coordinator.ScheduleRun, error) {
+	if err := e.Check(); err != nil {
+		return nil, err
+	}
+	return nil, coordinator.ErrUnsigned
 }
 
 // DeleteSchedule forgets a schedule.
@@ -505,5 +541,38 @@ var firing = map[string]func(*site){
 			s.Errorf("got %+v", made.Spec.On)
 		}
 		s.wantFault("delete what it begins with", s.svc.DeleteSchedule(s.Context(), first.ID, 0), api.Conflict)
+	},
+	"what begins by a webhook has secrets that are shown once": func(s *site) {
+		s.has("CreateSchedule", "GetSchedule", "RenewScheduleSecret")
+		spec := s.yearly("hooked")
+		spec.Cron, spec.Timezone, spec.On = "", "", &scheduledoc.On{Webhook: scheduledoc.NewWebhook(map[string]string{"day": "report.day"}, "90")}
+		made, err := s.svc.CreateSchedule(s.Context(), spec)
+		made = must(s, made, err)
+		if on := made.On; on == nil || on.Webhook == nil || on.Webhook.Parameters["day"] != "report.day" || on.Webhook.Tolerance != "90" || !strings.HasPrefix(made.WebhookPath, coordinator.TriggerPath) || !made.SecretAt.IsZero() {
+			s.Errorf("got %+v, path %q, secret of %v", made.On, made.WebhookPath, made.SecretAt)
+		}
+		first, err := s.svc.RenewScheduleSecret(s.Context(), coordinator.SecretRenewal{ID: spec.ID, Keep: time.Hour})
+		if first = must(s, first, err); !strings.HasPrefix(first.Secret, "whsec_") || first.Path != made.WebhookPath || first.At.IsZero() || !first.Until.IsZero() {
+			s.Errorf("got a secret of %d bytes, path %q, made at %v, until %v", len(first.Secret), first.Path, first.At, first.Until)
+		}
+		second, err := s.svc.RenewScheduleSecret(s.Context(), coordinator.SecretRenewal{ID: spec.ID, Secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", Keep: time.Hour})
+		if second = must(s, second, err); second.Secret != "" || second.Until.Sub(second.At).Round(time.Second) != time.Hour {
+			s.Errorf("one that is given is shown again, or the first does not count for an hour: until %v", second.Until)
+		}
+		shown, err := s.svc.GetSchedule(s.Context(), spec.ID)
+		if shown = must(s, shown, err); !shown.SecretAt.Equal(second.At) || !shown.SecretUntil.Equal(second.Until) {
+			s.Errorf("shown: made at %v, until %v", shown.SecretAt, shown.SecretUntil)
+		}
+		_, err = s.svc.RenewScheduleSecret(s.Context(), coordinator.SecretRenewal{ID: spec.ID, Secret: "hunter2"})
+		if f := s.wantFault("a bad secret", err, api.Invalid); f != nil && strings.Contains(f.Text, "hunter2") {
+			s.Errorf("the secret is told: %s", f.Text)
+		}
+		other := s.yearly("timed")
+		_, err = s.svc.CreateSchedule(s.Context(), other)
+		must(s, 0, err)
+		_, err = s.svc.RenewScheduleSecret(s.Context(), coordinator.SecretRenewal{ID: other.ID})
+		s.wantFault("a schedule without a webhook", err, api.Conflict)
+		_, err = s.svc.RenewScheduleSecret(s.Context(), coordinator.SecretRenewal{ID: s.id("nobodys")})
+		s.wantFault("one that is not there", err, api.NotFound)
 	},
 }

@@ -93,6 +93,21 @@ func previewIn(s *pb.Schedule, preview bool, beside []string) (scheduledoc.Spec,
 	return out, nil
 }
 
+func (h *handler) RenewScheduleSecret(ctx context.Context, r *pb.RenewScheduleSecretRequest) (*pb.RenewScheduleSecretResponse, error) {
+	keep := coordinator.DefaultSecretKeep
+	if r.Keep != nil {
+		var err error
+		if keep, err = spanOf("keep", r.Keep); err != nil {
+			return nil, err
+		}
+	}
+	s, err := h.on(ctx).RenewScheduleSecret(ctx, coordinator.SecretRenewal{ID: r.Id, Secret: r.Secret, Keep: keep})
+	if err != nil {
+		return nil, err
+	}
+	return &pb.RenewScheduleSecretResponse{Secret: s.Secret, Path: s.Path, Url: s.URL, At: stamp(s.At), Until: stamp(s.Until)}, nil
+}
+
 // scheduleIn is a schedule as it was sent.
 func scheduleIn(s *pb.Schedule) scheduledoc.Spec {
 	out := scheduledoc.Spec{ID: s.GetId(), Description: s.GetDescription(), Cron: s.GetCron(), Every: s.GetEvery(), Timezone: s.GetTimezone(), Tree: s.GetTree(), Parameters: s.GetParameters(),
@@ -109,6 +124,9 @@ func scheduleIn(s *pb.Schedule) scheduledoc.Spec {
 	}
 	if s.On != nil {
 		out.On = &scheduledoc.On{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
+		if hook := s.On.Webhook; hook != nil {
+			out.On.Webhook = scheduledoc.NewWebhook(hook.Parameters, hook.Tolerance)
+		}
 	}
 	return out
 }
@@ -131,9 +149,13 @@ func scheduleInfo(s *coordinator.ScheduleInfo) *pb.ScheduleInfo {
 	}
 	if s.On != nil {
 		of.On = &pb.ScheduleOn{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
+		if hook := s.On.Webhook; hook != nil {
+			of.On.Webhook = &pb.ScheduleWebhook{Parameters: hook.Parameters, Tolerance: string(hook.Tolerance)}
+		}
 	}
 	return &pb.ScheduleInfo{Schedule: of, Revision: int32(s.Revision), CreatedBy: s.CreatedBy, CreatedAt: stamp(s.CreatedAt), UpdatedBy: s.UpdatedBy, UpdatedAt: stamp(s.UpdatedAt),
-		PausedBy: s.PausedBy, PausedAt: stamp(s.PausedAt), PauseReason: s.PauseReason, Next: stamp(s.Next), Runs: int32(s.Runs)}
+		PausedBy: s.PausedBy, PausedAt: stamp(s.PausedAt), PauseReason: s.PauseReason, Next: stamp(s.Next), Runs: int32(s.Runs), WebhookPath: s.WebhookPath,
+		WebhookUrl: s.WebhookURL, SecretAt: stamp(s.SecretAt), SecretUntil: stamp(s.SecretUntil)}
 }
 
 func scheduleRun(r *coordinator.ScheduleRun) *pb.ScheduleRun {

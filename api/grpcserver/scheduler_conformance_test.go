@@ -14,6 +14,9 @@ func scheduleOf(s scheduledoc.Spec) client.Schedule {
 		Paused: s.Paused, UserID: s.UserID, Labels: s.Labels, Owner: s.Owner}
 	if s.On != nil {
 		out.On = &client.ScheduleOn{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
+		if hook := s.On.Webhook; hook != nil {
+			out.On.Webhook = &client.ScheduleWebhook{Parameters: hook.Parameters, Tolerance: string(hook.Tolerance)}
+		}
 	}
 	return out
 }
@@ -26,9 +29,12 @@ func scheduleInfo(s *client.ScheduleInfo, err error) (*coordinator.ScheduleInfo,
 		Overlap: s.Overlap, MisfireGrace: s.MisfireGrace, Coalesce: s.Coalesce, Jitter: s.Jitter, StartAt: s.StartAt, EndAt: s.EndAt, MaxRuns: s.MaxRuns, AfterSuccess: s.AfterSuccess,
 		Due: s.Due, Paused: s.Paused, UserID: s.UserID, Labels: s.Labels, Owner: s.Owner},
 		Revision: s.Revision, CreatedBy: s.CreatedBy, CreatedAt: s.CreatedAt, UpdatedBy: s.UpdatedBy, UpdatedAt: s.UpdatedAt, PausedBy: s.PausedBy, PausedAt: s.PausedAt,
-		PauseReason: s.PauseReason, Next: s.Next, Runs: s.Runs}
+		PauseReason: s.PauseReason, Next: s.Next, Runs: s.Runs, WebhookPath: s.WebhookPath, WebhookURL: s.WebhookURL, SecretAt: s.SecretAt, SecretUntil: s.SecretUntil}
 	if s.On != nil {
 		out.On = &scheduledoc.On{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
+		if hook := s.On.Webhook; hook != nil {
+			out.On.Webhook = scheduledoc.NewWebhook(hook.Parameters, hook.Tolerance)
+		}
 	}
 	return out, nil
 }
@@ -87,6 +93,14 @@ func (r *remote) BackfillSchedule(ctx context.Context, b coordinator.ScheduleBac
 	}
 	b.Key, b.Instants = got.Key, got.Instants
 	return &b, nil
+}
+
+func (r *remote) RenewScheduleSecret(ctx context.Context, a coordinator.SecretRenewal) (*coordinator.ScheduleSecret, error) {
+	got, err := r.c.RenewScheduleSecret(ctx, client.SecretRenewal{ID: a.ID, Secret: a.Secret, Keep: &a.Keep})
+	if err != nil {
+		return nil, err
+	}
+	return &coordinator.ScheduleSecret{Secret: got.Secret, Path: got.Path, URL: got.URL, At: got.At, Until: got.Until}, nil
 }
 
 func (r *remote) DeleteSchedule(ctx context.Context, id string, revision int) error {

@@ -42,7 +42,7 @@ type Config struct {
 	Refused       api.Refused // told of who is not let in; nil: nobody
 	// Public says which requests to API need no token; nil: none.
 	Public func(*http.Request) bool
-	// Signed says which requests to API carry what lets them in themselves, in their path: they need no token, and may be forms of pages of our own.
+	// Signed says which requests to API carry what lets them in themselves, in their path or signed: they need no token, and may be forms of pages of our own.
 	// They are counted by their address. nil: none.
 	Signed func(*http.Request) bool
 

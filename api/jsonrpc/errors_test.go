@@ -317,7 +317,7 @@ var permissions = map[string]string{
 	"webhooks.deliveries": "webhooks.read", "webhooks.update": "webhooks.write", "webhooks.delete": "webhooks.write", "webhooks.test": "webhooks.write",
 	"config.llm_key.set": "modelkeys.write", "config.llm_key.delete": "modelkeys.write", "tasks.cancel": "trees.cancel", "tasks.running.cancel": "trees.cancel", "tasks.skip": "trees.cancel", "pauses.set": "trees.cancel", "pauses.delete": "trees.cancel",
 	"schedules.create": "schedules.write", "schedules.get": "schedules.read", "schedules.list": "schedules.read", "schedules.update": "schedules.write", "schedules.pause": "schedules.write",
-	"schedules.resume": "schedules.write", "schedules.trigger": "schedules.write", "schedules.backfill": "schedules.write", "schedules.delete": "schedules.write", "schedules.runs": "schedules.read",
+	"schedules.resume": "schedules.write", "schedules.trigger": "schedules.write", "schedules.backfill": "schedules.write", "schedules.delete": "schedules.write", "schedules.secret": "schedules.write", "schedules.runs": "schedules.read",
 	"tasks.signal": "trees.signal", "tasks.approve": "approvals.answer", "tasks.approval.link": "approvals.answer",
 }
 
@@ -326,7 +326,7 @@ var operations = map[string]string{
 	"tasks.tree": "access", "tasks.children": "access", "tasks.list": "list tasks for", "tasks.update": "update", "tasks.delete": "delete", "tasks.copy": "copy",
 	"tasks.running.list": "list tasks for", "tasks.running.count": "count tasks for", "tasks.why": "access", "tasks.skip": "skip task for", "tasks.signal": "send signals to tasks of", "tasks.approve": "answer approvals of", "tasks.approval.link": "answer approvals of", "artifacts.list": "access", "artifacts.get": "access", "usage.list": "access", "webhooks.list": "manage webhooks of",
 	"schedules.create": "schedule trees for", "schedules.get": "see schedules of", "schedules.list": "see schedules of", "schedules.update": "change schedules of", "schedules.pause": "change schedules of",
-	"schedules.resume": "change schedules of", "schedules.trigger": "change schedules of", "schedules.backfill": "change schedules of", "schedules.delete": "change schedules of", "schedules.runs": "see schedules of",
+	"schedules.resume": "change schedules of", "schedules.trigger": "change schedules of", "schedules.backfill": "change schedules of", "schedules.delete": "change schedules of", "schedules.secret": "change schedules of", "schedules.runs": "see schedules of",
 	"pauses.set": "pause", "pauses.delete": "resume",
 	"config.llm_key.set": "set LLM key for", "config.llm_key.delete": "delete LLM key for",
 }

@@ -35,8 +35,29 @@ type scheduleParams struct {
 }
 
 type scheduleOn struct {
-	Schedule string   `json:"schedule,omitempty" description:"runs of that schedule end"`
-	Outcome  []string `json:"outcome,omitempty" description:"completed (the default), failed, cancelled, any"`
+	Schedule string           `json:"schedule,omitempty" description:"runs of that schedule end"`
+	Outcome  []string         `json:"outcome,omitempty" description:"completed (the default), failed, cancelled, any"`
+	Webhook  *scheduleWebhook `json:"webhook,omitempty" description:"somebody calls it, in place of schedule"`
+}
+
+type scheduleWebhook struct {
+	Parameters map[string]string `json:"parameters,omitempty" description:"of the run, by where they are in the payload, as report.day; none: all of it"`
+	Tolerance  string            `json:"tolerance,omitempty" description:"by how much the time of a call may be another than the cluster's; default 5m"`
+}
+
+type scheduleSecretParams struct {
+	scheduleIDParams
+	Secret string `json:"secret,omitempty" description:"whsec_ and base64 of 24 to 64 bytes, as whoever calls has it; default: a new one is made"`
+	Keep   int    `json:"keep,omitempty" description:"seconds for which the secret before counts as well; default 86400, at most 2592000"`
+}
+
+type secretObject struct {
+	ID     string   `json:"id" description:"of the schedule"`
+	Secret string   `json:"secret,omitempty" description:"that was made; it is not shown again"`
+	Path   string   `json:"path" description:"of the HTTP listener: where the webhook is called"`
+	URL    string   `json:"url,omitempty" description:"the same as a whole, if the coordinator knows by which name it is reached"`
+	At     *isoTime `json:"at"`
+	Until  *isoTime `json:"until,omitempty" description:"until then the secret before counts as well"`
 }
 
 // previewParams have a schedule looked at only.
@@ -112,6 +133,10 @@ type scheduleObject struct {
 	PauseReason string   `json:"pause_reason,omitempty"`
 	Next        *isoTime `json:"next,omitempty" description:"its next instant; absent: none is to come by time"`
 	Runs        int      `json:"runs" description:"that instants have started"`
+	WebhookPath string   `json:"webhook_path,omitempty" description:"of the HTTP listener: where its webhook is called"`
+	WebhookURL  string   `json:"webhook_url,omitempty" description:"the same as a whole, if the coordinator knows by which name it is reached"`
+	SecretAt    *isoTime `json:"secret_at,omitempty" description:"when the newest secret of the webhook was made; absent: there is none, and nobody can call it"`
+	SecretUntil *isoTime `json:"secret_until,omitempty" description:"until then the secret before counts as well"`
 }
 
 type schedulePage struct {
@@ -165,6 +190,8 @@ func schedulerMethods() []Method {
 		{Name: "schedules.backfill", Path: "/system", Ours: true, Params: scheduleBackfillParams{}, Result: backfillObject{}, Errors: missing,
 			Summary: "Has the instants of a range run, whatever became of them before."},
 		{Name: "schedules.delete", Path: "/system", Ours: true, Params: scheduleDeleteParams{}, Result: taken{}, Errors: missing, Summary: "Deletes a schedule and what is known of its runs, whose trees go on."},
+		{Name: "schedules.secret", Path: "/system", Ours: true, Params: scheduleSecretParams{}, Result: secretObject{}, Errors: missing,
+			Summary: "Gives the webhook of a schedule another secret, and shows it, once. Without one, nobody can call it."},
 		{Name: "schedules.runs", Path: "/system", Ours: true, Params: scheduleRunsParams{}, Result: runPage{}, Errors: missing, Summary: "Lists runs, and instants that had none, the latest first."},
 	}
 }
@@ -174,6 +201,7 @@ func (h *Handler) schedulerAnswers() map[string]method {
 	return map[string]method{
 		"schedules.create": h.scheduleCreate, "schedules.get": h.scheduleGet, "schedules.list": h.schedulesList, "schedules.update": h.scheduleUpdate, "schedules.pause": h.schedulePause,
 		"schedules.resume": h.scheduleResume, "schedules.trigger": h.scheduleTrigger, "schedules.backfill": h.scheduleBackfill, "schedules.delete": h.scheduleDelete, "schedules.runs": h.scheduleRuns,
+		"schedules.secret": h.scheduleSecret,
 	}
 }
 
@@ -217,9 +245,12 @@ func scheduleShown(s *coordinator.ScheduleInfo) scheduleObject {
 		Overlap: s.Overlap, MisfireGrace: s.MisfireGrace, Coalesce: s.Coalesce, Jitter: s.Jitter, MaxRuns: s.MaxRuns, AfterSuccess: s.AfterSuccess, Due: s.Due, Paused: s.Paused, UserID: s.UserID,
 		Labels: s.Labels, Owner: s.Owner},
 		Revision: s.Revision, CreatedBy: s.CreatedBy, CreatedAt: timeOf(&s.CreatedAt), UpdatedBy: s.UpdatedBy, UpdatedAt: timeOf(&s.UpdatedAt), PausedBy: s.PausedBy, PausedAt: timeOf(&s.PausedAt),
-		PauseReason: s.PauseReason, Next: timeOf(&s.Next), Runs: s.Runs}
+		PauseReason: s.PauseReason, Next: timeOf(&s.Next), Runs: s.Runs, WebhookPath: s.WebhookPath, WebhookURL: s.WebhookURL, SecretAt: timeOf(&s.SecretAt), SecretUntil: timeOf(&s.SecretUntil)}
 	if s.On != nil {
 		out.On = &scheduleOn{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
+		if hook := s.On.Webhook; hook != nil {
+			out.On.Webhook = &scheduleWebhook{hook.Parameters, string(hook.Tolerance)}
+		}
 	}
 	if s.StartAt != nil {
 		out.StartAt = s.StartAt.Format(time.RFC3339Nano)
@@ -368,6 +399,23 @@ func (h *Handler) scheduleBackfill(ctx context.Context, x *exchange, raw json.Ra
 		return nil, named404(err, "Schedule "+id+" not found")
 	}
 	return appendJSON(nil, backfillObject{done.Key, done.Instants}), nil
+}
+
+func (h *Handler) scheduleSecret(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	r := coordinator.SecretRenewal{Keep: coordinator.DefaultSecretKeep}
+	id, err := ofSchedule(raw, scheduleSecretParams{}, func(p *params) {
+		r.Secret = p.text("secret")
+		r.Keep = time.Duration(p.number("keep", int(r.Keep/time.Second), 0, int(coordinator.MaxSecretKeep/time.Second))) * time.Second
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.ID = id
+	s, err := x.svc.RenewScheduleSecret(ctx, r)
+	if err != nil {
+		return nil, named404(err, "Schedule "+id+" not found")
+	}
+	return appendJSON(nil, secretObject{id, s.Secret, s.Path, s.URL, timeOf(&s.At), timeOf(&s.Until)}), nil
 }
 
 func (h *Handler) scheduleDelete(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {

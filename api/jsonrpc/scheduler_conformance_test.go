@@ -22,6 +22,10 @@ type shownSchedule struct {
 	PauseReason string    `json:"pause_reason"`
 	Next        time.Time
 	Runs        int
+	WebhookPath string    `json:"webhook_path"`
+	WebhookURL  string    `json:"webhook_url"`
+	SecretAt    time.Time `json:"secret_at"`
+	SecretUntil time.Time `json:"secret_until"`
 }
 
 type shownRun struct {
@@ -130,6 +134,17 @@ func (r *remote) BackfillSchedule(ctx context.Context, b coordinator.ScheduleBac
 	}
 	b.Key, b.Instants = got.Backfill, got.Instants
 	return &b, nil
+}
+
+func (r *remote) RenewScheduleSecret(ctx context.Context, a coordinator.SecretRenewal) (*coordinator.ScheduleSecret, error) {
+	var got struct {
+		Secret, Path, URL string
+		At, Until         time.Time
+	}
+	if _, err := r.postTo(ctx, "/system", "schedules.secret", map[string]any{"id": a.ID, "secret": a.Secret, "keep": a.Keep.Seconds()}, &got); err != nil {
+		return nil, err
+	}
+	return &coordinator.ScheduleSecret{Secret: got.Secret, Path: got.Path, URL: got.URL, At: got.At, Until: got.Until}, nil
 }
 
 func (r *remote) DeleteSchedule(ctx context.Context, id string, revision int) error {

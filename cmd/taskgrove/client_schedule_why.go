@@ -111,8 +111,10 @@ func whatBegins(x *client.ScheduleInfo) string {
 		return text + ". Its instants pass, and only what is triggered or backfilled runs: taskgrove schedule resume " + x.ID + "."
 	case x.On != nil && x.On.Schedule != "":
 		return fmt.Sprintf("It begins when a run of schedule %s is %s.", x.On.Schedule, cmp.Or(strings.Join(x.On.Outcome, " or "), "completed"))
+	case x.On != nil && x.SecretAt.IsZero():
+		return "It begins when its webhook is called, which nobody can: it has no secret yet. taskgrove schedule secret " + x.ID + " makes one."
 	case x.On != nil:
-		return "It begins with events."
+		return "It begins when its webhook is called: POST " + cmp.Or(x.WebhookURL, x.WebhookPath) + ", signed."
 	case !x.Next.IsZero():
 		return "Its next instant is " + shownTime(x.Next) + "."
 	case x.MaxRuns > 0 && x.Runs >= x.MaxRuns:

@@ -228,6 +228,9 @@ func scheduleToSend(s *scheduledoc.Spec) client.Schedule {
 		Paused: s.Paused, UserID: s.UserID, Labels: s.Labels}
 	if s.On != nil {
 		out.On = &client.ScheduleOn{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
+		if hook := s.On.Webhook; hook != nil {
+			out.On.Webhook = &client.ScheduleWebhook{Parameters: hook.Parameters, Tolerance: string(hook.Tolerance)}
+		}
 	}
 	return out
 }

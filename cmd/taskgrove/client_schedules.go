@@ -17,7 +17,7 @@ func scheduleCommand() *cobra.Command {
 	cmd := scheduleListCommand("schedule", "Look after schedules: trees that run when it is time, or when others have ended")
 	cmd.Long = "Schedules run trees at instants, or when a run of another schedule has ended. Without a command it lists them."
 	cmd.AddCommand(scheduleListCommand("list", "List schedules"), scheduleGetCommand(), scheduleRunsCommand(), scheduleWhyCommand(), scheduleCreateCommand(), scheduleApplyCommand(), schedulePauseCommand(),
-		scheduleResumeCommand(), scheduleTriggerCommand(), scheduleBackfillCommand(), scheduleDeleteCommand(), scheduleNextCommand())
+		scheduleResumeCommand(), scheduleTriggerCommand(), scheduleBackfillCommand(), scheduleSecretCommand(), scheduleDeleteCommand(), scheduleNextCommand())
 	for _, below := range cmd.Commands() {
 		below.GroupID = ""
 	}
@@ -53,6 +53,8 @@ func scheduleListCommand(use, short string) *cobra.Command {
 // beginsText says what begins runs.
 func beginsText(s *client.Schedule) string {
 	switch {
+	case s.On != nil && s.On.Webhook != nil:
+		return "by webhook"
 	case s.On != nil:
 		text := "after " + s.On.Schedule
 		for i, word := range s.On.Outcome {
@@ -127,7 +129,7 @@ func (s *session) printSchedule(x *client.ScheduleInfo) error {
 			}
 		}
 		table(w, func(w io.Writer) {
-			for _, row := range [][2]string{{"id", x.ID}, {"description", x.Description}, {"begins", beginsText(&x.Schedule)}, {"next", shownTime(x.Next)}, {"paused", paused}, {"overlap", x.Overlap},
+			for _, row := range [][2]string{{"id", x.ID}, {"description", x.Description}, {"begins", beginsText(&x.Schedule)}, {"webhook", cmp.Or(x.WebhookURL, x.WebhookPath)}, {"secret", webhookSecretText(x)}, {"next", shownTime(x.Next)}, {"paused", paused}, {"overlap", x.Overlap},
 				{"misfire grace", x.MisfireGrace}, {"coalesce", coalesce}, {"jitter", x.Jitter}, {"start at", at(x.StartAt)}, {"end at", at(x.EndAt)}, {"max runs", number(x.MaxRuns)},
 				{"after success", map[bool]string{true: "yes"}[x.AfterSuccess]}, {"due", x.Due}, {"user", x.UserID}, {"owner", ownerText(x.Owner)}, {"labels", labelText(x.Labels)}, {"runs", fmt.Sprint(x.Runs)},
 				{"revision", fmt.Sprintf("%d, %s by %s", x.Revision, shownTime(x.UpdatedAt), cmp.Or(x.UpdatedBy, "nobody"))}} {

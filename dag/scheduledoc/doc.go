@@ -67,6 +67,7 @@ func (s *Spec) IsPaused() bool { return s.Paused != nil && *s.Paused }
 type On struct {
 	Schedule string   `json:"schedule,omitempty"` // runs of that one end
 	Outcome  outcomes `json:"outcome,omitempty"`  // so; default completed
+	Webhook  *Webhook `json:"webhook,omitempty"`  // somebody calls it
 }
 
 // outcomes are written as one word or a list.
@@ -113,9 +114,9 @@ var keys = []key{
 	{"description", "", "For people, at most 1000 bytes.", text(func(s *Spec) *string { return &s.Description })},
 	{"cron", "one of `cron`, `every` and `on`", "[Five fields](#the-five-fields), or `@daily` and the like.", text(func(s *Spec) *string { return &s.Cron })},
 	{"every", "", "Seconds, or as `1h30m`: instants are so far apart, from `start_at`, else from the creation.", duration(func(s *Spec) *string { return &s.Every })},
-	{"on", "", "`{schedule, outcome}`: runs begin [when those of another schedule end](#one-after-another), so: `completed` (the default), `failed`, `cancelled`, `any`, or several.", func(s *Spec, raw json.RawMessage) string {
+	{"on", "", "`{schedule, outcome}`: runs begin [when those of another schedule end](#one-after-another), so: `completed` (the default), `failed`, `cancelled`, `any`, or several. `{webhook: {parameters, tolerance}}`: they begin [when somebody calls the schedule's webhook](#by-a-webhook).", func(s *Spec, raw json.RawMessage) string {
 		on := &On{}
-		why := value(raw, on, "must be an object: {schedule, outcome}")
+		why := value(raw, on, "must be an object: {schedule, outcome}, or {webhook: {parameters, tolerance}}")
 		s.On = on
 		return why
 	}},
@@ -444,8 +445,10 @@ func (c *checker) instants(out *dag.Schedule, created time.Time) {
 // on checks what begins runs in place of time.
 func (c *checker) on() {
 	switch {
+	case c.On.Webhook != nil:
+		c.webhook()
 	case c.On.Schedule == "":
-		c.wrong("on.schedule", "is required")
+		c.wrong("on.schedule", "is required, or on.webhook")
 	case c.On.Schedule == c.ID && c.ID != "":
 		c.wrong("on.schedule", "names the schedule itself")
 	}

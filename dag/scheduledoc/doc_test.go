@@ -37,8 +37,8 @@ func TestFaultsAreToldAtOnce(t *testing.T) {
 		`{"name":"a","crontab":"@daily","tasks":[]}`:                                             {"crontab: is no key of a schedule: write cron", "name: is no key of a schedule: write id", "tasks: is no key of a schedule: write tree"},
 		`{"id":"a","every":"x","start_at":"tomorrow","end_at":"2026-11-28T12:30:00Z","tree":[]}`: {"start_at: must be a time as 2026-11-28T06:00:00Z", `every: "x" is not a time as 90 (seconds), 90s or 1h30m`},
 		`{"id":"a","on":{"schedule":"b"},"end_at":"2026-11-28T12:30:00Z","tree":[]}`:             {"end_at: goes with cron and every"},
-		`{"id":"a","on":"b","tree":[]}`:                                                          {"on: must be an object: {schedule, outcome}"},
-		`{"id":"a","cron":"61 * * * *","on":7,"tree":[]}`:                                        {"on: must be an object: {schedule, outcome}", `cron: minute "61": must be *, numbers from 0 to 59, ranges of them as a-b, and steps behind a /`},
+		`{"id":"a","on":"b","tree":[]}`:                                                          {"on: must be an object: {schedule, outcome}, or {webhook: {parameters, tolerance}}"},
+		`{"id":"a","cron":"61 * * * *","on":7,"tree":[]}`:                                        {"on: must be an object: {schedule, outcome}, or {webhook: {parameters, tolerance}}", `cron: minute "61": must be *, numbers from 0 to 59, ranges of them as a-b, and steps behind a /`},
 		`{"id":7,"crn":"x","every":true,"catchup":false,"tree":3}`: {"id: must be a string", "every: must be a number of whole seconds, or a text as 1h30m",
 			"catchup: is no key of a schedule: write coalesce", "crn: is no key of a schedule: write cron", "tree: must be a list of tasks, a task, or a tree file"},
 		`{"id":"a","cron":"0 0 30 2 *","timezone":"Mars/Base","tree":[],"overlap":"never","jitter":"48h","max_runs":-1,"misfire_grace":"x"}`: {
@@ -49,8 +49,8 @@ func TestFaultsAreToldAtOnce(t *testing.T) {
 		`{"id":"a","on":{"schedule":"a","outcome":"ended"},"tree":[],"jitter":5}`:                                   {"on.schedule: names the schedule itself", "on.outcome: must be completed, failed, cancelled or any", "jitter: goes with cron and every"},
 		`{"id":"a","on":{"schedule":"b","outcome":["failed","any","failed"]},"tree":[]}`:                            {"on.outcome: names failed twice"},
 		`{"id":"a","cron":"0 2 * * *","tree":[],"start_at":"0001-01-01T00:00:00Z","end_at":"9999-12-31T23:59:59Z"}`: {"start_at: must be of the years 1900 to 9900", "end_at: must be of the years 1900 to 9900"},
-		`{"id":"a","on":{"outcome":"any"},"tree":[]}`:                                                               {"on.schedule: is required"},
-		`{"id":"a","on":{"event":1},"tree":[]}`:                                                                     {"on: must be an object: {schedule, outcome}"},
+		`{"id":"a","on":{"outcome":"any"},"tree":[]}`:                                                               {"on.schedule: is required, or on.webhook"},
+		`{"id":"a","on":{"event":1},"tree":[]}`:                                                                     {"on: must be an object: {schedule, outcome}, or {webhook: {parameters, tolerance}}"},
 		`{"id":"a","cron":"0 2 * * *","tree":[],"due":"25:00"}`:                                                     {`due: "25:00" is not a time of the day as 06:00`},
 	} {
 		if got := faultsOf(t, document); !slices.Equal(got, want) {

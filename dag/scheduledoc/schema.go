@@ -17,9 +17,13 @@ var shapes = map[string]func(tree object) object{
 	"description": bounded(0, MaxDescriptionBytes),
 	"cron":        always(object{"type": "string", "examples": []any{"0 2 * * *", "@daily"}}),
 	"every":       lasts("1h30m"),
-	"on": always(object{"type": "object", "additionalProperties": false, "required": []any{"schedule"}, "properties": object{
+	"on": always(object{"type": "object", "additionalProperties": false, "oneOf": []any{object{"required": []any{"schedule"}}, object{"required": []any{"webhook"}}}, "properties": object{
 		"schedule": object{"type": "string"},
 		"outcome":  object{"anyOf": []any{outcomeShape(), object{"type": "array", "items": outcomeShape(), "minItems": 1}}},
+		"webhook": object{"type": "object", "additionalProperties": false, "properties": object{
+			"parameters": object{"type": "object", "additionalProperties": object{"type": "string"}, "maxProperties": maxPicked},
+			"tolerance":  object{"type": []any{"integer", "string"}, "minimum": 1, "examples": []any{"5m"}},
+		}},
 	}}),
 	"timezone": always(object{"type": "string", "examples": []any{"Europe/Berlin"}}),
 	"tree": func(tree object) object {

@@ -10,7 +10,7 @@ returning key, created_at
 -- name: Schedules
 -- Those of the namespace $1: the one with the id $2, or, if that is null, $5 of them with ids after $3, of the user $4 unless it is empty. Bodies only if $6.
 select s.key, s.namespace, s.id, coalesce(s.user_id, ''), s.spec, case when $6 then s.body end, case when $6 then s.sealed end, s.labels, s.trigger, s.trigger_ends, s.revision, s.created_by, s.created_at,
-  s.updated_by, s.updated_at, s.paused_at, coalesce(s.paused_by, ''), coalesce(s.pause_reason, ''), s.decided_at, s.next_at, s.counted, coalesce(s.owner, '')
+  s.updated_by, s.updated_at, s.paused_at, coalesce(s.paused_by, ''), coalesce(s.pause_reason, ''), s.decided_at, s.next_at, s.counted, coalesce(s.owner, ''), s.secret_at, s.secret_until
 from schedule s
 where s.namespace = $1 and case when $2::text is not null then s.id = $2 else s.id > $3 and ($4 = '' or s.user_id = $4) end
 order by s.id limit $5
@@ -18,13 +18,14 @@ order by s.id limit $5
 -- name: LockSchedule
 -- The schedule with the id $2 of the namespace $1, with its body. Locks: it.
 select s.key, s.namespace, s.id, coalesce(s.user_id, ''), s.spec, s.body, s.sealed, s.labels, s.trigger, s.trigger_ends, s.revision, s.created_by, s.created_at,
-  s.updated_by, s.updated_at, s.paused_at, coalesce(s.paused_by, ''), coalesce(s.pause_reason, ''), s.decided_at, s.next_at, s.counted, coalesce(s.owner, '')
+  s.updated_by, s.updated_at, s.paused_at, coalesce(s.paused_by, ''), coalesce(s.pause_reason, ''), s.decided_at, s.next_at, s.counted, coalesce(s.owner, ''), s.secret_at, s.secret_until
 from schedule s where s.namespace = $1 and s.id = $2 for update
 
 -- name: UpdateSchedule
--- Of a schedule that is locked.
+-- Of a schedule that is locked. $17: it keeps the secrets of its webhook.
 update schedule set user_id = nullif($2, ''), spec = $3::json, body = $4::json, sealed = $5, labels = $6::json, trigger = $7, revision = revision + 1, updated_by = $8, updated_at = now(),
-  decided_at = $9, next_at = $10, paused_at = $11, paused_by = nullif($12, ''), pause_reason = nullif($13, ''), trigger_ends = $14, owner = nullif($15, ''), counted = $16
+  decided_at = $9, next_at = $10, paused_at = $11, paused_by = nullif($12, ''), pause_reason = nullif($13, ''), trigger_ends = $14, owner = nullif($15, ''), counted = $16,
+  secrets = case when $17 then secrets end, secret_at = case when $17 then secret_at end, secret_until = case when $17 then secret_until end
 where key = $1
 
 -- name: DeleteSchedule
@@ -184,6 +185,28 @@ with recursive chain(key, trigger) as (
   select s.key, s.trigger from chain cross join lateral (select key, trigger from schedule where schedule.key = chain.trigger and schedule.id <> all($3::text[]) offset 0) s
 )
 select exists (select from chain where key = $2)
+
+-- name: CalledSchedule
+-- What tells whether a call of the webhook of the schedule with the id $2 of the namespace $1 is one, with the time.
+select s.key, s.spec, s.secrets, coalesce(s.secret_until > now(), false), now() from schedule s where s.namespace = $1 and s.id = $2
+
+-- name: LockCalled
+-- The schedule $1, with the time. Locks: it.
+select s.key, s.namespace, s.id, s.spec, s.created_at, s.paused_at, s.decided_at, s.counted, s.revision, now() from schedule s where s.key = $1 for update
+
+-- name: WakeSchedule
+-- The schedule $1, which is locked, looks what is next.
+update schedule set next_at = least(next_at, now()) where key = $1
+
+-- name: SecretsOfSchedule
+-- The secrets of the webhook of the schedule with the id $2 of the namespace $1, and when the newest was made.
+select s.key, s.spec, s.secrets, s.secret_at from schedule s where s.namespace = $1 and s.id = $2
+
+-- name: RenewSecrets
+-- The schedule $1 has the secrets $2, if the newest that it had was made at $3, and the one before counts for $4 seconds; 0: not at all.
+update schedule set secrets = $2, secret_at = greatest(now(), secret_at + interval '1 microsecond'), secret_until = case when $4::double precision > 0 then now() + $4::double precision * interval '1 second' end
+where key = $1 and secret_at is not distinct from $3
+returning secret_at, secret_until
 
 -- name: ScheduleKey
 -- The key of the schedule with the id $2 of the namespace $1.

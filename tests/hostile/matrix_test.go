@@ -389,6 +389,7 @@ func coded(surface, got string) bool {
 var untouched = map[string]string{
 	"LinkedApproval": "needs a token that nobody can guess; package approvals tests it",
 	"ApproveByLink":  "the same",
+	"TakeEvent":      "needs a signature that nobody can make; package coordinator tests it",
 	"Ready":          "is asked by processes, of nobody's things",
 	"Demand":         "is asked over KEDA's protocol, whose messages name pools only; package keda tests who may",
 	"WatchDemand":    "the same, as a stream",

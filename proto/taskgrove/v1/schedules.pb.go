@@ -9,6 +9,7 @@ package taskgrovev1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -397,6 +398,7 @@ type ScheduleOn struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Schedule      string                 `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"` // runs of that one end
 	Outcome       []string               `protobuf:"bytes,2,rep,name=outcome,proto3" json:"outcome,omitempty"`   // completed (default), failed, cancelled, any
+	Webhook       *ScheduleWebhook       `protobuf:"bytes,3,opt,name=webhook,proto3" json:"webhook,omitempty"`   // somebody calls it; absent: none does
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -445,6 +447,66 @@ func (x *ScheduleOn) GetOutcome() []string {
 	return nil
 }
 
+func (x *ScheduleOn) GetWebhook() *ScheduleWebhook {
+	if x != nil {
+		return x.Webhook
+	}
+	return nil
+}
+
+// ScheduleWebhook says how calls of a schedule's webhook begin runs.
+type ScheduleWebhook struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Parameters    map[string]string      `protobuf:"bytes,1,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the run, by where they are in the payload, as report.day; none: all of it
+	Tolerance     string                 `protobuf:"bytes,2,opt,name=tolerance,proto3" json:"tolerance,omitempty"`                                                                             // by how much the time of a call may be another than the cluster's, as 90 or 5m (default)
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScheduleWebhook) Reset() {
+	*x = ScheduleWebhook{}
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScheduleWebhook) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScheduleWebhook) ProtoMessage() {}
+
+func (x *ScheduleWebhook) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScheduleWebhook.ProtoReflect.Descriptor instead.
+func (*ScheduleWebhook) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ScheduleWebhook) GetParameters() map[string]string {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+func (x *ScheduleWebhook) GetTolerance() string {
+	if x != nil {
+		return x.Tolerance
+	}
+	return ""
+}
+
 // ScheduleInfo is a schedule as shown.
 type ScheduleInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -457,15 +519,19 @@ type ScheduleInfo struct {
 	PausedBy      string                 `protobuf:"bytes,7,opt,name=paused_by,json=pausedBy,proto3" json:"paused_by,omitempty"`
 	PausedAt      *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=paused_at,json=pausedAt,proto3" json:"paused_at,omitempty"`
 	PauseReason   string                 `protobuf:"bytes,9,opt,name=pause_reason,json=pauseReason,proto3" json:"pause_reason,omitempty"`
-	Next          *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=next,proto3" json:"next,omitempty"`  // its next instant; absent: none is to come by time
-	Runs          int32                  `protobuf:"varint,11,opt,name=runs,proto3" json:"runs,omitempty"` // that instants have started
+	Next          *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=next,proto3" json:"next,omitempty"`                                  // its next instant; absent: none is to come by time
+	Runs          int32                  `protobuf:"varint,11,opt,name=runs,proto3" json:"runs,omitempty"`                                 // that instants have started
+	WebhookPath   string                 `protobuf:"bytes,12,opt,name=webhook_path,json=webhookPath,proto3" json:"webhook_path,omitempty"` // of the HTTP listener; empty: it has no webhook
+	WebhookUrl    string                 `protobuf:"bytes,13,opt,name=webhook_url,json=webhookUrl,proto3" json:"webhook_url,omitempty"`    // empty: it has none, or the coordinator does not know by which name it is reached
+	SecretAt      *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=secret_at,json=secretAt,proto3" json:"secret_at,omitempty"`          // when the newest secret of the webhook was made; absent: there is none
+	SecretUntil   *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=secret_until,json=secretUntil,proto3" json:"secret_until,omitempty"` // until when the secret before counts as well; absent: not at all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ScheduleInfo) Reset() {
 	*x = ScheduleInfo{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[5]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -477,7 +543,7 @@ func (x *ScheduleInfo) String() string {
 func (*ScheduleInfo) ProtoMessage() {}
 
 func (x *ScheduleInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[5]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -490,7 +556,7 @@ func (x *ScheduleInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleInfo.ProtoReflect.Descriptor instead.
 func (*ScheduleInfo) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{5}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ScheduleInfo) GetSchedule() *Schedule {
@@ -570,6 +636,34 @@ func (x *ScheduleInfo) GetRuns() int32 {
 	return 0
 }
 
+func (x *ScheduleInfo) GetWebhookPath() string {
+	if x != nil {
+		return x.WebhookPath
+	}
+	return ""
+}
+
+func (x *ScheduleInfo) GetWebhookUrl() string {
+	if x != nil {
+		return x.WebhookUrl
+	}
+	return ""
+}
+
+func (x *ScheduleInfo) GetSecretAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SecretAt
+	}
+	return nil
+}
+
+func (x *ScheduleInfo) GetSecretUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SecretUntil
+	}
+	return nil
+}
+
 type CreateScheduleRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Schedule      *Schedule              `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
@@ -581,7 +675,7 @@ type CreateScheduleRequest struct {
 
 func (x *CreateScheduleRequest) Reset() {
 	*x = CreateScheduleRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[6]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -593,7 +687,7 @@ func (x *CreateScheduleRequest) String() string {
 func (*CreateScheduleRequest) ProtoMessage() {}
 
 func (x *CreateScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[6]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -606,7 +700,7 @@ func (x *CreateScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateScheduleRequest.ProtoReflect.Descriptor instead.
 func (*CreateScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{6}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CreateScheduleRequest) GetSchedule() *Schedule {
@@ -639,7 +733,7 @@ type GetScheduleRequest struct {
 
 func (x *GetScheduleRequest) Reset() {
 	*x = GetScheduleRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[7]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -651,7 +745,7 @@ func (x *GetScheduleRequest) String() string {
 func (*GetScheduleRequest) ProtoMessage() {}
 
 func (x *GetScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[7]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -664,7 +758,7 @@ func (x *GetScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScheduleRequest.ProtoReflect.Descriptor instead.
 func (*GetScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{7}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetScheduleRequest) GetId() string {
@@ -685,7 +779,7 @@ type ListSchedulesRequest struct {
 
 func (x *ListSchedulesRequest) Reset() {
 	*x = ListSchedulesRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[8]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -697,7 +791,7 @@ func (x *ListSchedulesRequest) String() string {
 func (*ListSchedulesRequest) ProtoMessage() {}
 
 func (x *ListSchedulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[8]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -710,7 +804,7 @@ func (x *ListSchedulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulesRequest.ProtoReflect.Descriptor instead.
 func (*ListSchedulesRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{8}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListSchedulesRequest) GetUserId() string {
@@ -744,7 +838,7 @@ type ListSchedulesResponse struct {
 
 func (x *ListSchedulesResponse) Reset() {
 	*x = ListSchedulesResponse{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[9]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -756,7 +850,7 @@ func (x *ListSchedulesResponse) String() string {
 func (*ListSchedulesResponse) ProtoMessage() {}
 
 func (x *ListSchedulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[9]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -769,7 +863,7 @@ func (x *ListSchedulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulesResponse.ProtoReflect.Descriptor instead.
 func (*ListSchedulesResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{9}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListSchedulesResponse) GetSchedules() []*ScheduleInfo {
@@ -798,7 +892,7 @@ type UpdateScheduleRequest struct {
 
 func (x *UpdateScheduleRequest) Reset() {
 	*x = UpdateScheduleRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[10]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -810,7 +904,7 @@ func (x *UpdateScheduleRequest) String() string {
 func (*UpdateScheduleRequest) ProtoMessage() {}
 
 func (x *UpdateScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[10]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -823,7 +917,7 @@ func (x *UpdateScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateScheduleRequest.ProtoReflect.Descriptor instead.
 func (*UpdateScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{10}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *UpdateScheduleRequest) GetSchedule() *Schedule {
@@ -864,7 +958,7 @@ type PauseScheduleRequest struct {
 
 func (x *PauseScheduleRequest) Reset() {
 	*x = PauseScheduleRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -876,7 +970,7 @@ func (x *PauseScheduleRequest) String() string {
 func (*PauseScheduleRequest) ProtoMessage() {}
 
 func (x *PauseScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -889,7 +983,7 @@ func (x *PauseScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseScheduleRequest.ProtoReflect.Descriptor instead.
 func (*PauseScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{11}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PauseScheduleRequest) GetId() string {
@@ -915,7 +1009,7 @@ type ResumeScheduleRequest struct {
 
 func (x *ResumeScheduleRequest) Reset() {
 	*x = ResumeScheduleRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1021,7 @@ func (x *ResumeScheduleRequest) String() string {
 func (*ResumeScheduleRequest) ProtoMessage() {}
 
 func (x *ResumeScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1034,7 @@ func (x *ResumeScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeScheduleRequest.ProtoReflect.Descriptor instead.
 func (*ResumeScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{12}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ResumeScheduleRequest) GetId() string {
@@ -962,7 +1056,7 @@ type TriggerScheduleRequest struct {
 
 func (x *TriggerScheduleRequest) Reset() {
 	*x = TriggerScheduleRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -974,7 +1068,7 @@ func (x *TriggerScheduleRequest) String() string {
 func (*TriggerScheduleRequest) ProtoMessage() {}
 
 func (x *TriggerScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -987,7 +1081,7 @@ func (x *TriggerScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TriggerScheduleRequest.ProtoReflect.Descriptor instead.
 func (*TriggerScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{13}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TriggerScheduleRequest) GetId() string {
@@ -1031,7 +1125,7 @@ type BackfillScheduleRequest struct {
 
 func (x *BackfillScheduleRequest) Reset() {
 	*x = BackfillScheduleRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1043,7 +1137,7 @@ func (x *BackfillScheduleRequest) String() string {
 func (*BackfillScheduleRequest) ProtoMessage() {}
 
 func (x *BackfillScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1056,7 +1150,7 @@ func (x *BackfillScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackfillScheduleRequest.ProtoReflect.Descriptor instead.
 func (*BackfillScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{14}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *BackfillScheduleRequest) GetId() string {
@@ -1104,7 +1198,7 @@ type BackfillScheduleResponse struct {
 
 func (x *BackfillScheduleResponse) Reset() {
 	*x = BackfillScheduleResponse{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1116,7 +1210,7 @@ func (x *BackfillScheduleResponse) String() string {
 func (*BackfillScheduleResponse) ProtoMessage() {}
 
 func (x *BackfillScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1129,7 +1223,7 @@ func (x *BackfillScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackfillScheduleResponse.ProtoReflect.Descriptor instead.
 func (*BackfillScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{15}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BackfillScheduleResponse) GetBackfill() int64 {
@@ -1156,7 +1250,7 @@ type DeleteScheduleRequest struct {
 
 func (x *DeleteScheduleRequest) Reset() {
 	*x = DeleteScheduleRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1168,7 +1262,7 @@ func (x *DeleteScheduleRequest) String() string {
 func (*DeleteScheduleRequest) ProtoMessage() {}
 
 func (x *DeleteScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1181,7 +1275,7 @@ func (x *DeleteScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteScheduleRequest.ProtoReflect.Descriptor instead.
 func (*DeleteScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{16}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeleteScheduleRequest) GetId() string {
@@ -1206,7 +1300,7 @@ type DeleteScheduleResponse struct {
 
 func (x *DeleteScheduleResponse) Reset() {
 	*x = DeleteScheduleResponse{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1312,7 @@ func (x *DeleteScheduleResponse) String() string {
 func (*DeleteScheduleResponse) ProtoMessage() {}
 
 func (x *DeleteScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1325,143 @@ func (x *DeleteScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteScheduleResponse.ProtoReflect.Descriptor instead.
 func (*DeleteScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{17}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{18}
+}
+
+type RenewScheduleSecretRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Secret        string                 `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"` // whsec_ and base64, as whoever calls has it; empty: a new one is made
+	Keep          *durationpb.Duration   `protobuf:"bytes,3,opt,name=keep,proto3" json:"keep,omitempty"`     // how long the secret before counts as well; absent: 24 hours; at most 30 days
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewScheduleSecretRequest) Reset() {
+	*x = RenewScheduleSecretRequest{}
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewScheduleSecretRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewScheduleSecretRequest) ProtoMessage() {}
+
+func (x *RenewScheduleSecretRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewScheduleSecretRequest.ProtoReflect.Descriptor instead.
+func (*RenewScheduleSecretRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RenewScheduleSecretRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RenewScheduleSecretRequest) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *RenewScheduleSecretRequest) GetKeep() *durationpb.Duration {
+	if x != nil {
+		return x.Keep
+	}
+	return nil
+}
+
+type RenewScheduleSecretResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Secret        string                 `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"` // that was made; empty: the caller has it
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`     // of the HTTP listener
+	Url           string                 `protobuf:"bytes,3,opt,name=url,proto3" json:"url,omitempty"`       // empty: the coordinator does not know by which name it is reached
+	At            *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=until,proto3" json:"until,omitempty"` // until when the secret before counts as well; absent: there is none that does
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewScheduleSecretResponse) Reset() {
+	*x = RenewScheduleSecretResponse{}
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewScheduleSecretResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewScheduleSecretResponse) ProtoMessage() {}
+
+func (x *RenewScheduleSecretResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewScheduleSecretResponse.ProtoReflect.Descriptor instead.
+func (*RenewScheduleSecretResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RenewScheduleSecretResponse) GetSecret() string {
+	if x != nil {
+		return x.Secret
+	}
+	return ""
+}
+
+func (x *RenewScheduleSecretResponse) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *RenewScheduleSecretResponse) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *RenewScheduleSecretResponse) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *RenewScheduleSecretResponse) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
 }
 
 type ListScheduleRunsRequest struct {
@@ -1245,7 +1475,7 @@ type ListScheduleRunsRequest struct {
 
 func (x *ListScheduleRunsRequest) Reset() {
 	*x = ListScheduleRunsRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[18]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1487,7 @@ func (x *ListScheduleRunsRequest) String() string {
 func (*ListScheduleRunsRequest) ProtoMessage() {}
 
 func (x *ListScheduleRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[18]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1500,7 @@ func (x *ListScheduleRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScheduleRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListScheduleRunsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{18}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListScheduleRunsRequest) GetId() string {
@@ -1304,7 +1534,7 @@ type ListScheduleRunsResponse struct {
 
 func (x *ListScheduleRunsResponse) Reset() {
 	*x = ListScheduleRunsResponse{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[19]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1546,7 @@ func (x *ListScheduleRunsResponse) String() string {
 func (*ListScheduleRunsResponse) ProtoMessage() {}
 
 func (x *ListScheduleRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[19]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1559,7 @@ func (x *ListScheduleRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScheduleRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListScheduleRunsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{19}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListScheduleRunsResponse) GetRuns() []*ScheduleRun {
@@ -1370,7 +1600,7 @@ type ScheduleRun struct {
 
 func (x *ScheduleRun) Reset() {
 	*x = ScheduleRun{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[20]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +1612,7 @@ func (x *ScheduleRun) String() string {
 func (*ScheduleRun) ProtoMessage() {}
 
 func (x *ScheduleRun) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[20]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +1625,7 @@ func (x *ScheduleRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleRun.ProtoReflect.Descriptor instead.
 func (*ScheduleRun) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{20}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ScheduleRun) GetSchedule() string {
@@ -1507,7 +1737,7 @@ var File_taskgrove_v1_schedules_proto protoreflect.FileDescriptor
 
 const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\n" +
-	"\x1ctaskgrove/v1/schedules.proto\x12\ftaskgrove.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x01\n" +
+	"\x1ctaskgrove/v1/schedules.proto\x12\ftaskgrove.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x01\n" +
 	"\x13NextInstantsRequest\x12\x12\n" +
 	"\x04cron\x18\x01 \x01(\tR\x04cron\x12\x1a\n" +
 	"\btimezone\x18\x02 \x01(\tR\btimezone\x12\f\n" +
@@ -1548,11 +1778,20 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
 	"\t_coalesceB\t\n" +
 	"\a_pausedB\b\n" +
-	"\x06_owner\"B\n" +
+	"\x06_owner\"{\n" +
 	"\n" +
 	"ScheduleOn\x12\x1a\n" +
 	"\bschedule\x18\x01 \x01(\tR\bschedule\x12\x18\n" +
-	"\aoutcome\x18\x02 \x03(\tR\aoutcome\"\xcf\x03\n" +
+	"\aoutcome\x18\x02 \x03(\tR\aoutcome\x127\n" +
+	"\awebhook\x18\x03 \x01(\v2\x1d.taskgrove.v1.ScheduleWebhookR\awebhook\"\xbd\x01\n" +
+	"\x0fScheduleWebhook\x12M\n" +
+	"\n" +
+	"parameters\x18\x01 \x03(\v2-.taskgrove.v1.ScheduleWebhook.ParametersEntryR\n" +
+	"parameters\x12\x1c\n" +
+	"\ttolerance\x18\x02 \x01(\tR\ttolerance\x1a=\n" +
+	"\x0fParametersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8b\x05\n" +
 	"\fScheduleInfo\x122\n" +
 	"\bschedule\x18\x01 \x01(\v2\x16.taskgrove.v1.ScheduleR\bschedule\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x05R\brevision\x12\x1d\n" +
@@ -1569,7 +1808,12 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\fpause_reason\x18\t \x01(\tR\vpauseReason\x12.\n" +
 	"\x04next\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\x04next\x12\x12\n" +
-	"\x04runs\x18\v \x01(\x05R\x04runs\"}\n" +
+	"\x04runs\x18\v \x01(\x05R\x04runs\x12!\n" +
+	"\fwebhook_path\x18\f \x01(\tR\vwebhookPath\x12\x1f\n" +
+	"\vwebhook_url\x18\r \x01(\tR\n" +
+	"webhookUrl\x127\n" +
+	"\tsecret_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\bsecretAt\x12=\n" +
+	"\fsecret_until\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\vsecretUntil\"}\n" +
 	"\x15CreateScheduleRequest\x122\n" +
 	"\bschedule\x18\x01 \x01(\v2\x16.taskgrove.v1.ScheduleR\bschedule\x12\x18\n" +
 	"\apreview\x18\x02 \x01(\bR\apreview\x12\x16\n" +
@@ -1614,7 +1858,17 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\x15DeleteScheduleRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x05R\brevision\"\x18\n" +
-	"\x16DeleteScheduleResponse\"W\n" +
+	"\x16DeleteScheduleResponse\"s\n" +
+	"\x1aRenewScheduleSecretRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\x12-\n" +
+	"\x04keep\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04keep\"\xb9\x01\n" +
+	"\x1bRenewScheduleSecretResponse\x12\x16\n" +
+	"\x06secret\x18\x01 \x01(\tR\x06secret\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x10\n" +
+	"\x03url\x18\x03 \x01(\tR\x03url\x12*\n" +
+	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x120\n" +
+	"\x05until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"W\n" +
 	"\x17ListScheduleRunsRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x16\n" +
@@ -1640,7 +1894,7 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"decided_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tdecidedAt\x129\n" +
 	"\n" +
 	"started_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x125\n" +
-	"\bended_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt2\xe4\a\n" +
+	"\bended_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt2\xd0\b\n" +
 	"\x0fScheduleService\x12Q\n" +
 	"\x0eCreateSchedule\x12#.taskgrove.v1.CreateScheduleRequest\x1a\x1a.taskgrove.v1.ScheduleInfo\x12P\n" +
 	"\vGetSchedule\x12 .taskgrove.v1.GetScheduleRequest\x1a\x1a.taskgrove.v1.ScheduleInfo\"\x03\x90\x02\x01\x12]\n" +
@@ -1650,7 +1904,8 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\x0eResumeSchedule\x12#.taskgrove.v1.ResumeScheduleRequest\x1a\x1a.taskgrove.v1.ScheduleInfo\x12R\n" +
 	"\x0fTriggerSchedule\x12$.taskgrove.v1.TriggerScheduleRequest\x1a\x19.taskgrove.v1.ScheduleRun\x12a\n" +
 	"\x10BackfillSchedule\x12%.taskgrove.v1.BackfillScheduleRequest\x1a&.taskgrove.v1.BackfillScheduleResponse\x12[\n" +
-	"\x0eDeleteSchedule\x12#.taskgrove.v1.DeleteScheduleRequest\x1a$.taskgrove.v1.DeleteScheduleResponse\x12f\n" +
+	"\x0eDeleteSchedule\x12#.taskgrove.v1.DeleteScheduleRequest\x1a$.taskgrove.v1.DeleteScheduleResponse\x12j\n" +
+	"\x13RenewScheduleSecret\x12(.taskgrove.v1.RenewScheduleSecretRequest\x1a).taskgrove.v1.RenewScheduleSecretResponse\x12f\n" +
 	"\x10ListScheduleRuns\x12%.taskgrove.v1.ListScheduleRunsRequest\x1a&.taskgrove.v1.ListScheduleRunsResponse\"\x03\x90\x02\x01\x12Z\n" +
 	"\fNextInstants\x12!.taskgrove.v1.NextInstantsRequest\x1a\".taskgrove.v1.NextInstantsResponse\"\x03\x90\x02\x01B?Z=github.com/taskgrove/taskgrove/proto/taskgrove/v1;taskgrovev1b\x06proto3"
 
@@ -1666,85 +1921,99 @@ func file_taskgrove_v1_schedules_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_schedules_proto_rawDescData
 }
 
-var file_taskgrove_v1_schedules_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_taskgrove_v1_schedules_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_taskgrove_v1_schedules_proto_goTypes = []any{
-	(*NextInstantsRequest)(nil),      // 0: taskgrove.v1.NextInstantsRequest
-	(*NextInstantsResponse)(nil),     // 1: taskgrove.v1.NextInstantsResponse
-	(*Instant)(nil),                  // 2: taskgrove.v1.Instant
-	(*Schedule)(nil),                 // 3: taskgrove.v1.Schedule
-	(*ScheduleOn)(nil),               // 4: taskgrove.v1.ScheduleOn
-	(*ScheduleInfo)(nil),             // 5: taskgrove.v1.ScheduleInfo
-	(*CreateScheduleRequest)(nil),    // 6: taskgrove.v1.CreateScheduleRequest
-	(*GetScheduleRequest)(nil),       // 7: taskgrove.v1.GetScheduleRequest
-	(*ListSchedulesRequest)(nil),     // 8: taskgrove.v1.ListSchedulesRequest
-	(*ListSchedulesResponse)(nil),    // 9: taskgrove.v1.ListSchedulesResponse
-	(*UpdateScheduleRequest)(nil),    // 10: taskgrove.v1.UpdateScheduleRequest
-	(*PauseScheduleRequest)(nil),     // 11: taskgrove.v1.PauseScheduleRequest
-	(*ResumeScheduleRequest)(nil),    // 12: taskgrove.v1.ResumeScheduleRequest
-	(*TriggerScheduleRequest)(nil),   // 13: taskgrove.v1.TriggerScheduleRequest
-	(*BackfillScheduleRequest)(nil),  // 14: taskgrove.v1.BackfillScheduleRequest
-	(*BackfillScheduleResponse)(nil), // 15: taskgrove.v1.BackfillScheduleResponse
-	(*DeleteScheduleRequest)(nil),    // 16: taskgrove.v1.DeleteScheduleRequest
-	(*DeleteScheduleResponse)(nil),   // 17: taskgrove.v1.DeleteScheduleResponse
-	(*ListScheduleRunsRequest)(nil),  // 18: taskgrove.v1.ListScheduleRunsRequest
-	(*ListScheduleRunsResponse)(nil), // 19: taskgrove.v1.ListScheduleRunsResponse
-	(*ScheduleRun)(nil),              // 20: taskgrove.v1.ScheduleRun
-	nil,                              // 21: taskgrove.v1.Schedule.LabelsEntry
-	(*timestamppb.Timestamp)(nil),    // 22: google.protobuf.Timestamp
+	(*NextInstantsRequest)(nil),         // 0: taskgrove.v1.NextInstantsRequest
+	(*NextInstantsResponse)(nil),        // 1: taskgrove.v1.NextInstantsResponse
+	(*Instant)(nil),                     // 2: taskgrove.v1.Instant
+	(*Schedule)(nil),                    // 3: taskgrove.v1.Schedule
+	(*ScheduleOn)(nil),                  // 4: taskgrove.v1.ScheduleOn
+	(*ScheduleWebhook)(nil),             // 5: taskgrove.v1.ScheduleWebhook
+	(*ScheduleInfo)(nil),                // 6: taskgrove.v1.ScheduleInfo
+	(*CreateScheduleRequest)(nil),       // 7: taskgrove.v1.CreateScheduleRequest
+	(*GetScheduleRequest)(nil),          // 8: taskgrove.v1.GetScheduleRequest
+	(*ListSchedulesRequest)(nil),        // 9: taskgrove.v1.ListSchedulesRequest
+	(*ListSchedulesResponse)(nil),       // 10: taskgrove.v1.ListSchedulesResponse
+	(*UpdateScheduleRequest)(nil),       // 11: taskgrove.v1.UpdateScheduleRequest
+	(*PauseScheduleRequest)(nil),        // 12: taskgrove.v1.PauseScheduleRequest
+	(*ResumeScheduleRequest)(nil),       // 13: taskgrove.v1.ResumeScheduleRequest
+	(*TriggerScheduleRequest)(nil),      // 14: taskgrove.v1.TriggerScheduleRequest
+	(*BackfillScheduleRequest)(nil),     // 15: taskgrove.v1.BackfillScheduleRequest
+	(*BackfillScheduleResponse)(nil),    // 16: taskgrove.v1.BackfillScheduleResponse
+	(*DeleteScheduleRequest)(nil),       // 17: taskgrove.v1.DeleteScheduleRequest
+	(*DeleteScheduleResponse)(nil),      // 18: taskgrove.v1.DeleteScheduleResponse
+	(*RenewScheduleSecretRequest)(nil),  // 19: taskgrove.v1.RenewScheduleSecretRequest
+	(*RenewScheduleSecretResponse)(nil), // 20: taskgrove.v1.RenewScheduleSecretResponse
+	(*ListScheduleRunsRequest)(nil),     // 21: taskgrove.v1.ListScheduleRunsRequest
+	(*ListScheduleRunsResponse)(nil),    // 22: taskgrove.v1.ListScheduleRunsResponse
+	(*ScheduleRun)(nil),                 // 23: taskgrove.v1.ScheduleRun
+	nil,                                 // 24: taskgrove.v1.Schedule.LabelsEntry
+	nil,                                 // 25: taskgrove.v1.ScheduleWebhook.ParametersEntry
+	(*timestamppb.Timestamp)(nil),       // 26: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 27: google.protobuf.Duration
 }
 var file_taskgrove_v1_schedules_proto_depIdxs = []int32{
-	22, // 0: taskgrove.v1.NextInstantsRequest.after:type_name -> google.protobuf.Timestamp
+	26, // 0: taskgrove.v1.NextInstantsRequest.after:type_name -> google.protobuf.Timestamp
 	2,  // 1: taskgrove.v1.NextInstantsResponse.instants:type_name -> taskgrove.v1.Instant
-	22, // 2: taskgrove.v1.Instant.at:type_name -> google.protobuf.Timestamp
+	26, // 2: taskgrove.v1.Instant.at:type_name -> google.protobuf.Timestamp
 	4,  // 3: taskgrove.v1.Schedule.on:type_name -> taskgrove.v1.ScheduleOn
-	22, // 4: taskgrove.v1.Schedule.start_at:type_name -> google.protobuf.Timestamp
-	22, // 5: taskgrove.v1.Schedule.end_at:type_name -> google.protobuf.Timestamp
-	21, // 6: taskgrove.v1.Schedule.labels:type_name -> taskgrove.v1.Schedule.LabelsEntry
-	3,  // 7: taskgrove.v1.ScheduleInfo.schedule:type_name -> taskgrove.v1.Schedule
-	22, // 8: taskgrove.v1.ScheduleInfo.created_at:type_name -> google.protobuf.Timestamp
-	22, // 9: taskgrove.v1.ScheduleInfo.updated_at:type_name -> google.protobuf.Timestamp
-	22, // 10: taskgrove.v1.ScheduleInfo.paused_at:type_name -> google.protobuf.Timestamp
-	22, // 11: taskgrove.v1.ScheduleInfo.next:type_name -> google.protobuf.Timestamp
-	3,  // 12: taskgrove.v1.CreateScheduleRequest.schedule:type_name -> taskgrove.v1.Schedule
-	5,  // 13: taskgrove.v1.ListSchedulesResponse.schedules:type_name -> taskgrove.v1.ScheduleInfo
-	3,  // 14: taskgrove.v1.UpdateScheduleRequest.schedule:type_name -> taskgrove.v1.Schedule
-	22, // 15: taskgrove.v1.BackfillScheduleRequest.from:type_name -> google.protobuf.Timestamp
-	22, // 16: taskgrove.v1.BackfillScheduleRequest.to:type_name -> google.protobuf.Timestamp
-	20, // 17: taskgrove.v1.ListScheduleRunsResponse.runs:type_name -> taskgrove.v1.ScheduleRun
-	22, // 18: taskgrove.v1.ScheduleRun.fire_time:type_name -> google.protobuf.Timestamp
-	22, // 19: taskgrove.v1.ScheduleRun.interval_start:type_name -> google.protobuf.Timestamp
-	22, // 20: taskgrove.v1.ScheduleRun.until:type_name -> google.protobuf.Timestamp
-	22, // 21: taskgrove.v1.ScheduleRun.due:type_name -> google.protobuf.Timestamp
-	22, // 22: taskgrove.v1.ScheduleRun.decided_at:type_name -> google.protobuf.Timestamp
-	22, // 23: taskgrove.v1.ScheduleRun.started_at:type_name -> google.protobuf.Timestamp
-	22, // 24: taskgrove.v1.ScheduleRun.ended_at:type_name -> google.protobuf.Timestamp
-	6,  // 25: taskgrove.v1.ScheduleService.CreateSchedule:input_type -> taskgrove.v1.CreateScheduleRequest
-	7,  // 26: taskgrove.v1.ScheduleService.GetSchedule:input_type -> taskgrove.v1.GetScheduleRequest
-	8,  // 27: taskgrove.v1.ScheduleService.ListSchedules:input_type -> taskgrove.v1.ListSchedulesRequest
-	10, // 28: taskgrove.v1.ScheduleService.UpdateSchedule:input_type -> taskgrove.v1.UpdateScheduleRequest
-	11, // 29: taskgrove.v1.ScheduleService.PauseSchedule:input_type -> taskgrove.v1.PauseScheduleRequest
-	12, // 30: taskgrove.v1.ScheduleService.ResumeSchedule:input_type -> taskgrove.v1.ResumeScheduleRequest
-	13, // 31: taskgrove.v1.ScheduleService.TriggerSchedule:input_type -> taskgrove.v1.TriggerScheduleRequest
-	14, // 32: taskgrove.v1.ScheduleService.BackfillSchedule:input_type -> taskgrove.v1.BackfillScheduleRequest
-	16, // 33: taskgrove.v1.ScheduleService.DeleteSchedule:input_type -> taskgrove.v1.DeleteScheduleRequest
-	18, // 34: taskgrove.v1.ScheduleService.ListScheduleRuns:input_type -> taskgrove.v1.ListScheduleRunsRequest
-	0,  // 35: taskgrove.v1.ScheduleService.NextInstants:input_type -> taskgrove.v1.NextInstantsRequest
-	5,  // 36: taskgrove.v1.ScheduleService.CreateSchedule:output_type -> taskgrove.v1.ScheduleInfo
-	5,  // 37: taskgrove.v1.ScheduleService.GetSchedule:output_type -> taskgrove.v1.ScheduleInfo
-	9,  // 38: taskgrove.v1.ScheduleService.ListSchedules:output_type -> taskgrove.v1.ListSchedulesResponse
-	5,  // 39: taskgrove.v1.ScheduleService.UpdateSchedule:output_type -> taskgrove.v1.ScheduleInfo
-	5,  // 40: taskgrove.v1.ScheduleService.PauseSchedule:output_type -> taskgrove.v1.ScheduleInfo
-	5,  // 41: taskgrove.v1.ScheduleService.ResumeSchedule:output_type -> taskgrove.v1.ScheduleInfo
-	20, // 42: taskgrove.v1.ScheduleService.TriggerSchedule:output_type -> taskgrove.v1.ScheduleRun
-	15, // 43: taskgrove.v1.ScheduleService.BackfillSchedule:output_type -> taskgrove.v1.BackfillScheduleResponse
-	17, // 44: taskgrove.v1.ScheduleService.DeleteSchedule:output_type -> taskgrove.v1.DeleteScheduleResponse
-	19, // 45: taskgrove.v1.ScheduleService.ListScheduleRuns:output_type -> taskgrove.v1.ListScheduleRunsResponse
-	1,  // 46: taskgrove.v1.ScheduleService.NextInstants:output_type -> taskgrove.v1.NextInstantsResponse
-	36, // [36:47] is the sub-list for method output_type
-	25, // [25:36] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	26, // 4: taskgrove.v1.Schedule.start_at:type_name -> google.protobuf.Timestamp
+	26, // 5: taskgrove.v1.Schedule.end_at:type_name -> google.protobuf.Timestamp
+	24, // 6: taskgrove.v1.Schedule.labels:type_name -> taskgrove.v1.Schedule.LabelsEntry
+	5,  // 7: taskgrove.v1.ScheduleOn.webhook:type_name -> taskgrove.v1.ScheduleWebhook
+	25, // 8: taskgrove.v1.ScheduleWebhook.parameters:type_name -> taskgrove.v1.ScheduleWebhook.ParametersEntry
+	3,  // 9: taskgrove.v1.ScheduleInfo.schedule:type_name -> taskgrove.v1.Schedule
+	26, // 10: taskgrove.v1.ScheduleInfo.created_at:type_name -> google.protobuf.Timestamp
+	26, // 11: taskgrove.v1.ScheduleInfo.updated_at:type_name -> google.protobuf.Timestamp
+	26, // 12: taskgrove.v1.ScheduleInfo.paused_at:type_name -> google.protobuf.Timestamp
+	26, // 13: taskgrove.v1.ScheduleInfo.next:type_name -> google.protobuf.Timestamp
+	26, // 14: taskgrove.v1.ScheduleInfo.secret_at:type_name -> google.protobuf.Timestamp
+	26, // 15: taskgrove.v1.ScheduleInfo.secret_until:type_name -> google.protobuf.Timestamp
+	3,  // 16: taskgrove.v1.CreateScheduleRequest.schedule:type_name -> taskgrove.v1.Schedule
+	6,  // 17: taskgrove.v1.ListSchedulesResponse.schedules:type_name -> taskgrove.v1.ScheduleInfo
+	3,  // 18: taskgrove.v1.UpdateScheduleRequest.schedule:type_name -> taskgrove.v1.Schedule
+	26, // 19: taskgrove.v1.BackfillScheduleRequest.from:type_name -> google.protobuf.Timestamp
+	26, // 20: taskgrove.v1.BackfillScheduleRequest.to:type_name -> google.protobuf.Timestamp
+	27, // 21: taskgrove.v1.RenewScheduleSecretRequest.keep:type_name -> google.protobuf.Duration
+	26, // 22: taskgrove.v1.RenewScheduleSecretResponse.at:type_name -> google.protobuf.Timestamp
+	26, // 23: taskgrove.v1.RenewScheduleSecretResponse.until:type_name -> google.protobuf.Timestamp
+	23, // 24: taskgrove.v1.ListScheduleRunsResponse.runs:type_name -> taskgrove.v1.ScheduleRun
+	26, // 25: taskgrove.v1.ScheduleRun.fire_time:type_name -> google.protobuf.Timestamp
+	26, // 26: taskgrove.v1.ScheduleRun.interval_start:type_name -> google.protobuf.Timestamp
+	26, // 27: taskgrove.v1.ScheduleRun.until:type_name -> google.protobuf.Timestamp
+	26, // 28: taskgrove.v1.ScheduleRun.due:type_name -> google.protobuf.Timestamp
+	26, // 29: taskgrove.v1.ScheduleRun.decided_at:type_name -> google.protobuf.Timestamp
+	26, // 30: taskgrove.v1.ScheduleRun.started_at:type_name -> google.protobuf.Timestamp
+	26, // 31: taskgrove.v1.ScheduleRun.ended_at:type_name -> google.protobuf.Timestamp
+	7,  // 32: taskgrove.v1.ScheduleService.CreateSchedule:input_type -> taskgrove.v1.CreateScheduleRequest
+	8,  // 33: taskgrove.v1.ScheduleService.GetSchedule:input_type -> taskgrove.v1.GetScheduleRequest
+	9,  // 34: taskgrove.v1.ScheduleService.ListSchedules:input_type -> taskgrove.v1.ListSchedulesRequest
+	11, // 35: taskgrove.v1.ScheduleService.UpdateSchedule:input_type -> taskgrove.v1.UpdateScheduleRequest
+	12, // 36: taskgrove.v1.ScheduleService.PauseSchedule:input_type -> taskgrove.v1.PauseScheduleRequest
+	13, // 37: taskgrove.v1.ScheduleService.ResumeSchedule:input_type -> taskgrove.v1.ResumeScheduleRequest
+	14, // 38: taskgrove.v1.ScheduleService.TriggerSchedule:input_type -> taskgrove.v1.TriggerScheduleRequest
+	15, // 39: taskgrove.v1.ScheduleService.BackfillSchedule:input_type -> taskgrove.v1.BackfillScheduleRequest
+	17, // 40: taskgrove.v1.ScheduleService.DeleteSchedule:input_type -> taskgrove.v1.DeleteScheduleRequest
+	19, // 41: taskgrove.v1.ScheduleService.RenewScheduleSecret:input_type -> taskgrove.v1.RenewScheduleSecretRequest
+	21, // 42: taskgrove.v1.ScheduleService.ListScheduleRuns:input_type -> taskgrove.v1.ListScheduleRunsRequest
+	0,  // 43: taskgrove.v1.ScheduleService.NextInstants:input_type -> taskgrove.v1.NextInstantsRequest
+	6,  // 44: taskgrove.v1.ScheduleService.CreateSchedule:output_type -> taskgrove.v1.ScheduleInfo
+	6,  // 45: taskgrove.v1.ScheduleService.GetSchedule:output_type -> taskgrove.v1.ScheduleInfo
+	10, // 46: taskgrove.v1.ScheduleService.ListSchedules:output_type -> taskgrove.v1.ListSchedulesResponse
+	6,  // 47: taskgrove.v1.ScheduleService.UpdateSchedule:output_type -> taskgrove.v1.ScheduleInfo
+	6,  // 48: taskgrove.v1.ScheduleService.PauseSchedule:output_type -> taskgrove.v1.ScheduleInfo
+	6,  // 49: taskgrove.v1.ScheduleService.ResumeSchedule:output_type -> taskgrove.v1.ScheduleInfo
+	23, // 50: taskgrove.v1.ScheduleService.TriggerSchedule:output_type -> taskgrove.v1.ScheduleRun
+	16, // 51: taskgrove.v1.ScheduleService.BackfillSchedule:output_type -> taskgrove.v1.BackfillScheduleResponse
+	18, // 52: taskgrove.v1.ScheduleService.DeleteSchedule:output_type -> taskgrove.v1.DeleteScheduleResponse
+	20, // 53: taskgrove.v1.ScheduleService.RenewScheduleSecret:output_type -> taskgrove.v1.RenewScheduleSecretResponse
+	22, // 54: taskgrove.v1.ScheduleService.ListScheduleRuns:output_type -> taskgrove.v1.ListScheduleRunsResponse
+	1,  // 55: taskgrove.v1.ScheduleService.NextInstants:output_type -> taskgrove.v1.NextInstantsResponse
+	44, // [44:56] is the sub-list for method output_type
+	32, // [32:44] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_schedules_proto_init() }
@@ -1759,7 +2028,7 @@ func file_taskgrove_v1_schedules_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_schedules_proto_rawDesc), len(file_taskgrove_v1_schedules_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,17 +19,18 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ScheduleService_CreateSchedule_FullMethodName   = "/taskgrove.v1.ScheduleService/CreateSchedule"
-	ScheduleService_GetSchedule_FullMethodName      = "/taskgrove.v1.ScheduleService/GetSchedule"
-	ScheduleService_ListSchedules_FullMethodName    = "/taskgrove.v1.ScheduleService/ListSchedules"
-	ScheduleService_UpdateSchedule_FullMethodName   = "/taskgrove.v1.ScheduleService/UpdateSchedule"
-	ScheduleService_PauseSchedule_FullMethodName    = "/taskgrove.v1.ScheduleService/PauseSchedule"
-	ScheduleService_ResumeSchedule_FullMethodName   = "/taskgrove.v1.ScheduleService/ResumeSchedule"
-	ScheduleService_TriggerSchedule_FullMethodName  = "/taskgrove.v1.ScheduleService/TriggerSchedule"
-	ScheduleService_BackfillSchedule_FullMethodName = "/taskgrove.v1.ScheduleService/BackfillSchedule"
-	ScheduleService_DeleteSchedule_FullMethodName   = "/taskgrove.v1.ScheduleService/DeleteSchedule"
-	ScheduleService_ListScheduleRuns_FullMethodName = "/taskgrove.v1.ScheduleService/ListScheduleRuns"
-	ScheduleService_NextInstants_FullMethodName     = "/taskgrove.v1.ScheduleService/NextInstants"
+	ScheduleService_CreateSchedule_FullMethodName      = "/taskgrove.v1.ScheduleService/CreateSchedule"
+	ScheduleService_GetSchedule_FullMethodName         = "/taskgrove.v1.ScheduleService/GetSchedule"
+	ScheduleService_ListSchedules_FullMethodName       = "/taskgrove.v1.ScheduleService/ListSchedules"
+	ScheduleService_UpdateSchedule_FullMethodName      = "/taskgrove.v1.ScheduleService/UpdateSchedule"
+	ScheduleService_PauseSchedule_FullMethodName       = "/taskgrove.v1.ScheduleService/PauseSchedule"
+	ScheduleService_ResumeSchedule_FullMethodName      = "/taskgrove.v1.ScheduleService/ResumeSchedule"
+	ScheduleService_TriggerSchedule_FullMethodName     = "/taskgrove.v1.ScheduleService/TriggerSchedule"
+	ScheduleService_BackfillSchedule_FullMethodName    = "/taskgrove.v1.ScheduleService/BackfillSchedule"
+	ScheduleService_DeleteSchedule_FullMethodName      = "/taskgrove.v1.ScheduleService/DeleteSchedule"
+	ScheduleService_RenewScheduleSecret_FullMethodName = "/taskgrove.v1.ScheduleService/RenewScheduleSecret"
+	ScheduleService_ListScheduleRuns_FullMethodName    = "/taskgrove.v1.ScheduleService/ListScheduleRuns"
+	ScheduleService_NextInstants_FullMethodName        = "/taskgrove.v1.ScheduleService/NextInstants"
 )
 
 // ScheduleServiceClient is the client API for ScheduleService service.
@@ -59,6 +60,9 @@ type ScheduleServiceClient interface {
 	// DeleteSchedule deletes a schedule and what is known of its runs, whose trees go on. NOT_FOUND; FAILED_PRECONDITION: another one begins with ends of its runs, or it has
 	// another revision.
 	DeleteSchedule(ctx context.Context, in *DeleteScheduleRequest, opts ...grpc.CallOption) (*DeleteScheduleResponse, error)
+	// RenewScheduleSecret gives the webhook of a schedule another secret, and shows it, once. NOT_FOUND; FAILED_PRECONDITION: the schedule has no webhook; INVALID_ARGUMENT: also where there is
+	// no key to seal it with.
+	RenewScheduleSecret(ctx context.Context, in *RenewScheduleSecretRequest, opts ...grpc.CallOption) (*RenewScheduleSecretResponse, error)
 	// ListScheduleRuns lists runs, and instants that had none, the latest first. NOT_FOUND.
 	ListScheduleRuns(ctx context.Context, in *ListScheduleRunsRequest, opts ...grpc.CallOption) (*ListScheduleRunsResponse, error)
 	// NextInstants lists the next instants of five fields of a crontab in a time zone. Nothing is stored. INVALID_ARGUMENT names all that is wrong.
@@ -163,6 +167,16 @@ func (c *scheduleServiceClient) DeleteSchedule(ctx context.Context, in *DeleteSc
 	return out, nil
 }
 
+func (c *scheduleServiceClient) RenewScheduleSecret(ctx context.Context, in *RenewScheduleSecretRequest, opts ...grpc.CallOption) (*RenewScheduleSecretResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RenewScheduleSecretResponse)
+	err := c.cc.Invoke(ctx, ScheduleService_RenewScheduleSecret_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *scheduleServiceClient) ListScheduleRuns(ctx context.Context, in *ListScheduleRunsRequest, opts ...grpc.CallOption) (*ListScheduleRunsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListScheduleRunsResponse)
@@ -210,6 +224,9 @@ type ScheduleServiceServer interface {
 	// DeleteSchedule deletes a schedule and what is known of its runs, whose trees go on. NOT_FOUND; FAILED_PRECONDITION: another one begins with ends of its runs, or it has
 	// another revision.
 	DeleteSchedule(context.Context, *DeleteScheduleRequest) (*DeleteScheduleResponse, error)
+	// RenewScheduleSecret gives the webhook of a schedule another secret, and shows it, once. NOT_FOUND; FAILED_PRECONDITION: the schedule has no webhook; INVALID_ARGUMENT: also where there is
+	// no key to seal it with.
+	RenewScheduleSecret(context.Context, *RenewScheduleSecretRequest) (*RenewScheduleSecretResponse, error)
 	// ListScheduleRuns lists runs, and instants that had none, the latest first. NOT_FOUND.
 	ListScheduleRuns(context.Context, *ListScheduleRunsRequest) (*ListScheduleRunsResponse, error)
 	// NextInstants lists the next instants of five fields of a crontab in a time zone. Nothing is stored. INVALID_ARGUMENT names all that is wrong.
@@ -250,6 +267,9 @@ func (UnimplementedScheduleServiceServer) BackfillSchedule(context.Context, *Bac
 }
 func (UnimplementedScheduleServiceServer) DeleteSchedule(context.Context, *DeleteScheduleRequest) (*DeleteScheduleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteSchedule not implemented")
+}
+func (UnimplementedScheduleServiceServer) RenewScheduleSecret(context.Context, *RenewScheduleSecretRequest) (*RenewScheduleSecretResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RenewScheduleSecret not implemented")
 }
 func (UnimplementedScheduleServiceServer) ListScheduleRuns(context.Context, *ListScheduleRunsRequest) (*ListScheduleRunsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListScheduleRuns not implemented")
@@ -440,6 +460,24 @@ func _ScheduleService_DeleteSchedule_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ScheduleService_RenewScheduleSecret_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenewScheduleSecretRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ScheduleServiceServer).RenewScheduleSecret(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ScheduleService_RenewScheduleSecret_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ScheduleServiceServer).RenewScheduleSecret(ctx, req.(*RenewScheduleSecretRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ScheduleService_ListScheduleRuns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListScheduleRunsRequest)
 	if err := dec(in); err != nil {
@@ -518,6 +556,10 @@ var ScheduleService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteSchedule",
 			Handler:    _ScheduleService_DeleteSchedule_Handler,
+		},
+		{
+			MethodName: "RenewScheduleSecret",
+			Handler:    _ScheduleService_RenewScheduleSecret_Handler,
 		},
 		{
 			MethodName: "ListScheduleRuns",

@@ -6,6 +6,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
+	"github.com/taskgrove/taskgrove/pg"
 )
 
 const (
@@ -14,7 +15,7 @@ const (
 	timersAtOnce      = 1000
 	reconcileEvery    = 5 * time.Second
 	runsAtOnce        = 1000 // published runs looked after in one transaction
-	retentionEvery    = time.Minute
+	retentionEvery    = time.Minute // and more often where trees are kept for less than an hour
 	treesAtOnce       = 200
 )
 
@@ -141,10 +142,10 @@ func (c *Coordinator) oldest(ctx context.Context, l dag.Lane) (time.Time, bool) 
 	return oldest, err == nil
 }
 
-// expireKept deletes trees whose own retention is over, and goes on with deletions that somebody began.
-func (c *Coordinator) expireKept(ctx context.Context) {
+// expireKept removes trees whose own retention is over, and goes on with deletions that somebody began.
+func (c *Coordinator) expireKept(ctx context.Context, remove pg.RemoveTree) {
 	for ctx.Err() == nil {
-		n, err := c.store.ExpireKept(ctx, c.cfg.Retention, treesAtOnce)
+		n, err := c.store.ExpireKeptBy(ctx, c.cfg.Retention, treesAtOnce, remove)
 		if err != nil && ctx.Err() == nil {
 			c.log.Warn("trees whose retention is over could not be deleted", "error", err)
 		}
@@ -154,16 +155,21 @@ func (c *Coordinator) expireKept(ctx context.Context) {
 	}
 }
 
-// runRetention deletes trees that ended long enough ago, and small leftovers.
+// runRetention deletes trees that ended long enough ago, once they are archived where that is wanted, and small leftovers.
 func (c *Coordinator) runRetention(ctx context.Context) error {
-	for sleep(ctx, retentionEvery) {
+	pause := retentionEvery
+	if c.cfg.Retention > 0 {
+		pause = min(pause, max(c.cfg.Retention/60, time.Second))
+	}
+	for sleep(ctx, pause) {
 		if err := c.store.Tidy(ctx); err != nil && ctx.Err() == nil {
 			c.log.Warn("departed workers and parts of results could not be deleted", "error", err)
 		}
 		c.forgetFires(ctx)
-		c.expireKept(ctx)
+		remove := c.expiry()
+		c.expireKept(ctx, remove)
 		for c.cfg.Retention > 0 {
-			n, err := c.store.Expire(ctx, c.cfg.Retention, treesAtOnce)
+			n, err := c.store.ExpireBy(ctx, c.cfg.Retention, treesAtOnce, remove)
 			if err != nil && ctx.Err() == nil {
 				c.log.Warn("old trees could not be deleted", "error", err)
 			}

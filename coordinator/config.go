@@ -8,6 +8,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/internal/archive"
 	"github.com/taskgrove/taskgrove/internal/doctor"
 )
 
@@ -57,6 +58,8 @@ type Config struct {
 	MaxResult   int // of one attempt, when it comes in parts; not less than any worker's own bound; default 16 MiB
 
 	Artifacts ArtifactConfig // files that tasks make, and logs of attempts that ended
+	// Archive is where trees are written before retention deletes them; nil: they are deleted without.
+	Archive archive.Store
 
 	// PodCost tells Kubernetes what it costs to take a worker's pod away; nil: it is not told.
 	PodCost  PodCost

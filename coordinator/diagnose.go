@@ -55,6 +55,7 @@ func (c *Coordinator) Diagnose(ctx context.Context) (*Diagnosis, error) {
 		{Check: doctor.Paused, Run: c.probePauses},
 		{Check: doctor.TreesHeld, Run: c.probeHolds},
 		{Check: doctor.ErasuresMove, Run: c.probeErasures},
+		{Check: doctor.ArchiveTakes, Run: c.probeArchive},
 		{Check: doctor.SealingState, Run: c.probeSealing},
 		{Check: doctor.RecordState, Run: c.probeRecord},
 		{Check: doctor.ArtifactStore, Run: c.probeArtifacts},
@@ -285,6 +286,24 @@ func (c *Coordinator) probeErasures(ctx context.Context) (out []Finding) {
 		out = append(out, doctor.New(doctor.ErasuresMove, doctor.OK, "", "no erasure stands still"))
 	}
 	return out
+}
+
+// probeArchive looks whether the archive can be used, and for trees that it should have.
+func (c *Coordinator) probeArchive(ctx context.Context) []Finding {
+	if c.cfg.Archive == nil {
+		return []Finding{doctor.New(doctor.ArchiveTakes, doctor.OK, "", "trees are not archived")}
+	}
+	if err := c.cfg.Archive.Check(ctx); err != nil {
+		return []Finding{doctor.New(doctor.ArchiveTakes, doctor.Problem, "", "the archive can't be used: "+clean(err.Error()))}
+	}
+	late, err := c.store.ArchiveLate(ctx, archiveLate, c.cfg.Retention)
+	switch {
+	case err != nil:
+		return []Finding{doctor.Failed(doctor.ArchiveTakes, "", err)}
+	case late > 0:
+		return []Finding{doctor.New(doctor.ArchiveTakes, doctor.Warning, "", fmt.Sprintf("%d trees are not archived and deleted %s after their retention is over", late, archiveLate))}
+	}
+	return []Finding{doctor.New(doctor.ArchiveTakes, doctor.OK, "", "the archive answers, and has what it should")}
 }
 
 // closedBy tells of a limit that lets nothing start.

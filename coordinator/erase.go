@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/archive"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/pg"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
@@ -54,8 +56,8 @@ type ErasureInfo struct {
 	Step       string // preview, trees, messages, contents, done
 	MovedAt    time.Time
 	FinishedAt time.Time // zero: it is not done
-	// Counts are what is gone, by kind: schedules, trees, tasks, attempts, events, artifacts, checkpoints, usage, webhooks, deliveries, agent_tasks, model_keys, messages, logs; and
-	// held_trees: what is held back. Of a preview: schedules, trees, tasks, running_trees and held_trees as they are.
+	// Counts are what is gone, by kind: schedules, trees, tasks, attempts, events, artifacts, checkpoints, usage, webhooks, deliveries, agent_tasks, model_keys, messages, logs,
+	// archived_trees; and held_trees: what is held back. Of a preview: schedules, trees, tasks, archived_trees, running_trees and held_trees as they are.
 	Counts map[string]int64
 }
 
@@ -106,8 +108,15 @@ func (c *Coordinator) Erase(ctx context.Context, spec EraseSpec) (*ErasureInfo, 
 		if err != nil {
 			return nil, c.internal("look what there is of a user", err)
 		}
-		return &ErasureInfo{UserID: spec.UserID, Cancel: spec.Cancel, AskedBy: spec.by, AskedAt: time.Now(), Step: "preview", Counts: map[string]int64{
-			"schedules": found.Schedules, "trees": found.Trees - found.Held, "tasks": found.Tasks, "running_trees": found.Running, "held_trees": found.Held}}, nil
+		counts := map[string]int64{"schedules": found.Schedules, "trees": found.Trees - found.Held, "tasks": found.Tasks, "running_trees": found.Running, "held_trees": found.Held}
+		if c.cfg.Archive != nil {
+			keys, err := c.archivedOf(ctx, here, spec.UserID, math.MaxInt64)
+			if err != nil {
+				return nil, c.internal("look what there is of a user", err)
+			}
+			counts["archived_trees"] = int64(len(keys))
+		}
+		return &ErasureInfo{UserID: spec.UserID, Cancel: spec.Cancel, AskedBy: spec.by, AskedAt: time.Now(), Step: "preview", Counts: counts}, nil
 	}
 	e, err := c.store.StartErasure(ctx, here, spec.UserID, spec.Cancel, spec.by)
 	if running, ok := errors.AsType[*pg.RunningTreesError](err); ok {
@@ -351,6 +360,53 @@ func (c *Coordinator) eraseMessages(ctx context.Context, e *pg.Erasure) (done bo
 	return true, c.store.ErasureToContents(ctx, e)
 }
 
+// archivedOf are the objects of a user's trees up to a number in the archive.
+func (c *Coordinator) archivedOf(ctx context.Context, in dag.NamespaceKey, user string, upto dag.TreeKey) (keys []string, err error) {
+	namespace, err := c.store.NamespaceByKey(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	days, err := c.cfg.Archive.ListFolders(ctx, archive.Folder(namespace.Name))
+	if err != nil {
+		return nil, fmt.Errorf("look for archived trees: %w", err)
+	}
+	for _, day := range days {
+		err := c.cfg.Archive.ListObjects(ctx, archive.Folder(namespace.Name, day, archive.OwnerOf(namespace.Name, user)), func(o archive.Object) bool {
+			if name, ok := archive.ParseKey(o.Key); ok && dag.TreeKey(name.Number) <= upto {
+				keys = append(keys, o.Key)
+			}
+			return true
+		})
+		if err != nil {
+			return nil, fmt.Errorf("look for archived trees: %w", err)
+		}
+	}
+	return keys, nil
+}
+
+// eraseArchived deletes the archived trees of the user. There will be no more: the objects become whole within transactions that lock the trees, and those are gone.
+// They are counted before the first is deleted, and once.
+func (c *Coordinator) eraseArchived(ctx context.Context, e *pg.Erasure) error {
+	if c.cfg.Archive == nil {
+		return nil
+	}
+	keys, err := c.archivedOf(ctx, e.Namespace, e.UserID, e.Upto)
+	if err != nil {
+		return err
+	}
+	if err := c.store.CountArchivedErased(ctx, e, len(keys)); err != nil {
+		return err
+	}
+	failpoint.Hit("coordinator.after-archived-counted")
+	for _, key := range keys {
+		if err := c.cfg.Archive.RemoveObject(ctx, key); err != nil {
+			return fmt.Errorf("erase archived trees: %w", err)
+		}
+		failpoint.Hit("coordinator.after-archived-erased")
+	}
+	return nil
+}
+
 // eraseContents waits until the store of artifacts has nothing of the erased trees.
 func (c *Coordinator) eraseContents(ctx context.Context, e *pg.Erasure) (done bool, err error) {
 	if err := c.sweep(ctx); err != nil {
@@ -358,6 +414,9 @@ func (c *Coordinator) eraseContents(ctx context.Context, e *pg.Erasure) (done bo
 	}
 	due, err := c.store.ErasedContentsDue(ctx, e)
 	if err != nil || due {
+		return false, err
+	}
+	if err := c.eraseArchived(ctx, e); err != nil {
 		return false, err
 	}
 	failpoint.Hit("coordinator.after-contents-erased")

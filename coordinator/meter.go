@@ -17,7 +17,7 @@ import (
 type meter struct {
 	publishes, republishes, claims, results, lost, violations, drops, deliveries metric.Int64Counter
 	submissions, submitted, tasks, retries, trees, workersLost, passes           metric.Int64Counter
-	artifacts, cached                                                            metric.Int64Counter
+	artifacts, cached, archives                                                  metric.Int64Counter
 	recorded, recordFaults, recordGone, recordBreaks                             metric.Int64Counter
 	claimSeconds, settleSeconds, deliveryLag, dispatchLag                        metric.Float64Histogram
 	settleBatch, claimBatch                                                      metric.Int64Histogram
@@ -65,6 +65,7 @@ func newMeter(c *Coordinator) *meter {
 		workersLost:   counter("taskgrove.workers.lost"),
 		passes:        counter("taskgrove.audit.passes"),
 		artifacts:     counter("taskgrove.artifact.bytes"),
+		archives:      counter("taskgrove.archive.trees"),
 		recorded:      counter("taskgrove.record.appended"),
 		recordFaults:  counter("taskgrove.record.failures"),
 		recordGone:    counter("taskgrove.record.lost"),
@@ -115,6 +116,11 @@ func (m *meter) delivered(outcome DeliveryOutcome, lag time.Duration) {
 	if outcome == Delivered {
 		m.deliveryLag.Record(context.Background(), lag.Seconds())
 	}
+}
+
+// archived counts a tree that was to be archived.
+func (m *meter) archived(ctx context.Context, outcome string) {
+	m.archives.Add(ctx, 1, labelled("outcome", outcome))
 }
 
 // artifactBytes counts bytes of files that tasks made, on their way into the store or out of it.

@@ -60,6 +60,9 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 			return nil, fmt.Errorf("TASKGROVE_ARTIFACT_S3_ENDPOINT: %w", err)
 		}
 	}
+	if parts.coordinator.Archive, err = parts.archive.open(); err != nil {
+		return nil, err
+	}
 	if parts.coordinator.Roles, err = parts.roles.settings(); err != nil {
 		return nil, err
 	}

@@ -34,6 +34,7 @@ type coordinatorParts struct {
 	tls         tlsParts
 	queue       queue.Config
 	artifacts   s3.Config // without an endpoint: NATS keeps them
+	archive     archiveParts
 	coordinator coordinator.Config
 	grpc        grpcserver.Config // Addr is empty: not served
 	http        httpserver.Config // Addr is empty: not served
@@ -79,6 +80,7 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		},
 		artifacts: s3.Config{Endpoint: cfg.ArtifactS3Endpoint, Region: cfg.ArtifactS3Region, Bucket: cfg.ArtifactS3Bucket, Prefix: cfg.ArtifactS3Prefix,
 			AccessKey: cfg.ArtifactS3AccessKey.Reveal(), SecretKey: cfg.ArtifactS3SecretKey.Reveal(), PathStyle: bool(cfg.ArtifactS3PathStyle)},
+		archive: archiveOf(&cfg.Archive),
 		coordinator: coordinator.Config{
 			Name: name, Version: Version(), Levels: opts.Levels, Lease: cfg.Lease, Retention: cfg.Retention, PoolIdle: cfg.PoolIdle, Limits: limits, Known: known, Given: opts.given(), Repeatable: opts.repeatable(), InputKeys: opts.inputKeys(), InputFaults: opts.inputFaults(), SchemaFaults: schemaFaults(), BaseURL: string(cfg.BaseURL), Catalogue: opts.executors,
 			Window: cfg.Window, Batch: cfg.Batch, Submissions: cfg.Submissions, Linger: cfg.Linger, Republish: cfg.Republish, Audit: audit, ScaleAhead: cfg.ScaleAhead,

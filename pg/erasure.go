@@ -277,6 +277,11 @@ func (s *Store) CountMessagesErased(ctx context.Context, e *Erasure, messages, l
 	return s.erasing(ctx, "count erased messages", "CountMessagesErased", e.Key, messages, logs)
 }
 
+// CountArchivedErased counts the archived trees that an erasure is about to delete, unless it has counted them before.
+func (s *Store) CountArchivedErased(ctx context.Context, e *Erasure, trees int) error {
+	return s.erasing(ctx, "count archived trees", "CountArchivedErased", e.Key, trees)
+}
+
 // ErasureToContents says that the messages of an erasure are gone, deletes what came late, and has the contents looked at that were being put.
 func (s *Store) ErasureToContents(ctx context.Context, e *Erasure) error {
 	return s.erasing(ctx, "go on with an erasure", "ErasureToContents", e.Key)

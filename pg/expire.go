@@ -15,7 +15,17 @@ import (
 func (s *Store) Expire(ctx context.Context, age time.Duration, limit int) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("FinishedTrees"), age.Seconds(), limit)
+	return s.ExpireBy(ctx, age, limit, nil)
+}
+
+// RemoveTree deletes a tree that ended over an age ago, unless it has changed since or is held; or it notes when the tree is to be looked at again.
+type RemoveTree func(ctx context.Context, tree dag.TreeKey, age time.Duration) error
+
+// ExpireBy is [Store.Expire] for who does more than to delete trees; nil deletes them.
+func (s *Store) ExpireBy(ctx context.Context, age time.Duration, limit int, remove RemoveTree) (int, error) {
+	looking, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(looking, sql("FinishedTrees"), age.Seconds(), limit)
 	if err != nil {
 		return 0, fmt.Errorf("look for old trees: %w", err)
 	}
@@ -23,8 +33,11 @@ func (s *Store) Expire(ctx context.Context, age time.Duration, limit int) (int, 
 	if err != nil {
 		return 0, fmt.Errorf("look for old trees: %w", err)
 	}
+	if remove == nil {
+		remove = s.deleteTree
+	}
 	for n, t := range trees {
-		if err := s.deleteTree(ctx, t, age); err != nil {
+		if err := remove(ctx, t, age); err != nil {
 			return n, fmt.Errorf("delete tree %d: %w", t, err)
 		}
 	}
@@ -40,7 +53,7 @@ func (s *Store) deleteTree(ctx context.Context, t dag.TreeKey, age time.Duration
 	k, end := t.Range()
 	for more := true; more; k += expireStep {
 		if err := s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) (err error) {
-			more, err = deleteStep(ctx, c, t, k, end, age)
+			_, more, err = deleteStep(ctx, c, t, k, end, age, nil)
 			return err
 		}); err != nil {
 			return err
@@ -49,9 +62,10 @@ func (s *Store) deleteTree(ctx context.Context, t dag.TreeKey, age time.Duration
 	return nil
 }
 
-// deleteStep deletes the tasks from k on, and reports whether there are more.
-func deleteStep(ctx context.Context, c *pgx.Conn, t dag.TreeKey, k, end dag.Key, age time.Duration) (more bool, err error) {
+// deleteStep deletes the tasks from k on, and reports whether it did and whether there are more; with archived those of a tree that has not changed, once its object is whole.
+func deleteStep(ctx context.Context, c *pgx.Conn, t dag.TreeKey, k, end dag.Key, age time.Duration, archived *Archived) (did, more bool, err error) {
 	tasks := -1 // keys that it uses
+	same := true
 	b := &pgx.Batch{}
 	begin(b, c)
 	b.Queue(sql("LockExecution"), t)
@@ -59,12 +73,21 @@ func deleteStep(ctx context.Context, c *pgx.Conn, t dag.TreeKey, k, end dag.Key,
 		_, err := pgx.ForEachRow(rows, []any{&tasks}, func() error { return nil })
 		return err
 	})
-	if err := c.SendBatch(ctx, b).Close(); err != nil {
-		return false, err
+	if archived != nil {
+		v := archived.Version
+		b.Queue(sql("UnchangedTree"), t, v.Execution, v.Sequence, v.Revision).QueryRow(func(row pgx.Row) error { return row.Scan(&same) })
 	}
-	if tasks < 0 {
+	if err := c.SendBatch(ctx, b).Close(); err != nil {
+		return false, false, err
+	}
+	if tasks < 0 || !same {
 		_, err := c.Exec(ctx, "rollback")
-		return false, err
+		return false, false, err
+	}
+	if archived != nil {
+		if err := archived.Commit(ctx); err != nil {
+			return false, false, err
+		}
 	}
 	b = &pgx.Batch{}
 	last := min(end, t.Key(0)+dag.Key(tasks))
@@ -77,7 +100,7 @@ func deleteStep(ctx context.Context, c *pgx.Conn, t dag.TreeKey, k, end dag.Key,
 		b.Queue(sql("BeginDeletion"), t)
 	}
 	b.Queue("commit")
-	return to < last, c.SendBatch(ctx, b).Close()
+	return true, to < last, c.SendBatch(ctx, b).Close()
 }
 
 // queueDeletion deletes all that is kept of the tasks of a range of keys.

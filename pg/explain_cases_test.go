@@ -35,6 +35,8 @@ var (
 // runs are the places of two ready runs.
 var runs = of("array[(295::bigint << 24) + 100, (296::bigint << 24) + 100]", "'{10,10}'", "'{1,1}'")
 
+const whenArchived = "once for each range of keys of a tree that is archived"
+
 var hot = map[string]explained{
 	// expansions
 	"ExpansionWork":    {},
@@ -505,10 +507,12 @@ var unexplained = map[string]string{
 	"MoveStartTimers": "by the index of tasks' timers, when something is paused", "HeldRoom": "what a pool holds, by the index of keys", "DispatchHeld": "as Dispatch, and a row for each task that it takes",
 	"InsertErasure": whenErasing, "LockErasures": noTable, "EraseSchedules": whenErasing, "CountSchedulesErased": fewNames, "ErasureByID": fewNames, "Erasures": "for people: a page of them", "OpenErasures": fewNames, "CountErasable": whenErasing, "TreesToErase": whenErasing,
 	"WritersEndedSince": fewNames, "ErasableTree": "reads one tree by its key", "EraseFurther": "changes one tree by its key", "CountTasksErased": whenErasing, "CountTreeErased": whenErasing, "EraseUser": whenErasing,
-	"MarkErasure": fewNames, "ErasedAmong": "a probe for each tree that is asked about", "CountMessagesErased": fewNames, "ErasureToContents": whenErasing, "ContentsDue": "looks for one row, by the index of what is due",
+	"MarkErasure": fewNames, "ErasedAmong": "a probe for each tree that is asked about", "CountMessagesErased": fewNames, "CountArchivedErased": fewNames, "ErasureToContents": whenErasing, "ContentsDue": "looks for one row, by the index of what is due",
 	"FinishErasure": whenErasing, "ForgetErasedTrees": fewNames, "StuckErasures": fewNames,
 	"InsertKeeping": insertsOnly, "KeepingOf": "reads one tree by its key", "HoldTree": "changes one tree by its key", "ReleaseTree": "changes one tree by its key", "BeginDeletion": "changes one tree by its key",
 	"Holds": "for people: a page of them", "HeldIn": "looks for one row, by an index of held trees", "HeldLonger": "for people: at most 1000 held trees", "DueKeeping": "reads a page of what is due, by its index", "LookLater": "changes rows by the keys that DueKeeping gave",
+	"ClaimArchive": "changes one tree by its key", "KeepClaim": "changes one tree by its key", "VersionOfTree": "reads one tree by its key", "UnchangedTree": "reads one tree by its key",
+	"AttemptsIn": whenArchived, "UsageIn": whenArchived, "FilesIn": whenArchived, "ArchiveLate": "for people: at most 1000 trees of each index",
 	"DeleteStrayKeeping": "the first rows of a table of which few trees have one",
 	"SetPause":           fewNames, "Pause": fewNames, "DeletePause": fewNames, "Pauses": "for people: a page of them", "AllPauses": fewNames,
 	"ClusterSecret": fewNames, "PoolRows": fewNames, "CountPools": fewNames, "OpenPools": fewNames, "KeepPools": fewNames, "MarkServed": fewNames, "LockIdlePools": fewNames, "GonePools": fewNames,

@@ -172,7 +172,14 @@ func (s *Store) HeldLonger(ctx context.Context, age time.Duration) (held, longer
 func (s *Store) ExpireKept(ctx context.Context, age time.Duration, limit int) (looked int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("DueKeeping"), limit, age.Seconds())
+	return s.ExpireKeptBy(ctx, age, limit, nil)
+}
+
+// ExpireKeptBy is [Store.ExpireKept] for who does more than to delete trees; nil deletes them. Those whose deletion has begun are deleted without it.
+func (s *Store) ExpireKeptBy(ctx context.Context, age time.Duration, limit int, remove RemoveTree) (looked int, err error) {
+	looking, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(looking, sql("DueKeeping"), limit, age.Seconds())
 	if err != nil {
 		return 0, fmt.Errorf("look for trees whose time is over: %w", err)
 	}
@@ -188,6 +195,12 @@ func (s *Store) ExpireKept(ctx context.Context, age time.Duration, limit int) (l
 	var later []dag.TreeKey
 	var ages []float64
 	for _, d := range list {
+		if d.Over && d.Age > 0 && remove != nil {
+			if err := remove(ctx, d.Tree, time.Duration(d.Age*float64(time.Second))); err != nil {
+				return 0, fmt.Errorf("delete tree %d: %w", d.Tree, err)
+			}
+			continue // it is gone, or remove has noted when it is looked at again
+		}
 		if d.Over {
 			if err := s.deleteTree(ctx, d.Tree, time.Duration(d.Age*float64(time.Second))); err != nil {
 				return 0, fmt.Errorf("delete tree %d: %w", d.Tree, err)

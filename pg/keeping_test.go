@@ -239,7 +239,7 @@ func TestADeletionThatBeganIsFinished(t *testing.T) {
 	for name, retention := range map[string]time.Duration{"plain": 0, "own": time.Minute} {
 		out := keptTree(t, s, name, expireStep+100, retention, time.Hour)
 		if err := s.transaction(t.Context(), func(ctx context.Context, c *pgx.Conn) error {
-			more, err := deleteStep(ctx, c, out.Tree, out.Tree.Key(0), out.Tree.Key(expireStep+1000), time.Minute)
+			_, more, err := deleteStep(ctx, c, out.Tree, out.Tree.Key(0), out.Tree.Key(expireStep+1000), time.Minute, nil)
 			if err == nil && !more {
 				t.Error("one transaction deleted all of it")
 			}

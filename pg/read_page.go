@@ -42,20 +42,13 @@ func (s *Store) pageOf(ctx context.Context, f Filter, statement string, args ...
 	}
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql(statement), args...)
-	if err != nil {
-		return page, fmt.Errorf("%s: %w", statement, err)
+	if page, err = s.storedPage(ctx, f, statement, args...); err != nil {
+		return page, err
 	}
-	list, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByName[pageRow])
-	if err != nil {
-		return page, fmt.Errorf("%s: %w", statement, err)
-	}
-	for _, t := range list {
+	for _, t := range page.Tasks {
 		if err := t.open(ctx, s.seals); err != nil {
 			return page, err
 		}
-		page.Tasks = append(page.Tasks, &t.Shown)
-		page.More = int(t.Found) == f.Limit || int(t.Found) > len(list)
 	}
 	if err := s.addDependencies(ctx, page.Tasks); err != nil {
 		return page, err
@@ -82,6 +75,25 @@ func (s *Store) pageOf(ctx context.Context, f Filter, statement string, args ...
 		return page, s.addOptions(ctx, page.Tasks)
 	}
 	return page, s.addShownResults(ctx, page.Tasks, listedDeps)
+}
+
+// storedPage is pageOf without what is added to the rows. What is sealed stays so.
+func (s *Store) storedPage(ctx context.Context, f Filter, statement string, args ...any) (page Page, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql(statement), args...)
+	if err != nil {
+		return page, fmt.Errorf("%s: %w", statement, err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByName[pageRow])
+	if err != nil {
+		return page, fmt.Errorf("%s: %w", statement, err)
+	}
+	for _, t := range list {
+		page.Tasks = append(page.Tasks, &t.Shown)
+		page.More = int(t.Found) == f.Limit || int(t.Found) > len(list)
+	}
+	return page, nil
 }
 
 // lists are the statements that [Store.pageOf] runs.

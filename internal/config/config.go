@@ -166,6 +166,8 @@ func (l *loader) walk(of reflect.Value) {
 		l.checks = append(l.checks, c.check)
 	case *Auth:
 		l.checks = append(l.checks, c.check)
+	case *Archive:
+		l.checks = append(l.checks, c.check)
 	case *PostgresLogin:
 		l.checks = append(l.checks, c.check)
 	case *NATSLogin:

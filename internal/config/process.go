@@ -26,6 +26,7 @@ type Coordinator struct {
 	Webhooks      `group:"Webhooks"`
 	Sealing       `group:"Sealing"`
 	Artifacts     `group:"Artifacts"`
+	Archive       `group:"Archive"`
 	Record        `group:"Audit record"`
 
 	PostgresURL PostgresURL `envconfig:"POSTGRES_URL" alias:"DATABASE_URL,AIPARTNERUPFLOW_DATABASE_URL" group:"Postgres" desc:"the database, which holds all state; when unset, dev starts a private one. dev ignores the other two names, which may belong to other projects"`
@@ -85,6 +86,7 @@ type Dev struct {
 	Webhooks      `group:"Webhooks"`
 	Sealing       `group:"Sealing"`
 	Artifacts     `group:"Artifacts"`
+	Archive       `group:"Archive"`
 	Record        `group:"Audit record"`
 
 	// No aliases: an exported DATABASE_URL may belong to another project.
@@ -121,6 +123,7 @@ func (c *Dev) Coordinator(postgres PostgresURL, nats NATSURL) Coordinator {
 		Listen: c.Listen, ListenTLS: c.ListenTLS, HTTP: c.HTTP, Auth: c.Auth, Access: c.Access, Scheduling: c.Scheduling, Limits: c.Limits, Payloads: c.Payloads, Webhooks: c.Webhooks,
 		Sealing:     c.Sealing,
 		Artifacts:   c.Artifacts,
+		Archive:     c.Archive,
 		Record:      c.Record,
 		PostgresURL: postgres, Name: "dev", Migrate: c.Migrate,
 	}
@@ -366,6 +369,28 @@ type Artifacts struct {
 func (a *Artifacts) check() []Fault {
 	if a.ArtifactS3Endpoint != "" && a.ArtifactS3Bucket == "" {
 		return []Fault{{Variable: Prefix + "ARTIFACT_S3_BUCKET", Takes: "a bucket, where " + Prefix + "ARTIFACT_S3_ENDPOINT is set"}}
+	}
+	return nil
+}
+
+// Archive says where trees are written before retention deletes them.
+type Archive struct {
+	ArchiveDir         string `envconfig:"ARCHIVE_DIR" desc:"folder, which is there, into which trees are written before retention deletes them ([archive](keeping.md#archive)); one that all coordinators share. Empty, and no bucket: trees are deleted without"`
+	ArchiveS3Endpoint  string `envconfig:"ARCHIVE_S3_ENDPOINT" desc:"https:// address of an S3-compatible store whose bucket is the archive"`
+	ArchiveS3Bucket    string `envconfig:"ARCHIVE_S3_BUCKET" desc:"the bucket, which is there"`
+	ArchiveS3Prefix    string `envconfig:"ARCHIVE_S3_PREFIX" desc:"what keys begin with"`
+	ArchiveS3Region    string `envconfig:"ARCHIVE_S3_REGION" default:"us-east-1" desc:"its region"`
+	ArchiveS3PathStyle Bool   `envconfig:"ARCHIVE_S3_PATH_STYLE" default:"false" desc:"the bucket is in the path also of addresses at amazonaws.com"`
+	ArchiveS3AccessKey Secret `envconfig:"ARCHIVE_S3_ACCESS_KEY" desc:"access key; empty: what the environment, the files or the instance give, as AWS's tools look for it"`
+	ArchiveS3SecretKey Secret `envconfig:"ARCHIVE_S3_SECRET_KEY" desc:"its secret key"`
+}
+
+func (a *Archive) check() []Fault {
+	switch {
+	case a.ArchiveDir != "" && a.ArchiveS3Endpoint != "":
+		return []Fault{{Variable: Prefix + "ARCHIVE_DIR", Value: a.ArchiveDir, Takes: "nothing together with " + Prefix + "ARCHIVE_S3_ENDPOINT"}}
+	case a.ArchiveS3Endpoint != "" && a.ArchiveS3Bucket == "":
+		return []Fault{{Variable: Prefix + "ARCHIVE_S3_BUCKET", Takes: "a bucket, where " + Prefix + "ARCHIVE_S3_ENDPOINT is set"}}
 	}
 	return nil
 }

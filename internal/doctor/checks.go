@@ -84,6 +84,7 @@ const (
 	TreesHeld       = "holds"
 	SchedulesRun    = "schedules"
 	ErasuresMove    = "erasures"
+	ArchiveTakes    = "archive"
 )
 
 var clusterChecks = []Check{
@@ -131,6 +132,10 @@ var clusterChecks = []Check{
 		Why: "An erasure waits for the ends of trees that run, for results on their way, and for the store of artifacts; what it is about is still there.",
 		Mend: []string{"taskgrove erasures ID says at which step it is; taskgrove list --running shows trees that still run: taskgrove cancel TREE, or taskgrove erase --user USER --cancel",
 			"At the step messages, look whether NATS answers; at contents, whether the store of artifacts does."}, See: "keeping.md"},
+	{ID: ArchiveTakes, Area: "Coordinators and workers", Title: "The archive takes trees before they are deleted.",
+		Why: "A tree that can't be archived is not deleted, and the database grows.",
+		Mend: []string{"Look whether TASKGROVE_ARCHIVE_DIR, or TASKGROVE_ARCHIVE_S3_ENDPOINT, _BUCKET and the keys of all coordinators are right, whether the folder or bucket is there, and whether it has room.",
+			"Look in the logs of coordinators for: a tree could not be archived"}, See: "keeping.md"},
 	{ID: ExecutorsKnown, Area: "Coordinators and workers", Title: "A live worker has each executor that running trees ask for.",
 		Why:  "A task whose executor no worker has can't run.",
 		Mend: []string{"Start a worker that has the executor, or correct its name: taskgrove executors lists those that there are."}, See: "executors.md"},

@@ -10,6 +10,7 @@ var Coordinator = Table{
 	{Name: "taskgrove.invariant.violations", Kind: Counter, Help: "rules found broken in what is stored, each violation once, by kind", Labels: []string{"kind"}},
 	{Name: "taskgrove.requests.dropped", Kind: Counter, Help: "requests of workers that were not taken, as too many waited, by kind", Labels: []string{"kind"}},
 	{Name: "taskgrove.artifact.bytes", Kind: Counter, Help: "bytes of files that tasks made, by direction: in (to the store), out (to workers, and to who downloads them)", Labels: []string{"direction"}},
+	{Name: "taskgrove.archive.trees", Kind: Counter, Help: "trees that were to be archived before their deletion, by outcome: archived, failed (it stays, and is tried again)", Labels: []string{"outcome"}},
 	{Name: "taskgrove.webhook.deliveries", Kind: Counter, Help: "requests to webhooks, by outcome: delivered, retrying, refused, gave_up", Labels: []string{"outcome"}},
 	{Name: "taskgrove.webhook.lag", Kind: Histogram, Unit: "s", Help: "from an event to its delivery to a webhook"},
 	{Name: "taskgrove.submissions", Kind: Counter, Help: "trees that were handed in, by outcome: stored, replayed (its idempotency key was known), refused (it is wrong, or over a quota), failed", Labels: []string{"outcome"}},

@@ -133,6 +133,10 @@ select tree from erased_tree where erasure = $1 and tree = any($2::bigint[])
 update erasure e set moved_at = now(), counts = e.counts || jsonb_build_object('messages', coalesce((e.counts ->> 'messages')::bigint, 0) + $2::bigint, 'logs', coalesce((e.counts ->> 'logs')::bigint, 0) + $3::bigint)
 where key = $1 and step = :erase_messages
 
+-- name: CountArchivedErased
+-- $2 archived trees are about to be deleted for the erasure $1. Who goes on with it finds fewer: they are counted once.
+update erasure e set moved_at = now(), counts = e.counts || jsonb_build_object('archived_trees', $2::bigint) where key = $1 and not e.counts ? 'archived_trees'
+
 -- name: ErasureToContents
 -- Its messages are gone. What was being put for its trees is looked at soon, and what came late goes.
 with e as (

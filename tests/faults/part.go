@@ -61,6 +61,7 @@ type Settings struct {
 	Operation      *Operation    // what SubmitRole does as an operator instead
 	SealKey        string        // a coordinator seals values under it; empty: it does not
 	Record         bool          // a coordinator keeps an audit record
+	Archive        string        // folder into which a coordinator archives trees that ended over a minute ago; empty: it deletes none
 	NextLevel      bool          // a coordinator has one feature level more, which every task needs
 }
 
@@ -128,6 +129,9 @@ func (s Settings) coordinator() *config.Coordinator {
 	}
 	c.HTTPAddr, c.GRPCAddr = config.Address(s.HTTP), config.Address(s.GRPC)
 	c.Migrate, c.Retention = false, 0
+	if s.Archive != "" {
+		c.ArchiveDir, c.Retention = s.Archive, time.Minute
+	}
 	c.MaxConns = 8
 	c.Replicas = cmp.Or(s.Replicas, c.Replicas)
 	c.Lease, c.Republish, c.Window = s.Lease, s.Republish, cmp.Or(s.Window, c.Window)

@@ -1,4 +1,4 @@
-// Package s3 keeps contents of files that tasks make in a bucket of an S3-compatible store.
+// Package s3 keeps contents of files that tasks make, and archived trees, in a bucket of an S3-compatible store.
 //
 // It must not know what the contents are, or what refers to them.
 package s3

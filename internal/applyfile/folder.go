@@ -130,15 +130,11 @@ func (r *reader) fault(f treefile.Fault) {
 
 // at tells a fault of the document.
 func (r *reader) at(path, format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
 	place := r.document.name
 	if r.document.file != nil {
 		place = r.document.file.PlaceIn(path)
 	}
-	if path != "" {
-		text = path + ": " + text
-	}
-	r.fault(treefile.Fault{Place: place, Text: text})
+	r.fault(treefile.Fault{Place: place, Text: treefile.Of(path, fmt.Sprintf(format, args...))})
 }
 
 // result is what was read, or all faults: those of each file by their lines, and the files by their names.

@@ -304,7 +304,7 @@ func manyLimits(n int) (out []string) {
 func FuzzFiles(f *testing.F) {
 	for _, seed := range []string{
 		fmt.Sprintf(limit, "k"), "taskgrove: 1\nowner: a\n---\ntaskgrove: 1\nwebhooks: [{name: w, url: 'https://h', events: [tree_failed], headers: {A: {env: B}}, body: {a: 1}}]",
-		`{"taskgrove":1,"limits":[{"rate":"r","max":1,"per":"hour","burst":2}]}`, "--- |\n x\n---\n", "taskgrove: 1\nlimits: [{user_id: u, running: 1}, &a {key: k, max: 1}, *a]", "---", "{", "\xef\xbb\xbf# x\n",
+		`{"taskgrove":1,"limits":[{"rate":"r","max":1,"per":"hour","burst":2}]}`, "--- |\n x\n---\n", "taskgrove: 1\nlimits: [{user_id: u, running: 1}, &a {key: k, max: 1}, *a]", "---", "{", "\xef\xbb\xbf# x\n", "\"\\0\": 1",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -316,7 +316,7 @@ func FuzzFiles(f *testing.F) {
 				t.Fatalf("no faults: %v", err)
 			}
 			for _, one := range bad.Faults {
-				if !strings.HasPrefix(one.Place, "f.yaml") || one.Text == "" {
+				if !strings.HasPrefix(one.Place, "f.yaml") || one.Text == "" || strings.ContainsRune(one.Text, 0) {
 					t.Errorf("got %+v", one)
 				}
 			}

@@ -252,6 +252,44 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// FuzzInstants: around a change of clocks, the instants of what is drawn are those of the model, none more and none less.
+func FuzzInstants(f *testing.F) {
+	for i := range changes {
+		f.Add(uint8(i), "30", "2", "*", "*", "*", int16(60))
+		f.Add(uint8(i), "*/20", "*/2", "*", "*", "1-5", int16(1400))
+		f.Add(uint8(i), "0,45", "0-3", "1", "*", "0", int16(700))
+	}
+	f.Fuzz(func(t *testing.T, change uint8, minute, hour, day, month, weekday string, before int16) {
+		fields := []string{minute, hour, day, month, weekday}
+		for _, field := range fields {
+			if strings.Trim(field, "0123456789*/,-") != "" || field == "" || strings.HasPrefix(field, "@") {
+				return // names, which the model does not know
+			}
+		}
+		c := changes[int(change)%len(changes)]
+		line := strings.Join(fields, " ")
+		s, err := cron.Parse(line, c.zone)
+		if err != nil {
+			return
+		}
+		at, err := time.Parse("2006-01-02 15:04:05 -07:00", c.at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := model{fields: fields, known: map[[2]int]bool{}, zone: s.Zone()}
+		from := at.Add(-time.Duration(int(before)%(36*60)) * time.Minute)
+		to := from.Add(36 * time.Hour)
+		want := m.instants(from, to)
+		var got []time.Time
+		for next := s.Next(from.Add(-time.Nanosecond)); !next.IsZero() && next.Before(to); next = s.Next(next) {
+			got = append(got, next)
+		}
+		if !slices.EqualFunc(got, want, time.Time.Equal) {
+			t.Fatalf("%q in %s from %v to %v:\n got %v\nwant %v", line, c.zone, from, to, shown(got), shown(want))
+		}
+	})
+}
+
 func FuzzEvery(f *testing.F) {
 	for _, seed := range []string{"90", "1h30m", "0", "1.5s", "-1h", "8784h", "9223372036854775807"} {
 		f.Add(seed, int64(0), int64(1_774_700_000))

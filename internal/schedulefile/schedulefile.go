@@ -124,11 +124,7 @@ func (r *reader) fault(f treefile.Fault) {
 
 // at tells a fault of the file.
 func (r *reader) at(path, format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if path != "" {
-		text = path + ": " + text
-	}
-	r.fault(treefile.Fault{Place: r.file.source.PlaceIn(path), Text: text})
+	r.fault(treefile.Fault{Place: r.file.source.PlaceIn(path), Text: treefile.Of(path, fmt.Sprintf(format, args...))})
 }
 
 func (r *reader) read(text []byte) {

@@ -106,6 +106,14 @@ func Refuse(faults []Fault, more int) *Error {
 	return &Error{Faults: faults, More: more}
 }
 
+// Of is what a fault says of the field with a path, which may be any text; empty: of the whole.
+func Of(path, reason string) string {
+	if path == "" {
+		return reason
+	}
+	return treedoc.Short(path) + ": " + reason
+}
+
 // Sort puts faults into the order of their lines; those of the file as a whole come first.
 func Sort(faults []Fault) { slices.SortStableFunc(faults, byPosition) }
 

@@ -140,14 +140,14 @@ func TestMask(t *testing.T) {
 	whole := newPlan(7, kinds)
 	for whole.Seed = 7; len(whole.Faults) < 3 || len(whole.Holds) < 2; whole = newPlan(whole.Seed+1, kinds) {
 	}
-	part, err := masked(whole, []int{0, 2}, []int{1}, []int{0})
+	part, err := mask{trees: []int{0, 2}, faults: []int{1}, holds: []int{0}}.of(whole)
 	if err != nil || len(part.Trees) != 2 || part.Trees[1].Prefix != whole.Trees[2].Prefix || !slices.Equal(part.Faults, whole.Faults[1:2]) || !slices.Equal(part.Holds, whole.Holds[:1]) {
 		t.Errorf("got %s, %v", part, err)
 	}
 	if line := (settings{kinds: kinds}).command(whole, part); !strings.HasSuffix(line, " -trees 0,2 -faults 1 -holds 0") {
 		t.Errorf("got %q", line)
 	}
-	if _, err := masked(whole, []int{99}, nil, nil); err == nil {
+	if _, err := (mask{trees: []int{99}}).of(whole); err == nil {
 		t.Error("a tree that is not there was accepted")
 	}
 }

@@ -32,6 +32,10 @@ func (g *game) live(ctx context.Context, s Story) error {
 		options = append(options, client.Hold())
 	}
 	tasks := s.tasks()
+	if s.How == Cached {
+		tasks = s.likes(g.plan.Seed, g.c.ranFile())
+		options = append(options, client.WithUser(s.User))
+	}
 	submit := func(ctx context.Context, c *client.Client) error {
 		for {
 			_, err := c.Submit(ctx, tasks, options...)

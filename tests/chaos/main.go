@@ -27,9 +27,7 @@ type settings struct {
 	most      time.Duration
 	clusters  int
 	kinds     []kind
-	trees     []int
-	faults    []int
-	holds     []int
+	mask      mask
 	fresh     int
 	shrink    bool
 	keep      bool
@@ -95,6 +93,7 @@ func parse(args []string, out io.Writer) (s settings, mutants string, err error)
 	trees := flags.String("trees", "", "`numbers` of the trees of each history to play; empty: all")
 	faults := flags.String("faults", "", "`numbers` of the faults of each history to inject; empty: all; none: none")
 	holds := flags.String("holds", "", "`numbers` of what operators hold back in each history; empty: all; none: nothing")
+	timed := flags.String("schedules", "", "`numbers` of the schedules of each history; empty: all; none: none")
 	flags.StringVar(&mutants, "mutants", "", "build the program with one bug at a time, and look whether it is found: all, or `names` separated by commas")
 	if err := flags.Parse(args); err != nil {
 		return s, "", err
@@ -114,14 +113,17 @@ func parse(args []string, out io.Writer) (s settings, mutants string, err error)
 	if s.kinds, err = choose(*only); err != nil {
 		return s, "", fmt.Errorf("-kinds: %w", err)
 	}
-	if s.trees, err = numbers(*trees); err != nil {
+	if s.mask.trees, err = numbers(*trees); err != nil {
 		return s, "", fmt.Errorf("-trees: %w", err)
 	}
-	if s.faults, err = numbers(*faults); err != nil {
+	if s.mask.faults, err = numbers(*faults); err != nil {
 		return s, "", fmt.Errorf("-faults: %w", err)
 	}
-	if s.holds, err = numbers(*holds); err != nil {
+	if s.mask.holds, err = numbers(*holds); err != nil {
 		return s, "", fmt.Errorf("-holds: %w", err)
+	}
+	if s.mask.timed, err = numbers(*timed); err != nil {
+		return s, "", fmt.Errorf("-schedules: %w", err)
 	}
 	return s, mutants, nil
 }
@@ -230,7 +232,7 @@ func (s settings) player(ctx context.Context, take func() (uint64, bool), add fu
 		if !ok {
 			return nil
 		}
-		plan, err := masked(newPlan(seed, s.kinds), s.trees, s.faults, s.holds)
+		plan, err := s.mask.of(newPlan(seed, s.kinds))
 		if err != nil {
 			return err
 		}
@@ -266,39 +268,27 @@ func (s settings) command(whole, short Plan) string {
 		}
 		line += " -kinds " + strings.Join(names, ",")
 	}
-	var trees, faults, holds []string
-	for n, t := range whole.Trees {
-		if slices.ContainsFunc(short.Trees, func(o Story) bool { return o.Prefix == t.Prefix }) {
-			trees = append(trees, strconv.Itoa(n))
+	line += chosen("trees", whole.Trees, short.Trees, func(a, b Story) bool { return a.Prefix == b.Prefix })
+	line += chosen("faults", whole.Faults, short.Faults, func(a, b Fault) bool { return a == b })
+	line += chosen("holds", whole.Holds, short.Holds, func(a, b Hold) bool { return a == b })
+	return line + chosen("schedules", whole.Timed, short.Timed, func(a, b Timed) bool { return a.ID == b.ID })
+}
+
+// chosen is the flag for those of a list that are in a shorter one; empty: all are.
+func chosen[T any](name string, whole, short []T, same func(a, b T) bool) string {
+	var numbers []string
+	for n, one := range whole {
+		if slices.ContainsFunc(short, func(o T) bool { return same(one, o) }) {
+			numbers = append(numbers, strconv.Itoa(n))
 		}
 	}
-	for n, f := range whole.Faults {
-		if slices.Contains(short.Faults, f) {
-			faults = append(faults, strconv.Itoa(n))
-		}
+	switch len(numbers) {
+	case len(whole):
+		return ""
+	case 0:
+		return " -" + name + " none"
 	}
-	if len(trees) < len(whole.Trees) {
-		line += " -trees " + strings.Join(trees, ",")
-	}
-	if len(faults) == 0 {
-		faults = []string{"none"}
-	}
-	if len(faults) < len(whole.Faults) || faults[0] == "none" {
-		line += " -faults " + strings.Join(faults, ",")
-	}
-	for n, h := range whole.Holds {
-		if slices.Contains(short.Holds, h) {
-			holds = append(holds, strconv.Itoa(n))
-		}
-	}
-	switch {
-	case len(holds) == len(whole.Holds):
-	case len(holds) == 0:
-		line += " -holds none"
-	default:
-		line += " -holds " + strings.Join(holds, ",")
-	}
-	return line
+	return " -" + name + " " + strings.Join(numbers, ",")
 }
 
 // Report is what a run found.
@@ -352,6 +342,8 @@ func (r *Report) String() string {
 	fmt.Fprintf(&out, "%d trees say more than the protocol: %d tasks were found by runs, %d attempts waited, %d repetitions; %d answers and %d skips of users; %d files of commands\n",
 		c.Beyond, c.Found, c.Waits, c.Repeats, c.Answers, c.Skips, c.Artifacts)
 	fmt.Fprintf(&out, "%d tasks asked for limits, locks or rates, and %d did not get their locks; %d pauses and limits of operators; %d times something came to be held\n", c.Limited, c.Denied, c.Holds, c.Held)
+	fmt.Fprintf(&out, "%d schedules: %d runs by time and by calls, %d by ends of others, %d instants without a run\n", c.Schedules, c.Fired, c.Followed, c.Idle)
+	fmt.Fprintf(&out, "%d tasks ended by earlier successes, and %d ran that might have\n", c.Cached, c.Uncached)
 	fmt.Fprintf(&out, "excused: %d overlaps of repeatable tasks, %d of work in frozen processes or below a jump of the clock, %d tasks that failed by lost workers\n",
 		r.Excused.Repeatable, r.Excused.Frozen, c.Poisoned)
 	if c.Crashes > 0 {

@@ -19,6 +19,7 @@ type Plan struct {
 	Trees  []Story
 	Faults []Fault
 	Holds  []Hold
+	Timed  []Timed
 }
 
 // How says what a client does with its tree.
@@ -31,6 +32,7 @@ const (
 	Gated    How = "gated"    // it cancels what waits for a gate before the gate opens
 	Steered  How = "steered"  // it cancels tasks, or the tree, while others run
 	Commands How = "commands" // its tasks start processes that don't end by themselves
+	Cached   How = "cached"   // successes of its tasks end others, of other such trees
 )
 
 // Story is one tree and its client.
@@ -47,6 +49,8 @@ type Story struct {
 	Seed     uint64        // of what its client changes
 	Prefix   string        // of all ids
 	Commands int           // tasks of Commands
+	Like     []Like        // tasks of Cached
+	User     string        // whose tree it is; empty: nobody's
 }
 
 // Step is one cancellation, or a skip.
@@ -97,6 +101,8 @@ func newPlan(seed uint64, kinds []kind) Plan {
 		p.Trees = append(p.Trees, newBeyond(more, fmt.Sprintf("h%d-b%d", seed, n)))
 	}
 	p.limit()
+	p.timed()
+	p.cached()
 	p.Faults = schedule(rng, kinds, int(seed%uint64(len(kinds))), 1+rng.IntN(5))
 	return p
 }
@@ -251,7 +257,7 @@ func (p Plan) String() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "seed %d", p.Seed)
 	for n, s := range p.Trees {
-		fmt.Fprintf(&out, "\n  tree %d: %s, %d tasks (plain %v) at %s, %d edits, %d nudges, copied %v, dropped %v", n, s.How, max(len(s.Tree.Tasks), s.Commands), s.Tree.Plain(), s.At.Round(time.Millisecond),
+		fmt.Fprintf(&out, "\n  tree %d: %s, %d tasks (plain %v) at %s, %d edits, %d nudges, copied %v, dropped %v", n, s.How, max(len(s.Tree.Tasks), s.Commands, len(s.Like)), s.Tree.Plain(), s.At.Round(time.Millisecond),
 			s.Edits, s.Nudges, s.Copy, s.Drop)
 	}
 	for n, f := range p.Faults {
@@ -259,6 +265,9 @@ func (p Plan) String() string {
 	}
 	for _, h := range p.Holds {
 		fmt.Fprintf(&out, "\n  held back: %s", h)
+	}
+	for n, s := range p.Timed {
+		fmt.Fprintf(&out, "\n  schedule %d: %s", n, s)
 	}
 	return out.String()
 }

@@ -45,6 +45,8 @@ type Counts struct {
 	Poisoned                           int // tasks that failed as their workers were lost too often; their trees are not judged
 	Crashes                            int // of the NATS server, by itself
 	PostgresCrashes                    int // processes of Postgres that crashed by themselves
+	Cached, Uncached                   int // tasks that earlier successes ended, and others that they might have
+	Schedules, Fired, Followed, Idle   int // schedules; runs of time and calls, and those that began with ends of others, which have trees; instants without one
 }
 
 // game is a plan that is being played.
@@ -60,6 +62,10 @@ type game struct {
 	held    []heldBack
 	places  []place
 	kinds   map[string]string // of the error of each task's last attempt
+
+	probes    []Story // that look what successes end
+	schedules []*storedSchedule
+	restless  string // what schedules have yet to do
 }
 
 // play plays a plan on a cluster that is whole, and judges it. The cluster is whole again afterwards, unless there are
@@ -76,7 +82,7 @@ func play(ctx context.Context, c *cluster, plan Plan) Played {
 	watching.Go(func() { c.restart(restless) })
 	defer watching.Wait()
 	defer rest()
-	broken := make(chan error, len(plan.Faults)+len(plan.Holds))
+	broken := make(chan error, len(plan.Faults)+len(plan.Holds)+len(plan.Timed))
 	var parties sync.WaitGroup
 	for _, f := range plan.Faults {
 		parties.Go(func() {
@@ -89,6 +95,13 @@ func play(ctx context.Context, c *cluster, plan Plan) Played {
 		parties.Go(func() {
 			if err := g.holdBack(ctx, h, began); err != nil {
 				broken <- fmt.Errorf("%s: %w", h, err)
+			}
+		})
+	}
+	for _, s := range plan.Timed {
+		parties.Go(func() {
+			if err := g.timer(ctx, s, began); err != nil {
+				broken <- err
 			}
 		})
 	}
@@ -186,16 +199,23 @@ func (g *game) once(ctx context.Context, what string, f func(context.Context, *c
 	return err
 }
 
-// roots are what all trees are called by, copies last.
+// roots are what all trees are called by, copies and those of schedules last.
 func (g *game) roots() (out []string) {
 	for _, s := range g.plan.Trees {
 		out = append(out, s.root())
 	}
-	return append(out, g.copies...)
+	for _, s := range g.probes {
+		out = append(out, s.root())
+	}
+	return append(append(out, g.copies...), g.treesOfRuns()...)
 }
 
 // settle waits until all that was accepted has ended and nothing is left over.
 func (g *game) settle(ctx context.Context) {
+	if err := g.settleSchedules(ctx); err != nil {
+		g.problem("%s: %v%s", history.Settles, err, faults.Explain(context.WithoutCancel(ctx), g.c.direct))
+		return
+	}
 	for _, root := range g.roots() {
 		err := g.call(ctx, "wait for "+root, func(ctx context.Context, c *client.Client) error {
 			tree, err := c.Tree(ctx, root)
@@ -211,6 +231,10 @@ func (g *game) settle(ctx context.Context) {
 			g.problem("%s: tree %s: %v%s", history.Settles, root, err, faults.Explain(context.WithoutCancel(ctx), g.c.direct))
 			return
 		}
+	}
+	if err := g.probe(ctx); err != nil {
+		g.problem("%v", err)
+		return
 	}
 	left := func() error { return faults.CheckSettled(ctx, g.c.direct) }
 	if err := until(ctx, patience, "nothing is left over in the store", left); err != nil {
@@ -270,6 +294,11 @@ func (g *game) judge(ctx context.Context) error {
 	if !g.c.clockMoved() {
 		g.judgeHolds()
 	}
+	if err := g.judgeCached(ctx); err != nil {
+		g.out.Counts = counts
+		return err
+	}
+	g.judgeSchedules()
 	problems, excused := history.Check(h, trees)
 	g.out.Excused = excused
 	for _, p := range problems {
@@ -313,6 +342,12 @@ func (a *Counts) sum(b Counts) {
 	a.Poisoned += b.Poisoned
 	a.Crashes += b.Crashes
 	a.PostgresCrashes += b.PostgresCrashes
+	a.Cached += b.Cached
+	a.Uncached += b.Uncached
+	a.Schedules += b.Schedules
+	a.Fired += b.Fired
+	a.Followed += b.Followed
+	a.Idle += b.Idle
 }
 
 func addAll(to, from map[string]int) {

@@ -29,6 +29,9 @@ func (g *game) read(ctx context.Context) (h history.History, trees []oracle.Tree
 		return h, nil, err
 	}
 	for _, s := range g.plan.Trees {
+		if s.How == Cached {
+			continue
+		}
 		if s.How == Commands {
 			if err := g.readCommands(ctx, s, &h); err != nil {
 				return h, nil, err
@@ -47,6 +50,9 @@ func (g *game) read(ctx context.Context) (h history.History, trees []oracle.Tree
 		if trees, err = g.readOne(ctx, g.trees[root], runs, &h, trees); err != nil {
 			return h, nil, err
 		}
+	}
+	if trees, err = g.readTimed(ctx, runs, &h, trees); err != nil {
+		return h, nil, err
 	}
 	return h, trees, nil
 }

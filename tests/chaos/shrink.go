@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -43,6 +44,12 @@ func shrink(ctx context.Context, p Plan, problems []string, tries int) (Plan, []
 			n++
 		}
 	}
+	for n := 0; n < len(p.Timed) && ctx.Err() == nil; {
+		q := p
+		if q.Timed = slices.Delete(slices.Clone(p.Timed), n, n+1); !fails(q) {
+			n++
+		}
+	}
 	for n := 0; n < len(p.Trees) && len(p.Trees) > 1 && ctx.Err() == nil; {
 		q := p
 		if q.Trees = slices.Delete(slices.Clone(p.Trees), n, n+1); !fails(q) {
@@ -55,43 +62,29 @@ func shrink(ctx context.Context, p Plan, problems []string, tries int) (Plan, []
 // shrinkTime is how long a failing history is made shorter, at most.
 const shrinkTime = 10 * time.Minute
 
-// masked is a plan of which only some parts are played, by their numbers in the whole; nil: all.
-func masked(p Plan, trees, faults, holds []int) (Plan, error) {
-	pick := func(what string, n int, chosen []int) error {
-		for _, i := range chosen {
-			if i < 0 || i >= n {
-				return fmt.Errorf("%s %d: the history has %d", what, i, n)
-			}
+// mask is which parts of a plan are played, by their numbers in the whole; nil: all.
+type mask struct{ trees, faults, holds, timed []int }
+
+// of is a plan of which only some parts are played.
+func (m mask) of(p Plan) (Plan, error) {
+	var errs [4]error
+	p.Trees, errs[0] = pick("tree", p.Trees, m.trees)
+	p.Faults, errs[1] = pick("fault", p.Faults, m.faults)
+	p.Holds, errs[2] = pick("hold", p.Holds, m.holds)
+	p.Timed, errs[3] = pick("schedule", p.Timed, m.timed)
+	return p, errors.Join(errs[:]...)
+}
+
+// pick takes some of a list; nil: all.
+func pick[T any](what string, list []T, chosen []int) (out []T, err error) {
+	if chosen == nil {
+		return list, nil
+	}
+	for _, i := range chosen {
+		if i < 0 || i >= len(list) {
+			return nil, fmt.Errorf("%s %d: the history has %d", what, i, len(list))
 		}
-		return nil
-	}
-	if err := pick("tree", len(p.Trees), trees); err != nil {
-		return p, err
-	}
-	if err := pick("fault", len(p.Faults), faults); err != nil {
-		return p, err
-	}
-	if err := pick("hold", len(p.Holds), holds); err != nil {
-		return p, err
-	}
-	out := p
-	if holds != nil {
-		out.Holds = nil
-		for _, i := range holds {
-			out.Holds = append(out.Holds, p.Holds[i])
-		}
-	}
-	if trees != nil {
-		out.Trees = nil
-		for _, i := range trees {
-			out.Trees = append(out.Trees, p.Trees[i])
-		}
-	}
-	if faults != nil {
-		out.Faults = nil
-		for _, i := range faults {
-			out.Faults = append(out.Faults, p.Faults[i])
-		}
+		out = append(out, list[i])
 	}
 	return out, nil
 }

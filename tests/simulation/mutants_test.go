@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -342,6 +343,51 @@ var mutants = []mutation.Mutant{
 		Old: "s.holding[r.Key] = slices.DeleteFunc(s.holding[r.Key], holdRow.gate)", New: "_ = holdRow.gate"},
 }
 
+// scheduleMutants are bugs of schedules, in the engine's decisions, or in the model of a statement of SQL or of a transaction. The first is built by default.
+var scheduleMutants = []mutation.Mutant{
+	{Name: "decided-without-its-runs", File: "tests/simulation/schedules.go", What: "an instant is decided once, also when its coordinator dies",
+		Old: "t.carryOut(got, at)\n\t\tt.decided", New: "if t.carryOut(got, at); t.rng.IntN(4) == 0 {\n\t\t\tthen(false)\n\t\t\treturn\n\t\t}\n\t\tt.decided"},
+	{Name: "skip-begins-a-run", File: "dag/schedule_due.go", What: "while a run has not ended, an instant is skipped",
+		Old: "if d.free(FireInstant) { // then", New: "if d.free(FireInstant) || d.overlap() == OverlapSkip && d.open == 1 { // then"},
+	{Name: "coalesce-runs-two", File: "dag/schedule_due.go", What: "of several late instants the latest runs",
+		Old: "for d.Coalesce && len(recent) > 1 {", New: "for d.Coalesce && len(recent) > 2 {"},
+	{Name: "missed-is-not-written", File: "dag/schedule_due.go", What: "what is missed is on record",
+		Old: "\td.miss(dropped)\n\treturn recent", New: "\treturn recent"},
+	{Name: "instant-left-undecided", File: "dag/schedule_due.go", What: "what is decided stays so",
+		Old: "d.out.Decided = latest(at, d.undecided(at))", New: "d.out.Decided = latest(d.Decided, d.undecided(at).Add(-time.Hour))"},
+	{Name: "grace-forgets-jitter", File: "dag/schedule_due.go", What: "the grace counts from when a run was to start",
+		Old: "d.now.Sub(d.first) > d.MisfireGrace", New: "d.now.Sub(next) > d.MisfireGrace"},
+	{Name: "after-failure", File: "dag/schedule_due.go", What: "a run waits for the success of the one before",
+		Old: "kind == FireTrigger || d.Before != RunFailed", New: "kind == FireTrigger || d.Before != RunFailed || len(d.line) == 0"},
+	{Name: "run-with-two-trees", File: "tests/simulation/schedules.go", What: "a run has one tree",
+		Old: "if f.State != dag.FireDue { // another", New: "if !f.State.Open() { // another"},
+	{Name: "line-counts-not", File: "dag/schedule_due.go", What: "no more runs begin than max_runs says",
+		Old: "if run.Kind == FireInstant {\n\t\t\tn++", New: "if run.Kind == FireBackfill {\n\t\t\tn++"},
+	{Name: "superseded-not-told", File: "dag/schedule_due.go", What: "cancel_other tells what is open to stop",
+		Old: "if !run.Cancelled {", New: "if !run.Cancelled && len(d.Open) > 1 {"},
+}
+
+// TestScheduleMutants: histories of schedules find bugs of theirs that are built in one at a time; one by default, all with TASKGROVE_FULL=1.
+func TestScheduleMutants(t *testing.T) {
+	if testing.Short() || os.Getenv("TASKGROVE_MUTANT") != "" {
+		t.Skip("builds a program for each bug")
+	}
+	list := scheduleMutants
+	if os.Getenv("TASKGROVE_FULL") == "" {
+		list = list[:1]
+	}
+	dir := t.TempDir()
+	for _, m := range list {
+		t.Run(m.Name, func(t *testing.T) {
+			n, why := hunt(t, m, dir, "TestSchedules")
+			if n == 0 {
+				t.Fatalf("not found in %d histories: %s: %s", within, m.What, why)
+			}
+			t.Logf("| `%s` | %s | %d | %.200s |", m.Name, m.What, n, why)
+		})
+	}
+}
+
 // TestMutants: the simulation finds bugs of the protocol that are built in one at a time; five by default, all with
 // TASKGROVE_FULL=1.
 func TestMutants(t *testing.T) {
@@ -355,7 +401,7 @@ func TestMutants(t *testing.T) {
 	dir := t.TempDir()
 	for _, m := range list {
 		t.Run(m.Name, func(t *testing.T) {
-			n, why := hunt(t, m, dir)
+			n, why := hunt(t, m, dir, "TestSimulation")
 			if n == 0 {
 				t.Fatalf("not found in %d histories: %s", within, m.What)
 			}
@@ -367,7 +413,7 @@ func TestMutants(t *testing.T) {
 var found = regexp.MustCompile(`history (\d+) is broken: (.*)`)
 
 // hunt builds the simulation with the bug, and plays histories until it is found.
-func hunt(t *testing.T, m mutation.Mutant, dir string) (histories int, why string) {
+func hunt(t *testing.T, m mutation.Mutant, dir, test string) (histories int, why string) {
 	overlay, err := m.Overlay("../..", dir)
 	if err != nil {
 		t.Fatal(err)
@@ -376,7 +422,7 @@ func hunt(t *testing.T, m mutation.Mutant, dir string) (histories int, why strin
 	defer cancel()
 	program := build(ctx, t, filepath.Join(dir, m.Name+".test"), "-overlay", overlay)
 	defer os.Remove(program)
-	run := exec.CommandContext(ctx, program, "-test.run", "^TestSimulation$", "-test.v")
+	run := exec.CommandContext(ctx, program, "-test.run", "^"+test+"$", "-test.v")
 	run.Env = append(os.Environ(), "TASKGROVE_MUTANT="+m.Name, "TASKGROVE_NOSHRINK=1", "TASKGROVE_FIRST=1", "TASKGROVE_SEED=",
 		fmt.Sprint("TASKGROVE_HISTORIES=", within))
 	out, _ := run.CombinedOutput()
@@ -404,7 +450,7 @@ func build(ctx context.Context, t *testing.T, program string, flags ...string) s
 // TestMutantsQuoteTheSource: every bug that is to be built in still finds its place.
 func TestMutantsQuoteTheSource(t *testing.T) {
 	dir := t.TempDir()
-	for _, m := range mutants {
+	for _, m := range slices.Concat(mutants, scheduleMutants) {
 		if _, err := m.Overlay("../..", dir); err != nil {
 			t.Error(err)
 		}

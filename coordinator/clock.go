@@ -14,7 +14,7 @@ const (
 	followupsFallback = 2 * time.Second // the same for followups
 	timersAtOnce      = 1000
 	reconcileEvery    = 5 * time.Second
-	runsAtOnce        = 1000 // published runs looked after in one transaction
+	runsAtOnce        = 1000        // published runs looked after in one transaction
 	retentionEvery    = time.Minute // and more often where trees are kept for less than an hour
 	treesAtOnce       = 200
 )

@@ -40,7 +40,10 @@ type EraseSpec struct {
 
 // Check refuses what can't be erased.
 func (s EraseSpec) Check() error {
-	if s.UserID == "" || !isUser(s.UserID) { // whoever can have trees can have them erased
+	switch {
+	case s.UserID == "":
+		return &InvalidArgumentError{Field: "user_id", Reason: "must not be empty"}
+	case !isUser(s.UserID): // whoever can have trees can have them erased
 		return &InvalidArgumentError{Field: "user_id", Reason: "must be 1 to 255 characters of UTF-8 without NUL"}
 	}
 	return nil

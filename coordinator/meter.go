@@ -100,6 +100,7 @@ func (m *meter) begin() {
 	none(m.trees, "outcome", "completed", "failed", "cancelled")
 	none(m.passes, "outcome", "done", "failed")
 	none(m.artifacts, "direction", "in", "out")
+	none(m.archives, "outcome", "archived", "failed")
 	none(m.deliveries, "outcome", string(Delivered), string(Retrying), string(Refused), string(GaveUp))
 	none(m.drops, "kind", string(queue.Claim), string(queue.Beat), string(queue.Chunk), string(queue.Inputs), string(queue.Progress), string(queue.Artifact))
 }

@@ -19,7 +19,7 @@ func TestRepeatableWorkStartsBesideItsClaim(t *testing.T) {
 	if r := h.wantResult(1, completed); !r.Early {
 		t.Error("result does not say that it is early")
 	}
-	h.noneStored() // the stored result answers the message
+	h.stored(0) // the stored result answers the message
 	h.until("the receipt has come", func() bool { return w.Stats().Kept == 0 })
 }
 
@@ -42,7 +42,7 @@ func TestEarlyWorkThatIsRefusedIsStopped(t *testing.T) {
 	h.offer(work(1, func(w *workerv1.Work) { w.Repeatable = true }))
 	next(h, causes, "the end")
 	h.until("it is forgotten", func() bool { st := w.Stats(); return st.InHand == 0 && st.Kept == 0 })
-	h.noneStored()
+	h.stored(0)
 }
 
 func TestRedeliveredWorkNeverStartsEarly(t *testing.T) {

@@ -288,12 +288,12 @@ func (h *harness) until(what string, holds func() bool) {
 	}
 }
 
-// noneStored waits until no message is left in WORK: all were acknowledged.
-func (h *harness) noneStored() {
+// stored waits until so many messages are left in WORK: all others were acknowledged, which the server notes a moment later.
+func (h *harness) stored(want int) {
 	h.t.Helper()
-	h.until("all work is acknowledged", func() bool {
+	h.until(fmt.Sprintf("%d messages are left", want), func() bool {
 		n, _, err := h.conn.Depth(context.Background(), pool, 1)
-		return err == nil && n == 0
+		return err == nil && n == want
 	})
 }
 

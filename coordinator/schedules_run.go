@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -277,6 +278,9 @@ func (c *Coordinator) runTree(f *pg.DueFire) (options SubmitOptions, tree *runTr
 			return options, nil, fmt.Errorf("read labels of schedule %s: %w", f.Of.ID, err)
 		}
 	}
+	if err := refuseLast(f); err != nil {
+		return options, nil, err
+	}
 	roots := template.Scope{"schedule": aboutRun(f, spec)}
 	parameters, err := body.with(f.Kind, f.Parameters, roots)
 	if err != nil {
@@ -345,7 +349,51 @@ func aboutRun(f *pg.DueFire, spec *scheduledoc.Spec) map[string]any {
 	if f.IntervalStart != nil {
 		about["interval_start"] = moment(*f.IntervalStart)
 	}
+	about["last_success"] = lastSuccess(f)
 	return about
+}
+
+// lastSuccess is what templates name of the last run that completed.
+func lastSuccess(f *pg.DueFire) map[string]any {
+	last := map[string]any{"fire_time": nil, "outputs": nil}
+	if f.Success != nil {
+		last["fire_time"] = moment(*f.Success)
+	}
+	switch outputs, why := lastOutputs(f); {
+	case why != "":
+		delete(last, "outputs")
+	default:
+		last["outputs"] = outputs
+	}
+	return last
+}
+
+// lastOutputs are what the last run that completed gave; nil: nothing. why says why no tree can have them.
+func lastOutputs(f *pg.DueFire) (outputs any, why string) {
+	if f.TooLarge {
+		return nil, fmt.Sprintf("has over %d bytes, the most that a tree is told", pg.MaxLastOutputs)
+	}
+	if f.Outputs == nil {
+		return nil, ""
+	}
+	d := json.NewDecoder(bytes.NewReader(f.Outputs))
+	d.UseNumber()
+	switch err := d.Decode(&outputs); {
+	case err != nil:
+		return nil, "can't be read"
+	case namesSecret(outputs):
+		return nil, "names a secret, which only the tree may"
+	}
+	return outputs, ""
+}
+
+// refuseLast refuses a tree that names what the last run gave, if no tree can have that. A default does not stand for it: it would be taken for the first run.
+func refuseLast(f *pg.DueFire) error {
+	const named = "schedule.last_success.outputs"
+	if _, why := lastOutputs(f); why != "" && (bytes.Contains(f.Of.Body, []byte(named)) || bytes.Contains(f.Parameters, []byte(named))) {
+		return &InvalidArgumentError{Field: named, Reason: why}
+	}
+	return nil
 }
 
 // moment is a time as templates show it.

@@ -125,6 +125,69 @@ func TestTriggersAndBackfills(t *testing.T) {
 	}
 }
 
+// TestRunsKnowTheLastSuccess: its instant and what its root gave; null before any, what a failed run gives is not told, and a tree that is gone has given nothing.
+func TestRunsKnowTheLastSuccess(t *testing.T) {
+	t.Parallel()
+	c := expanders(t, cluster.Options{Coordinators: 2, Workers: 1})
+	schedule(t, c, `{"id":"loads","cron":"0 2 1 1 *","tree":{"name":"a","template":true,"schemas":{"method":"end_executor"},"outputs":{"upto":"{{result.at}}"},
+		"inputs":{"fail":"{{parameters.fail:}}","value":{"at":"{{schedule.fire_time}}","since":"{{schedule.last_success.fire_time}}","default":"{{schedule.last_success.fire_time:never}}",
+		"upto":"{{schedule.last_success.outputs.upto:0}}","all":"{{schedule.last_success.outputs}}"}}},"parameters":{"fail":""}}`)
+	schedule(t, c, `{"id":"plain","cron":"0 2 1 1 *","tree":{"name":"a","template":true,"schemas":{"method":"end_executor"},"inputs":{"value":{"n":"{{parameters.n}}","again":"{{parameters.n}}","before":"{{schedule.last_success.outputs.n:none}}"}}},"parameters":{"n":1}}`)
+	var n int
+	begin := func(id, parameters, ends string) (*coordinator.ScheduleRun, string) {
+		t.Helper()
+		n++
+		if _, err := c.Service().TriggerSchedule(t.Context(), coordinator.ScheduleTrigger{ID: id, Parameters: json.RawMessage(parameters), IdempotencyKey: fmt.Sprint(n)}); err != nil {
+			t.Fatal(err)
+		}
+		runs := untilRuns(t, c, id, func(runs []*coordinator.ScheduleRun) bool {
+			return !slices.ContainsFunc(runs, func(r *coordinator.ScheduleRun) bool { return r.EndedAt.IsZero() })
+		})
+		last := runs[len(runs)-1]
+		if last.Status != ends {
+			t.Fatalf("%s %s", last.Status, last.Reason)
+		}
+		if last.TreeID == "" {
+			return last, ""
+		}
+		task, err := c.Service().Task(t.Context(), last.TreeID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return last, string(task.Result)
+	}
+	at := func(r *coordinator.ScheduleRun) string { return r.FireTime.UTC().Format(time.RFC3339Nano) }
+	want := func(got, format string, args ...any) {
+		t.Helper()
+		if text := fmt.Sprintf(format, args...); got != text {
+			t.Errorf("got %s, want %s", got, text)
+		}
+	}
+	first, result := begin("loads", "", "completed")
+	want(result, `{"all":null,"at":%q,"default":"never","since":null,"upto":"0"}`, at(first))
+	begin("loads", `{"fail":"no luck"}`, "failed")
+	third, result := begin("loads", "", "completed")
+	want(result, `{"all":{"upto":%[1]q},"at":%[2]q,"default":%[1]q,"since":%[1]q,"upto":%[1]q}`, at(first), at(third))
+	if _, err := c.Service().Delete(t.Context(), third.TreeID, coordinator.DeleteOptions{Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	last, result := begin("loads", "", "completed")
+	want(result, `{"all":null,"at":%q,"default":%[2]q,"since":%[2]q,"upto":"0"}`, at(last), at(third))
+
+	// Without outputs it is the result. What no tree can have fails a run that names it.
+	_, result = begin("plain", `{"n":7}`, "completed")
+	want(result, `{"again":7,"before":"none","n":7}`)
+	_, result = begin("plain", fmt.Sprintf(`{"n":%q}`, strings.Repeat("x", 60<<10)), "completed")
+	if !strings.Contains(result, `xx","before":7,"n":"xx`) {
+		t.Errorf("got %.100s", result)
+	}
+	_, result = begin("plain", "", "failed")
+	refused := runsOf(t, c, "plain")[2]
+	if result != "" || !strings.Contains(refused.Reason, "schedule.last_success.outputs: has over 65536 bytes") {
+		t.Errorf("%s %+v", result, refused)
+	}
+}
+
 // TestRunsBeginWithEndsOfOthers: B after A succeeded, and C after it failed.
 func TestRunsBeginWithEndsOfOthers(t *testing.T) {
 	t.Parallel()
@@ -219,6 +282,9 @@ func TestFaultsOfSchedulesAreToldAtOnce(t *testing.T) {
 		if !strings.Contains(bad.Error(), want) {
 			t.Errorf("%q is not told in %q", want, bad)
 		}
+	}
+	if n := strings.Count(bad.Error(), "tree[0].inputs"); n != 1 {
+		t.Errorf("one fault of the inputs is told %d times: %s", n, bad)
 	}
 	if _, err := c.Service().GetSchedule(t.Context(), "a"); !errors.Is(err, coordinator.ErrNotFound) {
 		t.Error(err)

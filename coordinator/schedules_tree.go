@@ -26,7 +26,7 @@ type runTree struct {
 }
 
 // runRules are how tokens of runs are read.
-var runRules = &template.Rules{Plain: true}
+var runRules = &template.Rules{Plain: true, Nulls: true}
 
 // maxFilled is how much the tree of a run may gain by what its tokens stand for.
 const maxFilled = 4 << 20
@@ -160,7 +160,14 @@ func (r *runTree) faults(err error) *ScheduleFaultsError {
 		return nil
 	}
 	out := &ScheduleFaultsError{More: bad.More}
+	unfilled := map[int]bool{} // tasks whose tokens stand as they were written, of which nothing more is told
 	for _, p := range bad.Problems {
+		unfilled[p.Index] = unfilled[p.Index] || p.Field == "inputs"
+	}
+	for _, p := range bad.Problems {
+		if unfilled[p.Index] && strings.HasPrefix(p.Field, "inputs.") {
+			continue
+		}
 		field := dag.FieldOf(p)
 		if r != nil && r.file != nil {
 			out.Faults = append(out.Faults, fileFault(r.file.FaultOf(field, p.Reason).Text))

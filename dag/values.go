@@ -26,7 +26,7 @@ var (
 	inputRoots = template.Roots{
 		"deps": {Names: 2}, "inputs": {}, "parameters": {}, "item": {}, "index": {},
 		"task": {Names: 1, Of: []string{"id", "name", "attempt", "user_id"}}, "tree": {Names: 1, Of: []string{"id", "user_id"}},
-		"schedule": {Names: 1, Of: []string{"id", "fire_time"}},
+		"schedule": {Names: 1, Of: []string{"id", "fire_time", "interval_start", "interval_end", "local_date", "last_success"}},
 	}
 	outputRoots = func() template.Roots {
 		roots := maps.Clone(inputRoots)

@@ -71,7 +71,7 @@ var hot = map[string]explained{
 	"MarkFires":       {args: "'{1,2}'"},
 	"StopFires":       {args: "'{1,2}'"},
 	"DecideSchedules": {args: of("'{1,2}'", "'{2026-01-01,2026-01-01}'", "'{null,null}'", "'{1,1}'")},
-	"ClaimFires":      {args: "64, 30"},
+	"ClaimFires":      {args: "64, 30, 65536"},
 	"NextFire":        {},
 	"BeginFires":      {args: of("'{2}'", "'{295}'", "'{x}'")},
 	"RefuseFire":      {args: "2, 6, 'x'"},

@@ -18,6 +18,7 @@ import (
 // Bounds of schedules.
 const (
 	MaxSchedules    = 10_000               // of a namespace
+	MaxLastOutputs  = 64 << 10             // of what the last success gave, as a run is told of it
 	fireLease       = 30 * time.Second     // how long a coordinator may take to store the tree of a run
 	fireEndsAtOnce  = 500                  // ends of runs that one transaction writes down
 	keepFires       = 366 * 24 * time.Hour // runs are known for so long, whatever becomes of their trees
@@ -365,22 +366,28 @@ type DueFire struct {
 	Of         Schedule
 	Success    *time.Time  // the instant of the last run that succeeded; nil: none has
 	Succeeded  dag.TreeKey // its tree
+	Outputs    []byte      // JSON: what its root names as outputs, else its result; nil: none, or the tree is gone, or runs again
+	TooLarge   bool        // these have over [MaxLastOutputs]
 }
 
 // ClaimFires takes up to limit runs whose trees are to be stored, for a while in which nobody else does.
 func (s *Store) ClaimFires(ctx context.Context, limit int) (all []*DueFire, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("ClaimFires"), limit, fireLease.Seconds())
+	rows, err := s.pool.Query(ctx, sql("ClaimFires"), limit, fireLease.Seconds(), MaxLastOutputs)
 	if err != nil {
 		return nil, fmt.Errorf("take runs of schedules: %w", err)
 	}
 	var sealed [][]byte
+	var last []lastAttempt
 	if all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (*DueFire, error) {
 		f := &DueFire{Fire: Fire{State: dag.FireDue}}
 		var envelope []byte
-		err := row.Scan(&f.Key, &f.Of.Key, &f.Kind, &f.Instant, &f.IntervalStart, &f.Parameters, &envelope, &f.Of.Namespace, &f.Of.ID, &f.Of.UserID, &f.Of.Spec, &f.Of.Body, &f.Of.sealed, &f.Of.Labels, &f.Of.CreatedAt, &f.Success, &f.Succeeded)
-		sealed = append(sealed, envelope)
+		var of lastAttempt
+		var large *bool
+		err := row.Scan(&f.Key, &f.Of.Key, &f.Kind, &f.Instant, &f.IntervalStart, &f.Parameters, &envelope, &f.Of.Namespace, &f.Of.ID, &f.Of.UserID, &f.Of.Spec, &f.Of.Body, &f.Of.sealed, &f.Of.Labels, &f.Of.CreatedAt, &f.Success, &f.Succeeded, &large, &of.result, &of.outputs, &of.envelope)
+		f.TooLarge = large != nil && *large
+		sealed, last = append(sealed, envelope), append(last, of)
 		return f, err
 	}); err != nil {
 		return nil, fmt.Errorf("take runs of schedules: %w", err)
@@ -389,8 +396,34 @@ func (s *Store) ClaimFires(ctx context.Context, limit int) (all []*DueFire, err 
 		if err := errors.Join(s.openBody(ctx, f.Of.Namespace, f.Of.sealed, &f.Of.Body), s.openBody(ctx, f.Of.Namespace, sealed[i], &f.Parameters)); err != nil {
 			return nil, fmt.Errorf("open schedule %s: %w", f.Of.ID, err)
 		}
+		if err := s.openLast(ctx, f, &last[i]); err != nil {
+			return nil, fmt.Errorf("open what the last success of schedule %s gave: %w", f.Of.ID, err)
+		}
 	}
 	return all, nil
+}
+
+// lastAttempt is what is stored of what the root of a tree gave.
+type lastAttempt struct {
+	result, outputs []byte
+	envelope        []byte // of both; nil: they are not sealed
+}
+
+// openLast gives a run what the last success gave. What can't be read any more, as its key was taken away, is as if it were gone.
+func (s *Store) openLast(ctx context.Context, f *DueFire, of *lastAttempt) error {
+	if err := s.seals.open(ctx, f.Succeeded, kindAttempt, of.envelope, &of.result, new([]byte), new([]byte), &of.outputs); err != nil {
+		if Unreadable(err) {
+			return nil
+		}
+		return err
+	}
+	if f.Outputs = of.outputs; f.Outputs == nil {
+		f.Outputs = of.result
+	}
+	if len(f.Outputs) > MaxLastOutputs {
+		f.Outputs, f.TooLarge = nil, true
+	}
+	return nil
 }
 
 // RefuseFire writes down why a run has no tree, which has failed then or is skipped. One that has its tree already stays as it is.

@@ -21,6 +21,13 @@ func TestFillLeavesWhatOthersRender(t *testing.T) {
 			t.Errorf("%s: %v %v, want %v", text, got, err, want)
 		}
 	}
+	scope["schedule"].(map[string]any)["null"] = nil
+	for _, nulls := range []bool{false, true} {
+		got, err := (&Rules{Plain: true, Nulls: nulls}).Fill([]any{"{{schedule.null}}", "{{schedule.null:-}}"}, scope, 0)
+		if want := (map[bool][]any{false: {nil, nil}, true: {nil, "-"}})[nulls]; err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("a default for null: %v %v, want %v", got, err, want)
+		}
+	}
 	for text, kind := range map[string]Kind{"{{schedule.none}}": MissingKey, "{{schedule.brace}}": Forbidden, "a {{schedule.brace}}": Forbidden} {
 		_, err := rules.Fill(text, scope, 0)
 		if bad, is := err.(*Error); !is || bad.Kind != kind {

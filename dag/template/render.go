@@ -228,7 +228,7 @@ func (r *renderer) read(p *part) (any, *Error) {
 	switch {
 	case cut:
 		return nil, &Error{Kind: Truncated, Token: p.token, Offset: p.offset, Reason: "is not whole: its executor has kept a part only"}
-	case found:
+	case found && !(v == nil && p.hasDefault && r.rules.Nulls):
 		return v, nil
 	case p.hasDefault:
 		return p.byDefault, nil

@@ -43,6 +43,8 @@ type Rules struct {
 	Cut bool
 	// Empty: the empty string is a value like others. Not so, it is missing.
 	Empty bool
+	// Nulls: a default stands for null, too. Not so, null is a value like others.
+	Nulls bool
 }
 
 // Roots are what a path may begin with.

@@ -16,6 +16,7 @@ import (
 	"github.com/taskgrove/taskgrove/api/identity"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/scheduledoc"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/tests/cluster"
 )
@@ -134,13 +135,14 @@ func TestToolsOnACluster(t *testing.T) {
 
 // ofTask are arguments with which each tool that names tasks would act on one of alice's, and each that names none would act for her.
 func ofTask(id string) map[string]string {
-	one := fmt.Sprintf(`{"task_id":%q}`, id)
+	one, schedule := fmt.Sprintf(`{"task_id":%q}`, id), fmt.Sprintf(`{"id":%q}`, id)
 	return map[string]string{
 		"execute_task": one, "create_task": fmt.Sprintf(`{"id":"foreign","name":"n","user_id":"alice","parent_id":%q}`, id), "get_task": one,
 		"update_task": fmt.Sprintf(`{"task_id":%q,"name":"taken"}`, id), "delete_task": one, "list_tasks": `{"user_id":"alice"}`,
 		"get_task_status": one, "cancel_task": one, "get_task_tree": one, "list_children": one, "copy_task": one,
 		"generate_task_tree": `{"requirement":"x","user_id":"alice"}`, "wait_for_task": `{"task_id":"` + id + `","timeout":1}`, "explain_task": one,
 		"pause_tree": fmt.Sprintf(`{"tree_id":%q}`, id), "resume_tree": fmt.Sprintf(`{"tree_id":%q}`, id),
+		"list_schedules": `{"user_id":"alice"}`, "get_schedule": schedule, "list_schedule_runs": schedule, "trigger_schedule": schedule, "pause_schedule": schedule, "resume_schedule": schedule,
 		"skip_task": one, "signal_task": fmt.Sprintf(`{"task_id":%q,"name":"go"}`, id), "answer_approval": fmt.Sprintf(`{"task_id":%q,"choice":"approve"}`, id),
 	}
 }
@@ -155,6 +157,9 @@ func TestForeignTasks(t *testing.T) {
 		t.Fatal(err)
 	}
 	call(t, alice, "create_task", json.RawMessage(`{"tasks":[{"id":"hers","name":"precious","inputs":{"note":"precious"},`+command+`}]}`), nil)
+	if _, err := c.Service().CreateSchedule(t.Context(), scheduledoc.Spec{ID: "hers", Description: "precious", UserID: "alice", Cron: "@yearly", Tree: []byte(`[{"name":"precious","schemas":{"method":"noop_executor"}}]`)}); err != nil {
+		t.Fatal(err)
+	}
 	for _, version := range versions {
 		bob, err := joined(t, url, tokenOf(t, "bob"), version)
 		if err != nil {
@@ -166,8 +171,8 @@ func TestForeignTasks(t *testing.T) {
 		}
 		arguments := ofTask("hers")
 		for _, tool := range tools.Tools {
-			if tool.Name == "list_executors" || tool.Name == "get_executor" {
-				continue // these name no task
+			if tool.Name == "list_executors" || tool.Name == "get_executor" || tool.Name == "next_instants" {
+				continue // these name nothing of anybody's
 			}
 			given, known := arguments[tool.Name]
 			if !known {

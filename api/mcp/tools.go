@@ -61,17 +61,18 @@ var statuses = []string{"pending", "in_progress", "completed", "failed", "cancel
 
 // Arguments that several tools take.
 var (
-	taskID    = argument{name: "task_id", kind: text, required: true, description: "id of the task"}
-	oneID     = argument{name: "task_id", kind: text, description: "id of the task; give this or task_ids"}
-	someIDs   = argument{name: "task_ids", kind: texts, description: "ids of several tasks, at most 1000"}
-	otherID   = argument{name: "id", kind: text, hidden: true}
-	limitOf   = argument{name: "limit", kind: whole, description: "how many at most, 1 to 1000; 100 if left out"}
-	cursorOf  = argument{name: "cursor", kind: text, description: "next_cursor of the answer before, for the next page"}
-	timeoutOf = argument{name: "timeout", kind: number, description: "seconds to wait at most; 50 if left out, an hour if the client asks for progress. The tree goes on when they are over"}
-	userOf    = argument{name: "user_id", kind: text, description: "owner"}
-	tasksOf   = argument{name: "tasks", kind: tasks, description: "the tree: an array of tasks, exactly one of them without parent_id"}
-	fileOf    = argument{name: "file", kind: text, description: "instead of tasks: the text of a tree file, in YAML or JSON, which begins with taskgrove: 1"}
-	valuesOf  = argument{name: "parameters", kind: object, description: "with file: values for its parameters"}
+	taskID     = argument{name: "task_id", kind: text, required: true, description: "id of the task"}
+	oneID      = argument{name: "task_id", kind: text, description: "id of the task; give this or task_ids"}
+	someIDs    = argument{name: "task_ids", kind: texts, description: "ids of several tasks, at most 1000"}
+	otherID    = argument{name: "id", kind: text, hidden: true}
+	scheduleID = argument{name: "id", kind: text, required: true, description: "id of the schedule"}
+	limitOf    = argument{name: "limit", kind: whole, description: "how many at most, 1 to 1000; 100 if left out"}
+	cursorOf   = argument{name: "cursor", kind: text, description: "next_cursor of the answer before, for the next page"}
+	timeoutOf  = argument{name: "timeout", kind: number, description: "seconds to wait at most; 50 if left out, an hour if the client asks for progress. The tree goes on when they are over"}
+	userOf     = argument{name: "user_id", kind: text, description: "owner"}
+	tasksOf    = argument{name: "tasks", kind: tasks, description: "the tree: an array of tasks, exactly one of them without parent_id"}
+	fileOf     = argument{name: "file", kind: text, description: "instead of tasks: the text of a tree file, in YAML or JSON, which begins with taskgrove: 1"}
+	valuesOf   = argument{name: "parameters", kind: object, description: "with file: values for its parameters"}
 )
 
 // toolTable is all tools, in the order in which they are shown.
@@ -249,6 +250,51 @@ var toolTable = []tool{
 		},
 	},
 	{
+		name: "list_schedules", title: "List schedules", effect: reads, method: "schedules.list",
+		description: "List schedules by id, without their trees: what begins their runs, and when the next one is due. get_schedule shows one with its tree.",
+		arguments:   []argument{{name: "user_id", kind: text, description: "only schedules of this owner"}, limitOf, cursorOf},
+	},
+	{
+		name: "get_schedule", title: "Show a schedule", effect: reads, method: "schedules.get",
+		description: "Show a schedule: what begins its runs, its tree and parameters, whether and why it is paused, and its next instant.",
+		arguments:   []argument{scheduleID},
+	},
+	{
+		name: "list_schedule_runs", title: "List runs of a schedule", effect: reads, method: "schedules.runs",
+		description: "List the runs of a schedule, the latest first, and instants that had none, with the reason. get_task shows the tree of a run by its tree_id.",
+		arguments:   []argument{scheduleID, limitOf, cursorOf},
+	},
+	{
+		name: "next_instants", title: "List instants of a schedule", effect: reads, method: "schedules.next",
+		description: "List when five fields of a crontab would fire. Nothing is stored.",
+		arguments: []argument{
+			{name: "cron", kind: text, required: true, description: "five fields, or @hourly, @daily, @weekly, @monthly, @yearly"},
+			{name: "timezone", kind: text, description: "a time zone of IANA's database, such as Europe/Berlin; UTC if left out"},
+			{name: "n", kind: whole, description: "how many, 1 to 1000; 5 if left out"},
+			{name: "after", kind: text, description: "a time with its zone, such as 2026-01-31T12:00:00Z; now if left out"},
+		},
+	},
+	{
+		name: "trigger_schedule", title: "Begin a run of a schedule", effect: adds, method: "schedules.trigger",
+		description: "Begin a run of a schedule now, also of one that is paused. list_schedule_runs tells its tree_id once its tree is stored.",
+		arguments: []argument{
+			scheduleID,
+			{name: "parameters", kind: object, description: "values for the run, laid over those of the schedule"},
+			{name: "overlap", kind: text, of: []string{"skip", "queue_one", "allow", "cancel_other"}, description: "what becomes of it while another run has not ended; allow if left out"},
+			{name: "idempotency_key", kind: text, description: "a text of your own; the same call with the same key begins no second run"},
+		},
+	},
+	{
+		name: "pause_schedule", title: "Pause a schedule", effect: changes, method: "schedules.pause",
+		description: "Stop the start of a schedule's runs, but for those that are triggered; what runs goes on. Its instants pass meanwhile. resume_schedule lets them start again.",
+		arguments:   []argument{scheduleID, {name: "reason", kind: text, description: "why, which people are told who look at the schedule"}},
+	},
+	{
+		name: "resume_schedule", title: "Resume a schedule", effect: changes, method: "schedules.resume",
+		description: "Let the runs of a paused schedule start again, from the next instant on.",
+		arguments:   []argument{scheduleID},
+	},
+	{
 		name: "list_executors", title: "List executors", effect: reads, method: "executors.list", run: (*Handler).listExecutors, list: "executors",
 		description: "List what tasks can do: the executors, each with its id for schemas.method, what it does, and how many live workers have it. get_executor shows the inputs of one.",
 		arguments:   []argument{cursorOf},
@@ -267,7 +313,7 @@ func (t *tool) declaration() *sdk.Tool {
 		Name: t.name, Title: t.title, Description: t.description, InputSchema: json.RawMessage(t.schema()), OutputSchema: json.RawMessage(t.output()),
 		Annotations: &sdk.ToolAnnotations{
 			Title: t.title, ReadOnlyHint: t.effect == reads, DestructiveHint: &destructive, OpenWorldHint: &open,
-			IdempotentHint: t.effect == reads || t.name == "update_task" || t.name == "delete_task" || t.name == "cancel_task",
+			IdempotentHint: t.effect == reads || t.name == "update_task" || t.name == "delete_task" || t.name == "cancel_task" || t.name == "pause_schedule" || t.name == "resume_schedule",
 		},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/api/mcp"
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag/scheduledoc"
 )
 
 // versions are protocols that take different doors.
@@ -97,6 +99,58 @@ func TestStoreRunAndRead(t *testing.T) {
 		call(t, session, "cancel_task", map[string]any{"task_id": "r"}, &cancelled)
 		if cancelled.Status != "cancelled" {
 			t.Errorf("got %+v, want cancelled", cancelled)
+		}
+	})
+}
+
+// TestSchedulesByTools: schedules are listed, shown, triggered, paused and resumed.
+func TestSchedulesByTools(t *testing.T) {
+	t.Parallel()
+	each(t, mcp.Config{}, func(t *testing.T, s *served, session *sdk.ClientSession, _ told) {
+		if _, err := s.svc.CreateSchedule(t.Context(), scheduledoc.Spec{ID: "nightly", Cron: "0 2 * * *", Tree: []byte(`[{"name":"a"}]`)}); err != nil {
+			t.Fatal(err)
+		}
+		var list struct{ Schedules []struct{ ID, Cron string } }
+		if call(t, session, "list_schedules", map[string]any{"limit": 10}, &list); len(list.Schedules) != 1 || list.Schedules[0].ID != "nightly" || list.Schedules[0].Cron != "0 2 * * *" {
+			t.Errorf("got %+v", list)
+		}
+		var one struct {
+			ID          string
+			Tree        json.RawMessage
+			Paused      bool
+			PauseReason string `json:"pause_reason"`
+			Next        string
+		}
+		if call(t, session, "get_schedule", map[string]any{"id": "nightly"}, &one); string(one.Tree) != `[{"name":"a"}]` || one.Next == "" {
+			t.Errorf("got %+v", one)
+		}
+		if call(t, session, "pause_schedule", map[string]any{"id": "nightly", "reason": "the warehouse moves"}, &one); !one.Paused || one.PauseReason != "the warehouse moves" {
+			t.Errorf("paused: %+v", one)
+		}
+		var run, again struct {
+			Schedule, Kind string
+			FireTime       string `json:"fire_time"`
+		}
+		ask := map[string]any{"id": "nightly", "parameters": map[string]any{"day": "x"}, "overlap": "queue_one", "idempotency_key": "k"}
+		call(t, session, "trigger_schedule", ask, &run)
+		if call(t, session, "trigger_schedule", ask, &again); run != again || run.Schedule != "nightly" || run.Kind != "trigger" || run.FireTime == "" {
+			t.Errorf("got %+v, then %+v", run, again)
+		}
+		var runs struct{ Runs []struct{ Kind string } }
+		if call(t, session, "list_schedule_runs", map[string]any{"id": "nightly"}, &runs); len(runs.Runs) != 1 {
+			t.Errorf("got %+v", runs)
+		}
+		one.PauseReason = ""
+		if call(t, session, "resume_schedule", map[string]any{"id": "nightly"}, &one); one.Paused || one.PauseReason != "" {
+			t.Errorf("resumed: %+v", one)
+		}
+		var next struct{ Instants []string }
+		if call(t, session, "next_instants", map[string]any{"cron": "30 2 * * *", "timezone": "Europe/Berlin", "n": 2, "after": "2026-03-28T12:00:00Z"}, &next); !slices.Equal(next.Instants, []string{"2026-03-29T03:30:00+02:00", "2026-03-30T02:30:00+02:00"}) {
+			t.Errorf("got %q", next.Instants)
+		}
+		res, err := session.CallTool(t.Context(), &sdk.CallToolParams{Name: "get_schedule", Arguments: map[string]any{"id": "nobody's"}})
+		if err != nil || !res.IsError || !strings.Contains(texts(res), "Schedule nobody's not found") {
+			t.Errorf("one that is not there: %v %v", res, err)
 		}
 	})
 }

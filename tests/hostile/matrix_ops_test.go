@@ -270,6 +270,13 @@ var toolRows = []row{
 	{"skip_task", `{"task_id":"ID"}`, on("Skip", aboutTree)},
 	{"signal_task", `{"task_id":"ID","name":"go"}`, blindly("Signal", aboutTree)},
 	{"answer_approval", `{"task_id":"ID","choice":"approve"}`, blindly("Approve", aboutTree)},
+	{"list_schedules", `{}`, blindly("Schedules", aboutList)},
+	{"get_schedule", `{"id":"ID"}`, on("GetSchedule", aboutSchedule)},
+	{"list_schedule_runs", `{"id":"ID"}`, on("ScheduleRuns", aboutSchedule)},
+	{"next_instants", `{"cron":"@daily"}`, on("NextInstants", aboutAny)},
+	{"trigger_schedule", `{"id":"ID"}`, on("TriggerSchedule", aboutSchedule)},
+	{"pause_schedule", `{"id":"ID"}`, on("PauseSchedule", aboutSchedule)},
+	{"resume_schedule", `{"id":"ID"}`, on("ResumeSchedule", aboutSchedule)},
 	{"list_executors", `{}`, on("Executors", aboutAny)},
 	{"get_executor", `{"executor_id":"noop_executor"}`, on("Executor", aboutAny)},
 }

@@ -3,7 +3,9 @@ package hostile
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -19,9 +21,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
@@ -162,7 +166,7 @@ func startCanaries(t *testing.T) *canaries {
 	for _, name := range []string{"by-env", "by-variable", "by-dir", "by-file", "by-connection", "by-variable-connection", "by-url", "by-request", "by-header", "hook-header", "hook-url", "nats-coordinator", "nats-worker"} {
 		c.all[name] = newCanary(name)
 	}
-	for _, name := range []string{"hook-secret", "cluster-secret"} { // which are base64
+	for _, name := range []string{"hook-secret", "cluster-secret", "trigger-secret", "trigger-secret-before"} { // which are base64
 		one := newCanary(name)
 		one.value = base64.StdEncoding.EncodeToString([]byte((one.core + strings.Repeat("-", 32))[:32]))
 		c.all[name] = one
@@ -256,7 +260,33 @@ func (c *canaries) hooked() (answers string) {
 		}
 		answers += c.cli("", "webhooks", "deliveries", list[0].ID) + c.cli("", "webhooks", "deliveries", hook.ID, "-o", "json")
 	}
-	return answers + c.cli("", "webhooks", "list")
+	return answers + c.cli("", "webhooks", "list") + c.triggered()
+}
+
+// triggered has a schedule whose webhook has two secrets, which is called well and badly, and is looked at in all ways.
+func (c *canaries) triggered() (answers string) {
+	c.t.Helper()
+	file := `{"taskgrove":1,"schedules":[{"id":"canary-trigger","on":{"webhook":{}},"parameters":{"m":"` + c.marker + `"},"tree":[{"name":"n","schemas":{"method":"noop_executor"}}]}]}`
+	answers = c.cli(file, "schedule", "apply", "-")
+	for _, name := range []string{"trigger-secret-before", "trigger-secret"} {
+		answers += c.cli("whsec_"+c.all[name].value, "schedule", "secret", "canary-trigger", "--stdin", "-o", "json")
+	}
+	answers += c.cli("whsec_not "+c.all["trigger-secret"].value, "schedule", "secret", "canary-trigger", "--stdin")
+	key, err := base64.StdEncoding.DecodeString(c.all["trigger-secret"].value)
+	must(c.t, err)
+	stamp := strconv.FormatInt(time.Now().Unix(), 10)
+	mac := hmac.New(sha256.New, key)
+	_, _ = mac.Write([]byte("canary." + stamp + ".{}"))
+	for _, signature := range []string{base64.StdEncoding.EncodeToString(mac.Sum(nil)), c.all["trigger-secret"].value} {
+		answers += c.post("/triggers/default/canary-trigger", "{}", "webhook-id", "canary", "webhook-timestamp", stamp, "webhook-signature", "v1,"+signature)
+	}
+	if !strings.Contains(answers, `"schedule":"canary-trigger"`) || !strings.Contains(answers, "not signed with a secret") {
+		c.t.Errorf("the webhook was not called: %s", answers)
+	}
+	for _, what := range []string{"get", "why", "runs"} {
+		answers += c.cli("", "schedule", what, "canary-trigger") + c.cli("", "schedule", what, "canary-trigger", "-o", "json")
+	}
+	return answers + c.cli("", "schedule", "list", "-o", "json")
 }
 
 // secrets lays a canary at each place, and returns the worker's settings.

@@ -346,6 +346,7 @@ func TestWhatMayBeCached(t *testing.T) {
 	c := newCaching(t, cluster.Options{})
 	for want, change := range map[string]func(*dag.Task){
 		"cache: a group":                          func(t *dag.Task) { t.Executor = "" },
+		"cache: a task of sleep_executor waits":   func(t *dag.Task) { t.Executor, t.Inputs = "sleep_executor", json.RawMessage(`{"seconds":1}`) },
 		"cache: a task of wait_executor waits":    func(t *dag.Task) { t.Executor, t.Inputs = "wait_executor", json.RawMessage(`{"signal":"go"}`) },
 		"cache: a task of approval_executor":      func(t *dag.Task) { t.Executor, t.Inputs = "approval_executor", json.RawMessage(`{"message":"?"}`) },
 		"cache: a task of map_executor":           func(t *dag.Task) { t.Executor, t.Inputs = "map_executor", json.RawMessage(`{"items":[],"task":{}}`) },

@@ -40,6 +40,9 @@ type Cached struct {
 	Result, Outputs []byte
 }
 
+// sleepExecutor waits for a time, which it has to do each time.
+const sleepExecutor = "sleep_executor"
+
 // faults are what is wrong with the cache of a task, each with its field.
 func (c *Cache) faults(t *Task) (faults []valueFault) {
 	fault := func(field, format string, args ...any) {
@@ -68,7 +71,7 @@ func (c *Cache) faults(t *Task) (faults []valueFault) {
 		reason string
 	}{
 		{t.Executor == "", "a group, which runs nothing, can't have it"},
-		{waits(t.Executor) || unrendered[t.Executor] != nil, "a task of " + t.Executor + " waits, or finds tasks, which no earlier one can do for it"},
+		{waits(t.Executor) || t.Executor == sleepExecutor || unrendered[t.Executor] != nil, "a task of " + t.Executor + " waits, or finds tasks, which no earlier one can do for it"},
 		{co.Repeat != nil, "not together with repeat: a task that repeats looks at what changes"},
 		{len(co.Artifacts) > 0, "not together with artifacts: files are of the task that made them"},
 		{!t.NotBefore.IsZero(), "not together with not_before: the task would end before that"},

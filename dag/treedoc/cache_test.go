@@ -44,6 +44,9 @@ func TestFaultsOfCacheAreToldOnce(t *testing.T) {
 			t.Errorf("%s: got\n%s, want\n%s", text, faults, want)
 		}
 	}
+	if _, faults := built(t, `[{"name":"a","schemas":{"method":"sleep_executor"},"cache":{"for":1}}]`); faults != "cache: a task of sleep_executor waits, or finds tasks, which no earlier one can do for it" {
+		t.Errorf("a sleep: got %s", faults)
+	}
 	if _, faults := built(t, `[{"name":"a","schemas":{"method":"x"},"cache":{"for":1,"version":"a\u0000b","key":"\u0000"}}]`); faults != "cache.version: must be valid UTF-8 without NUL | cache.key: must be valid UTF-8 without NUL" {
 		t.Errorf("NUL: got %s", faults)
 	}

@@ -70,6 +70,7 @@ var hot = map[string]explained{
 	"MoveFires":       {args: of("'{1,2}'", "'{2,2}'", "'{x,x}'")},
 	"MarkFires":       {args: "'{1,2}'"},
 	"StopFires":       {args: "'{1,2}'"},
+	"BeginAfterStops": {args: "'{1,2}'"},
 	"DecideSchedules": {args: of("'{1,2}'", "'{2026-01-01,2026-01-01}'", "'{null,null}'", "'{1,1}'")},
 	"ClaimFires":      {args: "64, 30, 65536"},
 	"NextFire":        {},

@@ -132,6 +132,7 @@ type ScheduleDecision struct {
 	Counted   int32
 
 	stop []dag.TreeKey // trees of Stop
+	void bool          // some of Stop had none
 }
 
 // stopReason is why trees of runs are cancelled.
@@ -204,7 +205,8 @@ func stopFires(ctx context.Context, c *pgx.Conn, d *ScheduleDecision) (again boo
 	}
 	trees, err := pgx.CollectRows(rows, pgx.RowTo[dag.TreeKey])
 	d.stop = slices.DeleteFunc(trees, func(tree dag.TreeKey) bool { return tree == 0 })
-	return len(d.stop) < len(trees), err
+	d.void = len(d.stop) < len(trees)
+	return d.void, err
 }
 
 // addFacts reads what schedules are decided by, which are locked.
@@ -276,6 +278,7 @@ type scheduleRows struct {
 
 	late []int64
 	stop []dag.TreeKey
+	void []int64 // runs that are to end, of which some had no tree
 
 	ranges      []int64
 	rangesTo    []*time.Time
@@ -306,6 +309,9 @@ func (w *scheduleRows) fires(of *Schedule, d *ScheduleDecision) {
 	}
 	w.late = append(w.late, d.Late...)
 	w.stop = append(w.stop, d.stop...)
+	if d.void {
+		w.void = append(w.void, d.Stop...)
+	}
 	for _, r := range d.Backfills {
 		w.ranges, w.rangesTo, w.rangesEnded = append(w.ranges, r.Key), append(w.rangesTo, r.Decided), append(w.rangesEnded, r.Ended)
 	}
@@ -334,6 +340,9 @@ func (w *scheduleRows) queue(b *pgx.Batch) {
 	}
 	if len(w.decided) > 0 {
 		b.Queue(sql("DecideSchedules"), w.decided, w.upTo, w.next, w.counted)
+	}
+	if len(w.void) > 0 { // last: one of these schedules may have been decided just now
+		b.Queue(sql("BeginAfterStops"), w.void)
 	}
 }
 

@@ -361,6 +361,47 @@ func TestARunIsToldToEnd(t *testing.T) {
 	}
 }
 
+// TestARunThatIsCancelledWithoutATreeBeginsRunsOfOthers, also of such as are decided at the same time.
+func TestARunThatIsCancelledWithoutATreeBeginsRunsOfOthers(t *testing.T) {
+	t.Parallel()
+	h := newScheduled(t)
+	cancelled, completed := h.create("cancelled", &h.of.Key, 1<<dag.FireCancelled), h.create("completed", &h.of.Key, 1<<dag.FireCompleted)
+	decide := func(f func(time.Time, *Schedule, []Fire) ScheduleDecision) int {
+		t.Helper()
+		return h.decide(func(now time.Time, of *Schedule, open []Fire) ScheduleDecision {
+			if of.ID != h.of.ID {
+				return ScheduleDecision{Decided: now}
+			}
+			return f(now, of, open)
+		})
+	}
+	decide(fireAt(time.Now().Truncate(time.Minute)))
+	claimed, err := h.ClaimFires(t.Context(), 1)
+	if err != nil || len(claimed) != 1 {
+		t.Fatal(claimed, err)
+	}
+	for range 2 { // a coordinator that does it again
+		if _, err := h.pool.Exec(t.Context(), "update schedule set next_at = now()"); err != nil {
+			t.Fatal(err)
+		}
+		decide(func(now time.Time, _ *Schedule, _ []Fire) ScheduleDecision {
+			return ScheduleDecision{Stop: []int64{claimed[0].Key}, Decided: now}
+		})
+		h.mustBe(h.of, dag.FireCancelled)
+		h.mustBe(cancelled, dag.FireQueued)
+		h.mustBe(completed)
+	}
+	if _, err := h.pool.Exec(t.Context(), "delete from fire where kind = 4; update fire set state = 2; update schedule set next_at = now()"); err != nil {
+		t.Fatal(err)
+	}
+	decide(func(now time.Time, _ *Schedule, _ []Fire) ScheduleDecision {
+		return ScheduleDecision{Stop: []int64{claimed[0].Key}, Decided: now}
+	})
+	if n := decide(func(now time.Time, _ *Schedule, _ []Fire) ScheduleDecision { return ScheduleDecision{Decided: now} }); n != 2 {
+		t.Errorf("%d look what is next, want the schedule and the one that begins with its end", n)
+	}
+}
+
 // TestADeletedTreeEndsItsRun.
 func TestADeletedTreeEndsItsRun(t *testing.T) {
 	h := newScheduled(t)

@@ -87,6 +87,19 @@ update fire set stopped = true, state = case state when :fire_due then :fire_can
 where key = any($1::bigint[]) and state in (:fire_due, :fire_running)
 returning coalesce(tree, 0)
 
+-- name: BeginAfterStops
+-- Those of the runs $1 that were cancelled as they had no tree have ended: schedules that begin with such an end get a run, as with [EndFires], and look what is next. Locks: these schedules.
+with f as (
+  select key, schedule, state, instant, interval_start from fire where key = any($1::bigint[]) and state = :fire_cancelled and tree is null
+), begun as (
+  insert into fire (schedule, kind, instant, cause, state, interval_start)
+  select s.key, :fire_event, f.instant, f.key || '.' || f.state, :fire_queued, f.interval_start
+  from f cross join lateral (select key, trigger_ends from schedule where schedule.trigger = f.schedule and schedule.paused_at is null offset 0) s
+  where (s.trigger_ends >> f.state) % 2 = 1
+  on conflict (schedule, kind, instant, cause) do nothing returning schedule
+)
+update schedule set next_at = least(next_at, now()) where key in (select schedule from begun)
+
 -- name: MoveBackfills
 -- How far the backfills $1 have come; those of $3 are at their end.
 update backfill b set decided_at = u.decided, ended_at = case when u.ended then now() end

@@ -252,12 +252,15 @@ func (c *checker) followed(s, of *Schedule, clock Clock) {
 		cause := fmt.Sprintf("%d.%d", f.Key, f.State)
 		got := begun[cause]
 		delete(begun, cause)
-		ends := s.Ends.Has(f.State) && f.runs()
+		ends, over := s.Ends.Has(f.State), f.Over
+		if over.IsZero() { // it ended before its tree was stored
+			over = f.Ended
+		}
 		switch {
 		case !ends && len(got) > 0:
 			c.broke(RunsFollow, s.ID, "the run of %s is %s, and began %d runs", f.Instant, f.State.Word(), len(got))
-		case len(got) > 1, ends && len(got) == 0 && !clock.Moved && f.Over.After(s.Known):
-			c.broke(RunsFollow, s.ID, "the run of %s, %s at %s, began %d runs; the schedule was there at %s", f.Instant, f.State.Word(), f.Over, len(got), s.Known)
+		case len(got) > 1, ends && len(got) == 0 && !clock.Moved && over.After(s.Known):
+			c.broke(RunsFollow, s.ID, "the run of %s, %s at %s, began %d runs; the schedule was there at %s", f.Instant, f.State.Word(), over, len(got), s.Known)
 		case len(got) == 1 && !got[0].Instant.Equal(f.Instant):
 			c.broke(RunsFollow, s.ID, "the run of %s began one of %s", f.Instant, got[0].Instant)
 		}

@@ -30,7 +30,7 @@ func newRoot(started *bool) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(&cobra.Group{ID: groupServe, Title: "Processes of a cluster:"}, &cobra.Group{ID: groupClient, Title: "Clients of a running cluster:"})
-	root.AddCommand(devCommand(), coordinatorCommand(), workerCommand(), migrateCommand(), upgradeCommand(), natsConfigCommand(), schemaCommand(), renderCommand(), testCommand(), versionCommand(), pluginCommand())
+	root.AddCommand(devCommand(), coordinatorCommand(), workerCommand(), migrateCommand(), upgradeCommand(), archiveCommand(), natsConfigCommand(), schemaCommand(), renderCommand(), testCommand(), versionCommand(), pluginCommand())
 	root.AddCommand(healthCommand())
 	root.AddCommand(clientCommands()...)
 	plainArguments(root)

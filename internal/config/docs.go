@@ -22,7 +22,7 @@ var groups = []struct{ name, text string }{
 	{"Audit record", "Use the same in all coordinators. [The audit record](audit.md) tells what it has."},
 	{"Sealing", "Use the same keys in all coordinators. [Values at rest](sealing.md) explains them."},
 	{"Artifacts", "The same in all coordinators. [Artifacts](artifacts.md) explains them."},
-	{"Archive", "The same in all coordinators. [Keeping trees](keeping.md#archive) explains them."},
+	{"Archive", "The same in all coordinators. [Keeping trees](keeping.md#archive) explains them; `taskgrove archive` reads the archive with the same."},
 	{"Pools", ""},
 	{"Attempts", ""},
 	{"Executors", "Secrets and connections are variables, too: `TASKGROVE_SECRET_<NAME>` and `TASKGROVE_CONNECTION_<NAME>`; see [secrets and connections](secrets.md)."},

@@ -24,6 +24,9 @@ TESTFLAGS ?=
 # Packages at once, and parallel tests of each: most of what the tests take is waiting for leases, redeliveries and programs. vet is make lint's.
 ATONCE    ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((n < 4 ? 4 : n)))
 PARALLEL  ?= 6
+# A test that fails runs once more, alone: what then passes was too slow for its own limits beside the others. It is named, with what it said, and is to be mended;
+# a race is never run again, nor are more than six failures, subtests counted.
+GOTEST    := $(TOOLS)/gotestsum --format standard-quiet --hide-summary skipped --rerun-fails=1 --rerun-fails-max-failures 6 --rerun-fails-run-root-test --rerun-fails-abort-on-data-race
 # What shares memory between goroutines in ways of its own; the race detector makes a test two or three times as dear.
 RACED     ?= ./coordinator ./worker ./queue/... ./node ./client ./api/... ./executors/... ./internal/...
 
@@ -46,13 +49,13 @@ release: ## make the archives of a release and their SHA256SUMS in bin/release
 	@tools/need.sh go
 	tools/release.sh '$(shell cat VERSION)' '$(LDFLAGS)' $(PLATFORMS)
 
-test: ## run all tests, on real Postgres and NATS servers that they start
+test: $(TOOLS)/.installed ## run all tests, on real Postgres and NATS servers that they start
 	@tools/need.sh go postgres
-	go test -vet=off -p $(ATONCE) -parallel $(PARALLEL) -timeout 20m $(TESTFLAGS) $(PACKAGES)
+	$(GOTEST) --packages '$(PACKAGES)' -- -vet=off -p $(ATONCE) -parallel $(PARALLEL) -timeout 20m $(TESTFLAGS)
 
-race: ## run the tests of the packages in RACED with the race detector
+race: $(TOOLS)/.installed ## run the tests of the packages in RACED with the race detector
 	@tools/need.sh go cc postgres
-	go test -race -vet=off -p $(ATONCE) -parallel $(PARALLEL) -timeout 30m $(TESTFLAGS) $(RACED)
+	$(GOTEST) --packages '$(RACED)' -- -race -vet=off -p 2 -parallel $(PARALLEL) -timeout 30m $(TESTFLAGS)
 
 test-llm: ## ask the real services of models what the tests ask of the test service, where OPENAI_API_KEY or ANTHROPIC_API_KEY is set
 	@tools/need.sh go

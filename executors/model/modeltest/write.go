@@ -90,13 +90,20 @@ func (t *Turn) pieces() iter.Seq[string] {
 	}
 }
 
+// After manyTokens, tokens have up to longToken characters: a text of megabytes would be a hundred thousand events otherwise, and minutes of a slow machine.
+const manyTokens, longToken = 4000, 1000
+
 // split cuts a text into tokens.
 func split(text string) []string {
 	var out []string
 	var b bytes.Buffer
 	runes := 0
 	for _, c := range text {
-		if runes > 0 && (c == ' ' || runes == 6) {
+		most, blank := 6, c == ' '
+		if len(out) >= manyTokens {
+			most, blank = longToken, false
+		}
+		if runes > 0 && (blank || runes == most) {
 			out = append(out, b.String())
 			b.Reset()
 			runes = 0

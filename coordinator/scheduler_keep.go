@@ -103,7 +103,7 @@ func (c *Coordinator) writeSpec(ctx context.Context, here dag.NamespaceKey, of *
 	if spec.Owner != nil {
 		of.Owner = *spec.Owner
 	}
-	if of.Body, err = json.Marshal(scheduleBody{spec.Tree, spec.Parameters}); err != nil {
+	if of.Body, err = json.Marshal(storedBody(spec.Tree, spec.Parameters)); err != nil {
 		return err
 	}
 	if of.Labels = nil; len(spec.Labels) > 0 {
@@ -159,7 +159,7 @@ func (c *Coordinator) checkRunTree(ctx context.Context, here dag.NamespaceKey, s
 	}
 	start := instant.Add(-time.Hour)
 	f := &pg.DueFire{Fire: pg.Fire{Instant: instant, IntervalStart: &start}, Of: pg.Schedule{ID: spec.ID}}
-	body := scheduleBody{spec.Tree, spec.Parameters}
+	body := scheduleBody{Tree: spec.Tree, Parameters: spec.Parameters}
 	roots := template.Scope{"schedule": aboutRun(f, spec)}
 	parameters, err := body.with(dag.FireInstant, nil, roots)
 	if bad, ok := errors.AsType[*InvalidArgumentError](err); ok {

@@ -199,17 +199,35 @@ func backfill(f *pg.ScheduleFacts, of *pg.Backfill, rules *dag.Schedule, out *pg
 	}
 }
 
+// dueRun is a run whose tree is to be stored.
+type dueRun struct {
+	*pg.DueFire
+	body scheduleBody
+	err  error // body can't be read
+}
+
 // beginFires stores the trees of runs that are due, and gives how many it has taken up.
 func (c *Coordinator) beginFires(ctx context.Context) (int, error) {
-	due, err := c.store.ClaimFires(ctx, firesAtOnce)
-	if err != nil || len(due) == 0 {
+	claimed, err := c.store.ClaimFires(ctx, firesAtOnce)
+	if err != nil || len(claimed) == 0 {
 		return 0, err
 	}
 	failpoint.Hit("coordinator.after-fire-claim")
+	due := make([]dueRun, len(claimed))
+	var asking []*pg.DueFire
+	for i, f := range claimed {
+		due[i].DueFire = f
+		if due[i].err = json.Unmarshal(f.Of.Body, &due[i].body); due[i].err == nil && due[i].body.asksLast(f) {
+			asking = append(asking, f)
+		}
+	}
+	if err := c.store.LastSuccesses(ctx, asking); err != nil {
+		return 0, err
+	}
 	for begun := 0; begun < len(due); {
 		var wg sync.WaitGroup
 		for bytes := 0; begun < len(due) && bytes < fireBytes; begun++ {
-			f := due[begun]
+			f := &due[begun]
 			bytes += len(f.Of.Body)
 			wg.Go(func() {
 				if err := c.beginFire(ctx, f); err != nil && ctx.Err() == nil {
@@ -223,7 +241,7 @@ func (c *Coordinator) beginFires(ctx context.Context) (int, error) {
 }
 
 // beginFire stores the tree of a run. What is wrong with it ends the run, which has failed then, or is skipped if another tree has its unique key.
-func (c *Coordinator) beginFire(ctx context.Context, f *pg.DueFire) error {
+func (c *Coordinator) beginFire(ctx context.Context, f *dueRun) error {
 	ctx, cancel := context.WithTimeout(ctx, fireTime)
 	defer cancel()
 	in := &Coordinator{engine: c.engine, namespace: c.NamespaceName(ctx, f.Of.Namespace)}
@@ -263,14 +281,13 @@ func runRefusal(tree *runTree, err error) (dag.FireState, string) {
 }
 
 // runTree makes the tree of a run. What is wrong with its templates is an *[InvalidArgumentError], with a tree file a *[ScheduleFaultsError].
-func (c *Coordinator) runTree(f *pg.DueFire) (options SubmitOptions, tree *runTree, err error) {
+func (c *Coordinator) runTree(f *dueRun) (options SubmitOptions, tree *runTree, err error) {
 	spec, err := scheduledoc.ReadStored(f.Of.ID, f.Of.Spec)
 	if err != nil {
 		return options, nil, err
 	}
-	var body scheduleBody
-	if err := json.Unmarshal(f.Of.Body, &body); err != nil {
-		return options, nil, fmt.Errorf("read tree of schedule %s: %w", f.Of.ID, err)
+	if f.err != nil {
+		return options, nil, fmt.Errorf("read tree of schedule %s: %w", f.Of.ID, f.err)
 	}
 	options.UserID = f.Of.UserID
 	if f.Of.Labels != nil {
@@ -278,15 +295,15 @@ func (c *Coordinator) runTree(f *pg.DueFire) (options SubmitOptions, tree *runTr
 			return options, nil, fmt.Errorf("read labels of schedule %s: %w", f.Of.ID, err)
 		}
 	}
-	if err := refuseLast(f); err != nil {
+	if err := refuseLast(f.DueFire); err != nil {
 		return options, nil, err
 	}
-	roots := template.Scope{"schedule": aboutRun(f, spec)}
-	parameters, err := body.with(f.Kind, f.Parameters, roots)
+	roots := template.Scope{"schedule": aboutRun(f.DueFire, spec)}
+	parameters, err := f.body.with(f.Kind, f.Parameters, roots)
 	if err != nil {
 		return options, nil, err
 	}
-	tree, err = c.treeOfRun(body.Tree, f.Of.UserID, parameters, roots)
+	tree, err = c.treeOfRun(f.body.Tree, f.Of.UserID, parameters, roots)
 	return options, tree, err
 }
 
@@ -294,6 +311,34 @@ func (c *Coordinator) runTree(f *pg.DueFire) (options SubmitOptions, tree *runTr
 type scheduleBody struct {
 	Tree       json.RawMessage `json:"tree"`
 	Parameters json.RawMessage `json:"parameters,omitempty"`
+	Last       *bool           `json:"last_success,omitempty"` // whether one of them names it; nil: version 0.12 stored them, which did not look
+}
+
+// storedBody is what is stored of a tree and parameters.
+func storedBody(tree, parameters json.RawMessage) *scheduleBody {
+	last := namesLast(fileText(tree)) || namesLast(parameters)
+	return &scheduleBody{Tree: tree, Parameters: parameters, Last: &last}
+}
+
+// asksLast reports whether a run is to be told of the last success. What an event brings names nothing of the run.
+func (b *scheduleBody) asksLast(f *pg.DueFire) bool {
+	return b.Last == nil || *b.Last || f.Kind != dag.FireEvent && namesLast(f.Parameters)
+}
+
+// namesLast reports whether a document names the last success, or all that a run knows of itself. One that can't be looked at as a whole counts as if it did.
+func namesLast(raw json.RawMessage) (named bool) {
+	if !bytes.Contains(raw, []byte("{{")) && !bytes.Contains(raw, []byte(`\u`)) {
+		return false
+	}
+	var document any
+	if json.Unmarshal(raw, &document) != nil {
+		return true
+	}
+	faults := runRules.Check(document, func(r template.Ref) string {
+		named = named || r.Path[0] == "schedule" && (len(r.Path) == 1 || r.Path[1] == "last_success")
+		return ""
+	})
+	return named || len(faults) > 0
 }
 
 // with are the parameters of a run of a kind: those of the schedule, and over them its own, with what they name of the run. What an event brings names nothing of it: strangers wrote it.
@@ -356,8 +401,8 @@ func aboutRun(f *pg.DueFire, spec *scheduledoc.Spec) map[string]any {
 // lastSuccess is what templates name of the last run that completed.
 func lastSuccess(f *pg.DueFire) map[string]any {
 	last := map[string]any{"fire_time": nil, "outputs": nil}
-	if f.Success != nil {
-		last["fire_time"] = moment(*f.Success)
+	if f.Last.Instant != nil {
+		last["fire_time"] = moment(*f.Last.Instant)
 	}
 	switch outputs, why := lastOutputs(f); {
 	case why != "":
@@ -370,13 +415,13 @@ func lastSuccess(f *pg.DueFire) map[string]any {
 
 // lastOutputs are what the last run that completed gave; nil: nothing. why says why no tree can have them.
 func lastOutputs(f *pg.DueFire) (outputs any, why string) {
-	if f.TooLarge {
+	if f.Last.TooLarge {
 		return nil, fmt.Sprintf("has over %d bytes, the most that a tree is told", pg.MaxLastOutputs)
 	}
-	if f.Outputs == nil {
+	if f.Last.Outputs == nil {
 		return nil, ""
 	}
-	d := json.NewDecoder(bytes.NewReader(f.Outputs))
+	d := json.NewDecoder(bytes.NewReader(f.Last.Outputs))
 	d.UseNumber()
 	switch err := d.Decode(&outputs); {
 	case err != nil:

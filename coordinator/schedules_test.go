@@ -181,6 +181,13 @@ func TestRunsKnowTheLastSuccess(t *testing.T) {
 	if !strings.Contains(result, `xx","before":7,"n":"xx`) {
 		t.Errorf("got %.100s", result)
 	}
+	// Who triggers a run of a schedule that names nothing of it may name it.
+	schedule(t, c, `{"id":"silent","cron":"0 2 1 1 *","tree":{"name":"a","template":true,"schemas":{"method":"end_executor"},"inputs":{"value":{"n":"{{parameters.n}}"}}},"parameters":{"n":1}}`)
+	_, result = begin("silent", "", "completed")
+	want(result, `{"n":1}`)
+	_, result = begin("silent", `{"n":"{{schedule.last_success.outputs}}"}`, "completed")
+	want(result, `{"n":{"n":1}}`)
+
 	_, result = begin("plain", "", "failed")
 	refused := runsOf(t, c, "plain")[2]
 	if result != "" || !strings.Contains(refused.Reason, "schedule.last_success.outputs: has over 65536 bytes") {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -373,30 +374,30 @@ type DueFire struct {
 	Fire
 	Parameters []byte // JSON; nil: those of the schedule
 	Of         Schedule
-	Success    *time.Time  // the instant of the last run that succeeded; nil: none has
-	Succeeded  dag.TreeKey // its tree
-	Outputs    []byte      // JSON: what its root names as outputs, else its result; nil: none, or the tree is gone, or runs again
-	TooLarge   bool        // these have over [MaxLastOutputs]
+	Last       LastSuccess // of the schedule; only what [Store.LastSuccesses] has read
+}
+
+// LastSuccess is the last run of a schedule that succeeded.
+type LastSuccess struct {
+	Instant  *time.Time // nil: none has succeeded, or it was not read
+	Outputs  []byte     // JSON: what the root of its tree names as outputs, else its result; nil: none, or the tree is gone, or runs again
+	TooLarge bool       // these have over [MaxLastOutputs]
 }
 
 // ClaimFires takes up to limit runs whose trees are to be stored, for a while in which nobody else does.
 func (s *Store) ClaimFires(ctx context.Context, limit int) (all []*DueFire, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("ClaimFires"), limit, fireLease.Seconds(), MaxLastOutputs)
+	rows, err := s.pool.Query(ctx, sql("ClaimFires"), limit, fireLease.Seconds())
 	if err != nil {
 		return nil, fmt.Errorf("take runs of schedules: %w", err)
 	}
 	var sealed [][]byte
-	var last []lastAttempt
 	if all, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (*DueFire, error) {
 		f := &DueFire{Fire: Fire{State: dag.FireDue}}
 		var envelope []byte
-		var of lastAttempt
-		var large *bool
-		err := row.Scan(&f.Key, &f.Of.Key, &f.Kind, &f.Instant, &f.IntervalStart, &f.Parameters, &envelope, &f.Of.Namespace, &f.Of.ID, &f.Of.UserID, &f.Of.Spec, &f.Of.Body, &f.Of.sealed, &f.Of.Labels, &f.Of.CreatedAt, &f.Success, &f.Succeeded, &large, &of.result, &of.outputs, &of.envelope)
-		f.TooLarge = large != nil && *large
-		sealed, last = append(sealed, envelope), append(last, of)
+		err := row.Scan(&f.Key, &f.Of.Key, &f.Kind, &f.Instant, &f.IntervalStart, &f.Parameters, &envelope, &f.Of.Namespace, &f.Of.ID, &f.Of.UserID, &f.Of.Spec, &f.Of.Body, &f.Of.sealed, &f.Of.Labels, &f.Of.CreatedAt)
+		sealed = append(sealed, envelope)
 		return f, err
 	}); err != nil {
 		return nil, fmt.Errorf("take runs of schedules: %w", err)
@@ -405,32 +406,63 @@ func (s *Store) ClaimFires(ctx context.Context, limit int) (all []*DueFire, err 
 		if err := errors.Join(s.openBody(ctx, f.Of.Namespace, f.Of.sealed, &f.Of.Body), s.openBody(ctx, f.Of.Namespace, sealed[i], &f.Parameters)); err != nil {
 			return nil, fmt.Errorf("open schedule %s: %w", f.Of.ID, err)
 		}
-		if err := s.openLast(ctx, f, &last[i]); err != nil {
-			return nil, fmt.Errorf("open what the last success of schedule %s gave: %w", f.Of.ID, err)
-		}
 	}
 	return all, nil
 }
 
 // lastAttempt is what is stored of what the root of a tree gave.
 type lastAttempt struct {
+	tree            dag.TreeKey
 	result, outputs []byte
 	envelope        []byte // of both; nil: they are not sealed
 }
 
-// openLast gives a run what the last success gave. What can't be read any more, as its key was taken away, is as if it were gone.
-func (s *Store) openLast(ctx context.Context, f *DueFire, of *lastAttempt) error {
-	if err := s.seals.open(ctx, f.Succeeded, kindAttempt, of.envelope, &of.result, new([]byte), new([]byte), &of.outputs); err != nil {
+// LastSuccesses gives runs the last success of their schedules, as it is now: up to [MaxLastOutputs] of each schedule are read.
+func (s *Store) LastSuccesses(ctx context.Context, all []*DueFire) error {
+	if len(all) == 0 {
+		return nil
+	}
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	runs := map[int64][]*DueFire{}
+	for _, f := range all {
+		runs[f.Of.Key] = append(runs[f.Of.Key], f)
+	}
+	rows, err := s.pool.Query(ctx, sql("LastSuccesses"), slices.Collect(maps.Keys(runs)), MaxLastOutputs)
+	if err != nil {
+		return fmt.Errorf("read the last success of schedules: %w", err)
+	}
+	var key int64
+	var last LastSuccess
+	var of lastAttempt
+	if _, err := pgx.ForEachRow(rows, []any{&key, &last.Instant, &of.tree, &last.TooLarge, &of.result, &of.outputs, &of.envelope}, func() error {
+		if err := s.openLast(ctx, &last, &of); err != nil {
+			return fmt.Errorf("open what the last success of schedule %s gave: %w", runs[key][0].Of.ID, err)
+		}
+		for _, f := range runs[key] {
+			f.Last = last
+		}
+		last, of = LastSuccess{}, lastAttempt{}
+		return nil
+	}); err != nil {
+		return fmt.Errorf("read the last success of schedules: %w", err)
+	}
+	return nil
+}
+
+// openLast opens what the last success gave. What can't be read any more, as its key was taken away, is as if it were gone.
+func (s *Store) openLast(ctx context.Context, last *LastSuccess, of *lastAttempt) error {
+	if err := s.seals.open(ctx, of.tree, kindAttempt, of.envelope, &of.result, new([]byte), new([]byte), &of.outputs); err != nil {
 		if Unreadable(err) {
 			return nil
 		}
 		return err
 	}
-	if f.Outputs = of.outputs; f.Outputs == nil {
-		f.Outputs = of.result
+	if last.Outputs = of.outputs; last.Outputs == nil {
+		last.Outputs = of.result
 	}
-	if len(f.Outputs) > MaxLastOutputs {
-		f.Outputs, f.TooLarge = nil, true
+	if len(last.Outputs) > MaxLastOutputs {
+		last.Outputs, last.TooLarge = nil, true
 	}
 	return nil
 }

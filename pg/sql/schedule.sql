@@ -111,8 +111,7 @@ update schedule s set decided_at = u.decided, next_at = u.next, counted = u.coun
 from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::integer[]) u(key, decided, next, counted) where s.key = u.key
 
 -- name: ClaimFires
--- Up to $1 runs whose trees are to be stored, for $2 seconds, with what their schedules say, and the last run that succeeded: what the root of its tree gave, unless that has over
--- $3 bytes. Locks: the runs, but for those that somebody else takes.
+-- Up to $1 runs whose trees are to be stored, for $2 seconds, with what their schedules say. Locks: the runs, but for those that somebody else takes.
 with mine as (
   select key from fire where state = :fire_due and (claimed is null or claimed < now()) order by key limit $1 for update skip locked
 ), taken as (
@@ -120,16 +119,22 @@ with mine as (
   returning f.key, f.schedule, f.kind, f.instant, f.interval_start, f.parameters, f.sealed, f.backfill
 )
 select t.key, t.schedule, t.kind, t.instant, t.interval_start, coalesce(t.parameters, b.parameters), coalesce(t.sealed, b.sealed), s.namespace, s.id, coalesce(s.user_id, ''), s.spec, s.body, s.sealed,
-  s.labels, s.created_at, l.instant, coalesce(l.tree, 0), a.bytes > $3, case when a.bytes <= $3 then a.result end, case when a.bytes <= $3 then a.outputs end,
-  case when a.bytes <= $3 then a.sealed end
+  s.labels, s.created_at
 from taken t cross join lateral (select * from schedule where schedule.key = t.schedule offset 0) s
 left join lateral (select parameters, sealed from backfill where backfill.key = t.backfill offset 0) b on true
-left join lateral (select instant, tree from fire where fire.key = s.success offset 0) l on true
+order by t.key
+
+-- name: LastSuccesses
+-- The last run that succeeded of the schedules $1, where there is one: what the root of its tree gave, unless that has over $2 bytes.
+select s.key, l.instant, coalesce(l.tree, 0), coalesce(a.bytes > $2, false), case when a.bytes <= $2 then a.result end, case when a.bytes <= $2 then a.outputs end,
+  case when a.bytes <= $2 then a.sealed end
+from unnest($1::bigint[]) u(key)
+cross join lateral (select key, success from schedule where schedule.key = u.key offset 0) s
+cross join lateral (select instant, tree from fire where fire.key = s.success offset 0) l
 left join lateral (select root from tree where tree.key = l.tree offset 0) tree on true
 left join lateral (select key, attempt from task where task.key = tree.root and task.state = :completed offset 0) r on true
 left join lateral (select result, outputs, sealed, coalesce(pg_column_size(result), 0) + coalesce(pg_column_size(outputs), 0) + coalesce(pg_column_size(sealed), 0) as bytes
   from attempt where attempt.task = r.key and attempt.number = r.attempt offset 0) a on true
-order by t.key
 
 -- name: NextFire
 -- In how many seconds a run is to be stored that nobody stores now; no row: none is.

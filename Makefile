@@ -31,7 +31,7 @@ GOTEST    := $(TOOLS)/gotestsum --format standard-quiet --hide-summary skipped -
 RACED     ?= ./coordinator ./worker ./queue/... ./node ./client ./api/... ./executors/... ./internal/...
 
 # Every target is a name, not a file; go decides by itself what is up to date.
-.PHONY: help build install release test race test-llm testfull chaos disasters interop demo showcase agents bench fuzz fmt lint vuln generate generated proto-check proto-release image sizes weigh kubernetes cluster-test check clean
+.PHONY: help build install release test race versions test-llm testfull chaos disasters interop demo showcase agents bench fuzz fmt lint vuln generate generated proto-check proto-release image sizes weigh kubernetes cluster-test check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -56,6 +56,10 @@ test: $(TOOLS)/.installed ## run all tests, on real Postgres and NATS servers th
 race: $(TOOLS)/.installed ## run the tests of the packages in RACED with the race detector
 	@tools/need.sh go cc postgres
 	$(GOTEST) --packages '$(RACED)' -- -race -vet=off -p 2 -parallel $(PARALLEL) -timeout 30m $(TESTFLAGS)
+
+versions: ## build the version before from the history, and run it together with this one
+	@tools/need.sh go postgres
+	TASKGROVE_VERSIONS=true go test -count=1 -timeout 10m -v -run TestTwoVersionsRunTogether ./tests/versions
 
 test-llm: ## ask the real services of models what the tests ask of the test service, where OPENAI_API_KEY or ANTHROPIC_API_KEY is set
 	@tools/need.sh go

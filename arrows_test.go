@@ -73,6 +73,10 @@ var arrows = []arrow{
 	{"internal/config", nil, nil, "settings are read once and handed on; what they are for, node knows"},
 	{"internal/config/docgen", []string{"internal/config"}, nil, "the manual of the settings is made of the settings"},
 
+	{"flows/gate", nil, all, "a gate is a text and values: no clock, no store, no idea of what follows from a verdict"},
+	{"flows", []string{"dag", "dag/template", "dag/treedoc", "flows/gate", "internal/treefile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
+		"a flow is read and compiled without knowing where it runs"},
+
 	{"pg/pgserver", nil, nil, "a server is started without knowing what will be stored in it"},
 	{"pg/pgtest", []string{"internal/porttest", "pg/pgserver"}, nil, "tests of any package may want a database, those of pg too"},
 	{"pg", []string{"dag", "dag/expansion", "internal/demand", "internal/doctor", "internal/record", "internal/sealed"}, nil, "the store loads rows, lets dag decide and writes what it said; adapters don't know one another"},
@@ -97,7 +101,7 @@ var arrows = []arrow{
 	{"api/...", []string{"api/...", "coordinator", "dag/...", "proto/...", "internal/modelkey", "internal/rawjson", "internal/readiness", "internal/treefile"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/...", "internal/credential"}, nil, "a client links no server"},
 	{"node/docgen", []string{"node", "dag/treedoc", "internal/instrument", "internal/treetest"}, nil, "the manual of documents and metrics is made of what reads and makes them"},
-	{"node", []string{"api/...", "coordinator", "dag/...", "executors/...", "internal/archive", "internal/artifact/...", "internal/conceal", "internal/config", "internal/credential", "internal/doctor", "internal/instrument", "internal/kubeapi", "internal/otlpenv", "internal/policy", "internal/readiness", "internal/sealed", "internal/workerfile", "pg", "queue", "worker"}, []string{"github.com/spf13/"},
+	{"node", []string{"api/...", "coordinator", "dag/...", "executors/...", "flows", "internal/archive", "internal/artifact/...", "internal/conceal", "internal/config", "internal/credential", "internal/doctor", "internal/instrument", "internal/kubeapi", "internal/otlpenv", "internal/policy", "internal/readiness", "internal/sealed", "internal/workerfile", "pg", "queue", "worker"}, []string{"github.com/spf13/"},
 		"a process is assembled in one place, for whoever runs it; flags and servers are the command's"},
 	{"tests/oracle", []string{"dag"}, nil, "who judges the rules may share their words and nothing of who carries them out"},
 	{"tests/mutation", nil, all, "an edit of the source is text, whatever it breaks"},

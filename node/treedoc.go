@@ -8,6 +8,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 	"github.com/taskgrove/taskgrove/executors/builtin"
 	"github.com/taskgrove/taskgrove/executors/python"
+	"github.com/taskgrove/taskgrove/flows"
 )
 
 //go:generate go run ./docgen ../docs
@@ -19,6 +20,9 @@ func TreeSchema() ([]byte, error) {
 
 // TreeFileSchema is the JSON Schema of a tree file, with the same inputs.
 func TreeFileSchema() ([]byte, error) { return treedoc.FileSchema(executorInputs()) }
+
+// FlowSchema is the JSON Schema of flows, with the same inputs.
+func FlowSchema() ([]byte, error) { return flows.Schema(executorInputs()) }
 
 func executorInputs() (all []treedoc.ExecutorInputs) {
 	for d := range (Options{}).catalogue() {

@@ -10,15 +10,15 @@ import (
 
 func schemaCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "schema [document|tree|mocks|schedules]",
-		Short: "Print the JSON Schema of a tree's document, of tree files, of mocks files, or of files of schedules",
+		Use:   "schema [document|tree|mocks|schedules|flow]",
+		Short: "Print the JSON Schema of a tree's document, of tree files, of mocks files, of files of schedules, or of flows",
 		Long: "Prints the JSON Schema of what \"submit\" takes, for editors to complete and check it: of the document of the task-tree protocol, or with \"tree\"\n" +
-			"of tree files, which begin with \"taskgrove: 1\", with \"mocks\" of what \"test\" takes, or with\n" +
-			"\"schedules\" of what \"schedule apply\" takes. Write it into a file, and name that in the first line of a YAML document:\n\n" +
+			"of tree files, which begin with \"taskgrove: 1\", with \"mocks\" of what \"test\" takes, with\n" +
+			"\"schedules\" of what \"schedule apply\" takes, or with \"flow\" of flows. Write it into a file, and name that in the first line of a YAML document:\n\n" +
 			"  # yaml-language-server: $schema=tree.schema.json\n\n" +
 			"or in JSON: {\"$schema\": \"tree.schema.json\", \"tasks\": [...]}.",
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"document", "tree", "mocks", "schedules"},
+		ValidArgs: []string{"document", "tree", "mocks", "schedules", "flow"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			make := node.TreeSchema
 			switch {
@@ -29,6 +29,8 @@ func schemaCommand() *cobra.Command {
 				make = treetest.Schema
 			case args[0] == "schedules":
 				make = scheduleFileSchema
+			case args[0] == "flow":
+				make = node.FlowSchema
 			}
 			schema, err := make()
 			if err != nil {

@@ -11,8 +11,6 @@ import (
 // hold many times over, and far below what a few aliases of aliases would ask for.
 const aliasBytes = 16 << 20
 
-var errAliases = fmt.Errorf("its aliases stand for more than %d MiB", aliasBytes>>20)
-
 // check looks at how large a document is once its aliases are written out, beside those before it, without doing so.
 func (w *aliasWalk) check(document ast.Node) error {
 	w.anchors = map[string]int{}
@@ -24,6 +22,7 @@ func (w *aliasWalk) check(document ast.Node) error {
 type aliasWalk struct {
 	anchors map[string]int // sizes, written out; -1 while within the anchor
 	gained  int
+	most    int // bytes that they may gain
 	err     error
 }
 
@@ -74,8 +73,8 @@ func (w *aliasWalk) alias(name string) int {
 		w.err = errors.New("an alias stands within what it stands for: *" + name)
 		return 0
 	}
-	if w.gained += size; w.gained > aliasBytes {
-		w.err = errAliases
+	if w.gained += size; w.gained > w.most {
+		w.err = fmt.Errorf("its aliases stand for more than %d MiB", w.most>>20)
 	}
 	return size
 }

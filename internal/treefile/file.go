@@ -39,6 +39,7 @@ type File struct {
 	made    bool     // JSON was made of another form: nothing of it stands in the file
 	origins []origin // of YAML: where the parts of JSON come from
 	unsaid  []Fault  // of YAML: values that JSON has not, for which null stands
+	plain   []int    // of YAML: where texts begin in JSON that have no quotes in the file
 
 	rendering *rendering // of a tree file; else nil
 }
@@ -210,6 +211,10 @@ const manyDocuments = "there is more than one document; one is read"
 
 // decode makes JSON of the documents of a text.
 func decode(name string, data []byte) (all []*File, err error) {
+	return decodeBy(name, data, yamlToJSON)
+}
+
+func decodeBy(name string, data []byte, read func([]byte) ([]*yamlWriter, error)) (all []*File, err error) {
 	f := &File{name: name}
 	data = bytes.TrimPrefix(data, byteOrderMark)
 	text := bytes.TrimLeft(data, " \t\r\n")
@@ -222,12 +227,12 @@ func decode(name string, data []byte) (all []*File, err error) {
 		f.JSON = data
 		return []*File{f}, nil
 	}
-	documents, err := yamlToJSON(data)
+	documents, err := read(data)
 	if bad, ok := errors.AsType[*yamlFault](err); ok {
 		return nil, refusedAt(f.place(bad.at), bad.reason)
 	}
 	for _, d := range documents {
-		one := &File{name: name, JSON: d.out, origins: d.origins}
+		one := &File{name: name, JSON: d.out, origins: d.origins, plain: d.plain}
 		for _, bad := range d.faults {
 			one.unsaid = append(one.unsaid, Fault{Place: f.place(bad.at), Text: bad.reason})
 		}

@@ -36,6 +36,11 @@ type origin struct {
 // values: numbers keep their digits, however many, and text that YAML 1.2 calls a number is one (1e3). Keys that are there twice
 // stay, for the reader to tell.
 func yamlToJSON(text []byte) (documents []*yamlWriter, err error) {
+	return writeYAML(text, false, aliasBytes)
+}
+
+// writeYAML is [yamlToJSON]. strict: tags are faults. most is how many bytes aliases may stand for.
+func writeYAML(text []byte, strict bool, most int) (documents []*yamlWriter, err error) {
 	tokens := lexer.Tokenize(string(text))
 	if err := checkNesting(tokens); err != nil {
 		return nil, err
@@ -59,12 +64,12 @@ func yamlToJSON(text []byte) (documents []*yamlWriter, err error) {
 	case len(docs) > maxDocuments:
 		return nil, faultAt(docs[maxDocuments], "there are more than %d documents", maxDocuments)
 	}
-	var aliases aliasWalk
+	aliases := aliasWalk{most: most}
 	for _, doc := range docs {
 		if err := aliases.check(doc); err != nil {
 			return nil, faultAt(doc, "%v", err)
 		}
-		w := &yamlWriter{anchors: map[string]ast.Node{}}
+		w := &yamlWriter{anchors: map[string]ast.Node{}, strict: strict}
 		if err := w.value(doc); err != nil {
 			return nil, err
 		}
@@ -126,6 +131,8 @@ type yamlWriter struct {
 	origins []origin
 	anchors map[string]ast.Node
 	depth   int
+	strict  bool         // tags are faults
+	plain   []int        // where texts begin in out that stand in the file without quotes
 	faults  []*yamlFault // of values that JSON has not; null stands for them, and the others are read
 }
 
@@ -306,6 +313,10 @@ var (
 // tagged writes a node as the type that is said of it.
 func (w *yamlWriter) tagged(n *ast.TagNode) error {
 	tag := n.Start.Value
+	if w.strict {
+		w.note(positionOf(n.Start), "the tag %s must not be here: values are what they look like", treedoc.Short(tag))
+		return nil
+	}
 	whole := false
 	switch n.Value.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode, *ast.SequenceNode:
@@ -368,6 +379,9 @@ func (w *yamlWriter) scalar(node ast.Node, tag string, at treedoc.Position) erro
 	case tag == "!!null":
 		w.note(at, "%q is not null", treedoc.Short(text))
 	default:
+		if !quoted {
+			w.plain = append(w.plain, len(w.out))
+		}
 		w.text(text)
 	}
 	return nil

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/taskgrove/taskgrove/flows"
+	"github.com/taskgrove/taskgrove/internal/treefile"
+)
+
+const ordersFlow = "../../examples/flows/orders.yaml"
+
+// TestFlowValidate: what docs/flows/quickstart.md shows.
+func TestFlowValidate(t *testing.T) {
+	if out, note, code := runCommand(t, "flow", "validate", ordersFlow); code != exitOK || out != "OK: "+ordersFlow+"\n" || note != "" {
+		t.Errorf("exit %d, %q, %q", code, out, note)
+	}
+	text, err := os.ReadFile(ordersFlow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := filepath.Join(t.TempDir(), "orders.yaml")
+	if err := os.WriteFile(wrong, []byte(strings.Replace(string(text), "when: jobs.probe.outputs.rows >", "when: jobs.probe.outputs.row >", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, note, code := runCommand(t, "flow", "validate", ordersFlow, wrong)
+	if want := "OK: " + ordersFlow + "\nINVALID: " + wrong + "\n- " + wrong + ":18:5: jobs[1].when: spec.unknown_output - jobs.probe.outputs.row: no step of probe promotes row; did you mean rows?\n"; code != exitUsage || out != want || !strings.Contains(note, "1 of 2 flows invalid") {
+		t.Errorf("exit %d, %q\n%s\nwant\n%s", code, note, out, want)
+	}
+	for _, flag := range [][]string{{"--json"}, {"-o", "json"}} {
+		out, _, code := runCommand(t, append([]string{"flow", "validate", wrong}, flag...)...)
+		var report flows.Report
+		if err := json.Unmarshal([]byte(out), &report); err != nil || code != exitUsage || report.OK || len(report.Errors) != 1 || report.Errors[0].Line != 18 || report.Warnings == nil {
+			t.Errorf("%v: exit %d, %v, %s", flag, code, err, out)
+		}
+	}
+	const uses = "flow: {id: f}\njobs: [{id: a, steps: [{id: s, type: noop, inputs: {x: '{{env.X}}'}}]}]\n"
+	for _, row := range []struct {
+		flags []string
+		code  int
+		says  string
+	}{
+		{nil, exitOK, "! <stdin>:2:53: jobs[0].steps[0].inputs.x: spec.unset_env"}, {[]string{"--strict-env"}, exitUsage, "- <stdin>:2:53: jobs[0].steps[0].inputs.x: spec.missing_env"},
+		{[]string{"--strict-env", "--env", "X=1"}, exitOK, "OK: <stdin>\n"}, {[]string{"--env", "X_TOKEN=1"}, exitUsage, "- <stdin>: env.X_TOKEN: secret.inline_value"},
+	} {
+		out, _, code := runWithInput(t, strings.NewReader(uses), append([]string{"flow", "validate", "-"}, row.flags...)...)
+		if code != row.code || !strings.Contains(out, row.says) {
+			t.Errorf("%v: exit %d\n%s\nwant %d and %s", row.flags, code, out, row.code, row.says)
+		}
+	}
+	if _, note, code := runCommand(t, "flow", "validate", "no.yaml"); code != exitUsage || !strings.Contains(note, "no.yaml") {
+		t.Errorf("a file that is not there: exit %d, %q", code, note)
+	}
+}
+
+// TestSchemaOfFlows: what the reader takes, the schema takes; and it refuses what the reader does, as far as a schema can tell.
+func TestSchemaOfFlows(t *testing.T) {
+	out, note, code := runCommand(t, "schema", "flow")
+	if code != exitOK || note != "" {
+		t.Fatal(code, note)
+	}
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("flow.json", value); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("flow.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	orders, err := os.ReadFile(ordersFlow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rest = "\njobs: [{id: a, steps: []}]\n"
+	for text, good := range map[string]bool{
+		string(orders): true, "flow: {id: f}" + rest: true, "flow: {id: 5}" + rest: false, "flow: {}" + rest: false, "flow: {id: f, execution: parallel}" + rest: false, "flow: {id: f, foo: 1}" + rest: false,
+		"flow: {id: f, on_failure: [{id: s, type: noop}], finally: {steps: []}, parameters: {day: {required: yes, enum: [a]}}}" + rest:    true,
+		"flow: {id: f}\njobs: [{id: a, depends_on: [b, {job: c, require: done}], steps: [{id: s, type: rest, inputs: {url: x}}]}]":        true,
+		"flow: {id: f}\njobs: [{id: a, steps: [{id: s, type: with_lock, inputs: {lock_key: k, step: {type: noop}}}]}]":                    true,
+		"flow: {id: f}\njobs: [{id: a, steps: [{id: s, type: with_lock, inputs: {lock_key: k}}]}]":                                        false,
+		"flow: {id: f}\njobs: [{id: a, steps: [{id: s, type: noop, retry: 3}]}]":                                                          false,
+		"flow: {id: f}\njobs: [{id: a, depends_on: b, steps: []}]":                                                                        false,
+		"flow: {id: f}\nresources: {wh: {kind: db, driver: postgres, config: {port: 5}, decode: {config: {password: true}}}}\njobs: null": false,
+	} {
+		f, _, err := treefile.DecodeStrict("f.yaml", []byte(text), 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		document, err := jsonschema.UnmarshalJSON(strings.NewReader(string(f.JSON)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(document); (err == nil) != good {
+			t.Errorf("%s\nby the schema: %v", text, err)
+		}
+	}
+}

@@ -1,0 +1,506 @@
+package flows
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/template"
+	"github.com/taskgrove/taskgrove/flows/gate"
+	"github.com/taskgrove/taskgrove/internal/treefile"
+)
+
+// checker judges what the parts of a document say of each other.
+type checker struct {
+	*reader
+	doc   *Document
+	byID  map[string]*Job
+	order map[string][]string // the jobs that one waits for, in a graph
+}
+
+// maxIDChars is how long an id may be.
+const maxIDChars = 64
+
+var idForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// ValidID reports whether a text can be the id of a flow or a run: 1 to 64 letters, digits, dots, _ and -, and no name of a directory.
+func ValidID(text string) bool { return idForm.MatchString(text) && text != "." && text != ".." }
+
+func (c *checker) check() {
+	c.versions()
+	c.identities()
+	for _, j := range c.all() {
+		for _, s := range j.Steps {
+			c.step(s, s.loc)
+		}
+		c.lock(j.Lock)
+	}
+	c.resources()
+	c.needs()
+	c.whens()
+	c.environment()
+	c.references()
+	c.circles()
+	if c.doc.Locks != nil && c.doc.Locks.TTL <= 0 {
+		c.doc.Locks.TTL = 3600
+	}
+}
+
+// all are the jobs and the handlers.
+func (c *checker) all() []*Job { return c.doc.everyJob() }
+
+func (d *Document) everyJob() []*Job {
+	all := slices.Clone(d.Jobs)
+	for _, h := range []*Job{d.OnFailure, d.Finally} {
+		if h != nil {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
+func (c *checker) versions() {
+	if v := c.root.Get("version"); v.Kind() == '0' && v.Text() != "1" {
+		c.at(CodeVersion, v, "version", "must be 1, the only version there is")
+	}
+	flow := c.root.Get("flow")
+	if state := flow.Get("state"); state.Kind() == '{' {
+		for _, m := range state.Members() {
+			c.at(CodeIgnored, m.Value, join("flow.state", m.Name), "has no effect: Postgres keeps the state of runs")
+		}
+	}
+	if parsed, err := metaRules.Parse(c.doc.ID); err == nil && parsed.Plain() && flow.Get("id").Kind() == '"' && !ValidID(c.doc.ID) {
+		c.at(CodeBadID, flow.Get("id"), "flow.id", "%s must be 1 to %d letters, digits, '.', '_' and '-', and neither . nor ..", shorten(c.doc.ID), maxIDChars)
+	}
+}
+
+func (c *checker) identities() {
+	c.byID = map[string]*Job{}
+	steps := 0
+	for _, j := range c.all() {
+		at := j.value.Get("id")
+		c.identity(j.ID, at, j.loc+".id")
+		if first := c.byID[j.ID]; first != nil && j.ID != "" {
+			c.at(CodeDuplicateJob, at, j.loc+".id", "%s has the id %s, too", first.loc, shorten(j.ID))
+		} else if j.ID != "" {
+			c.byID[j.ID] = j
+		}
+		mine := map[string]*Step{}
+		for _, s := range j.Steps {
+			steps++
+			at := s.value.Get("id")
+			c.identity(s.ID, at, s.loc+".id")
+			if first := mine[s.ID]; first != nil && s.ID != "" {
+				c.at(CodeDuplicateStep, at, s.loc+".id", "%s has the id %s, too", first.loc, shorten(s.ID))
+			} else {
+				mine[s.ID] = s
+			}
+		}
+	}
+	if steps > maxSteps || len(c.doc.Jobs) > maxJobs {
+		c.at(CodeTooLarge, c.root.Get("jobs"), "jobs", "has %d jobs and %d steps: at most %d and %d", len(c.doc.Jobs), steps, maxJobs, maxSteps)
+	}
+}
+
+// identity looks at the id of a job or a step; one that is missing was told.
+func (c *checker) identity(id string, at treefile.Value, loc string) {
+	if at.Kind() != '"' || len(template.Tokens(id)) > 0 {
+		return
+	}
+	if !template.Identifier(id) || len(id) > maxIDChars {
+		c.at(CodeBadID, at, loc, "%s must be 1 to %d letters, digits and _, with no digit first, so that templates and gates can name it", shorten(id), maxIDChars)
+	}
+}
+
+// executorOf is the id of the executor that a type names; empty: there is none.
+func (o *Options) executorOf(typ string) string {
+	const suffix = "_executor"
+	switch {
+	case o.Executors.Has(typ):
+		return typ
+	case o.Executors.Has(typ + suffix):
+		return typ + suffix
+	}
+	return ""
+}
+
+// types are the words that a step may have as its type.
+func (o *Options) types() []string {
+	out := []string{withLock}
+	for _, id := range o.Executors.IDs() {
+		short := strings.TrimSuffix(id, "_executor")
+		if out = append(out, short); short != id {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+func (c *checker) step(s *Step, loc string) {
+	typeAt := s.value.Get("type")
+	inputs := s.value.Get("inputs")
+	c.lock(s.Lock)
+	if s.Type == withLock {
+		if inputs.Kind() == 0 || inputs.Kind() == 'n' {
+			c.at(CodeMissing, s.value, loc+".inputs", "must be there, with lock_key and step")
+			return
+		}
+		if inputs.Kind() != '{' {
+			return
+		}
+		c.object(inputs, withLockKeys, loc+".inputs")
+		if s.Inner != nil {
+			if s.Lock != nil && s.Inner.Lock != nil && s.Lock.value.Given() && s.Lock != s.Inner.Lock && s.loc == loc && s.value.Get("lock").Given() {
+				c.at(CodeNotYet, s.value.Get("lock"), loc+".lock", "a step holds one lock: with_lock has its own")
+			}
+			if s.Inner.Type == withLock {
+				c.at(CodeNotYet, s.Inner.value.Get("type"), s.Inner.loc+".type", "a step holds one lock: a with_lock can't lie in another one")
+				return
+			}
+			c.step(s.Inner, s.Inner.loc)
+		}
+		return
+	}
+	if typeAt.Kind() != '"' || len(template.Tokens(s.Type)) > 0 {
+		return
+	}
+	executor := c.opts.executorOf(s.Type)
+	if executor == "" {
+		msg := "there is no executor " + shorten(s.Type)
+		if near := dag.Closest(s.Type, c.opts.types()); near != "" {
+			msg += fmt.Sprintf("; did you mean %s?", near)
+		}
+		c.at(CodeUnknownType, typeAt, loc+".type", "%s", msg)
+		return
+	}
+	if inputs.Kind() != 0 && inputs.Kind() != 'n' && inputs.Kind() != '{' {
+		return
+	}
+	c.inputs(s, executor, inputs, loc)
+	if s.Type == process {
+		c.process(inputs, loc+".inputs")
+	}
+}
+
+// resource is the input by which a step names one.
+const resource = "resource"
+
+// notFlows are executors whose input of that name means something else.
+var notFlows = []string{"system_info_executor"}
+
+func (c *checker) inputs(s *Step, executor string, inputs treefile.Value, loc string) {
+	if r := inputs.Get(resource); r.Kind() == '"' && !slices.Contains(notFlows, executor) {
+		c.declared(r, loc+".inputs."+resource)
+	}
+	known, are := c.opts.Inputs[executor]
+	if !are {
+		return
+	}
+	for _, name := range known.Required {
+		if !inputs.Get(name).Given() {
+			alias, at := "", inputs
+			if s.Type == process && name == "command" {
+				alias = "semantic:external_process_missing_command"
+			}
+			if at.Kind() == 0 || at.Kind() == 'n' {
+				at = s.value
+			}
+			c.tell(CodeMissingInput, alias, loc+".inputs."+name, at.Position(), "must be there: %s needs it", s.Type)
+		}
+	}
+	if len(known.Names) == 0 {
+		return
+	}
+	for _, m := range inputs.Members() {
+		if m.Name == resource || slices.Contains(known.Names, m.Name) {
+			continue
+		}
+		msg := fmt.Sprintf("%s has no such input, so that it has no effect", s.Type)
+		if near := dag.Nearest(m.Name, known.Names); near != "" {
+			msg += fmt.Sprintf("; did you mean %s?", near)
+		}
+		c.at(CodeUnknownInput, m.Value, join(loc+".inputs", m.Name), "%s", msg)
+	}
+}
+
+// declared looks for a resource that a step names.
+func (c *checker) declared(v treefile.Value, loc string) {
+	name := v.Text()
+	if len(template.Tokens(name)) > 0 {
+		return
+	}
+	var all []string
+	for _, r := range c.doc.Resources {
+		if r.Name == name {
+			return
+		}
+		all = append(all, r.Name)
+	}
+	msg := "the flow declares no resource " + shorten(name)
+	if near := dag.Closest(name, all); near != "" {
+		msg += fmt.Sprintf("; did you mean %s?", near)
+	}
+	c.at(CodeUnknownResource, v, loc, "%s", msg)
+}
+
+// process is the type of steps that run a program.
+const process = "external.process"
+
+// process looks at what external.process wants of its inputs beyond their keys.
+func (c *checker) process(in treefile.Value, loc string) {
+	command := in.Get("command")
+	if command.Given() {
+		good := command.Kind() == '"' || command.Kind() == '[' && !slices.ContainsFunc(command.Items(), func(v treefile.Value) bool { return v.Kind() != '"' })
+		if !good {
+			c.at(CodeProcessType, command, loc+".command", "must be a text or a list of texts")
+		}
+	}
+	log := in.Get("log")
+	file := false
+	for _, stream := range []string{"stdout", "stderr"} {
+		v := log.Get(stream)
+		if !v.Given() || len(template.Tokens(textOf(v))) > 0 {
+			continue
+		}
+		modes := []string{"inherit", "capture", "file", "discard"}
+		if !slices.Contains(modes, textOf(v)) {
+			c.at(CodeProcessLog, v, loc+".log."+stream, "must be inherit, capture, file or discard")
+		}
+		file = file || textOf(v) == "file"
+	}
+	if file && !log.Get("file_path").Given() {
+		c.at(CodeProcessLogFile, log, loc+".log.file_path", "must be there, as a log goes to a file")
+	}
+	if i := in.Get("idempotency"); textOf(i.Get("strategy")) == "atomic_dir" {
+		for _, name := range []string{"temp_output_dir", "final_output_dir"} {
+			if !i.Get(name).Given() {
+				c.at(CodeProcessDir, i, loc+".idempotency."+name, "must be there, as the strategy is atomic_dir")
+			}
+		}
+	}
+}
+
+// lock warns of a key that protects nothing.
+func (c *checker) lock(l *Lock) {
+	if l == nil {
+		return
+	}
+	if parsed, err := lockRules.Parse(l.Key); err == nil {
+		for _, path := range parsed.Refs() {
+			if path[0] == "run_id" {
+				c.at(CodeLockKey, l.value, l.loc, "the id of the run is in it, so that no two runs ever wait for each other")
+			}
+		}
+	}
+}
+
+// connectors are the drivers of each kind of resource.
+var connectors = map[string][]string{
+	"rest": {"httpx"}, "mail": {"smtp"}, "sftp": {"paramiko", "ssh"}, "db": {"sqlite3", "postgres", "mysql", "sqlalchemy", "duckdb", "oracledb", "exasol"},
+	"smb": {"smbclient", "pysmb"}, "archive": {"zipfile", "pyzipper", "aes", "os", "external"},
+}
+
+func (c *checker) resources() {
+	for _, r := range c.doc.Resources {
+		if r.Kind != "" {
+			drivers, known := connectors[r.Kind]
+			switch kinds := slices.Sorted(maps.Keys(connectors)); {
+			case !known:
+				msg := "there is no kind " + shorten(r.Kind) + ": there are " + strings.Join(kinds, ", ")
+				if near := dag.Nearest(r.Kind, kinds); near != "" {
+					msg = "there is no kind " + shorten(r.Kind) + "; did you mean " + near + "?"
+				}
+				c.at(CodeUnknownDriver, r.value.Get("kind"), r.loc+".kind", "%s", msg)
+			case r.Driver == "pyminizip":
+				c.at(CodeUnknownDriver, r.value.Get("driver"), r.loc+".driver", "pyminizip's encryption is broken: write pyzipper")
+			case r.Driver != "" && !slices.Contains(drivers, r.Driver):
+				msg := fmt.Sprintf("%s has no driver %s: there are %s", r.Kind, shorten(r.Driver), strings.Join(drivers, ", "))
+				if near := dag.Closest(r.Driver, drivers); near != "" {
+					msg += fmt.Sprintf("; did you mean %s?", near)
+				}
+				c.at(CodeUnknownDriver, r.value.Get("driver"), r.loc+".driver", "%s", msg)
+			}
+		}
+		for _, part := range []string{"config", "options"} {
+			c.literals(r.value.Get(part), r.loc+"."+part, "", decoded(r.value.Get("decode"), part))
+		}
+	}
+}
+
+// decoded are the dotted paths of a part of a resource that a provider decodes.
+func decoded(decode treefile.Value, part string) map[string]bool {
+	out := map[string]bool{}
+	for _, path := range textsOf(decode.Get(part + "_paths")) {
+		out[path] = true
+	}
+	var walk func(v treefile.Value, path string)
+	walk = func(v treefile.Value, path string) {
+		if v.Kind() == 't' {
+			out[path] = true
+		}
+		for _, m := range v.Members() {
+			walk(m.Value, join(path, m.Name))
+		}
+	}
+	walk(decode.Get(part), "")
+	return out
+}
+
+var (
+	secretLeaf = regexp.MustCompile(`(?i)^(password|passwd|passphrase|api_?key|authorization|.*token|.*secret)$`)
+	userinfo   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://[^/@\s:]*:([^/@\s]+)@`)
+)
+
+// literals looks for secrets that stand in a resource. path is where in its part it is; encoded are paths of what is no secret as it stands.
+func (c *checker) literals(v treefile.Value, loc, path string, encoded map[string]bool) {
+	for _, m := range v.Members() {
+		below := join(path, m.Name)
+		text := textOf(m.Value)
+		token := strings.Contains(text, "{{")
+		switch {
+		case m.Kind() == '"' && text != "" && !token && secretLeaf.MatchString(m.Name) && !encoded[below]:
+			c.at(CodeSecretLiteral, m.Value, join(loc, m.Name), "a secret must not stand here: name it, as \"{{env.DB_PASSWORD}}\"")
+		case m.Kind() == '"':
+			if in := userinfo.FindStringSubmatch(text); in != nil && !strings.Contains(in[1], "{{") && !encoded[below] {
+				c.at(CodeSecretLiteral, m.Value, join(loc, m.Name), "the URL has a password in it: name it, as \"{{env.DB_PASSWORD}}\"")
+			}
+		default:
+			c.literals(m.Value, join(loc, m.Name), below, encoded)
+		}
+	}
+}
+
+// unknownJob tells that there is no job of an id.
+func (c *checker) unknownJob(at treefile.Value, loc, id string) {
+	msg := "there is no job " + shorten(id)
+	if near := dag.Closest(id, slices.Sorted(maps.Keys(c.byID))); near != "" {
+		msg += fmt.Sprintf("; did you mean %s?", near)
+	}
+	c.at(CodeUnknownJob, at, loc, "%s", msg)
+}
+
+// wait notes that a job waits for another one, and tells if it can't. It reports whether there is such a job that comes before.
+func (c *checker) wait(j *Job, on string, at treefile.Value, loc string) bool {
+	other := c.byID[on]
+	switch {
+	case other == nil:
+		c.unknownJob(at, loc, on)
+	case other == j:
+		c.at(CodeCycle, at, loc, "the job waits for itself")
+	case c.isHandler(j):
+		if c.isHandler(other) {
+			c.at(CodeOrder, at, loc, "%s is no job of the list", shorten(on))
+			return false
+		}
+		return true
+	case c.isHandler(other):
+		c.at(CodeOrder, at, loc, "%s runs once all jobs have ended", shorten(on))
+	case !c.doc.Graph && other.index > j.index:
+		c.at(CodeOrder, at, loc, "%s stands below %s in the list, and jobs run in its order: move it up, or write flow.execution: graph", shorten(on), shorten(j.ID))
+	default:
+		if c.order == nil {
+			c.order = map[string][]string{}
+		}
+		if !slices.Contains(c.order[j.ID], on) {
+			c.order[j.ID] = append(c.order[j.ID], on)
+		}
+		return true
+	}
+	return false
+}
+
+func (c *checker) isHandler(j *Job) bool { return j == c.doc.OnFailure || j == c.doc.Finally }
+
+func (c *checker) needs() {
+	for _, j := range c.doc.Jobs {
+		seen := map[string]bool{}
+		for _, n := range j.Needs {
+			if len(template.Tokens(n.Job)) > 0 {
+				continue
+			}
+			if seen[n.Job] {
+				c.at(CodeDuplicateNeed, n.value, n.loc, "%s is named twice", shorten(n.Job))
+			}
+			seen[n.Job] = true
+			c.wait(j, n.Job, n.value, n.loc)
+		}
+	}
+}
+
+func (c *checker) whens() {
+	for _, j := range c.doc.Jobs {
+		v, loc := j.value.Get("when"), j.loc+".when"
+		if v.Kind() != '"' || len(template.Tokens(j.WhenText)) > 0 {
+			continue
+		}
+		expr, err := gate.Parse(j.WhenText)
+		if err != nil {
+			c.at(CodeWhen, v, loc, "%v", err)
+			continue
+		}
+		j.When = expr
+		for _, ref := range expr.Refs() {
+			if c.wait(j, ref.Job, v, loc) && ref.Field == "outputs" {
+				c.promoted(c.byID[ref.Job], ref.Path[0], v, loc, ref.String())
+			}
+		}
+	}
+}
+
+// promoted tells if no step of a job promotes an output.
+func (c *checker) promoted(j *Job, key string, at treefile.Value, loc, token string) {
+	var all []string
+	for _, s := range j.Steps {
+		if _, does := s.Outputs[key]; does {
+			return
+		}
+		all = append(all, slices.Sorted(maps.Keys(s.Outputs))...)
+	}
+	c.noOutput(key, fmt.Sprintf("no step of %s promotes %s", shorten(j.ID), shorten(key)), all, at, loc, token)
+}
+
+func (c *checker) noOutput(key, msg string, all []string, at treefile.Value, loc, token string) {
+	if near := dag.Closest(key, all); near != "" {
+		msg += fmt.Sprintf("; did you mean %s?", near)
+	}
+	c.at(CodeUnknownOutput, at, loc, "%s: %s", shorten(token), msg)
+}
+
+// circles tells of jobs of a graph that wait for each other: once for each circle, at its first job.
+func (c *checker) circles() {
+	const (
+		fresh = iota
+		onPath
+		done
+	)
+	state := map[string]int{}
+	var path []string
+	var visit func(id string)
+	visit = func(id string) {
+		state[id] = onPath
+		path = append(path, id)
+		for _, on := range c.order[id] {
+			switch state[on] {
+			case fresh:
+				visit(on)
+			case onPath:
+				circle := append(slices.Clone(path[slices.Index(path, on):]), on)
+				j := c.byID[on]
+				if len(circle) > 20 {
+					circle = append(append(slices.Clone(circle[:10]), "…"), circle[len(circle)-10:]...)
+				}
+				c.at(CodeCycle, j.value.Get("id"), j.loc, "jobs wait for each other: %s", strings.Join(circle, " -> "))
+			}
+		}
+		path = path[:len(path)-1]
+		state[id] = done
+	}
+	for _, j := range c.doc.Jobs {
+		if state[j.ID] == fresh {
+			visit(j.ID)
+		}
+	}
+}

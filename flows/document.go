@@ -1,0 +1,368 @@
+package flows
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/flows/gate"
+	"github.com/taskgrove/taskgrove/internal/treefile"
+)
+
+// Document is a flow that was read. Parts that have faults are zero.
+type Document struct {
+	ID, Description string // templates
+	Graph           bool   // execution: graph
+	Workspace       Workspace
+	Locks           *Locks // nil: not written
+	Timeout         float64
+	Priority        *int
+	Pool            string
+	Env             map[string]string
+	Secrets, Public []string
+	Parameters      treefile.Value
+	Resources       []Resource
+	Jobs            []*Job
+	OnFailure       *Job // nil: none
+	Finally         *Job // nil: none
+}
+
+// Workspace is where the directories of jobs are.
+type Workspace struct {
+	Root    string            // a template; empty: the worker's own
+	Cleanup string            // on_success, always or never
+	Layout  map[string]string // templates
+}
+
+// Locks say which runs of the flow exclude each other.
+type Locks struct {
+	Scope string // none, job or flow
+	TTL   int    // seconds
+}
+
+// Resource is an external system.
+type Resource struct {
+	Name, Kind, Driver, Profile string
+	Config, Options, Decode     map[string]any
+
+	value treefile.Value
+	loc   string
+}
+
+// Job is a list of steps, one after the other.
+type Job struct {
+	ID, Description string
+	Needs           []Need
+	When            *gate.Expr // nil: none, or it has faults
+	WhenText        string
+	Steps           []*Step
+	Pool            string
+	Priority        *int
+	Timeout         float64
+	Lock            *Lock
+
+	index int
+	value treefile.Value
+	loc   string
+}
+
+// Need is a job that another one needs.
+type Need struct {
+	Job  string
+	Done bool // it must have ended; else with success
+
+	value treefile.Value
+	loc   string
+}
+
+// Step is one thing that a job does.
+type Step struct {
+	ID, Type string
+	Inputs   map[string]any
+	Outputs  map[string]any
+	SkipJob  bool // on_no_data: skip_job
+	Timeout  float64
+	Retry    *Retry
+	Pool     string
+	Priority *int
+	Lock     *Lock
+	Inner    *Step // of with_lock: what runs
+
+	value treefile.Value
+	loc   string
+}
+
+// Retry says when a step is tried again.
+type Retry struct {
+	MaxAttempts               int
+	Backoff, Multiplier, Most float64 // seconds, and by how much they grow
+	OnTimeout                 bool
+	On                        []string
+	Jitter                    bool
+}
+
+// Lock is what a step or a job holds.
+type Lock struct {
+	Key          string // a template
+	TTL          int    // seconds
+	OnContention string // fail, wait or skip
+	WaitTimeout  float64
+
+	value treefile.Value
+	loc   string
+}
+
+// Options are what a document is judged by.
+type Options struct {
+	Executors dag.Known                    // what steps may name as their type
+	Inputs    map[string]treedoc.InputKeys // those of executors, by id; who is not there takes any
+	Env       map[string]string            // what is known of the environment, beside flow.env
+	StrictEnv bool                         // a name without a value is an error, unless it is a secret's
+	Set       *treefile.Arguments          // for parameters
+	Judged    bool                         // values of parameters are judged: there is a run
+}
+
+// Read reads a flow document and tells all that is wrong with it. name is what the report calls it. The document is whole if the report is OK.
+func Read(name string, data []byte, opts Options) (*Document, *Report) {
+	r := &reader{reporter: newReporter(name), opts: opts}
+	if !r.parse(data) {
+		return nil, r.done()
+	}
+	switch r.root.Kind() {
+	case '{':
+	case 0, 'n':
+		r.tell(CodeYAML, "", "", treedoc.Position{}, "the file is empty")
+		return nil, r.done()
+	default:
+		r.tell(CodeSchema, "schema:model_type", "", r.root.Position(), "must be a map with flow and jobs, and is %s", kindOf(r.root))
+		return nil, r.done()
+	}
+	r.outer()
+	d := r.document()
+	c := &checker{reader: r, doc: d}
+	c.check()
+	return d, r.done()
+}
+
+// outer looks at the whole document: at what is in on_failure by rules of its own.
+func (r *reader) outer() {
+	r.object(r.root, elsewhere(fileKeys, "flow"), "")
+	flow := r.root.Get("flow")
+	if !flow.Given() {
+		return
+	}
+	if !fits(flow, object) {
+		r.look(flow, &keyOf(fileKeys, "flow").shape, "flow")
+		return
+	}
+	r.object(flow, elsewhere(flowKeys, "on_failure"), "flow")
+	r.handler = true
+	r.look(flow.Get("on_failure"), &handler, "flow.on_failure")
+	r.handler = false
+}
+
+// elsewhere are the keys, of which one is looked at elsewhere.
+func elsewhere(keys []key, name string) []key {
+	out := slices.Clone(keys)
+	*keyOf(out, name) = key{name: name, shape: shape{form: seen}, required: keyOf(keys, name).required}
+	return out
+}
+
+func keyOf(keys []key, name string) *key {
+	for i := range keys {
+		if keys[i].name == name {
+			return &keys[i]
+		}
+	}
+	panic("flows: no key " + name)
+}
+
+// document is what could be read.
+func (r *reader) document() *Document {
+	flow := r.root.Get("flow")
+	d := &Document{
+		ID: textOf(flow.Get("id")), Description: textOf(flow.Get("description")), Graph: textOf(flow.Get("execution")) == "graph",
+		Timeout: numberOf(flow.Get("timeout_seconds")), Priority: intOf(flow.Get("priority")), Pool: textOf(flow.Get("pool")),
+		Env: map[string]string{}, Secrets: textsOf(flow.Get("secrets")), Public: textsOf(flow.Get("public_env")), Parameters: flow.Get("parameters"),
+	}
+	w := flow.Get("workspace")
+	d.Workspace = Workspace{Root: textOf(w.Get("root")), Cleanup: textOr(w.Get("cleanup_policy"), "on_success"), Layout: map[string]string{"artifacts": "artifacts", "scratch": "scratch", "manifests": "manifests"}}
+	for _, m := range w.Get("layout").Members() {
+		d.Workspace.Layout[m.Name] = textOf(m.Value)
+	}
+	if l := flow.Get("locks"); l.Kind() == '{' {
+		d.Locks = &Locks{Scope: textOr(l.Get("scope"), "job"), TTL: 3600}
+		if ttl := intOf(l.Get("ttl_seconds")); ttl != nil {
+			d.Locks.TTL = *ttl
+		}
+	}
+	for _, m := range flow.Get("env").Members() {
+		d.Env[m.Name] = textOf(m.Value)
+	}
+	for _, m := range r.root.Get("resources").Members() {
+		d.Resources = append(d.Resources, Resource{
+			Name: m.Name, Kind: textOf(m.Get("kind")), Driver: textOf(m.Get("driver")), Profile: textOf(m.Get("profile")), Config: tableIn(m.Get("config")), Options: tableIn(m.Get("options")),
+			Decode: tableIn(m.Get("decode")), value: m.Value, loc: join("resources", m.Name),
+		})
+	}
+	for i, v := range r.root.Get("jobs").Items() {
+		j := r.job(v, fmt.Sprintf("jobs[%d]", i))
+		j.index = i
+		d.Jobs = append(d.Jobs, j)
+	}
+	d.OnFailure = r.handlerJob(flow.Get("on_failure"), "on_failure")
+	d.Finally = r.handlerJob(flow.Get("finally"), "finally")
+	return d
+}
+
+// handlerJob is a job that is written as one, or as its steps; nil: there is none.
+func (r *reader) handlerJob(v treefile.Value, name string) (j *Job) {
+	loc := "flow." + name
+	switch v.Kind() {
+	case '{':
+		j = r.job(v, loc)
+	case '[':
+		j = &Job{value: v, loc: loc, Steps: r.steps(v, loc)}
+	default:
+		return nil
+	}
+	if !v.Get("id").Given() {
+		j.ID = name
+	}
+	return j
+}
+
+func (r *reader) job(v treefile.Value, loc string) *Job {
+	j := &Job{
+		ID: textOf(v.Get("id")), Description: textOf(v.Get("description")), Pool: textOf(v.Get("pool")), Priority: intOf(v.Get("priority")), Timeout: numberOf(v.Get("timeout_seconds")),
+		Lock: r.lock(v.Get("lock"), loc+".lock"), Steps: r.steps(v.Get("steps"), loc+".steps"), value: v, loc: loc,
+	}
+	if when := v.Get("when"); when.Kind() == '"' {
+		j.WhenText = when.Text()
+	}
+	for i, one := range v.Get("depends_on").Items() {
+		n := Need{value: one, loc: fmt.Sprintf("%s.depends_on[%d]", loc, i)}
+		switch one.Kind() {
+		case '"':
+			n.Job = one.Text()
+		case '{':
+			n.Job, n.Done = textOf(one.Get("job")), textOf(one.Get("require")) == "done"
+			n.loc += ".job"
+		}
+		if n.Job != "" {
+			j.Needs = append(j.Needs, n)
+		}
+	}
+	return j
+}
+
+func (r *reader) steps(v treefile.Value, loc string) (out []*Step) {
+	for i, one := range v.Items() {
+		out = append(out, r.step(one, fmt.Sprintf("%s[%d]", loc, i)))
+	}
+	return out
+}
+
+func (r *reader) step(v treefile.Value, loc string) *Step {
+	s := &Step{
+		ID: textOf(v.Get("id")), Type: textOf(v.Get("type")), Inputs: tableIn(v.Get("inputs")), Outputs: tableIn(v.Get("outputs")), SkipJob: textOf(v.Get("on_no_data")) == "skip_job",
+		Timeout: numberOf(v.Get("timeout_seconds")), Pool: textOf(v.Get("pool")), Priority: intOf(v.Get("priority")), Lock: r.lock(v.Get("lock"), loc+".lock"), value: v, loc: loc,
+	}
+	if y := v.Get("retry"); y.Kind() == '{' {
+		s.Retry = &Retry{MaxAttempts: 1, Backoff: numberOf(y.Get("backoff_seconds")), Multiplier: 1, Most: numberOf(y.Get("max_backoff_seconds")), OnTimeout: boolOf(y.Get("retry_on_timeout")),
+			On: textsOf(y.Get("retry_on")), Jitter: textOf(y.Get("jitter")) == "full"}
+		if n := intOf(y.Get("max_attempts")); n != nil {
+			s.Retry.MaxAttempts = *n
+		}
+		if m := numberOf(y.Get("backoff_multiplier")); m >= 1 {
+			s.Retry.Multiplier = m
+		}
+	}
+	if s.Type == withLock {
+		r.withLock(s)
+	}
+	return s
+}
+
+// withLock reads the step in one that runs it under a lock.
+func (r *reader) withLock(s *Step) {
+	inputs := s.value.Get("inputs")
+	loc := s.loc + ".inputs"
+	lock := &Lock{Key: textOf(inputs.Get("lock_key")), TTL: 600, OnContention: textOr(inputs.Get("on_contention"), "fail"), WaitTimeout: numberOf(inputs.Get("wait_timeout_seconds")),
+		value: inputs.Get("lock_key"), loc: loc + ".lock_key"}
+	if ttl := intOf(inputs.Get("ttl_seconds")); ttl != nil {
+		lock.TTL = *ttl
+	}
+	inner := inputs.Get("step")
+	if inner.Kind() != '{' {
+		return
+	}
+	s.Inner = &Step{ID: textOr(inner.Get("id"), s.ID+"_inner"), Type: textOf(inner.Get("type")), Inputs: tableIn(inner.Get("inputs")), Lock: lock, value: inner, loc: loc + ".step"}
+	if s.Inner.Type == withLock && strings.Count(s.Inner.loc, ".step") < maxInner {
+		r.withLock(s.Inner)
+	}
+}
+
+// maxInner is how deep steps may lie in each other.
+const maxInner = 8
+
+func (r *reader) lock(v treefile.Value, loc string) *Lock {
+	if v.Kind() != '{' {
+		return nil
+	}
+	l := &Lock{Key: textOf(v.Get("key")), TTL: 600, OnContention: textOr(v.Get("on_contention"), "fail"), WaitTimeout: numberOf(v.Get("wait_timeout_seconds")), value: v.Get("key"), loc: loc + ".key"}
+	if ttl := intOf(v.Get("ttl_seconds")); ttl != nil {
+		l.TTL = *ttl
+	}
+	return l
+}
+
+func textOf(v treefile.Value) string { return textOr(v, "") }
+
+func textOr(v treefile.Value, other string) string {
+	if v.Kind() == '"' {
+		return v.Text()
+	}
+	return other
+}
+
+func textsOf(v treefile.Value) (out []string) {
+	for _, item := range v.Items() {
+		if item.Kind() == '"' {
+			out = append(out, item.Text())
+		}
+	}
+	return out
+}
+
+func numberOf(v treefile.Value) float64 {
+	x, _ := v.Number()
+	return x
+}
+
+func intOf(v treefile.Value) *int {
+	if x, ok := v.Number(); ok && isInteger(v.Text()) {
+		n := int(x)
+		return &n
+	}
+	return nil
+}
+
+func boolOf(v treefile.Value) bool {
+	if v.Kind() == '"' {
+		if is := yesNo(v.Text()); is != nil {
+			return *is
+		}
+	}
+	return v.Kind() == 't'
+}
+
+func tableIn(v treefile.Value) map[string]any {
+	out, _ := v.Decoded().(map[string]any)
+	if out == nil {
+		out = map[string]any{}
+	}
+	return out
+}

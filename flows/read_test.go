@@ -1,0 +1,161 @@
+package flows_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/flows"
+)
+
+// options have a few executors.
+func options() flows.Options {
+	var known dag.Known
+	for _, id := range []string{"rest_executor", "command_executor", "noop_executor", "external.process", "check_items", "db_fetch_small"} {
+		known.Add(id, "core")
+	}
+	return flows.Options{Executors: known, Inputs: map[string]treedoc.InputKeys{
+		"rest_executor":    {Names: []string{"url", "method", "headers"}, Required: []string{"url"}},
+		"external.process": {Names: []string{"command", "args", "log", "idempotency", "env"}, Required: []string{"command"}},
+	}}
+}
+
+// job is a flow with one job, whose text follows, indented.
+const job = "version: 1\nflow: {id: f}\njobs:\n- id: a\n"
+
+// told are the faults of a flow as "line:column code loc".
+func told(r *flows.Report) (errors, warnings []string) {
+	line := func(f flows.Fault) string { return fmt.Sprintf("%d:%d %s %s", f.Line, f.Column, f.Code, f.Loc) }
+	for _, f := range r.Errors {
+		errors = append(errors, line(f))
+	}
+	for _, f := range r.Warnings {
+		warnings = append(warnings, line(f))
+	}
+	return errors, warnings
+}
+
+// TestFaults: each fault is told once, where it stands.
+func TestFaults(t *testing.T) {
+	for _, row := range []struct{ name, text, want string }{
+		{"nothing wrong", job + "  steps: []\n", ""},
+		{"empty", "", "0:0 spec.yaml "},
+		{"null", "~", "0:0 spec.yaml "},
+		{"a list", "- a", "1:1 spec.schema "},
+		{"a scalar", "5", "1:1 spec.schema "},
+		{"no flow, no jobs", "version: 1\n", "1:1 spec.missing flow\n1:1 spec.missing jobs"},
+		{"not YAML", "flow: {id: f\njobs: []", "2:1 spec.yaml "},
+		{"a key twice", "flow: {id: f}\nflow: {id: g}\njobs: []", "2:1 spec.yaml flow"},
+		{"a tag", "flow: {id: !!str f}\njobs: []", "1:12 spec.yaml \n1:1 spec.missing flow.id"},
+		{"a second document", "flow: {id: f}\njobs: []\n---\nflow: {id: g}\njobs: []\n", "4:1 spec.yaml "},
+		{"another version", "version: 2\nflow: {id: f}\njobs: []", "1:1 spec.version version"},
+		{"a version that is text", "version: '1'\nflow: {id: f}\njobs: []", "1:1 spec.schema version"},
+		{"an id that is a number", "flow: {id: 5}\njobs: []", "1:8 spec.schema flow.id"},
+		{"an id that leaves its directory", "flow: {id: '..'}\njobs: []", "1:8 spec.bad_id flow.id"},
+		{"an id with a slash", "flow: {id: a/b}\njobs: []", "1:8 spec.bad_id flow.id"},
+		{"when that is true", job + "  when: true\n  steps: []\n", "5:3 spec.schema jobs[0].when"},
+		{"a hopeful retry", job + "  steps: [{id: s, type: noop, retry: 3}]\n", "5:31 spec.schema jobs[0].steps[0].retry"},
+		{"keys that are not there", job + "  need: [b]\n  steps: [{id: s, type: noop, input: {}, timeout: 3}]\n",
+			"5:3 spec.unknown_key jobs[0].need\n6:31 spec.unknown_key jobs[0].steps[0].input\n6:42 spec.unknown_key jobs[0].steps[0].timeout"},
+		{"no steps", "flow: {id: f}\njobs: [{id: a}]", "2:8 spec.missing jobs[0].steps"},
+		{"ids that nobody can name", "flow: {id: f}\njobs: [{id: a-b, steps: [{id: 1s, type: noop}]}]", "2:9 spec.bad_id jobs[0].id\n2:27 spec.bad_id jobs[0].steps[0].id"},
+		{"ids twice", "flow: {id: f}\njobs: [{id: a, steps: [{id: s, type: noop}, {id: s, type: noop}]}, {id: a, steps: []}]",
+			"2:46 spec.duplicate_step_id jobs[0].steps[1].id\n2:69 spec.duplicate_job_id jobs[1].id"},
+		{"needs", "flow: {id: f}\njobs:\n- {id: a, depends_on: [a, b, c], steps: []}\n- {id: b, depends_on: [a, {job: a, require: done}], steps: []}",
+			"3:24 spec.cycle jobs[0].depends_on[0]\n3:27 spec.order jobs[0].depends_on[1]\n3:30 spec.unknown_job jobs[0].depends_on[2]\n4:27 spec.duplicate_dependency jobs[1].depends_on[1].job"},
+		{"a circle", "flow: {id: f, execution: graph}\njobs:\n- {id: a, depends_on: [b], steps: []}\n- {id: b, when: jobs.c.status == 'SUCCESS', steps: []}\n- {id: c, depends_on: [a], steps: []}", "3:4 spec.cycle jobs[0]"},
+		{"when", "flow: {id: f}\njobs:\n- {id: a, steps: [{id: s, type: noop, outputs: {n: 1}}]}\n- {id: b, when: 'jobs.a.outputs.m > 0 and jobs.x.status == 1', steps: []}\n- {id: c, when: 'a = b', steps: []}\n- {id: d, when: 'jobs.d.outputs.x', steps: []}\n- {id: e, when: '{{env.X}}', steps: []}",
+			"4:11 spec.unknown_output jobs[1].when\n4:11 spec.unknown_job jobs[1].when\n5:11 spec.invalid_when jobs[2].when\n6:11 spec.cycle jobs[3].when\n7:11 template.not_allowed_here jobs[4].when"},
+		{"types", job + "  steps: [{id: s, type: reset}, {id: t, type: '{{env.X}}'}, {id: u}]\n", "5:19 spec.unknown_step_type jobs[0].steps[0].type\n5:41 template.not_allowed_here jobs[0].steps[1].type\n5:61 spec.missing jobs[0].steps[2].type"},
+		{"inputs", job + "  steps: [{id: s, type: rest, inputs: {uri: x}}]\n", "5:31 spec.missing_input jobs[0].steps[0].inputs.url\n! 5:40 spec.unknown_input jobs[0].steps[0].inputs.uri"},
+		{"resources", "flow: {id: f}\nresources:\n  wh: {kind: db, driver: postgress, config: {url: 'postgres://u:pw@h/d', password: x, port: 5}}\n  z: {kind: dba, driver: x, decode: {config: {token: true}}, config: {token: abc}}\njobs:\n- {id: a, steps: [{id: s, type: db_fetch_small, inputs: {resource: hw}}]}",
+			"3:18 spec.unknown_driver resources.wh.driver\n3:46 secret.literal resources.wh.config.url\n3:74 secret.literal resources.wh.config.password\n4:7 spec.unknown_driver resources.z.kind\n6:58 spec.unknown_resource jobs[0].steps[0].inputs.resource"},
+		{"templates", job + "  steps:\n  - id: s\n    type: noop\n    inputs:\n      a: '{{steps.s.x}} {{steps.t.x}} {{foo.x}} {{result.x}}'\n      b: ['{}', '{{env.X', '{{env}}']\n      '{{c}}': 1\n      d: '{{job.outputs.k}} {{jobs.a.outputs.k}} {{jobs.q.outputs.k}}'\n    outputs: {k: '{{result.x}}', l: '{{job.outputs.k}} {{steps.s.y}}', m-n: 1}\n",
+			"9:7 template.unknown_root jobs[0].steps[0].inputs.a\n9:7 template.unknown_root jobs[0].steps[0].inputs.a\n9:7 spec.unknown_step jobs[0].steps[0].inputs.a\n9:7 spec.unknown_step jobs[0].steps[0].inputs.a\n" +
+				"10:11 template.forbidden_sequence jobs[0].steps[0].inputs.b[0]\n10:17 template.syntax jobs[0].steps[0].inputs.b[1]\n10:28 template.syntax jobs[0].steps[0].inputs.b[2]\n11:7 template.not_allowed_here jobs[0].steps[0].inputs.{{c}}\n" +
+				"12:7 spec.unknown_output jobs[0].steps[0].inputs.d\n12:7 spec.unknown_job jobs[0].steps[0].inputs.d\n12:7 spec.unknown_job jobs[0].steps[0].inputs.d\n13:34 spec.unknown_output jobs[0].steps[0].outputs.l\n13:72 spec.bad_id jobs[0].steps[0].outputs.m-n"},
+		{"secrets", "flow: {id: 'f{{env.API_KEY}}', env: {MY_TOKEN: x}, public_env: [SORT_KEY]}\njobs:\n- id: a\n  steps: [{id: s, type: noop, inputs: {p: '{{env.DB_PASSWORD}}', q: 'x{{env.DB_PASSWORD}}', r: '{{env.SORT_KEY:}}'}, outputs: {k: '{{env.API_KEY}}'}}]",
+			"1:8 template.secret_in_output flow.id\n1:38 secret.inline_value flow.env.MY_TOKEN\n4:66 template.secret_in_text jobs[0].steps[0].inputs.q\n4:128 template.secret_in_output jobs[0].steps[0].outputs.k"},
+		{"environment", "flow: {id: f, env: {A: x, B: ''}}\njobs: [{id: a, steps: [{id: s, type: noop, inputs: {p: '{{env.A}}{{env.B}}{{env.C:}}{{env.D}}'}}]}]", "! 2:53 spec.unset_env jobs[0].steps[0].inputs.p\n! 2:53 spec.unset_env jobs[0].steps[0].inputs.p"},
+		{"parameters", "flow: {id: f, parameters: {day: {required: yes, pattern: '^\\d{4}$'}}}\njobs: [{id: a, steps: [{id: s, type: noop, inputs: {p: '{{params.day}} {{params.dya}}'}}]}]", "2:53 spec.unknown_parameter jobs[0].steps[0].inputs.p"},
+		{"ignored, and words", "flow: {id: f, state: {backend: sqlite, path: x}, description: yes}\njobs: [{id: a, steps: [{id: s, type: noop, inputs: {p: off, q: 'off', d: '{{env.X: a}}'}}]}]",
+			"! 1:23 spec.ignored_field flow.state.backend\n! 1:40 spec.ignored_field flow.state.path\n! 1:50 spec.yaml_boolean flow.description\n! 2:53 spec.yaml_boolean jobs[0].steps[0].inputs.p\n! 2:71 template.default_blank jobs[0].steps[0].inputs.d"},
+		{"locks", job + "  steps:\n  - {id: s, type: with_lock, inputs: {lock_key: 'l-{{run_id}}', ttl_seconds: 0, step: {type: rets}}}\n  - {id: t, type: with_lock, inputs: {lock_key: '{{steps.s.x}}', key: 1}}\n  - {id: u, type: with_lock}\n",
+			"6:65 spec.schema jobs[0].steps[0].inputs.ttl_seconds\n6:88 spec.unknown_step_type jobs[0].steps[0].inputs.step.type\n7:30 spec.missing jobs[0].steps[1].inputs.step\n7:39 template.unknown_root jobs[0].steps[1].inputs.lock_key\n7:66 spec.unknown_key jobs[0].steps[1].inputs.key\n8:5 spec.missing jobs[0].steps[2].inputs\n! 6:39 spec.lock_protects_nothing jobs[0].steps[0].inputs.lock_key"},
+		{"processes", job + "  steps:\n  - {id: s, type: external.process, inputs: {command: [1], log: {stdout: fil, stderr: file}, idempotency: {strategy: atomic_dir, temp_output_dir: x}}}\n  - {id: t, type: external.process}\n",
+			"6:46 spec.process_command jobs[0].steps[0].inputs.command\n6:60 spec.process_log_file jobs[0].steps[0].inputs.log.file_path\n6:66 spec.process_log jobs[0].steps[0].inputs.log.stdout\n6:94 spec.process_atomic_dir jobs[0].steps[0].inputs.idempotency.final_output_dir\n7:5 spec.missing_input jobs[0].steps[1].inputs.command"},
+		{"handlers", "flow:\n  id: f\n  on_failure: [{id: s, type: noop, inputs: {m: '{{failure.message}} {{jobs.a.status}}'}}]\n  finally: {steps: [{id: s, type: noop, inputs: {m: '{{failure.message}}'}}], when: x}\njobs: [{id: a, depends_on: [finally], steps: []}]",
+			"4:50 template.unknown_root flow.finally.steps[0].inputs.m\n4:79 spec.unknown_key flow.finally.when\n5:29 spec.order jobs[0].depends_on[0]"},
+	} {
+		_, report := flows.Read("f.yaml", []byte(row.text), options())
+		errors, warnings := told(report)
+		for _, w := range warnings {
+			errors = append(errors, "! "+w)
+		}
+		got := strings.Join(errors, "\n")
+		if sorted(got) != sorted(row.want) {
+			t.Errorf("%s:\n%s\nwant\n%s", row.name, got, row.want)
+			for _, f := range report.Errors {
+				t.Logf("%s: %s", f.Code, f.Msg)
+			}
+		}
+		if report.OK != (len(report.Errors) == 0) {
+			t.Errorf("%s: ok is %v", row.name, report.OK)
+		}
+	}
+}
+
+func sorted(lines string) string {
+	all := strings.Split(lines, "\n")
+	slices.Sort(all)
+	return strings.Join(all, "\n")
+}
+
+// TestSpecExample: the example of the specification has one fault, the resource that it does not declare.
+func TestSpecExample(t *testing.T) {
+	text := `version: 1
+flow: { id: orders_export }
+resources:
+  wh: { kind: db, driver: postgres, profile: warehouse }
+jobs:
+  - id: probe
+    steps:
+      - id: count
+        type: db_fetch_small
+        inputs: { resource: wh, sql: "select count(*) from orders_new" }
+        outputs: { rows: "{{result.row_count}}" }
+  - id: export
+    depends_on: [probe]
+    when: jobs.probe.outputs.rows > 0
+    steps:
+      - { id: dump, type: db_fetch_small, inputs: { resource: wh, sql: "select * from orders_new", output: orders.csv, format: csv } }
+      - { id: push, type: noop, inputs: { resource: drop, items: ["{{steps.dump.artifact_path}}"], remote_dir: /in } }
+`
+	_, report := flows.Read("f.yaml", []byte(text), options())
+	errors, warnings := told(report)
+	if !slices.Equal(errors, []string{"17:43 spec.unknown_resource jobs[1].steps[1].inputs.resource"}) || len(warnings) > 0 {
+		t.Errorf("got %v, %v", errors, warnings)
+	}
+}
+
+// FuzzFlow: whatever a file holds, its report is made, in order and within its bounds, and each fault lies in the file.
+func FuzzFlow(f *testing.F) {
+	for _, text := range []string{job + "  steps: [{id: s, type: rest, inputs: {url: 'x{{env.A:b}}'}}]", "flow: {id: f, on_failure: [{id: s}]}\njobs: [{id: b, when: jobs.a.status, depends_on: [{job: a}]}]", "a: &a [*a]", `{"flow": {}}`, "flow: {parameters: {a: {enum: [1]}}}", "jobs: [{steps: [{type: with_lock, inputs: {step: {type: with_lock, inputs: {}}}}]}]"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		d, r := flows.Read("f.yaml", text, options())
+		if r.OK != (len(r.Errors) == 0) || r.OK && d == nil || len(r.Errors) > flows.MaxFaults || len(r.Warnings) > flows.MaxFaults {
+			t.Fatalf("%q: %+v", text, r)
+		}
+		lines := 1 + strings.Count(string(text), "\n") + strings.Count(string(text), "\r")
+		for _, f := range slices.Concat(r.Errors, r.Warnings) {
+			if f.Msg == "" || f.Code == "" || f.Line < 0 || f.Line > lines+1 || (f.Line == 0) != (f.Column == 0) {
+				t.Fatalf("%q: %+v", text, f)
+			}
+		}
+	})
+}

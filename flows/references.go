@@ -1,0 +1,217 @@
+package flows
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/template"
+	"github.com/taskgrove/taskgrove/dag/treedoc"
+)
+
+// systemEnv are names of the environment that workers set, to where a bundle lies.
+var systemEnv = []string{"AETHERFLOW_ACTIVE_DIR", "AETHERFLOW_LOCAL_ROOT_DIR", "AETHERFLOW_CACHE_DIR", "TASKGROVE_BUNDLE_DIR"}
+
+// secretWords make a name one of a secret.
+var secretWords = []string{"PASS", "TOKEN", "SECRET", "KEY", "CREDENTIAL"}
+
+// Secret reports whether a name of the environment is a secret's: it is listed in flow.secrets, or looks like one and is not listed in flow.public_env.
+func (d *Document) Secret(name string) bool {
+	if slices.Contains(d.Secrets, name) {
+		return true
+	}
+	upper := strings.ToUpper(name)
+	return slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(upper, w) }) && !slices.Contains(d.Public, name)
+}
+
+// environment looks at the values of the environment that are given.
+func (c *checker) environment() {
+	for _, m := range c.root.Get("flow").Get("env").Members() {
+		if !template.Identifier(m.Name) {
+			c.at(CodeBadID, m.Value, join("flow.env", m.Name), "must be letters, digits and _, with no digit first, so that templates can name it")
+		} else if c.doc.Secret(m.Name) {
+			c.at(CodeSecretValue, m.Value, join("flow.env", m.Name), "is the name of a secret, whose value must not stand in a flow: workers have it; or list the name in flow.public_env")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.opts.Env)) {
+		if c.doc.Secret(name) {
+			c.tell(CodeSecretValue, "", join("env", name), treedoc.Position{}, "is the name of a secret, which workers read themselves: give no value, or list the name in flow.public_env")
+		}
+	}
+}
+
+// value is what the environment has of a name.
+func (c *checker) value(name string) string {
+	if v, given := c.opts.Env[name]; given {
+		return v
+	}
+	return c.doc.Env[name]
+}
+
+// place is the job and the step that a token stands in. index is that of the step in its job; -1: of the job itself.
+type place struct {
+	job   *Job
+	index int
+}
+
+// references looks at what tokens name.
+func (c *checker) references() {
+	places := map[string]place{}
+	for _, j := range c.all() {
+		places[j.loc] = place{j, -1}
+		for i, s := range j.Steps {
+			places[s.loc] = place{j, i}
+		}
+	}
+	for _, u := range c.uses {
+		var at place
+		for i := len(u.loc) - 1; i > 0 && at.job == nil; i-- {
+			if u.loc[i] == '.' {
+				at = places[u.loc[:i]]
+			}
+		}
+		c.use(&u, at)
+	}
+}
+
+func (c *checker) use(u *use, at place) {
+	tell := func(code Code, format string, args ...any) {
+		c.at(code, u.value, u.loc, "%s: %s", shorten(u.token), fmt.Sprintf(format, args...))
+	}
+	switch u.path[0] {
+	case "env":
+		c.env(u, tell)
+	case "params":
+		c.param(u, tell)
+	case "steps":
+		c.earlier(u, at, tell)
+	case "job":
+		if u.path[1] != "outputs" || at.job == nil || u.phase == atLock {
+			return
+		}
+		if len(u.path) < 3 {
+			tell(CodeWholeOutputs, "name one of the outputs")
+			return
+		}
+		var all []string
+		for _, s := range at.job.Steps[:max(at.index, 0)] {
+			if _, does := s.Outputs[u.path[2]]; does {
+				return
+			}
+			all = append(all, slices.Sorted(maps.Keys(s.Outputs))...)
+		}
+		c.noOutput(u.path[2], "no earlier step of the job promotes "+shorten(u.path[2]), all, u.value, u.loc, u.token)
+	case "jobs":
+		c.ofJob(u, at, tell)
+	}
+}
+
+func (c *checker) env(u *use, tell func(Code, string, ...any)) {
+	name := u.path[1]
+	if len(u.path) > 2 {
+		tell(CodeSyntax, "a value of the environment is a text, and has no members")
+		return
+	}
+	if c.doc.Secret(name) {
+		switch {
+		case u.phase == atOutput:
+			tell(CodeSecretStored, "%s is a secret's name, and outputs are stored", name)
+		case u.phase == atMeta, u.phase == atLock:
+			tell(CodeSecretStored, "%s is a secret's name, and this is stored", name)
+		case u.phase == atInput && !u.alone:
+			tell(CodeSecretInText, "%s is a secret's name: a secret can only be the whole of an input", name)
+		case u.phase == atInput && u.hasDefault:
+			tell(CodeSecretInText, "%s is a secret's name: it can have no default", name)
+		}
+		return
+	}
+	if slices.Contains(systemEnv, name) || u.hasDefault || c.value(name) != "" {
+		return
+	}
+	code := CodeUnsetEnv
+	if c.opts.StrictEnv {
+		code = CodeMissingEnv
+	}
+	tell(code, "%s has no value, and no default", name)
+}
+
+func (c *checker) param(u *use, tell func(Code, string, ...any)) {
+	name := u.path[1]
+	if c.doc.Parameters.Get(name).Kind() != 0 {
+		return
+	}
+	var all []string
+	for _, m := range c.doc.Parameters.Members() {
+		all = append(all, m.Name)
+	}
+	msg := "the flow declares no parameter " + shorten(name)
+	if near := dag.Closest(name, all); near != "" {
+		msg += fmt.Sprintf("; did you mean %s?", near)
+	}
+	tell(CodeUnknownParam, "%s", msg)
+}
+
+// earlier looks for a step of the same job.
+func (c *checker) earlier(u *use, at place, tell func(Code, string, ...any)) {
+	if at.job == nil || at.index < 0 {
+		return
+	}
+	name := u.path[1]
+	var all []string
+	for i, s := range at.job.Steps {
+		switch {
+		case s.ID != name:
+			if i < at.index {
+				all = append(all, s.ID)
+			}
+			continue
+		case i < at.index, i == at.index && u.phase == atOutput:
+			return
+		case i == at.index:
+			tell(CodeUnknownStep, "a step can't see its own result in its inputs")
+			return
+		}
+		tell(CodeUnknownStep, "%s comes later in the job", name)
+		return
+	}
+	msg := "the job has no step " + shorten(name) + " before this one"
+	for _, j := range c.doc.Jobs {
+		if j != at.job && slices.ContainsFunc(j.Steps, func(s *Step) bool { return s.ID == name }) {
+			tell(CodeUnknownStep, "%s: it is one of the job %s, whose outputs can be named: jobs.%s.outputs.KEY", msg, j.ID, j.ID)
+			return
+		}
+	}
+	if near := dag.Closest(name, all); near != "" {
+		msg += fmt.Sprintf("; did you mean %s?", near)
+	}
+	tell(CodeUnknownStep, "%s", msg)
+}
+
+// jobFields are what templates may name of a job.
+var jobFields = []string{"status", "outputs", "skip_reason", "skip_trigger"}
+
+func (c *checker) ofJob(u *use, at place, tell func(Code, string, ...any)) {
+	if at.job == nil {
+		return
+	}
+	name, field := u.path[1], u.path[2]
+	if !slices.Contains(jobFields, field) {
+		msg := "a job has " + strings.Join(jobFields, ", ")
+		tell(CodeUnknownOutput, "%s", msg)
+		return
+	}
+	if c.byID[name] == at.job {
+		tell(CodeUnknownJob, "%s is the job itself: name job.outputs.KEY or steps.ID", name)
+		return
+	}
+	if !c.wait(at.job, name, u.value, u.loc) || field != "outputs" {
+		return
+	}
+	if len(u.path) < 4 {
+		tell(CodeWholeOutputs, "name one of the outputs")
+		return
+	}
+	c.promoted(c.byID[name], u.path[3], u.value, u.loc, u.token)
+}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
@@ -103,6 +104,7 @@ func (c *Coordinator) Executor(ctx context.Context, id string) (*Executor, error
 type listing struct {
 	store *pg.Store
 	by    map[string]*listed
+	own   map[string][]string // executors by the pool that is called like them
 }
 
 // listed is an executor in the catalogue.
@@ -123,7 +125,7 @@ func (c *catalogue) read(ctx context.Context) (*listing, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &listing{store: c.store, by: map[string]*listed{}}
+	l := &listing{store: c.store, by: map[string]*listed{}, own: map[string][]string{}}
 	for i := range c.builtIn {
 		l.at(c.builtIn[i].ID).builtIn = &c.builtIn[i]
 	}
@@ -143,6 +145,7 @@ func (c *catalogue) read(ctx context.Context) (*listing, error) {
 func (l *listing) at(id string) *listed {
 	if l.by[id] == nil {
 		l.by[id] = &listed{having: map[string]int{}, pools: map[string]bool{}}
+		l.own[dag.PoolOf(id)] = append(l.own[dag.PoolOf(id)], id)
 	}
 	return l.by[id]
 }
@@ -151,7 +154,8 @@ func (l *listing) at(id string) *listed {
 func (l *listing) count(w pg.DescribingWorker, executor map[string]string) {
 	if len(w.Described) == 0 {
 		for pool := range w.Pools {
-			if one := l.by[pool]; one != nil {
+			for _, id := range l.own[pool] {
+				one := l.by[id]
 				one.silent++
 				one.pools[pool] = true
 			}
@@ -165,7 +169,7 @@ func (l *listing) count(w pg.DescribingWorker, executor map[string]string) {
 		one := l.by[id]
 		one.having[string(hash)]++
 		for pool := range w.Pools {
-			if pool == id || l.by[pool] == nil {
+			if pool == dag.PoolOf(id) || l.own[pool] == nil {
 				one.pools[pool] = true
 			}
 		}

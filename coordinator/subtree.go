@@ -325,7 +325,7 @@ func submittedTasks(list []*pg.Shown) ([]*dag.Task, error) {
 		if !byName {
 			one.ID = t.Ref
 		}
-		if t.Pool != t.Executor {
+		if t.Pool != dag.PoolOf(t.Executor) {
 			one.Pool = t.Pool
 		}
 		if t.Flags&dag.FlagImported != 0 && t.State.Settled() {

@@ -2,7 +2,9 @@ package dag
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // indexBits is how many bits of a [Key] number the tasks of one tree.
@@ -152,5 +154,19 @@ func (t *Task) QueueName() string {
 	if t.Pool != "" {
 		return t.Pool
 	}
-	return t.Executor
+	return PoolOf(t.Executor)
+}
+
+// PoolOf is the pool that tasks of an executor wait in which name none: it is called like the executor, with _ for each character that pools can't
+// have in their names (see [ValidPool]).
+func PoolOf(executor string) string {
+	if ValidPool(executor) || len(executor) > MaxPoolBytes {
+		return executor
+	}
+	return strings.Map(func(c rune) rune {
+		if c > unicode.MaxASCII || !ValidPool(string(c)) {
+			return '_'
+		}
+		return c
+	}, executor)
 }

@@ -17,7 +17,7 @@ func (t *treeCopy) findPools(ctx context.Context) error {
 	names := map[string]bool{}
 	for _, i := range t.plan.Tasks {
 		if executor, ok := t.unknown[int(i)]; ok && t.Known != nil && t.Known(executor) {
-			names[executor] = true
+			names[dag.PoolOf(executor)] = true
 		}
 	}
 	t.pools = nil
@@ -36,8 +36,8 @@ func (t *treeCopy) lane(i int) (lane dag.Lane, known bool) {
 	if !unknown {
 		return lane, true
 	}
-	lane.Pool, known = t.pools[executor], t.pools[executor] != 0
-	return lane, known
+	lane.Pool = t.pools[dag.PoolOf(executor)]
+	return lane, lane.Pool != 0
 }
 
 // keepPools keeps the copy's pools open until the transaction ends, and gives the copy its key.

@@ -236,11 +236,11 @@ func (u *updating) choose(ctx context.Context) error {
 	if u.executor == u.task.executor || u.namesPool() || u.executor == "" || u.unknown() || !dag.Storable(u.executor) {
 		return nil
 	}
-	ids, err := u.keepPools(ctx, map[string]bool{u.executor: true})
+	ids, err := u.keepPools(ctx, map[string]bool{dag.PoolOf(u.executor): true})
 	if err != nil {
 		return err
 	}
-	id := ids[u.executor]
+	id := ids[dag.PoolOf(u.executor)]
 	if !slices.Contains(u.tree.pools, id) && len(u.tree.pools) >= MaxTreePools {
 		u.facts.PoolFault = fmt.Sprintf("the tasks of this tree would name more than %d pools", MaxTreePools)
 	}
@@ -249,7 +249,9 @@ func (u *updating) choose(ctx context.Context) error {
 }
 
 // namesPool reports whether the task was submitted with a pool of its own, which it keeps.
-func (u *updating) namesPool() bool { return u.task.pool != "" && u.task.pool != u.task.executor }
+func (u *updating) namesPool() bool {
+	return u.task.pool != "" && u.task.pool != dag.PoolOf(u.task.executor)
+}
 
 func (u *updating) unknown() bool {
 	return u.executor != "" && !u.namesPool() && u.Known != nil && !u.Known(u.executor)

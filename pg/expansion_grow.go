@@ -320,7 +320,7 @@ func (g *growing) keepPools(ctx context.Context) error {
 	names := map[string]bool{}
 	for i := range g.made {
 		t := g.made[i].Task
-		if q := t.QueueName(); q != "" && (q != t.Executor || g.opts.Known == nil || g.opts.Known(q)) {
+		if q := t.QueueName(); q != "" && (q != dag.PoolOf(t.Executor) || g.opts.Known == nil || g.opts.Known(t.Executor)) {
 			names[q] = true
 		}
 	}

@@ -116,7 +116,7 @@ func (s *Store) judge(ctx context.Context, c *pgx.Conn, keys []dag.Key, f func(*
 				t := judged{key: v.key(), pool: v.text(), namespace: v.text()}
 				t.ID, t.Name, t.Executor, t.Inputs, t.Params = v.text(), v.text(), v.text(), v.json(), v.json()
 				envelope := v.bytea()
-				rule := rules[cmp.Or(t.pool, t.Executor)] // without a pool: nobody had its executor when it was stored
+				rule := rules[cmp.Or(t.pool, dag.PoolOf(t.Executor))] // without a pool: nobody had its executor when it was stored
 				if rule == nil || away != nil {
 					return
 				}

@@ -256,7 +256,7 @@ func (t *stagedTree) flags(i int) (f dag.Flags) {
 // unknown reports whether nobody has the task's executor (spec K13). A task that names its pool waits for a worker
 // there to say so.
 func unknown(p *taskHead, known func(string) bool) bool {
-	return p.executor != "" && p.pool == p.executor && known != nil && !known(p.executor)
+	return p.executor != "" && p.pool == dag.PoolOf(p.executor) && known != nil && !known(p.executor)
 }
 
 // addReady adds a ready task to the stretches; keys come in order.

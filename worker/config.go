@@ -48,7 +48,7 @@ type Config struct {
 	// Pools: empty means one for each executor, named like it. None that is named like an executor that is off is served
 	// ([executors.Disabler]).
 	Pools    []Pool
-	OwnPools bool // also serve one pool for each executor, named like it, besides those in Pools
+	OwnPools bool // also serve one pool for each executor, named like it ([dag.PoolOf]), besides those in Pools
 	// Concurrency is the slots of each pool that names no number. 0: what suits the executor of the pool's name
 	// ([executors.Description]), and in other pools the least that suits one of the executors. All pools together have at most 20 000.
 	Concurrency int
@@ -188,9 +188,9 @@ func (c *Config) setPools() {
 			if isNil(e) {
 				continue // which validate reports
 			}
-			id := e.Describe().ID
-			if !slices.ContainsFunc(named, func(p Pool) bool { return p.Name == id }) {
-				c.Pools = append(c.Pools, Pool{Name: id})
+			own := dag.PoolOf(e.Describe().ID)
+			if !slices.ContainsFunc(named, func(p Pool) bool { return p.Name == own }) && !slices.ContainsFunc(c.Pools, func(p Pool) bool { return p.Name == own }) {
+				c.Pools = append(c.Pools, Pool{Name: own})
 			}
 		}
 	}
@@ -209,15 +209,16 @@ func (c *Config) dropPools(own bool, named []Pool) {
 			continue
 		}
 		id := e.Describe().ID
+		pool := dag.PoolOf(id)
 		f := &workerv1.Fault{Executor: clean(id, workerv1.MaxNameBytes), Text: clean(d.Disabled(), workerv1.MaxFaultText)}
-		f.Unasked = own && !slices.ContainsFunc(named, func(p Pool) bool { return p.Name == id })
+		f.Unasked = own && !slices.ContainsFunc(named, func(p Pool) bool { return p.Name == pool })
 		if i := slices.IndexFunc(before, func(b *workerv1.Fault) bool { return b.Executor == f.Executor }); i >= 0 {
 			f.Unasked = before[i].Unasked
 		}
-		kept := slices.DeleteFunc(slices.Clone(c.Pools), func(p Pool) bool { return p.Name == id })
-		dropped := slices.ContainsFunc(before, func(f *workerv1.Fault) bool { return f.Pool == id })
-		if queue.ValidName(id) && (own || dropped || len(kept) < len(c.Pools)) {
-			f.Pool = id
+		kept := slices.DeleteFunc(slices.Clone(c.Pools), func(p Pool) bool { return p.Name == pool })
+		dropped := slices.ContainsFunc(before, func(f *workerv1.Fault) bool { return f.Pool == pool })
+		if queue.ValidName(pool) && (own || dropped || len(kept) < len(c.Pools)) {
+			f.Pool = pool
 		}
 		c.Pools = kept
 		c.off = append(c.off, f)

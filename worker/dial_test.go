@@ -206,8 +206,8 @@ func TestExecutorsThatAreOff(t *testing.T) {
 		cfg  Config
 		want string // pools; and faults, as pool, executor, text
 	}{
-		"pools by default": {Config{}, "[{noop_executor 16} {cpu 16}] [gpu gpu no device] [ no pool's name no luck]"},
-		"own pools beside": {Config{OwnPools: true, Pools: []Pool{{"gpu", 2}, {"x", 1}}}, "[{x 1} {noop_executor 16} {cpu 16}] [gpu gpu no device] [ no pool's name no luck]"},
+		"pools by default": {Config{}, "[{noop_executor 16} {cpu 16}] [gpu gpu no device] [no_pool_s_name no pool's name no luck]"},
+		"own pools beside": {Config{OwnPools: true, Pools: []Pool{{"gpu", 2}, {"x", 1}}}, "[{x 1} {noop_executor 16} {cpu 16}] [gpu gpu no device] [no_pool_s_name no pool's name no luck]"},
 		"named pools":      {Config{Pools: []Pool{{"x", 1}}}, "[{x 1}] [ gpu no device] [ no pool's name no luck]"},
 		"named like it":    {Config{Pools: []Pool{{"gpu", 2}, {"x", 1}}}, "[{x 1}] [gpu gpu no device] [ no pool's name no luck]"},
 	} {
@@ -311,12 +311,12 @@ func TestDialReportsAllFaults(t *testing.T) {
 	_, err := Dial(t.Context(), "nats://h:1", Config{
 		ID: "not an id", Prefix: "a.b", OwnPools: true, Pools: []Pool{{"y y", 1}}, Log: quiet,
 		Executors: []executors.Executor{
-			nil, none, e, &withID{id: "not a pool .>*"}, &withID{id: strings.Repeat("x", 129)}, &withID{id: "a\x00"}, &withID{id: "a\xff"},
+			nil, none, e, &withID{id: strings.Repeat("x", 129)}, &withID{id: "a\x00"}, &withID{id: "a\xff"},
 		},
 	})
 	const rule = "want 1 to 64 letters, digits, - and _"
 	for _, want := range []string{
-		`id "not an id": ` + rule, `prefix "a.b": ` + rule, `pool "y y": ` + rule, `pool "not a pool .>*": ` + rule,
+		`id "not an id": ` + rule, `prefix "a.b": ` + rule, `pool "y y": ` + rule,
 		"executors[0] is nil", "executors[1] is nil", "its id has 129 bytes, at most 128",
 		`executor "a\x00": its id must be valid`, `executor "a\xff": its id must be valid`,
 	} {
@@ -356,5 +356,17 @@ func TestDialClosesWhenItFails(t *testing.T) {
 		if _, err := Dial(short, tt.url, Config{Executors: []executors.Executor{e}, Log: quiet}); err == nil || e.closed != 1 {
 			t.Errorf("%s: got %v, closed %d times, want an error and once", name, err, e.closed)
 		}
+	}
+}
+
+// TestPoolsAreCalledLikeTheirExecutors, as far as pools can have such names; two executors may share one.
+func TestPoolsAreCalledLikeTheirExecutors(t *testing.T) {
+	cfg := Config{ID: "w1", Executors: []executors.Executor{noop.New(), &withID{id: "external.process"}, &withID{id: "a b"}, &withID{id: "a_b"}, &withID{id: "größe"}}}
+	cfg.setDefaults()
+	if got, want := fmt.Sprint(cfg.Pools), "[{noop_executor 16} {external_process 16} {a_b 16} {gr__e 16}]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if err := cfg.validate(); err != nil {
+		t.Error(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 )
 
@@ -50,13 +51,13 @@ func (c *Config) suits(pool string) (slots int, why string) {
 		}
 		d := e.Describe()
 		n, reason := d.Concurrency, fmt.Sprintf(whyLeast, d.ID)
-		if d.ID == pool {
+		if dag.PoolOf(d.ID) == pool {
 			reason = whySuits
 		}
 		if n == 0 {
 			n, reason = executors.DefaultConcurrency, whyNobody
 		}
-		if d.ID == pool {
+		if dag.PoolOf(d.ID) == pool {
 			return n, reason
 		}
 		if slots == 0 || n < slots {

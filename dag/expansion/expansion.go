@@ -350,7 +350,7 @@ func (r *reading) look(index int, t *dag.Task) {
 	if r.Check != nil && (r.plan.PerItem == 0 || index < checkedTasks) && len(t.Faults) == 0 {
 		r.Check(index, t)
 	}
-	if q := t.QueueName(); q != "" && (q != t.Executor || r.Known == nil || r.Known(q)) { // as of a submission: the name of an unknown one may be a mistake
+	if q := t.QueueName(); q != "" && (q != dag.PoolOf(t.Executor) || r.Known == nil || r.Known(t.Executor)) { // as of a submission: the name of an unknown one may be a mistake
 		r.pools[q] = true
 	}
 	r.limits(index, t)

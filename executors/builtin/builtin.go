@@ -27,6 +27,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/model"
 	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/noop"
+	"github.com/taskgrove/taskgrove/executors/process"
 	"github.com/taskgrove/taskgrove/executors/python"
 	"github.com/taskgrove/taskgrove/executors/rest"
 	"github.com/taskgrove/taskgrove/executors/sleep"
@@ -110,6 +111,7 @@ func New(cfg Config) []executors.Executor {
 		python.New(cfg.Python, net, file),
 		mapper.New(),
 		subtree.New(),
+		process.New(cfg.Command, processPlace(cfg.FileRoot, file)),
 	})
 	return all
 }

@@ -68,6 +68,24 @@ func TestEveryExecutorConforms(t *testing.T) {
 			Secret: secret,
 			Demo:   map[string][]string{`{"command": "ls"}`: {"command", "return_code", "stdout", "stderr", "success"}},
 		},
+		"external.process": {
+			Quick:   `{"command": "echo hello", "log": {"stdout": "capture", "stderr": "capture"}}`,
+			Slow:    `{"command": "sleep 600.625 & sleep 600.625", "shell": true, "kill_grace_seconds": 1}`,
+			Missing: map[string]string{`{}`: "[external.process] command is required in inputs"},
+			Large:   `{"command": "head -c 5000000 /dev/zero", "log": {"stdout": "capture", "max_capture_kb": 4000}}`,
+			TimesOut: map[string]string{
+				`{"command": "sleep 600.625 & sleep 600.625", "shell": true, "timeout_seconds": 0.2}`: "the program timed out after 0.2 seconds",
+			},
+			Left: func() error { return noProcess("600.625") },
+			Failing: []string{
+				`{"command": "exit 3", "shell": true, "env": {"TOKEN": "` + secret + `"}}`,
+				`{"command": "true", "env": {"TOKEN": "` + secret + `\u0000"}}`,
+				`{"command": ["true", "` + secret + `"], "success": {"require_files": "no"}}`,
+			},
+			Secret: secret,
+			Demo:   map[string][]string{`{"command": "ls", "outputs": {"rows": 1}}`: {"exit_code", "attempts", "rows"}},
+			Ends:   map[string]executors.Kind{`{"command": "true", "idempotency": {"strategy": "marker", "marker_path": "."}}`: executors.KindSkipped},
+		},
 		"rest_executor": {
 			Quick:   `{"url": "` + server.URL + `/quick"}`,
 			Slow:    `{"url": "` + server.URL + `/slow", "timeout": 600}`,
@@ -211,6 +229,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		"python_executor",
 		"map_executor",
 		"subtree_executor",
+		"external.process",
 	}
 	want = slices.DeleteFunc(want, func(id string) bool { return leftOut[id] })
 	if !slices.Equal(ids, want) {

@@ -4,6 +4,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	fileops "github.com/taskgrove/taskgrove/executors/file"
 	"github.com/taskgrove/taskgrove/executors/network"
+	"github.com/taskgrove/taskgrove/executors/workdir"
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
 
@@ -11,6 +12,14 @@ func fileExecutor(cfg Config, net *network.Network, file *workerfile.Source) exe
 	cfg.File.Network = net
 	cfg.File.Place = func(pool string) fileops.Place { return place(cfg.FileRoot, file.File().Pool(pool).Files) }
 	return fileops.New(cfg.File)
+}
+
+// processPlace is where the programs of a pool's tasks find and leave files, beside their own directory.
+func processPlace(root string, file *workerfile.Source) func(pool string) workdir.Place {
+	return func(pool string) workdir.Place {
+		p := place(root, file.File().Pool(pool).Files)
+		return workdir.Place{Dir: p.Root, ReadOnly: p.ReadOnly}
+	}
 }
 
 // place is where the tasks of a pool may use files: as the worker's file says of it, or else as its settings do.

@@ -20,7 +20,7 @@ var plain = []string{
 // commanding are those that run commands or code, here or on other hosts, or start other trees or tasks, which may do so: it takes allow_commands to have them in a
 // generated tree. All others, such as those of files and databases and a worker's own, take being named.
 var commanding = []string{
-	"command_executor", "ssh_executor", "docker_executor", "kubernetes_executor", "python_executor", "mcp_executor", "apflow_api_executor", "map_executor", "subtree_executor",
+	"command_executor", "external.process", "ssh_executor", "docker_executor", "kubernetes_executor", "python_executor", "mcp_executor", "apflow_api_executor", "map_executor", "subtree_executor",
 }
 
 // allowed decides which of the executors that there are a generated tree may use. Its faults name the inputs.

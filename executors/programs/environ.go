@@ -48,7 +48,7 @@ func (g *Guard) Environment(call *executors.Call, set map[string]string) ([]stri
 		switch {
 		case name == "" || strings.ContainsAny(name, "=\x00") || strings.ContainsRune(value, 0):
 			return nil, fmt.Errorf("env: %q can't be set", name)
-		case g.Confined() && (!slices.Contains(g.keep, name) || changesPrograms(name)):
+		case !g.MaySet(name):
 			return nil, fmt.Errorf("env: %q must not be set while a whitelist is in force", name)
 		}
 		env = append(env, name+"="+value)
@@ -64,6 +64,11 @@ func (g *Guard) Environment(call *executors.Call, set map[string]string) ([]stri
 func (g *Guard) Instead(call *executors.Call, set map[string]string) ([]string, error) {
 	path := slices.DeleteFunc(slices.Clone(g.inherited), func(kv string) bool { return !strings.HasPrefix(kv, "PATH=") })
 	return (&Guard{allowed: g.allowed, keep: g.keep, inherited: path}).Environment(call, set)
+}
+
+// MaySet reports whether a task may set a variable: with an allow-list, it is one of those to keep, and none that makes a program start another.
+func (g *Guard) MaySet(name string) bool {
+	return !g.Confined() || slices.Contains(g.keep, name) && !changesPrograms(name)
 }
 
 // turning are variables that make an allowed program load or start something else, whole names; passing the worker's own value on does no harm.

@@ -34,6 +34,7 @@ type Schedule struct {
 	Paused       *bool             `json:"paused,omitempty"`        // nil: as it is; a new one is not
 	UserID       string            `json:"user_id,omitempty"`       // whose trees the runs are
 	Labels       map[string]string `json:"labels,omitempty"`        // of the trees
+	Retention    string            `json:"retention,omitempty"`     // how long the trees are kept once they have ended, as 30d, or keep; empty: as they say
 	Owner        *string           `json:"owner,omitempty"`         // who keeps it in files: 1 to 63 letters, digits, -, _, . and /; empty: nobody, nil: as it is, or as it was shown: nobody
 }
 
@@ -274,7 +275,7 @@ func scheduleAnswer(ctx context.Context, what string) func(*pb.ScheduleInfo, err
 
 func (s *Schedule) proto() *pb.Schedule {
 	out := &pb.Schedule{Id: s.ID, Description: s.Description, Cron: s.Cron, Every: s.Every, Timezone: s.Timezone, Tree: s.Tree, Parameters: s.Parameters, Overlap: s.Overlap,
-		MisfireGrace: s.MisfireGrace, Coalesce: s.Coalesce, Jitter: s.Jitter, MaxRuns: int32(s.MaxRuns), AfterSuccess: s.AfterSuccess, Due: s.Due, Paused: s.Paused, UserId: s.UserID, Labels: s.Labels, Owner: s.Owner}
+		MisfireGrace: s.MisfireGrace, Coalesce: s.Coalesce, Jitter: s.Jitter, MaxRuns: int32(s.MaxRuns), AfterSuccess: s.AfterSuccess, Due: s.Due, Paused: s.Paused, UserId: s.UserID, Labels: s.Labels, Retention: s.Retention, Owner: s.Owner}
 	if s.StartAt != nil {
 		out.StartAt = stampOf(*s.StartAt)
 	}
@@ -294,7 +295,7 @@ func scheduleInfoOf(got *pb.ScheduleInfo) *ScheduleInfo {
 	s := got.GetSchedule()
 	out := &ScheduleInfo{Schedule: Schedule{ID: s.GetId(), Description: s.GetDescription(), Cron: s.GetCron(), Every: s.GetEvery(), Timezone: s.GetTimezone(), Tree: s.GetTree(),
 		Parameters: s.GetParameters(), Overlap: s.GetOverlap(), MisfireGrace: s.GetMisfireGrace(), Jitter: s.GetJitter(), MaxRuns: int(s.GetMaxRuns()), AfterSuccess: s.GetAfterSuccess(),
-		Due: s.GetDue(), UserID: s.GetUserId(), Labels: s.GetLabels()},
+		Due: s.GetDue(), UserID: s.GetUserId(), Labels: s.GetLabels(), Retention: s.GetRetention()},
 		Revision: int(got.Revision), CreatedBy: got.CreatedBy, CreatedAt: at(got.CreatedAt), UpdatedBy: got.UpdatedBy, UpdatedAt: at(got.UpdatedAt), PausedBy: got.PausedBy,
 		PausedAt: at(got.PausedAt), PauseReason: got.PauseReason, Next: at(got.Next), Runs: int(got.Runs),
 		WebhookPath: got.WebhookPath, WebhookURL: got.WebhookUrl, SecretAt: at(got.SecretAt), SecretUntil: at(got.SecretUntil)}

@@ -111,6 +111,9 @@ func (c *Coordinator) writeSpec(ctx context.Context, here dag.NamespaceKey, of *
 			return err
 		}
 	}
+	if of.Level = 0; spec.Retention != "" {
+		of.Level = dag.KeptRunsLevel
+	}
 	of.Trigger, of.TriggerEnds, of.Unhooked = nil, 0, spec.On == nil || spec.On.Webhook == nil
 	if spec.On != nil && spec.On.Schedule != "" {
 		other, err := c.store.ScheduleKey(ctx, here, spec.On.Schedule)
@@ -137,6 +140,9 @@ func (c *Coordinator) checkSchedule(ctx context.Context, here dag.NamespaceKey, 
 		} else if err != nil {
 			return c.internal("look for a schedule", err)
 		}
+	}
+	if fault := c.retentionFault(spec); fault != "" && !slices.ContainsFunc(faults, func(f scheduledoc.Fault) bool { return f.Field == "retention" }) {
+		out.Faults = append(out.Faults, scheduledoc.Fault{Field: "retention", Reason: fault})
 	}
 	if len(spec.Tree) > 0 && !slices.ContainsFunc(faults, func(f scheduledoc.Fault) bool { return f.Field == "tree" }) {
 		if err := c.checkRunTree(ctx, here, spec, rules, now, out); err != nil {

@@ -1,6 +1,8 @@
 package coordinator_test
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,8 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag/scheduledoc"
+	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
@@ -112,5 +117,61 @@ func TestNoSecretByParametersOfRuns(t *testing.T) {
 	spec, _ := scheduledoc.Decode([]byte(`{"id":"b","cron":"0 2 1 1 *","tree":{"name":"a","template":true,"schemas":{"method":"end_executor"},"inputs":{"env":{"X":{"secret":"{{schedule.id}}"}}}}}`))
 	if _, err := c.Service().CreateSchedule(t.Context(), *spec); err == nil || !strings.Contains(err.Error(), "tree[0].inputs.env.X.secret: ") {
 		t.Error(err)
+	}
+}
+
+// TestTreesOfRunsAreKept as their schedule says, whatever they say themselves and however it ends: after that time they are deleted, and not with those of the operator's. What is longer than the
+// operator lets a tree be kept is refused when it is stored, and, of a schedule that was stored before, when a run begins.
+func TestTreesOfRunsAreKept(t *testing.T) {
+	t.Parallel()
+	c := expanders(t, cluster.Options{Coordinators: 2, Workers: 1, Coordinator: func(cfg *config.Coordinator) {
+		cfg.Retention, cfg.RetentionMax = 3*time.Minute, 30*24*time.Hour
+	}})
+	tree := `"tree":{"name":"a","schemas":{"method":"end_executor"},"retention":"10d","inputs":{"fail":"{{parameters.fail:}}"},"template":true}`
+	for id, retention := range map[string]string{"month": `,"retention":"30d"`, "minute": `,"retention":"1m"`, "as its tree": ""} {
+		schedule(t, c, `{"id":"`+id+`","cron":"0 2 1 1 *"`+retention+`,`+tree+`,"parameters":{"fail":""}}`)
+	}
+	for _, retention := range []string{"31d", "keep"} {
+		spec, _ := scheduledoc.Decode([]byte(`{"id":"longer","cron":"0 2 1 1 *","retention":"` + retention + `",` + tree + `}`))
+		_, err := c.Service().CreateSchedule(t.Context(), *spec)
+		if bad, ok := errors.AsType[*coordinator.ScheduleFaultsError](err); !ok || len(bad.Faults) != 1 || bad.Faults[0].Field != "retention" || !strings.Contains(bad.Faults[0].Reason, "at most 30d") {
+			t.Errorf("%s: got %v", retention, err)
+		}
+	}
+	run := func(id, parameters, ends string) string {
+		t.Helper()
+		if _, err := c.Service().TriggerSchedule(t.Context(), coordinator.ScheduleTrigger{ID: id, Parameters: json.RawMessage(parameters)}); err != nil {
+			t.Fatal(err)
+		}
+		runs := untilRuns(t, c, id, func(runs []*coordinator.ScheduleRun) bool { return !runs[len(runs)-1].EndedAt.IsZero() })
+		last := runs[len(runs)-1]
+		if last.Status != ends {
+			t.Fatalf("%s: %s %s", id, last.Status, last.Reason)
+		}
+		return cmp.Or(last.TreeID, last.Reason)
+	}
+	month, failed, minute, own := run("month", "", "completed"), run("month", `{"fail":"no luck"}`, "failed"), run("minute", "", "completed"), run("as its tree", "", "completed")
+	for id, want := range map[string]time.Duration{month: 30 * 24 * time.Hour, failed: 30 * 24 * time.Hour, minute: time.Minute, own: 10 * 24 * time.Hour} {
+		if shown, err := c.Service().Tree(t.Context(), id); err != nil || shown.Retention != want {
+			t.Errorf("%+v %v, want %v", shown, err, want)
+		}
+	}
+	old(t, c, month, failed, minute)
+	isGone(c, minute)
+	for _, id := range []string{month, failed} {
+		if _, err := c.Service().Task(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+	}
+	conn, err := pgx.Connect(t.Context(), c.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	if _, err := conn.Exec(t.Context(), `update schedule set spec = replace(spec::text, '30d', '31d')::json where id = 'month'`); err != nil {
+		t.Fatal(err)
+	}
+	if reason := run("month", "", "failed"); !strings.HasPrefix(reason, "retention: must be at most 30d") {
+		t.Error(reason)
 	}
 }

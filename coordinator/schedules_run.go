@@ -289,7 +289,10 @@ func (c *Coordinator) runTree(f *dueRun) (options SubmitOptions, tree *runTree, 
 	if f.err != nil {
 		return options, nil, fmt.Errorf("read tree of schedule %s: %w", f.Of.ID, f.err)
 	}
-	options.UserID = f.Of.UserID
+	options.UserID, options.Retention = f.Of.UserID, spec.RetentionOf()
+	if fault := c.retentionFault(spec); fault != "" { // it was taken when the operator let trees be kept for longer
+		return options, nil, &InvalidArgumentError{Field: "retention", Reason: fault}
+	}
 	if f.Of.Labels != nil {
 		if err := json.Unmarshal(f.Of.Labels, &options.Labels); err != nil {
 			return options, nil, fmt.Errorf("read labels of schedule %s: %w", f.Of.ID, err)
@@ -305,6 +308,11 @@ func (c *Coordinator) runTree(f *dueRun) (options SubmitOptions, tree *runTree, 
 	}
 	tree, err = c.treeOfRun(f.body.Tree, f.Of.UserID, parameters, roots)
 	return options, tree, err
+}
+
+// retentionFault is why the trees of a schedule may not be kept as it says, which was checked otherwise; empty: they may.
+func (c *Coordinator) retentionFault(spec *scheduledoc.Spec) string {
+	return dag.RetentionFault(spec.RetentionOf(), c.cfg.Limits.Retention)
 }
 
 // scheduleBody is what is stored of a schedule's tree and parameters.

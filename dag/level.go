@@ -43,6 +43,8 @@ const (
 	SchedulesLevel Level = 12
 	// CacheLevel: tasks end by earlier successes (control 12). Older coordinators would leave them waiting for a condition, or run them.
 	CacheLevel Level = 13
+	// KeptRunsLevel: a schedule says how long the trees of its runs are kept. Older coordinators would store them without, and delete them when the operator's retention is over.
+	KeptRunsLevel Level = 14
 )
 
 // FeatureLevel is one row of a table of levels.
@@ -78,6 +80,7 @@ var AllLevels = Levels{
 	{Level: KeepingLevel, Name: "retention of trees, and holds", Since: "0.12.0"},
 	{Level: SchedulesLevel, Name: "schedules", Since: "0.12.0"},
 	{Level: CacheLevel, Name: "cached tasks", Since: "0.12.0", Needs: func(t *Task) bool { return t.Control != nil && t.Control.Cache != nil }},
+	{Level: KeptRunsLevel, Name: "retention of schedules", Since: "0.13.0"},
 }
 
 // Highest is the level of a process that has all of the table.

@@ -19,6 +19,9 @@ const KeepWord = "keep"
 // RetentionForm says what [ParseRetention] takes.
 const RetentionForm = `a time such as "30d", "36h" or "1d12h", or "keep"`
 
+// RetentionPattern is the regular expression of what [ParseRetention] takes, for schemas.
+const RetentionPattern = `^(keep|([0-9]{1,5}d)?([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?)$`
+
 // maxRetentionDigits is how long a number in a retention may be: no sum of such parts overflows.
 const maxRetentionDigits = 5
 

@@ -68,6 +68,7 @@ type Schedule struct {
 	SecretAt    *time.Time // when the newest secret of its webhook was made; nil: there is none
 	SecretUntil *time.Time // until when the one before counts as well; nil: not at all
 	Unhooked    bool       // it has no webhook: what secrets there are go with the change
+	Level       dag.Level  // that coordinators need for what it says, where that is stored; 0: no more than for any
 
 	sealed []byte
 }
@@ -535,6 +536,9 @@ func (s *Store) CreateSchedule(ctx context.Context, of *Schedule) error {
 		if err != nil {
 			return err
 		}
+		if err := s.useLevel(ctx, c, of.Level); err != nil {
+			return err
+		}
 		err = c.QueryRow(ctx, sql("InsertSchedule"), of.Namespace, of.ID, of.UserID, string(of.Spec), body, envelope, jsonOrNull(of.Labels), of.Trigger, of.CreatedBy, unlessZeroTime(of.DecidedAt), of.NextAt,
 			MaxSchedules, of.PausedAt != nil, of.TriggerEnds, nilIfEmpty(of.PauseReason), of.Owner).Scan(&of.Key, &of.CreatedAt)
 		if isUnique(err, "schedule_id") {
@@ -563,6 +567,16 @@ func (s *Store) changeSchedules(ctx context.Context, f func(ctx context.Context,
 		_, err := c.Exec(ctx, "commit")
 		return err
 	})
+}
+
+// useLevel makes a transaction fail while a live coordinator is below a level, which it uses from then on; 0: none. *[dag.LevelError].
+func (s *Store) useLevel(ctx context.Context, c *pgx.Conn, level dag.Level) error {
+	if level == 0 {
+		return nil
+	}
+	b := &pgx.Batch{}
+	queueCoordinators(b, level, s.version)
+	return levelRefusal(c.SendBatch(ctx, b).Close(), s.editLevels(), level)
 }
 
 // unlessZeroTime is a time as a parameter: null if it is zero.
@@ -677,6 +691,9 @@ func (s *Store) ChangeSchedule(ctx context.Context, namespace dag.NamespaceKey, 
 			if err := noCycle(ctx, c, of); err != nil {
 				return err
 			}
+		}
+		if err := s.useLevel(ctx, c, of.Level); err != nil {
+			return err
 		}
 		body, envelope, err := s.sealBody(ctx, namespace, of.Body)
 		if err != nil {

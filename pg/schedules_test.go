@@ -599,3 +599,33 @@ func TestRunsAreForgottenAfterAYear(t *testing.T) {
 		}
 	}
 }
+
+// TestRetentionOfSchedulesNeedsALevel: nothing is stored of one while a coordinator lives that would not heed it.
+func TestRetentionOfSchedulesNeedsALevel(t *testing.T) {
+	t.Parallel()
+	h := newScheduled(t)
+	ctx := t.Context()
+	must(t, announce(ctx, h.Store, "old", dag.KeptRunsLevel-1))
+	kept := func() error {
+		return h.CreateSchedule(ctx, &Schedule{ID: "kept", Spec: []byte("{}"), CreatedBy: "a", Level: dag.KeptRunsLevel})
+	}
+	change := func() error {
+		_, _, err := h.ChangeSchedule(ctx, dag.DefaultNamespaceKey, "nightly", "bob", Fire{}, func(f *ScheduleFacts) (ScheduleDecision, error) {
+			f.Of.Spec, f.Of.Level = []byte(`{"retention":"30d"}`), dag.KeptRunsLevel
+			return ScheduleDecision{}, nil
+		})
+		return err
+	}
+	for name, f := range map[string]func() error{"make": kept, "change": change} {
+		if err := f(); !refusedForLevel(err) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if of, err := h.Schedule(ctx, dag.DefaultNamespaceKey, "nightly"); err != nil || of.Revision != 1 || countRows(t, h.Store, "schedule") != 1 {
+		t.Errorf("something is stored: %+v %v", of, err)
+	}
+	must(t, h.LeaveCoordinator(ctx, "old"))
+	if err := errors.Join(kept(), change()); err != nil {
+		t.Error(err)
+	}
+}

@@ -112,7 +112,7 @@ func (h *handler) RenewScheduleSecret(ctx context.Context, r *pb.RenewScheduleSe
 func scheduleIn(s *pb.Schedule) scheduledoc.Spec {
 	out := scheduledoc.Spec{ID: s.GetId(), Description: s.GetDescription(), Cron: s.GetCron(), Every: s.GetEvery(), Timezone: s.GetTimezone(), Tree: s.GetTree(), Parameters: s.GetParameters(),
 		Overlap: s.GetOverlap(), MisfireGrace: s.GetMisfireGrace(), Jitter: s.GetJitter(), MaxRuns: int(s.GetMaxRuns()), AfterSuccess: s.GetAfterSuccess(), Due: s.GetDue(),
-		UserID: s.GetUserId(), Labels: s.GetLabels()}
+		UserID: s.GetUserId(), Labels: s.GetLabels(), Retention: s.GetRetention()}
 	if s == nil {
 		return out
 	}
@@ -140,7 +140,7 @@ func scheduleAnswer(s *coordinator.ScheduleInfo, err error) (*pb.ScheduleInfo, e
 
 func scheduleInfo(s *coordinator.ScheduleInfo) *pb.ScheduleInfo {
 	of := &pb.Schedule{Id: s.ID, Description: s.Description, Cron: s.Cron, Every: s.Every, Timezone: s.Timezone, Tree: s.Tree, Parameters: s.Parameters, Overlap: s.Overlap,
-		MisfireGrace: s.MisfireGrace, Coalesce: s.Coalesce, Jitter: s.Jitter, MaxRuns: int32(s.MaxRuns), AfterSuccess: s.AfterSuccess, Due: s.Due, Paused: s.Paused, UserId: s.UserID, Labels: s.Labels, Owner: s.Owner}
+		MisfireGrace: s.MisfireGrace, Coalesce: s.Coalesce, Jitter: s.Jitter, MaxRuns: int32(s.MaxRuns), AfterSuccess: s.AfterSuccess, Due: s.Due, Paused: s.Paused, UserId: s.UserID, Labels: s.Labels, Retention: s.Retention, Owner: s.Owner}
 	if s.StartAt != nil {
 		of.StartAt = stamp(*s.StartAt)
 	}

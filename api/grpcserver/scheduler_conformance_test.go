@@ -27,7 +27,7 @@ func scheduleInfo(s *client.ScheduleInfo, err error) (*coordinator.ScheduleInfo,
 	}
 	out := &coordinator.ScheduleInfo{Spec: scheduledoc.Spec{ID: s.ID, Description: s.Description, Cron: s.Cron, Every: s.Every, Timezone: s.Timezone, Tree: s.Tree, Parameters: s.Parameters,
 		Overlap: s.Overlap, MisfireGrace: s.MisfireGrace, Coalesce: s.Coalesce, Jitter: s.Jitter, StartAt: s.StartAt, EndAt: s.EndAt, MaxRuns: s.MaxRuns, AfterSuccess: s.AfterSuccess,
-		Due: s.Due, Paused: s.Paused, UserID: s.UserID, Labels: s.Labels, Owner: s.Owner},
+		Due: s.Due, Paused: s.Paused, UserID: s.UserID, Labels: s.Labels, Retention: s.Retention, Owner: s.Owner},
 		Revision: s.Revision, CreatedBy: s.CreatedBy, CreatedAt: s.CreatedAt, UpdatedBy: s.UpdatedBy, UpdatedAt: s.UpdatedAt, PausedBy: s.PausedBy, PausedAt: s.PausedAt,
 		PauseReason: s.PauseReason, Next: s.Next, Runs: s.Runs, WebhookPath: s.WebhookPath, WebhookURL: s.WebhookURL, SecretAt: s.SecretAt, SecretUntil: s.SecretUntil}
 	if s.On != nil {

@@ -31,6 +31,7 @@ type scheduleParams struct {
 	Paused       *bool             `json:"paused,omitempty" description:"runs begin when somebody triggers them only; default: as it is; a new one is not"`
 	UserID       string            `json:"user_id,omitempty" description:"whose trees the runs are"`
 	Labels       map[string]string `json:"labels,omitempty" description:"of the trees"`
+	Retention    string            `json:"retention,omitempty" description:"how long the trees are kept once they have ended, as 30d, or keep; default: as they say"`
 	Owner        *string           `json:"owner,omitempty" description:"who keeps it in files: 1 to 63 letters, digits, -, _, . and /; empty: nobody; default: as it is"`
 }
 
@@ -243,7 +244,7 @@ func (p *params) spec(beside ...string) (*scheduledoc.Spec, error) {
 func scheduleShown(s *coordinator.ScheduleInfo) scheduleObject {
 	out := scheduleObject{scheduleParams: scheduleParams{ID: s.ID, Description: s.Description, Cron: s.Cron, Every: s.Every, Timezone: s.Timezone, Tree: s.Tree, Parameters: s.Parameters,
 		Overlap: s.Overlap, MisfireGrace: s.MisfireGrace, Coalesce: s.Coalesce, Jitter: s.Jitter, MaxRuns: s.MaxRuns, AfterSuccess: s.AfterSuccess, Due: s.Due, Paused: s.Paused, UserID: s.UserID,
-		Labels: s.Labels, Owner: s.Owner},
+		Labels: s.Labels, Retention: s.Retention, Owner: s.Owner},
 		Revision: s.Revision, CreatedBy: s.CreatedBy, CreatedAt: timeOf(&s.CreatedAt), UpdatedBy: s.UpdatedBy, UpdatedAt: timeOf(&s.UpdatedAt), PausedBy: s.PausedBy, PausedAt: timeOf(&s.PausedAt),
 		PauseReason: s.PauseReason, Next: timeOf(&s.Next), Runs: s.Runs, WebhookPath: s.WebhookPath, WebhookURL: s.WebhookURL, SecretAt: timeOf(&s.SecretAt), SecretUntil: timeOf(&s.SecretUntil)}
 	if s.On != nil {

@@ -225,7 +225,7 @@ func scheduleFaults(f *schedulefile.File, i int, err error) error {
 func scheduleToSend(s *scheduledoc.Spec) client.Schedule {
 	out := client.Schedule{ID: s.ID, Description: s.Description, Cron: s.Cron, Every: s.Every, Timezone: s.Timezone, Tree: s.Tree, Parameters: s.Parameters, Overlap: s.Overlap,
 		MisfireGrace: s.MisfireGrace, Coalesce: s.Coalesce, Jitter: s.Jitter, StartAt: s.StartAt, EndAt: s.EndAt, MaxRuns: s.MaxRuns, AfterSuccess: s.AfterSuccess, Due: s.Due,
-		Paused: s.Paused, UserID: s.UserID, Labels: s.Labels}
+		Paused: s.Paused, UserID: s.UserID, Labels: s.Labels, Retention: s.Retention}
 	if s.On != nil {
 		out.On = &client.ScheduleOn{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
 		if hook := s.On.Webhook; hook != nil {

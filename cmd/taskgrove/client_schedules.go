@@ -131,7 +131,7 @@ func (s *session) printSchedule(x *client.ScheduleInfo) error {
 		table(w, func(w io.Writer) {
 			for _, row := range [][2]string{{"id", x.ID}, {"description", x.Description}, {"begins", beginsText(&x.Schedule)}, {"webhook", cmp.Or(x.WebhookURL, x.WebhookPath)}, {"secret", webhookSecretText(x)}, {"next", shownTime(x.Next)}, {"paused", paused}, {"overlap", x.Overlap},
 				{"misfire grace", x.MisfireGrace}, {"coalesce", coalesce}, {"jitter", x.Jitter}, {"start at", at(x.StartAt)}, {"end at", at(x.EndAt)}, {"max runs", number(x.MaxRuns)},
-				{"after success", map[bool]string{true: "yes"}[x.AfterSuccess]}, {"due", x.Due}, {"user", x.UserID}, {"owner", ownerText(x.Owner)}, {"labels", labelText(x.Labels)}, {"runs", fmt.Sprint(x.Runs)},
+				{"after success", map[bool]string{true: "yes"}[x.AfterSuccess]}, {"due", x.Due}, {"user", x.UserID}, {"owner", ownerText(x.Owner)}, {"labels", labelText(x.Labels)}, {"retention", x.Retention}, {"runs", fmt.Sprint(x.Runs)},
 				{"revision", fmt.Sprintf("%d, %s by %s", x.Revision, shownTime(x.UpdatedAt), cmp.Or(x.UpdatedBy, "nobody"))}} {
 				if row[1] != "" {
 					fmt.Fprintf(w, "%s\t%s\n", row[0], oneLine(row[1]))

@@ -52,6 +52,7 @@ type Spec struct {
 	Paused       *bool             `json:"paused,omitempty"` // nil: as it is; a new one is not
 	UserID       string            `json:"user_id,omitempty"`
 	Labels       map[string]string `json:"labels,omitempty"`
+	Retention    string            `json:"retention,omitempty"`
 
 	Owner *string `json:"owner,omitempty"` // who keeps it in files, of which no file of schedules tells; empty: nobody, nil: as it is
 
@@ -141,6 +142,7 @@ var keys = []key{
 	{"labels", "", "Labels of the trees.", func(s *Spec, raw json.RawMessage) string {
 		return value(raw, &s.Labels, "must be an object of strings")
 	}},
+	{"retention", "as the tree says, else the operator", "How long the trees [are kept](keeping.md#how-long-a-tree-is-kept) once they have ended, as `30d`, or `keep`. It wins over what the tree says.", text(func(s *Spec) *string { return &s.Retention })},
 }
 
 // meant are words that people write for a key.
@@ -148,6 +150,7 @@ var meant = map[string]string{
 	"schedule": "cron", "crontab": "cron", "interval": "every", "tz": "timezone", "zone": "timezone", "time_zone": "timezone", "tasks": "tree", "flow": "tree", "name": "id",
 	"params": "parameters", "inputs": "parameters", "grace": "misfire_grace", "catchup": "coalesce", "concurrency_policy": "overlap", "depends_on_past": "after_success", "sla": "due",
 	"deadline": "due", "enabled": "paused", "suspend": "paused", "start": "start_at", "end": "end_at", "limit": "max_runs", "trigger": "on",
+	"keep": "retention", "keep_for": "retention", "ttl": "retention",
 }
 
 // Keys are the keys of a schedule.
@@ -346,6 +349,20 @@ func (c *checker) texts() {
 	for _, f := range dag.CheckLabels(c.Labels) {
 		c.wrong("labels", "%s", f)
 	}
+	d, ok := dag.ParseRetention(c.Retention)
+	fault := dag.RetentionFault(d, 0)
+	if !ok || d == 0 && c.Retention != "" {
+		fault = "must be " + dag.RetentionForm
+	}
+	if fault != "" {
+		c.wrong("retention", "%s", fault)
+	}
+}
+
+// RetentionOf is how long the trees of runs are kept once they have ended; [dag.KeepForever]; 0: as they say.
+func (s *Spec) RetentionOf() time.Duration {
+	d, _ := dag.ParseRetention(s.Retention)
+	return d
 }
 
 // plain reports whether a text is printable.

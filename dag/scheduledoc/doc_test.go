@@ -52,6 +52,12 @@ func TestFaultsAreToldAtOnce(t *testing.T) {
 		`{"id":"a","on":{"outcome":"any"},"tree":[]}`:                                                               {"on.schedule: is required, or on.webhook"},
 		`{"id":"a","on":{"event":1},"tree":[]}`:                                                                     {"on: must be an object: {schedule, outcome}, or {webhook: {parameters, tolerance}}"},
 		`{"id":"a","cron":"0 2 * * *","tree":[],"due":"25:00"}`:                                                     {`due: "25:00" is not a time of the day as 06:00`},
+		`{"id":"a","cron":"0 2 * * *","tree":[],"retention":"1d12h"}`:                                               nil,
+		`{"id":"a","cron":"0 2 * * *","tree":[],"retention":"keep"}`:                                                nil,
+		`{"id":"a","cron":"0 2 * * *","tree":[],"retention":"30 days"}`:                                             {`retention: must be a time such as "30d", "36h" or "1d12h", or "keep"`},
+		`{"id":"a","cron":"0 2 * * *","tree":[],"retention":"0s"}`:                                                  {`retention: must be a time such as "30d", "36h" or "1d12h", or "keep"`},
+		`{"id":"a","cron":"0 2 * * *","tree":[],"retention":"59s"}`:                                                 {"retention: must be at least a minute"},
+		`{"id":"a","cron":"0 2 * * *","tree":[],"retention":30,"ttl":"30d"}`:                                        {"retention: must be a string", "ttl: is no key of a schedule: write retention"},
 	} {
 		if got := faultsOf(t, document); !slices.Equal(got, want) {
 			t.Errorf("%s:\n got %q\nwant %q", document, got, want)

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/taskgrove/taskgrove/dag"
 )
 
 // object is a JSON Schema.
@@ -42,6 +44,7 @@ var shapes = map[string]func(tree object) object{
 	"paused":        always(object{"type": "boolean"}),
 	"user_id":       always(object{"type": "string"}),
 	"labels":        always(object{"type": "object", "additionalProperties": object{"type": "string"}}),
+	"retention":     always(object{"type": "string", "pattern": dag.RetentionPattern, "examples": []any{"30d"}}),
 }
 
 func always(shape object) func(object) object {

@@ -144,7 +144,7 @@ var taskKeys = []Key{
 		Effect: "Of the root only: seconds from the start of the tree to its end. After that, unfinished tasks are cancelled.",
 	}, {
 		Name: "retention", number: keyRetention, Default: "as the operator says", Example: `"30d"`, Meant: words("keep", "keep_for", "ttl", "expires", "expire_after"),
-		Shape:  Shape{Type: "string", Pattern: retentionPattern},
+		Shape:  Shape{Type: "string", Pattern: dag.RetentionPattern},
 		Effect: fmt.Sprintf("Of the root only: how long the tree is kept once it has ended, a minute at least, such as `30d`, `36h` or `1d12h`; or `%s`: until it is deleted. [Keeping trees](keeping.md) tells more.", dag.KeepWord),
 	}, {
 		Name: "not_before", number: keyNotBefore, Default: "none", Example: `"2030-01-02T03:04:05Z"`, Meant: words("start_at", "run_at", "not_before_time"),

@@ -24,8 +24,6 @@ type Shape struct {
 const (
 	noControls = `^[^\x00-\x1f\x7f-\x9f]*$`
 	noNUL      = `^[^\x00]*$`
-	// retentionPattern is what dag.ParseRetention takes.
-	retentionPattern = `^(keep|([0-9]{1,5}d)?([0-9]{1,5}h)?([0-9]{1,5}m)?([0-9]{1,5}s)?)$`
 	// instantPattern is the forms of layouts.
 	instantPattern = `^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])` +
 		`([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d([.,]\d+)?)?(Z|[+-]([01]\d|2[0-4]):?[0-5]\d)?)?$`

@@ -11,7 +11,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag/scheduledoc"
 )
 
-// TestKilledWhileFiring: wherever the coordinator dies, each instant has one run, each run one tree, and runs that begin with their ends are one each.
+// TestKilledWhileFiring: wherever the coordinator dies, each instant has one run, each run one tree, which is kept as its schedule says, and runs that begin with their ends are one each.
 func TestKilledWhileFiring(t *testing.T) {
 	t.Parallel()
 	s := newSharedSite(t)
@@ -32,7 +32,7 @@ func TestKilledWhileFiring(t *testing.T) {
 		}
 		id := fmt.Sprint("s", n)
 		for _, document := range []string{
-			fmt.Sprintf(`{"id":%q,"every":1,"max_runs":%d,"overlap":"allow","coalesce":false,"tree":%s}`, id, runs, tree),
+			fmt.Sprintf(`{"id":%q,"every":1,"max_runs":%d,"overlap":"allow","coalesce":false,"retention":"30d","tree":%s}`, id, runs, tree),
 			fmt.Sprintf(`{"id":"after %s","on":{"schedule":%q},"tree":%s}`, id, id, tree),
 		} {
 			spec, faults := scheduledoc.Decode([]byte(document))
@@ -67,9 +67,10 @@ func TestKilledWhileFiring(t *testing.T) {
 				return nil
 			})
 		}
-		var trees int
-		if err := conn.QueryRow(t.Context(), "select count(*) from tree where fire is not null").Scan(&trees); err != nil || trees != 2*runs*(n+1) {
-			t.Fatalf("%s: %d trees of runs, %v; want %d", point, trees, err, 2*runs*(n+1))
+		var trees, kept int
+		if err := conn.QueryRow(t.Context(), "select count(*), count(k.retention_s) filter (where k.retention_s = 30 * 86400) from tree left join keeping k on k.tree = tree.key where fire is not null").
+			Scan(&trees, &kept); err != nil || trees != 2*runs*(n+1) || kept != trees/2 {
+			t.Fatalf("%s: %d trees of runs, of which %d are kept as their schedule says, %v; want %d, and half of them", point, trees, kept, err, 2*runs*(n+1))
 		}
 	}
 }

@@ -212,6 +212,7 @@ type Schedule struct {
 	UserId        string                 `protobuf:"bytes,19,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`                                                             // whose trees the runs are
 	Labels        map[string]string      `protobuf:"bytes,20,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the trees
 	Owner         *string                `protobuf:"bytes,21,opt,name=owner,proto3,oneof" json:"owner,omitempty"`                                                                       // who keeps it in files: 1 to 63 letters, digits, -, _, . and /; empty: nobody; absent: as it is, or nobody
+	Retention     string                 `protobuf:"bytes,22,opt,name=retention,proto3" json:"retention,omitempty"`                                                                     // how long the trees are kept once they have ended, as 30d, or keep; empty: as they say
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -389,6 +390,13 @@ func (x *Schedule) GetLabels() map[string]string {
 func (x *Schedule) GetOwner() string {
 	if x != nil && x.Owner != nil {
 		return *x.Owner
+	}
+	return ""
+}
+
+func (x *Schedule) GetRetention() string {
+	if x != nil {
+		return x.Retention
 	}
 	return ""
 }
@@ -1747,7 +1755,7 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\binstants\x18\x01 \x03(\v2\x15.taskgrove.v1.InstantR\binstants\"K\n" +
 	"\aInstant\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
-	"\x05local\x18\x02 \x01(\tR\x05local\"\xfe\x05\n" +
+	"\x05local\x18\x02 \x01(\tR\x05local\"\x9c\x06\n" +
 	"\bSchedule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x12\n" +
@@ -1772,7 +1780,8 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\x06paused\x18\x12 \x01(\bH\x01R\x06paused\x88\x01\x01\x12\x17\n" +
 	"\auser_id\x18\x13 \x01(\tR\x06userId\x12:\n" +
 	"\x06labels\x18\x14 \x03(\v2\".taskgrove.v1.Schedule.LabelsEntryR\x06labels\x12\x19\n" +
-	"\x05owner\x18\x15 \x01(\tH\x02R\x05owner\x88\x01\x01\x1a9\n" +
+	"\x05owner\x18\x15 \x01(\tH\x02R\x05owner\x88\x01\x01\x12\x1c\n" +
+	"\tretention\x18\x16 \x01(\tR\tretention\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -210,29 +211,51 @@ func (c *Coordinator) openSecrets(ctx context.Context, schedule int64, envelope 
 	return secrets, nil
 }
 
-// Check refuses what is no signed call, whatever is called, with an *[InvalidArgumentError] that names the header.
-func (e *ScheduleEvent) Check() error {
-	wrong := func(field, reason string, args ...any) error {
-		return &InvalidArgumentError{Field: field, Reason: fmt.Sprintf(reason, args...)}
+// Check refuses what is no signed call, whatever is called, with all that is wrong in one *[InvalidArgumentError] that names the headers. Those that were there several times are told as such.
+func (e *ScheduleEvent) Check(twice ...string) error {
+	var faults faultList
+	for _, of := range []struct {
+		header, value string
+		reason        string // empty: it is as it must be
+	}{
+		{"webhook-id", e.ID, idFault(e.ID)},
+		{"webhook-timestamp", e.Timestamp, timeFault(e)},
+		{"webhook-signature", e.Signature, signatureFault(e.Signature)},
+	} {
+		switch {
+		case slices.Contains(twice, of.header):
+			faults.add(of.header, "must be there once")
+		case of.value == "":
+			faults.add(of.header, "is required: calls are signed as Standard Webhooks say")
+		case of.reason != "":
+			faults.add(of.header, "%s", of.reason)
+		}
 	}
-	switch {
-	case e.ID == "":
-		return wrong("webhook-id", "is required: calls are signed as Standard Webhooks say")
-	case len(e.ID) > maxEventID || !visible(e.ID):
-		return wrong("webhook-id", "must be at most %d visible ASCII characters", maxEventID)
-	case e.Timestamp == "":
-		return wrong("webhook-timestamp", "is required: calls are signed as Standard Webhooks say")
-	case e.Signature == "":
-		return wrong("webhook-signature", "is required: calls are signed as Standard Webhooks say")
-	case len(e.Signature) > maxEventSignature:
-		return wrong("webhook-signature", "must be at most %d bytes", maxEventSignature)
-	case len(e.Body) > MaxEventBytes:
-		return wrong("body", "must be at most %d bytes", MaxEventBytes)
+	if len(e.Body) > MaxEventBytes {
+		faults.add("body", "must be at most %d bytes", MaxEventBytes)
 	}
+	return faults.err()
+}
+
+func idFault(id string) string {
+	if len(id) > maxEventID || !visible(id) {
+		return fmt.Sprintf("must be at most %d visible ASCII characters", maxEventID)
+	}
+	return ""
+}
+
+func timeFault(e *ScheduleEvent) string {
 	if _, err := e.time(); err != nil {
-		return wrong("webhook-timestamp", "must be whole seconds since 1970")
+		return "must be whole seconds since 1970"
 	}
-	return nil
+	return ""
+}
+
+func signatureFault(signature string) string {
+	if len(signature) > maxEventSignature {
+		return fmt.Sprintf("must be at most %d bytes", maxEventSignature)
+	}
+	return ""
 }
 
 // visible reports whether a text is of visible ASCII.
@@ -381,8 +404,8 @@ func payloadOf(webhook *scheduledoc.Webhook, body []byte) (json.RawMessage, erro
 		return nil, &InvalidArgumentError{Field: fault.Field, Reason: fault.Reason}
 	}
 	var members map[string]any
-	if err := json.Unmarshal(parameters, &members); err != nil {
-		return nil, &InvalidArgumentError{Field: "body", Reason: "must be JSON"}
+	if err := json.Unmarshal(parameters, &members); err != nil { // it is JSON
+		return nil, &InvalidArgumentError{Field: "body", Reason: "has a number that is too large to be one of a task"}
 	}
 	if namesSecret(members) {
 		return nil, &InvalidArgumentError{Field: "body", Reason: "a value names a secret, which only the tree may"}

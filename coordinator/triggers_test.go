@@ -142,6 +142,7 @@ func TestEventsThatAreRefused(t *testing.T) {
 		"an old one that is unsigned": {signedEvent(t, "typed", "e", plain, `{}`, now.Add(-2*time.Minute)), "not signed"},
 		"no JSON":                     {signedEvent(t, "typed", "e", typed, `{`, now), "body: must be JSON"},
 		"nothing":                     {signedEvent(t, "typed", "e", typed, ``, now), "body: must be JSON"},
+		"a number that is too large":  {signedEvent(t, "typed", "e", typed, `{"day":1e400}`, now), "body: has a number that is too large"},
 		"no object":                   {signedEvent(t, "typed", "e", typed, `[1]`, now), "body: must be an object"},
 		"a name twice":                {signedEvent(t, "typed", "e", typed, `{"day":"1","day":"2"}`, now), "body: day: must not be there twice"},
 		"a value that is none":        {signedEvent(t, "typed", "e", typed, `{"day":"monday"}`, now), "parameters.day: must match"},

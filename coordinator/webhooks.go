@@ -66,10 +66,13 @@ func (d *deliverer) checkSpec(spec *WebhookSpec) (events int32, view webhookView
 		}
 		events |= bit
 	}
-	for field, value := range map[string]string{"name": spec.Name, "user_id": spec.UserID, "tree": spec.Tree} {
+	for field, value := range map[string]string{"user_id": spec.UserID, "tree": spec.Tree} {
 		if len(value) > 255 || !text(value) {
 			return 0, view, webhookFault(field, "must be at most 255 bytes of UTF-8 without NUL")
 		}
+	}
+	if fault := dag.WebhookNameFault(spec.Name); fault != "" {
+		return 0, view, webhookFault("name", "%s", fault)
 	}
 	if spec.Owner != "" {
 		if fault := dag.OwnerFault(spec.Owner); fault != "" {

@@ -38,6 +38,9 @@ func LimitKeyFault(key string) string {
 // ReasonFault is why a text can't be the reason why something was set or paused; empty: it can.
 func ReasonFault(reason string) string { return plainTextFault(reason, MaxReasonBytes) }
 
+// WebhookNameFault is why a text can't be what a webhook of the cluster is called, which people read in lists; empty: it can.
+func WebhookNameFault(name string) string { return plainTextFault(name, MaxWebhookNameBytes) }
+
 // plainTextFault is why a text is not one line of at most so many bytes.
 func plainTextFault(text string, most int) string {
 	switch {

@@ -13,6 +13,7 @@ import (
 
 // Bounds of webhooks.
 const (
+	MaxWebhookNameBytes   = 255
 	MaxWebhookURLBytes    = 2048
 	MaxWebhookHeaders     = 50
 	MaxWebhookHeaderBytes = 16 << 10 // of all names and values

@@ -142,7 +142,7 @@ func (h *Handler) creation(x *exchange, raw json.RawMessage) (document json.RawM
 		}
 		switch {
 		case isTask:
-		case p.given("file"):
+		case p.hasFile():
 			key = p.text("idempotency_key")
 			if file, err = h.treeFile(p); err != nil {
 				return nil, nil, "", err

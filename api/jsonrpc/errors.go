@@ -109,6 +109,6 @@ func (e *rpcError) tell(header http.Header) {
 }
 
 // invalid is the fault of a parameter, with the whole sentence.
-func invalid(field, format string, args ...any) error {
+func invalid(field, format string, args ...any) *api.Fault {
 	return api.InvalidParameter(field, fmt.Sprintf(format, args...))
 }

@@ -141,7 +141,7 @@ func (h *Handler) parseExecution(x *exchange, raw json.RawMessage) (*execution, 
 	if e.id == "" {
 		p.misspelt("file", "tasks", "parameters")
 	}
-	if e.id == "" && p.given("file") {
+	if e.id == "" && p.hasFile() {
 		if e.file, err = h.treeFile(p); err != nil {
 			return nil, err
 		}

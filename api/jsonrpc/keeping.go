@@ -123,13 +123,10 @@ func (h *Handler) holdDelete(ctx context.Context, x *exchange, raw json.RawMessa
 	if err != nil {
 		return nil, err
 	}
-	id := p.text("tree_id")
+	id := p.required("tree_id")
 	p.only(heldParams{})
-	switch {
-	case p.err != nil:
+	if p.err != nil {
 		return nil, p.err
-	case id == "":
-		return nil, invalid("tree_id", "tree_id is required")
 	}
 	if err := x.svc.Release(ctx, id); err != nil {
 		return nil, named404(err, "Hold of "+id+" not found")
@@ -191,13 +188,10 @@ func (h *Handler) erasureGet(ctx context.Context, x *exchange, raw json.RawMessa
 	if err != nil {
 		return nil, err
 	}
-	id := p.text("erasure_id")
+	id := p.required("erasure_id")
 	p.only(erasureParams{})
-	switch {
-	case p.err != nil:
+	if p.err != nil {
 		return nil, p.err
-	case id == "":
-		return nil, invalid("erasure_id", "erasure_id is required")
 	}
 	e, err := x.svc.Erasure(ctx, id)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
@@ -18,11 +19,30 @@ import (
 // maxTextBytes bounds each text parameter of a call: ids, messages, keys.
 const maxTextBytes = 4096
 
-// params are the named parameters of a call. The first one that is wrong is kept in err and the methods go on with
+// params are the named parameters of a call. What is wrong with them is kept in err and the methods go on with
 // zero values, so that a handler reads all it needs and then asks once.
 type params struct {
 	values map[string]json.RawMessage
-	err    error
+	err    error           // all that is wrong, by the first field that is
+	wrong  map[string]bool // fields of which something is told
+}
+
+// maxParamFaults is how many faults of one call are told.
+const maxParamFaults = 20
+
+// fault keeps what is wrong with a field: the first that is found of it.
+func (p *params) fault(field, format string, args ...any) {
+	told := invalid(field, format, args...)
+	switch {
+	case p.wrong[field] || len(p.wrong) == maxParamFaults:
+		return
+	case p.err == nil:
+		p.wrong = map[string]bool{}
+	default:
+		before := p.err.(*api.Fault) //nolint:errorlint,forcetypeassert // it was set here
+		told.Text, told.Field = before.Text+"; "+told.Text, before.Field
+	}
+	p.err, p.wrong[field] = told, true
 }
 
 // named reads params that must be an object; none are an empty one.
@@ -49,9 +69,22 @@ func named(raw json.RawMessage) (*params, error) {
 }
 
 func (p *params) refuse(name, what string) {
-	if p.err == nil {
-		p.err = invalid(name, "%s must be %s", name, what)
+	p.fault(name, "%s must be %s", name, what)
+}
+
+// hasFile reports whether a tree file is given, or something that stands for one, in place of tasks.
+func (p *params) hasFile() bool {
+	_, there := p.values["file"]
+	return there && (p.given("file") || !p.given("tasks"))
+}
+
+// required is a text parameter that must be there.
+func (p *params) required(name string) string {
+	s := p.text(name)
+	if s == "" {
+		p.fault(name, "%s is required", name)
 	}
+	return s
 }
 
 // given reports whether the parameter is there and not null.
@@ -60,16 +93,16 @@ func (p *params) given(name string) bool { return !isNull(p.values[name]) }
 // misspelt refuses what is nearly one of the parameters that there are; others are ignored.
 func (p *params) misspelt(known ...string) {
 	for _, name := range slices.Sorted(maps.Keys(p.values)) {
-		if near := dag.Nearest(name, known); near != "" && !slices.Contains(known, name) && p.err == nil {
-			p.err = invalid(name, "there is no parameter %s; did you mean %s?", treedoc.Short(name), near)
+		if near := dag.Nearest(name, known); near != "" && !slices.Contains(known, name) {
+			p.fault(name, "there is no parameter %s; did you mean %s?", treedoc.Short(name), near)
 		}
 	}
 }
 
 // withoutFile refuses parameters of a tree file where there is none.
 func (p *params) withoutFile() {
-	if p.given("parameters") && p.err == nil {
-		p.err = invalid("parameters", "parameters are of a tree file, and there is no file that they belong to")
+	if p.given("parameters") {
+		p.fault("parameters", "parameters are of a tree file, and there is no file that they belong to")
 	}
 }
 
@@ -252,19 +285,25 @@ func (p *params) list(name string) []string {
 // maxIDs is how many tasks one call may name.
 const maxIDs = 1000
 
-// only refuses parameters that are no field of a struct of parameters (see [Method]), nor an own key.
-func (p *params) only(known any) {
+// only refuses parameters that are no field of a struct of parameters (see [Method]).
+func (p *params) only(known any) { p.onlyOr(known, false) }
+
+// onlyOr is [params.only] of a method which also takes own keys of tasks, if it does.
+func (p *params) onlyOr(known any, own bool) {
+	if p.wrong["params"] { // names are no names
+		return
+	}
 	names := fieldNames(known)
 	for _, name := range slices.Sorted(maps.Keys(p.values)) {
-		if slices.Contains(names, name) || strings.HasPrefix(name, "custom.") || p.err != nil {
+		if slices.Contains(names, name) || own && strings.HasPrefix(name, "custom.") {
 			continue
 		}
 		text := fmt.Sprintf("unknown parameter '%.100s'", name)
 		if near := dag.Nearest(name, names); near != "" {
 			text += fmt.Sprintf(": did you mean '%s'?", near)
-		} else {
+		} else if own {
 			text += fmt.Sprintf("; an own key of tasks is 'custom.%.100s'", name)
 		}
-		p.err = invalid(name, "%s", text)
+		p.fault(name, "%s", text)
 	}
 }

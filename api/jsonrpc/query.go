@@ -136,7 +136,7 @@ func (h *Handler) list(ctx context.Context, x *exchange, raw json.RawMessage) (j
 		Labels:     p.texts("labels"),
 	}
 	f.Custom, f.Approvals = p.custom(), p.flag("approvals", false)
-	p.only(listParams{})
+	p.onlyOr(listParams{}, true)
 	state := p.text("state")
 	// Children, trees, and tasks by what they do are not asked for when nothing but roots is meant; the default is for all else.
 	f.RootOnly = p.flag("root_only", f.ParentID == "" && f.TreeOf == "" && f.Executor == "" && f.OriginalID == "" && state == "" && !f.Approvals && len(f.Custom) == 0)

@@ -145,7 +145,8 @@ func queryParams(query url.Values, known any) (map[string]json.RawMessage, error
 
 // unknown is the fault of a parameter that is no field of known.
 func (p *params) unknown(known any) error {
-	p.only(known)
+	_, ofTasks := known.(listParams)
+	p.onlyOr(known, ofTasks)
 	return p.err
 }
 

@@ -185,8 +185,8 @@ func webhookID(raw json.RawMessage) (id string, p *params, err error) {
 	if p, err = named(raw); err != nil {
 		return "", nil, err
 	}
-	if id = p.first("webhook_id", "id"); p.err == nil && id == "" {
-		p.err = invalid("webhook_id", "webhook_id is required")
+	if id = p.first("webhook_id", "id"); id == "" {
+		p.fault("webhook_id", "webhook_id is required")
 	}
 	return id, p, p.err
 }
@@ -319,11 +319,11 @@ func (h *Handler) webhookResend(ctx context.Context, x *exchange, raw json.RawMe
 		return nil, err
 	}
 	id := p.first("delivery_id", "id")
-	switch {
-	case p.err != nil:
+	if id == "" {
+		p.fault("delivery_id", "delivery_id is required")
+	}
+	if p.err != nil {
 		return nil, p.err
-	case id == "":
-		return nil, invalid("delivery_id", "delivery_id is required")
 	}
 	d, err := x.svc.Resend(ctx, id)
 	if err != nil {

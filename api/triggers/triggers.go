@@ -4,6 +4,7 @@
 package triggers
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -48,37 +50,26 @@ type answer struct {
 }
 
 // ServeHTTP takes a call. 202: its run is stored, or that of an earlier call with its id; 400: it can't be taken as it is; 401: it is not signed with a secret of the webhook, or there is no
-// such webhook; 405; 409: the schedule is paused; 413; 415; 429: too many runs wait. But for 202, nothing is stored.
+// such webhook; 405; 408: its body did not come; 409: the schedule is paused; 413; 415; 429: too many runs wait. But for 202, nothing is stored.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		refuse(w, http.StatusMethodNotAllowed, "a webhook is called with POST")
 		return
 	}
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
-		refuse(w, http.StatusUnsupportedMediaType, "the content type must be application/json")
+	event := coordinator.ScheduleEvent{Namespace: r.PathValue("namespace"), Schedule: r.PathValue("schedule")}
+	if fault := headers(r, &event); fault != nil { // before the body is read
+		h.fault(r.Context(), w, fault)
 		return
 	}
-	event := coordinator.ScheduleEvent{Namespace: r.PathValue("namespace"), Schedule: r.PathValue("schedule")}
-	for name, into := range map[string]*string{"webhook-id": &event.ID, "webhook-timestamp": &event.Timestamp, "webhook-signature": &event.Signature} {
-		values := r.Header.Values(name)
-		if len(values) > 1 {
-			refuse(w, http.StatusBadRequest, name+": must be there once")
-			return
-		}
-		*into = r.Header.Get(name)
-	}
-	if err := event.Check(); err != nil { // before the body is read
-		h.fault(r.Context(), w, err)
+	if fault := typeFault(r.Header); fault != "" {
+		refuse(w, http.StatusUnsupportedMediaType, fault)
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, coordinator.MaxEventBytes))
-	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		refuse(w, http.StatusRequestEntityTooLarge, "the body must be at most 256 KiB")
-		return
-	}
 	if err != nil {
-		h.fault(r.Context(), w, err)
+		status, text := bodyFault(err)
+		refuse(w, status, text)
 		return
 	}
 	event.Body = body
@@ -90,6 +81,45 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	write(w, http.StatusAccepted, answer{run.Schedule, run.FireTime.UTC().Format(time.RFC3339Nano), run.Status, run.Reason, run.TreeID})
+}
+
+// headers reads the headers of a call that are signed. An *[coordinator.InvalidArgumentError] has all that is wrong with them.
+func headers(r *http.Request, event *coordinator.ScheduleEvent) error {
+	var twice []string
+	for _, of := range []struct {
+		name string
+		into *string
+	}{{"webhook-id", &event.ID}, {"webhook-timestamp", &event.Timestamp}, {"webhook-signature", &event.Signature}} {
+		values := r.Header.Values(of.name)
+		*of.into = r.Header.Get(of.name)
+		if len(values) > 1 {
+			twice = append(twice, of.name)
+		}
+	}
+	return event.Check(twice...)
+}
+
+// typeFault is why the body is of a kind that is not taken; empty: it is taken. A compressed one would be signed as nobody reads it.
+func typeFault(header http.Header) string {
+	kind, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	switch {
+	case err != nil, len(header.Values("Content-Type")) > 1, kind != "application/json" && !strings.HasSuffix(kind, "+json"):
+		return "the content type must be application/json"
+	case !strings.EqualFold(cmp.Or(header.Get("Content-Encoding"), "identity"), "identity"), len(header.Values("Content-Encoding")) > 1:
+		return "the body must not be compressed: there must be no Content-Encoding"
+	}
+	return ""
+}
+
+// bodyFault says why a body could not be read: whoever sends it is to blame.
+func bodyFault(err error) (status int, text string) {
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return http.StatusRequestEntityTooLarge, "the body must be at most 256 KiB"
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return http.StatusRequestTimeout, "the body did not come in time"
+	}
+	return http.StatusBadRequest, "the body could not be read to its end"
 }
 
 // fault says why a call is not taken. Its path is not logged: it may name what is not the caller's.

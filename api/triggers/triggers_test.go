@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -64,6 +66,10 @@ func TestCalls(t *testing.T) {
 		{"a form", "POST", strings.ReplaceAll(signed, "json", "x-www-form-urlencoded"), `a=1`, 415, "application/json", false},
 		{"no type", "POST", strings.ReplaceAll(signed, "|Content-Type: application/json", ""), `{}`, 415, "application/json", false},
 		{"no id", "POST", strings.ReplaceAll(signed, "Webhook-Id: a|", ""), `{}`, 400, "webhook-id: is required", false},
+		{"no header", "POST", "Content-Type: application/json", `{}`, 400, "webhook-id: is required: calls are signed as Standard Webhooks say; webhook-timestamp: is required: calls are signed as Standard Webhooks say; webhook-signature: is required", false},
+		{"two types", "POST", signed + "|Content-Type: text/plain", `{}`, 415, "application/json", false},
+		{"compressed", "POST", signed + "|Content-Encoding: gzip", `{}`, 415, "must not be compressed", false},
+		{"not compressed, as is said", "POST", signed + "|Content-Encoding: identity", `{}`, 202, `"due"`, true},
 		{"two ids", "POST", signed + "|Webhook-Id: b", `{}`, 400, "webhook-id: must be there once", false},
 		{"no time", "POST", strings.ReplaceAll(signed, "Webhook-Timestamp: 1|", ""), `{}`, 400, "webhook-timestamp: is required", false},
 		{"a time in words", "POST", strings.ReplaceAll(signed, "Timestamp: 1", "Timestamp: noon"), `{}`, 400, "webhook-timestamp: must be whole seconds", false},
@@ -99,5 +105,39 @@ func TestCalls(t *testing.T) {
 		if again := res.Header.Get("Retry-After"); (again == "10") != (row.status == 429) {
 			t.Errorf("%s: Retry-After %q", row.fact, again)
 		}
+	}
+}
+
+// TestBodiesThatDoNotCome: whoever sends a part of a body, or none in time, is told so, and it is no fault of the server's.
+func TestBodiesThatDoNotCome(t *testing.T) {
+	t.Parallel()
+	svc, logged := &taker{Service: apitest.New()}, &strings.Builder{}
+	mux := http.NewServeMux()
+	mux.Handle(triggers.Path, triggers.New(coordinator.NewAccess(svc, func(context.Context, coordinator.Caller, coordinator.Call) (coordinator.Grant, error) {
+		return coordinator.Grant{}, nil
+	}), slog.New(slog.NewTextHandler(logged, nil))))
+	server := httptest.NewUnstartedServer(mux)
+	server.Config.ReadTimeout = 300 * time.Millisecond
+	server.Start()
+	defer server.Close()
+	const head = "POST /triggers/default/a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nWebhook-Id: a\r\nWebhook-Timestamp: 1\r\nWebhook-Signature: v1,x\r\nContent-Type: application/json\r\n"
+	for sent, want := range map[string]string{
+		"Content-Length: 9\r\n\r\n{}":                             "408 Request Timeout",
+		"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n": "400 Bad Request",
+	} {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte(head + sent)); err != nil {
+			t.Fatal(err)
+		}
+		if answer, err := io.ReadAll(conn); err != nil || !strings.Contains(string(answer), want) || !strings.Contains(string(answer), "the body") {
+			t.Errorf("%q: got %s %v, want %s", sent, answer, err, want)
+		}
+	}
+	if len(svc.took) > 0 || logged.Len() > 0 {
+		t.Errorf("%d calls were taken further, logged: %s", len(svc.took), logged)
 	}
 }

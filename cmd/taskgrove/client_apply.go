@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -434,6 +435,9 @@ func readSource(o *applyfile.Object, from *applyfile.Source) (string, error) {
 	path := ""
 	if from.File != "" {
 		path = o.Path(from.File)
+		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // to open a pipe waits for whoever writes to it
+			return "", fmt.Errorf("%s is no regular file", path)
+		}
 	}
 	text, err := secretText("", from.Env, path)
 	if err != nil {

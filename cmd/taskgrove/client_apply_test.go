@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/taskgrove/taskgrove/api/apitest"
@@ -89,6 +90,12 @@ func followApply(t *testing.T) {
 	wantRun(t, exitUsage, apply, "hooks.yaml:6:27: webhooks[0].headers.Authorization: there is no variable APPLY_TOKEN", "!made")
 	wantRun(t, exitOK, []string{"limits"}, "there are no limits")
 	t.Setenv("APPLY_TOKEN", "Bearer canary")
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	putFile(t, filepath.Join(dir, "hooks.yaml"), strings.Replace(aWebhook, "{file: secret}", "{file: pipe}", 1))
+	wantRun(t, exitUsage, apply, "webhooks[0].secret_from: "+filepath.Join(dir, "pipe")+" is no regular file", "!made")
+	putFile(t, filepath.Join(dir, "hooks.yaml"), aWebhook)
 	wantRun(t, exitOK, apply, "team: 3 made, 0 changed, 0 deleted, 0 as they are\n")
 	wantRun(t, exitOK, apply, "team: 0 made, 0 changed, 0 deleted, 3 as they are\n", "!+")
 	wantRun(t, exitOK, with("--dry-run", "--prune"), "team: 0 to make, 0 to change, 0 to delete, 3 as they are\n")

@@ -31,6 +31,7 @@ func TestFaultsAreToldAtOnce(t *testing.T) {
 		`{"id":"a","cron":"@daily","tree":[{"name":"a"},{"name":"b","inputs":{"x":1,"x":2}}]}`: {"tree[1].inputs.x: must not be there twice"},
 		`{}`: {"id: is required", "tree: is required", "cron: one of cron, every and on must be there, and no more"},
 		`{"id":"a\u200bb","cron":"@daily","tree":[]}`:                                            {"id: must be at most 255 bytes of characters that can be seen, with no space before or behind"},
+		`{"id":"..","cron":"@daily","tree":[]}`:                                                  {`id: must not be "..", which a URL takes for a folder`},
 		`{"id":"a\u0007","cron":"@daily","tree":[]}`:                                             {"id: must be at most 255 bytes of characters that can be seen, with no space before or behind"},
 		`{"id":"a ","cron":"@daily","tree":[]}`:                                                  {"id: must be at most 255 bytes of characters that can be seen, with no space before or behind"},
 		`{"id":"nightly report ü 報","cron":"@daily","tree":[]}`:                                  nil,

@@ -130,6 +130,8 @@ func idFault(id string) string {
 		return "is required"
 	case len(id) > MaxIDBytes || !visible(id):
 		return fmt.Sprintf("must be at most %d bytes of characters that can be seen, with no space before or behind", MaxIDBytes)
+	case id == "." || id == "..":
+		return fmt.Sprintf("must not be %q, which a URL takes for a folder", id)
 	}
 	return ""
 }

@@ -14,6 +14,8 @@ func TestCacheIsRead(t *testing.T) {
 		`{"for":"24h"}`: {For: 24 * time.Hour},
 		`{"for":90,"version":"2","key":"rates-{{inputs.day}}"}`: {Key: "rates-{{inputs.day}}", Version: "2", For: 90 * time.Second},
 		`{"for":0.5,"version":null,"key":null}`:                 {For: 500 * time.Millisecond},
+		`{"for":"7d"}`:                                          {For: 168 * time.Hour},
+		`{"for":"1.5d30m"}`:                                     {For: 36*time.Hour + 30*time.Minute},
 	} {
 		tasks, faults := built(t, `[{"name":"a","schemas":{"method":"noop"},"inputs":{"day":"x"},"cache":`+text+`}]`)
 		if faults != "" || tasks[0].Control == nil || !reflect.DeepEqual(tasks[0].Control.Cache, &want) {
@@ -28,9 +30,12 @@ func TestCacheIsRead(t *testing.T) {
 // TestFaultsOfCacheAreToldOnce: all of them, each with its path.
 func TestFaultsOfCacheAreToldOnce(t *testing.T) {
 	for text, want := range map[string]string{
-		`"cache":true`:                                    "cache: must be an object",
-		`"cache":{}`:                                      "cache.for: is required: how old a success may be",
-		`"cache":{"for":"1d"}`:                            "cache.for: must be a number of seconds, or a text as 1h30m, in h, m, s and ms",
+		`"cache":true`:         "cache: must be an object",
+		`"cache":{}`:           "cache.for: is required: how old a success may be",
+		`"cache":{"for":"1w"}`: "cache.for: must be a number of seconds, or a text as 7d or 1h30m, in d, h, m, s and ms",
+		`"cache":{"for":"d"}`:  "cache.for: must be a number of seconds, or a text as 7d or 1h30m, in d, h, m, s and ms",
+		`"cache":{"for":"999999999999999999999d"}`:        "cache.for: must be a number of seconds, or a text as 7d or 1h30m, in d, h, m, s and ms",
+		`"cache":{"for":"367d"}`:                          "cache.for: must be 0.001 to 31622400 seconds",
 		`"cache":{"for":0}`:                               "cache.for: must be longer than nothing",
 		`"cache":{"for":-1}`:                              "cache.for: must be 0.001 to 31622400 seconds",
 		`"cache":{"for":1,"ttl":2,"x":3}`:                 "cache.ttl: there is no such key; did you mean for? | cache.x: is not known; there are key, version and for",

@@ -226,7 +226,7 @@ var cacheKeys = []Key{
 	{Name: "version", Default: "none", Example: `"2"`, Shape: Shape{Type: "string", MaxLength: dag.MaxCacheVersionChars, Pattern: noNUL}, Meant: words("salt", "revision"),
 		Effect: "Of what the executor does: successes with another one do not count."},
 	{Name: "for", Default: "required", Example: `"24h"`, Shape: Shape{Span: true, Minimum: dag.MinLimit.Seconds(), Maximum: dag.MaxCacheFor.Seconds()}, Meant: words("ttl", "max_age", "expires", "period"),
-		Effect: "How old a success may be, and how long that of this task is there for others: in seconds, or as `1h30m`. It goes with its tree."},
+		Effect: "How old a success may be, and how long that of this task is there for others: in seconds, or as `7d` or `1h30m`. It goes with its tree."},
 }
 
 var uniqueKeys = []Key{
@@ -235,7 +235,7 @@ var uniqueKeys = []Key{
 	{Name: "while", Default: "`running`, unless there is `for`", Example: `"running"`, Shape: Shape{Type: "string", Enum: []string{"", "running"}}, Meant: words("until"),
 		Effect: "`running`: the tree has the key until it has ended. One that is held and was never started has it, too."},
 	{Name: "for", Default: "none", Example: `"1h"`, Shape: Shape{Span: true, Minimum: dag.MinLimit.Seconds(), Maximum: dag.MaxUniqueFor.Seconds()}, Meant: words("period", "window", "ttl", "seconds"),
-		Effect: "Instead of `while`: the tree has the key for so long from when it was stored, in seconds or as `1h30m`, also once it has ended. A tree that is deleted has none."},
+		Effect: "Instead of `while`: the tree has the key for so long from when it was stored, in seconds, or as `7d` or `1h30m`, also once it has ended. A tree that is deleted has none."},
 	{Name: "on_conflict", Default: "`refuse`", Example: `"return"`, Shape: Shape{Type: "string", Enum: []string{"", "refuse", "return"}}, Meant: words("on_contention", "if_exists", "conflict"),
 		Effect: "What becomes of this tree if another one has the key: it is refused, or the answer names the other one instead, and nothing is stored."},
 }

@@ -18,7 +18,7 @@ type Shape struct {
 	Any                  string
 	Required             []string // keys that the object must have
 	MaxItems             int      // of an array of objects alone, which has no Items
-	Span                 bool     // a number of seconds from Minimum to Maximum, or a text as 1h30m
+	Span                 bool     // a number of seconds from Minimum to Maximum, or a text as 7d or 1h30m
 }
 
 const (
@@ -36,7 +36,7 @@ var (
 )
 
 // spanPattern is the form of a time that is written as a text.
-const spanPattern = `^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
+const spanPattern = `^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$`
 
 // reference is an id, or a name in place of one.
 var reference = Shape{Type: "string", MinLength: 1, MaxLength: dag.DefaultLimits.IDChars, Pattern: noNUL}

@@ -82,18 +82,24 @@ func seconds(field string, v part) (time.Duration, error) {
 // spanText is a time as a text.
 var spanText = regexp.MustCompile(spanPattern)
 
-// period reads a time: a number of seconds, or a text as 1h30m.
+// daysText is what a text of a time says in days, of 24 hours each.
+var daysText = regexp.MustCompile(`([0-9]+(\.[0-9]+)?)d`)
+
+// period reads a time: a number of seconds, or a text as 7d or 1h30m.
 func period(field string, v part) (time.Duration, error) {
 	if v.raw[0] != '"' {
 		if _, ok := number(v); !ok {
-			return 0, wrong(field, "must be a number of seconds, or a text as 1h30m")
+			return 0, wrong(field, "must be a number of seconds, or a text as 7d or 1h30m")
 		}
 		return seconds(field, v)
 	}
 	word := unescape(v.raw)
-	d, err := time.ParseDuration(word)
+	d, err := time.ParseDuration(daysText.ReplaceAllStringFunc(word, func(days string) string {
+		n, _ := strconv.ParseFloat(days[:len(days)-1], 64) // digits; too many are infinite, which is refused
+		return strconv.FormatFloat(24*n, 'f', -1, 64) + "h"
+	}))
 	if err != nil || !spanText.MatchString(word) {
-		return 0, wrong(field, "must be a number of seconds, or a text as 1h30m, in h, m, s and ms")
+		return 0, wrong(field, "must be a number of seconds, or a text as 7d or 1h30m, in d, h, m, s and ms")
 	}
 	return max(d, 1), nil // 0 would mean none
 }

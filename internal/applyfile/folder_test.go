@@ -276,6 +276,7 @@ func TestBounds(t *testing.T) {
 		"a port":         {"taskgrove: 1\nwebhooks: [{name: w, url: 'https://h:99999', events: [tree_failed]}]", "f:2:22: webhooks[0].url: must have a port from 1 to 65535"},
 		"a long URL":     {"taskgrove: 1\nwebhooks: [{name: w, url: 'https://h/" + strings.Repeat("a", 2048) + "', events: [tree_failed]}]", "webhooks[0].url: must be at most 2048 bytes long"},
 		"a header":       {"taskgrove: 1\nwebhooks: [{name: w, url: 'https://h', events: [tree_failed], headers: {a b: c}}]", `f:2:63: webhooks[0].headers: "a b" is no name of a header`},
+		"a name":         {"taskgrove: 1\nwebhooks: [{name: \"a\\e[31m\", url: 'https://h', events: [tree_failed]}]", `webhooks[0].name: must not hold control characters`},
 		"its own header": {"taskgrove: 1\nwebhooks: [{name: w, url: 'https://h', events: [tree_failed], headers: {Host: {env: X}}}]", "f:2:73: webhooks[0].headers.Host: is set by each delivery itself"},
 		"a header's end": {"taskgrove: 1\nwebhooks: [{name: w, url: 'https://h', events: [tree_failed], headers: {A: \"b\\nc\"}}]", "webhooks[0].headers.A: has a value that no header can have"},
 		"large headers":  {"taskgrove: 1\nwebhooks: [{name: w, url: 'https://h', events: [tree_failed], headers: {A: '" + strings.Repeat("a", 16<<10) + "'}}]", "webhooks[0].headers: must have at most 16384 bytes in all"},

@@ -168,13 +168,15 @@ func readWebhook(o *object) (any, string) {
 	if w.Method == "" {
 		w.Method = "POST"
 	}
-	for key, value := range map[string]string{"name": w.Name, "user_id": w.UserID, "tree": w.Tree} {
+	for key, value := range map[string]string{"user_id": w.UserID, "tree": w.Tree} {
 		if len(value) > maxName || strings.ContainsRune(value, 0) {
 			o.fault(key, "must be at most %d bytes without NUL", maxName)
 		}
 	}
 	if w.Name == "" {
 		o.fault("name", "must be there: the webhook is known by it")
+	} else if fault := dag.WebhookNameFault(w.Name); fault != "" {
+		o.fault("name", "%s", fault)
 	}
 	if _, there := o.raw("secret"); there {
 		o.fault("secret", "does not stand in a file: secret_from says where it is, {env: NAME} or {file: PATH}")

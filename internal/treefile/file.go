@@ -35,11 +35,12 @@ type File struct {
 	// Retention is what the root says of how long the tree is kept; 0: nothing.
 	Retention time.Duration
 
-	name    string   // as faults name it
-	made    bool     // JSON was made of another form: nothing of it stands in the file
-	origins []origin // of YAML: where the parts of JSON come from
-	unsaid  []Fault  // of YAML: values that JSON has not, for which null stands
-	plain   []int    // of YAML: where texts begin in JSON that have no quotes in the file
+	name    string          // as faults name it
+	made    bool            // JSON was made of another form: nothing of it stands in the file
+	origins []origin        // of YAML: where the parts of JSON come from
+	unsaid  []Fault         // of YAML: values that JSON has not, for which null stands
+	plain   []int           // of YAML: where texts begin in JSON that have no quotes in the file
+	doubted map[string]bool // of YAML: places of these and of their keys, at which nothing else is told
 
 	rendering *rendering // of a tree file; else nil
 }
@@ -233,6 +234,12 @@ func decodeBy(name string, data []byte, read func([]byte) ([]*yamlWriter, error)
 	}
 	for _, d := range documents {
 		one := &File{name: name, JSON: d.out, origins: d.origins, plain: d.plain}
+		for at := range d.doubted {
+			if one.doubted == nil {
+				one.doubted = map[string]bool{}
+			}
+			one.doubted[f.place(at)] = at.Line > 0
+		}
 		for _, bad := range d.faults {
 			one.unsaid = append(one.unsaid, Fault{Place: f.place(bad.at), Text: bad.reason})
 		}
@@ -260,6 +267,7 @@ var unbounded = dag.Limits{Tasks: dag.MaxTreeTasks, Edges: math.MaxInt32, Payloa
 // check looks for every fault of the tree, and for its timeout.
 func (f *File) check(by look) error {
 	found, more, unruled, err := f.faults(by)
+	found = slices.DeleteFunc(found, func(one Fault) bool { return f.doubted[one.Place] })
 	if found = append(found, f.unsaid...); len(found) > maxFaults {
 		found, more = found[:maxFaults], more+len(found)-maxFaults
 	}

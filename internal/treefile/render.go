@@ -80,7 +80,7 @@ func (r *renderer) faultAt(place, text string) { r.tell(Fault{Place: place, Text
 func (r *renderer) tell(f Fault) {
 	as := Fault{Place: f.Place, Text: f.Text}
 	switch {
-	case r.told[as]:
+	case r.told[as], r.file.doubted[f.Place]:
 	case len(r.faults) == maxFaults:
 		r.more++
 	default:

@@ -111,9 +111,7 @@ func (f *File) render(opts Options) (*File, error) {
 
 func newRenderer(f *File, known dag.Known, by look) *renderer {
 	r := &renderer{file: f, known: known, by: by, told: map[Fault]bool{}}
-	for _, one := range f.unsaid {
-		r.tell(one)
-	}
+	r.faults, r.more = slices.Clone(f.unsaid[:min(len(f.unsaid), maxFaults)]), max(0, len(f.unsaid)-maxFaults)
 	return r
 }
 

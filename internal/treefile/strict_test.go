@@ -73,6 +73,9 @@ func TestWhatLooksRight(t *testing.T) {
 			"VALUES:1:1: n: must be an integer, and is a string", "VALUES:2:1: l[1]: must be an integer, and is a string", "VALUES:3:1: nn: there is no such parameter; there are n and l"}},
 		"the version misspelt": {"Task_grov: 1\nname: t\n" + one, "", nil, []string{"FILE:1:1: Task_grov: there is no such key; did you mean taskgrove?"}},
 		"no version":           {"name: t\n" + one, "", nil, []string{`FILE:1:1: "tasks" can't stand beside other keys, but for "$schema" before it; the first key of a tree file is taskgrove: 1`}},
+		"values that JSON has not, which must be there": {head + "tasks: [{name: .inf, executor: noop, cache: {for: .inf}, needs: [.nan]}, {name: b, executor: .inf, needs: .nan, priority: !!int x}]\n", "", nil, []string{
+			"FILE:3:16: .inf is not a number that JSON has", "FILE:3:51: .inf is not a number that JSON has", "FILE:3:66: .nan is not a number that JSON has", "FILE:3:94: .inf is not a number that JSON has",
+			"FILE:3:107: .nan is not a number that JSON has", `FILE:3:123: "x" is not a number`}},
 		"values that JSON has not": {head + "labls: {}\ntasks: [{name: a, executor: noop, tiemout: 1, inputs: {a: .inf, b: -.Inf, c: .nan, d: !mine 3, e: !!binary aGk=, f: !!int x, g: !!bool x, h: !!null x, i: !own {a: 1}, j: !!str 5, k: !!timestamp 2026-01-01, l: !!set {a, b}}}]\n", "", nil, []string{
 			"FILE:3:1: labls: there is no such key; did you mean labels?", "FILE:4:35: tasks[0].tiemout: there is no such key; did you mean timeout?", "FILE:4:59: .inf is not a number that JSON has", "FILE:4:68: -.Inf is not a number that JSON has",
 			"FILE:4:78: .nan is not a number that JSON has", "FILE:4:87: the tag !mine is not known: a tree knows !!str, !!int, !!float, !!bool, !!null and !!timestamp", "FILE:4:98: the tag !!binary is not known: write the text itself",

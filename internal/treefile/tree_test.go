@@ -236,7 +236,7 @@ func TestFaultsOfTreeFiles(t *testing.T) {
 		"subtrees": {head + "tasks: [{name: s, executor: subtree, inputs: {tree: {name: x, parameters: {}, tasks: [{name: a, executor: noop, timeout: x, needs: [b]}]}}}]\n", nil, []string{
 			"FILE:3:63: tasks[0].inputs.tree.parameters: a tree within a file has the parameters of the file", "FILE:3:113: tasks[0].inputs.tree.tasks[0].timeout: must be a number of seconds",
 			"FILE:3:133: tasks[0].inputs.tree.tasks[0].needs[0]: there is no task b: a task can need only tasks of the same tree"}},
-		"unique": {head + "unique: {key: '', for: 1d, ttl: 3}\n" + one, nil, []string{"FILE:3:10: unique.key: must not be empty", "FILE:3:19: unique.for: must be a number of seconds, or a text", "FILE:3:28: unique.ttl: there is no such key; did you mean for?"}},
+		"unique": {head + "unique: {key: '', for: 1w, ttl: 3}\n" + one, nil, []string{"FILE:3:10: unique.key: must not be empty", "FILE:3:19: unique.for: must be a number of seconds, or a text", "FILE:3:28: unique.ttl: there is no such key; did you mean for?"}},
 		"labels": {head + "labels: {'a b': x}\ntimeout: 1h\n" + one, nil, []string{"FILE:3:1: labels: key \"a b\" must be", "FILE:4:1: timeout: must be a number of seconds"}},
 	} {
 		args := &Arguments{}

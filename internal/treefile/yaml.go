@@ -131,14 +131,20 @@ type yamlWriter struct {
 	origins []origin
 	anchors map[string]ast.Node
 	depth   int
-	strict  bool         // tags are faults
-	plain   []int        // where texts begin in out that stand in the file without quotes
-	faults  []*yamlFault // of values that JSON has not; null stands for them, and the others are read
+	strict  bool                      // tags are faults
+	plain   []int                     // where texts begin in out that stand in the file without quotes
+	faults  []*yamlFault              // of values that JSON has not; null stands for them, and the others are read
+	keyAt   treedoc.Position          // of the value that is written; zero: it has none
+	doubted map[treedoc.Position]bool // where those values and their keys stand
 }
 
 // note keeps a fault of a value, for which null stands.
 func (w *yamlWriter) note(at treedoc.Position, format string, args ...any) {
 	w.faults = append(w.faults, &yamlFault{at, fmt.Sprintf(format, args...)})
+	if w.doubted == nil {
+		w.doubted = map[treedoc.Position]bool{}
+	}
+	w.doubted[at], w.doubted[w.keyAt] = true, true
 	w.out = append(w.out, "null"...)
 }
 
@@ -186,6 +192,7 @@ func (w *yamlWriter) sequence(n *ast.SequenceNode) error {
 		if i > 0 {
 			w.out = append(w.out, ',')
 		}
+		w.keyAt = treedoc.Position{}
 		if err := w.value(item); err != nil {
 			return err
 		}
@@ -216,6 +223,7 @@ func (w *yamlWriter) mapping(values []*ast.MappingValueNode) error {
 		w.from(v.Key)
 		w.text(name)
 		w.out = append(w.out, ':')
+		w.keyAt = beginOf(v.Key)
 		return w.value(v.Value)
 	}
 	for _, v := range values {

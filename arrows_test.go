@@ -65,7 +65,7 @@ var arrows = []arrow{
 	{"internal/cron", nil, []string{"github.com/jackc/", "github.com/nats-io/"}, "instants are told without knowing what is done at one, or what the time is"},
 	{"internal/conceal", nil, []string{"github.com/"}, "a process is closed to others without knowing what it holds"},
 	{"internal/treefile", []string{"dag/...", "internal/condition/...", "internal/rawjson"}, nil, "a file is read as a document, without knowing where it goes"},
-	{"internal/treetest", []string{"dag/...", "executors", "executors/aggregate", "executors/approval", "executors/inputs", "executors/mapper", "executors/noop", "executors/sleep", "executors/subtree", "executors/wait", "internal/condition", "internal/treefile"}, []string{"github.com/nats-io/", "github.com/jackc/"}, "a tree is played without a cluster, by the rules that decide in one"},
+	{"internal/treetest", []string{"dag/...", "executors", "executors/aggregate", "executors/approval", "executors/checkitems", "executors/inputs", "executors/mapper", "executors/noop", "executors/sleep", "executors/subtree", "executors/wait", "internal/condition", "internal/treefile"}, []string{"github.com/nats-io/", "github.com/jackc/"}, "a tree is played without a cluster, by the rules that decide in one"},
 	{"internal/apflow", nil, nil, "another program's table is read without knowing what becomes of it"},
 	{"internal/applyfile", []string{"dag", "dag/scheduledoc", "internal/rawjson", "internal/treefile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"}, "a folder is read, without knowing what the cluster has"},
 	{"internal/schedulefile", []string{"dag", "dag/scheduledoc", "internal/treefile"}, nil, "a file is read, without knowing where its schedules go"},

@@ -16,6 +16,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/aggregate"
 	"github.com/taskgrove/taskgrove/executors/apflow"
 	"github.com/taskgrove/taskgrove/executors/approval"
+	"github.com/taskgrove/taskgrove/executors/checkitems"
 	"github.com/taskgrove/taskgrove/executors/command"
 	"github.com/taskgrove/taskgrove/executors/crew"
 	fileops "github.com/taskgrove/taskgrove/executors/file"
@@ -112,6 +113,7 @@ func New(cfg Config) []executors.Executor {
 		mapper.New(),
 		subtree.New(),
 		process.New(cfg.Command, processPlace(cfg.FileRoot, file)),
+		checkitems.New(),
 	})
 	return all
 }

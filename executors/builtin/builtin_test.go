@@ -68,6 +68,12 @@ func TestEveryExecutorConforms(t *testing.T) {
 			Secret: secret,
 			Demo:   map[string][]string{`{"command": "ls"}`: {"command", "return_code", "stdout", "stderr", "success"}},
 		},
+		"check_items": {
+			Quick: `{"items": ["a"]}`, Instant: true,
+			Missing: map[string]string{`{}`: "[check_items] items is required in inputs"},
+			Demo:    map[string][]string{`{"items": "a, b"}`: {"has_data", "count"}},
+			Ends:    map[string]executors.Kind{`{"items": []}`: executors.KindSkipped},
+		},
 		"external.process": {
 			Quick:   `{"command": "echo hello", "log": {"stdout": "capture", "stderr": "capture"}}`,
 			Slow:    `{"command": "sleep 600.625 & sleep 600.625", "shell": true, "kill_grace_seconds": 1}`,
@@ -229,13 +235,13 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		"python_executor",
 		"map_executor",
 		"subtree_executor",
-		"external.process",
+		"external.process", "check_items",
 	}
 	want = slices.DeleteFunc(want, func(id string) bool { return leftOut[id] })
 	if !slices.Equal(ids, want) {
 		t.Errorf("got  %v\nwant %v", ids, want)
 	}
-	repeatable := []string{"system_info_executor", "aggregate_results_executor", "noop_repeatable_executor"}
+	repeatable := []string{"system_info_executor", "aggregate_results_executor", "noop_repeatable_executor", "check_items"}
 	if !slices.Equal(declared, repeatable) {
 		t.Errorf("repeatable are %v, want %v", declared, repeatable)
 	}

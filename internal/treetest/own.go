@@ -12,6 +12,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/aggregate"
 	"github.com/taskgrove/taskgrove/executors/approval"
+	"github.com/taskgrove/taskgrove/executors/checkitems"
 	"github.com/taskgrove/taskgrove/executors/mapper"
 	"github.com/taskgrove/taskgrove/executors/noop"
 	"github.com/taskgrove/taskgrove/executors/sleep"
@@ -22,7 +23,7 @@ import (
 // runners are the executors that run as they are: they do nothing outside.
 var runners = map[string]executors.Executor{
 	mapper.ID: mapper.New(), subtree.ID: subtree.New(), wait.ID: wait.New(), approval.ID: approval.New(), sleep.ID: sleep.New(),
-	noop.ID: noop.New(), noop.RepeatableID: noop.NewRepeatable(), aggregate.ID: aggregate.New(),
+	noop.ID: noop.New(), noop.RepeatableID: noop.NewRepeatable(), aggregate.ID: aggregate.New(), checkitems.ID: checkitems.New(),
 }
 
 // runOwn runs an attempt by its executor. What sleeps takes virtual time.

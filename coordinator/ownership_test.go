@@ -106,6 +106,8 @@ func TestByRoles(t *testing.T) {
 	elsewhere := holding("vic", "admin@team-a")
 	scoped := holding("root", "admin@*")
 	scoped.Scopes = []coordinator.Permission{"trees.read"}
+	runs, changes := holding("root", "admin@*"), holding("root", "admin@*")
+	runs.Scopes, changes.Scopes = []coordinator.Permission{"schedules.run"}, []coordinator.Permission{"schedules.write"}
 	for fact, tt := range map[string]struct {
 		caller coordinator.Caller
 		call   coordinator.Call
@@ -148,7 +150,14 @@ func TestByRoles(t *testing.T) {
 		"all webhooks":                               {amy, coordinator.Call{Method: "ListWebhooks"}, "", fmt.Sprintf(own, "amy", "manage webhooks of", "webhooks.read")},
 		"those of one's own tree":                    {amy, coordinator.Call{Method: "ListWebhooks", ID: "amys"}, "", ""},
 		"a schedule of one's own":                    {amy, coordinator.Call{Method: "TriggerSchedule", Schedule: "nightly-amys"}, "", ""},
-		"a schedule of another's":                    {bob, coordinator.Call{Method: "TriggerSchedule", Schedule: "nightly-amys"}, "", fmt.Sprintf(own, "bob", "change schedules of", "schedules.write")},
+		"a schedule of another's":                    {bob, coordinator.Call{Method: "TriggerSchedule", Schedule: "nightly-amys"}, "", fmt.Sprintf(own, "bob", "run schedules of", "schedules.run")},
+		"one to be changed":                          {bob, coordinator.Call{Method: "UpdateSchedule", Schedule: "nightly-amys"}, "", fmt.Sprintf(own, "bob", "change schedules of", "schedules.write")},
+		"to be run, as an operator":                  {operator, coordinator.Call{Method: "BackfillSchedule", Schedule: "nightly-amys"}, "", ""},
+		"to be changed, as an operator":              {operator, coordinator.Call{Method: "UpdateSchedule", Schedule: "nightly-amys"}, "", fmt.Sprintf(lacks, "ops", "in namespace default", "schedules.write")},
+		"to be run, as a viewer":                     {viewer, coordinator.Call{Method: "PauseSchedule", Schedule: "nightly-amys"}, "", fmt.Sprintf(lacks, "vic", "in namespace default", "schedules.run")},
+		"to be run, with the scope to run":           {runs, coordinator.Call{Method: "ResumeSchedule", Schedule: "nightly-amys"}, "", ""},
+		"to be deleted, with the scope to run":       {runs, coordinator.Call{Method: "DeleteSchedule", Schedule: "nightly-amys"}, "", fmt.Sprintf(lacks, "root", "in namespace default", "schedules.write")},
+		"to be run, with the scope to change":        {changes, coordinator.Call{Method: "TriggerSchedule", Schedule: "nightly-amys"}, "", ""},
 		"a schedule that is not there":               {bob, coordinator.Call{Method: "GetSchedule", Schedule: "nightly-none"}, "", fmt.Sprintf(own, "bob", "see schedules of", "schedules.read")},
 		"a schedule, as a viewer":                    {viewer, coordinator.Call{Method: "ScheduleRuns", Schedule: "nightly-amys"}, "", ""},
 		"a new one for another":                      {bob, coordinator.Call{Method: "CreateSchedule", UserID: "amy"}, "", fmt.Sprintf(own, "bob", "schedule trees for", "schedules.write")},

@@ -316,8 +316,8 @@ var permissions = map[string]string{
 	"tasks.delete": "trees.delete", "tasks.copy": "trees.copy", "webhooks.list": "webhooks.read", "webhooks.get": "webhooks.read",
 	"webhooks.deliveries": "webhooks.read", "webhooks.update": "webhooks.write", "webhooks.delete": "webhooks.write", "webhooks.test": "webhooks.write",
 	"config.llm_key.set": "modelkeys.write", "config.llm_key.delete": "modelkeys.write", "tasks.cancel": "trees.cancel", "tasks.running.cancel": "trees.cancel", "tasks.skip": "trees.cancel", "pauses.set": "trees.cancel", "pauses.delete": "trees.cancel",
-	"schedules.create": "schedules.write", "schedules.get": "schedules.read", "schedules.list": "schedules.read", "schedules.update": "schedules.write", "schedules.pause": "schedules.write",
-	"schedules.resume": "schedules.write", "schedules.trigger": "schedules.write", "schedules.backfill": "schedules.write", "schedules.delete": "schedules.write", "schedules.secret": "schedules.write", "schedules.runs": "schedules.read",
+	"schedules.create": "schedules.write", "schedules.get": "schedules.read", "schedules.list": "schedules.read", "schedules.update": "schedules.write", "schedules.pause": "schedules.run",
+	"schedules.resume": "schedules.run", "schedules.trigger": "schedules.run", "schedules.backfill": "schedules.run", "schedules.delete": "schedules.write", "schedules.secret": "schedules.write", "schedules.runs": "schedules.read",
 	"tasks.signal": "trees.signal", "tasks.approve": "approvals.answer", "tasks.approval.link": "approvals.answer",
 }
 
@@ -325,8 +325,8 @@ var operations = map[string]string{
 	"tasks.create": "create tasks for", "tasks.execute": "execute", "tasks.generate": "generate tasks for", "tasks.get": "access", "tasks.detail": "access",
 	"tasks.tree": "access", "tasks.children": "access", "tasks.list": "list tasks for", "tasks.update": "update", "tasks.delete": "delete", "tasks.copy": "copy",
 	"tasks.running.list": "list tasks for", "tasks.running.count": "count tasks for", "tasks.why": "access", "tasks.skip": "skip task for", "tasks.signal": "send signals to tasks of", "tasks.approve": "answer approvals of", "tasks.approval.link": "answer approvals of", "artifacts.list": "access", "artifacts.get": "access", "usage.list": "access", "webhooks.list": "manage webhooks of",
-	"schedules.create": "schedule trees for", "schedules.get": "see schedules of", "schedules.list": "see schedules of", "schedules.update": "change schedules of", "schedules.pause": "change schedules of",
-	"schedules.resume": "change schedules of", "schedules.trigger": "change schedules of", "schedules.backfill": "change schedules of", "schedules.delete": "change schedules of", "schedules.secret": "change schedules of", "schedules.runs": "see schedules of",
+	"schedules.create": "schedule trees for", "schedules.get": "see schedules of", "schedules.list": "see schedules of", "schedules.update": "change schedules of", "schedules.pause": "run schedules of",
+	"schedules.resume": "run schedules of", "schedules.trigger": "run schedules of", "schedules.backfill": "run schedules of", "schedules.delete": "change schedules of", "schedules.secret": "change schedules of", "schedules.runs": "see schedules of",
 	"pauses.set": "pause", "pauses.delete": "resume",
 	"config.llm_key.set": "set LLM key for", "config.llm_key.delete": "delete LLM key for",
 }

@@ -45,6 +45,7 @@ const (
 	LimitsRead      Permission = "limits.read"
 	LimitsWrite     Permission = "limits.write"
 	SchedulesRead   Permission = "schedules.read"
+	SchedulesRun    Permission = "schedules.run"
 	SchedulesWrite  Permission = "schedules.write"
 	HoldsRead       Permission = "holds.read"
 	HoldsWrite      Permission = "holds.write"
@@ -159,13 +160,16 @@ func Reach(held []Holding, scopes []Permission, namespace string, p Permission) 
 	return whose
 }
 
-// InScopes reports whether credentials of these scopes are good for a permission. A scope is a permission, or "trees.*" for all that begin so.
+// wider names a permission that gives another one, too: who may change a schedule has it run whenever he likes.
+var wider = map[Permission]Permission{SchedulesRun: SchedulesWrite}
+
+// InScopes reports whether credentials of these scopes are good for a permission. A scope is a permission, with what that gives, too, or "trees.*" for all that begin so.
 func InScopes(scopes []Permission, p Permission) bool {
 	if scopes == nil {
 		return true
 	}
 	group, _, _ := strings.Cut(string(p), ".")
-	return slices.ContainsFunc(scopes, func(s Permission) bool { return s == p || string(s) == group+".*" })
+	return slices.ContainsFunc(scopes, func(s Permission) bool { return s == p || string(s) == group+".*" || s == wider[p] })
 }
 
 // Covers reports whether a caller with these roles and scopes may do all that a role gives in a namespace: nobody may give away more.

@@ -38,6 +38,11 @@ func TestTableIsSound(t *testing.T) {
 			if reach != None && reach != Own && reach != All {
 				t.Errorf("%s: %s reaches %s, and may reach none, own or all", line.Permission, role.Name, reach)
 			}
+			if to, is := wider[line.Permission]; is {
+				if of, _ := LineOf(to); !reach.Has(of.Of(role.Name)) {
+					t.Errorf("%s reaches %s by %s, and only %s by %s, which that gives", role.Name, of.Of(role.Name), to, reach, line.Permission)
+				}
+			}
 			if line.Where == OverCluster && reach == Own {
 				t.Errorf("%s: nothing of the cluster is %s's own", line.Permission, role.Name)
 			}
@@ -81,6 +86,11 @@ func TestReach(t *testing.T) {
 		{"admin@*", []Permission{"trees.*"}, "default", TreesCancel, All},
 		{"admin@*", []Permission{"trees.*"}, "default", WebhooksRead, None},
 		{"viewer@default", []Permission{"trees.*"}, "default", TreesCancel, None},
+		{"operator@default", nil, "default", SchedulesRun, All},
+		{"operator@default", nil, "default", SchedulesWrite, None},
+		{"submitter@default", []Permission{SchedulesWrite}, "default", SchedulesRun, Own},
+		{"submitter@default", []Permission{SchedulesRun}, "default", SchedulesWrite, None},
+		{"viewer@default", []Permission{SchedulesWrite}, "default", SchedulesRun, None},
 		{"root@*", nil, "default", TreesRead, None},
 	} {
 		if got := Reach(holdings(tt.held), tt.scopes, tt.namespace, tt.p); got != tt.want {

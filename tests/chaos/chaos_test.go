@@ -48,8 +48,15 @@ func TestPlanComesFromItsSeed(t *testing.T) {
 
 func TestSchedule(t *testing.T) {
 	seen := map[string]int{}
+	timed, killed := 0, 0
 	for seed := range uint64(500) {
 		p := newPlan(seed, kinds)
+		if len(p.Timed) > 0 {
+			timed++
+			if slices.ContainsFunc(p.Faults, func(f Fault) bool { return f.Kind == "coordinator-kill" }) {
+				killed++
+			}
+		}
 		lost := 0
 		for i, f := range p.Faults {
 			k := kindOf(f.Kind)
@@ -69,6 +76,9 @@ func TestSchedule(t *testing.T) {
 		if lost > losses {
 			t.Errorf("seed %d: %d faults may cost a worker its lease", seed, lost)
 		}
+	}
+	if killed < timed/2 {
+		t.Errorf("a coordinator is killed in %d of %d plans with schedules", killed, timed)
 	}
 	for _, k := range kinds {
 		if seen[k.name] < 20 {

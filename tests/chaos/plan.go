@@ -104,7 +104,26 @@ func newPlan(seed uint64, kinds []kind) Plan {
 	p.timed()
 	p.cached()
 	p.Faults = schedule(rng, kinds, int(seed%uint64(len(kinds))), 1+rng.IntN(5))
+	p.killBesideSchedules(kinds)
 	return p
+}
+
+// killBesideSchedules has a coordinator die while schedules are made and their runs begin, in most histories that have schedules: whoever decides of an instant is killed in the midst of it.
+func (p *Plan) killBesideSchedules(kinds []kind) {
+	rng := rand.New(rand.NewPCG(p.Seed, 0x411c))
+	n := slices.IndexFunc(kinds, func(k kind) bool { return k.name == "coordinator-kill" })
+	if len(p.Timed) == 0 || n < 0 || rng.IntN(3) == 0 {
+		return
+	}
+	k := kinds[n]
+	for range 20 {
+		f := Fault{Kind: k.name, Target: rng.IntN(k.targets), At: 100*time.Millisecond + upTo(rng, window/2), For: 20*time.Millisecond + upTo(rng, k.longest-20*time.Millisecond)}
+		if !slices.ContainsFunc(p.Faults, func(o Fault) bool { return k.meets(f, o) }) {
+			p.Faults = append(p.Faults, f)
+			slices.SortFunc(p.Faults, func(a, b Fault) int { return int(a.At - b.At) })
+			return
+		}
+	}
 }
 
 // changes draws how the client changes its tree once it is stored.

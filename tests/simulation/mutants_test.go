@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -445,6 +446,19 @@ func build(ctx context.Context, t *testing.T, program string, flags ...string) s
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	return program
+}
+
+// TestPageNamesEachMutant: the tables of docs/reliability.md have them all.
+func TestPageNamesEachMutant(t *testing.T) {
+	page, err := os.ReadFile("../../docs/reliability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range slices.Concat(mutants, scheduleMutants) {
+		if !strings.Contains(string(page), "`"+m.Name+"`") {
+			t.Errorf("docs/reliability.md does not name %s", m.Name)
+		}
+	}
 }
 
 // TestMutantsQuoteTheSource: every bug that is to be built in still finds its place.

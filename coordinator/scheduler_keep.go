@@ -130,7 +130,7 @@ func (c *Coordinator) writeSpec(ctx context.Context, here dag.NamespaceKey, of *
 func (c *Coordinator) checkSchedule(ctx context.Context, here dag.NamespaceKey, spec *scheduledoc.Spec, created, now time.Time) error {
 	rules, faults := spec.Check(created, now)
 	out := &ScheduleFaultsError{Faults: faults}
-	if of := spec.On; of != nil && of.Schedule != "" && of.Schedule != spec.ID && !(spec.Preview && slices.Contains(spec.Beside, of.Schedule)) {
+	if of := spec.On; of != nil && of.Webhook == nil && of.Schedule != "" && of.Schedule != spec.ID && !(spec.Preview && slices.Contains(spec.Beside, of.Schedule)) {
 		err := pg.ErrNotFound
 		if text(of.Schedule) {
 			_, err = c.store.ScheduleKey(ctx, here, of.Schedule)

@@ -256,6 +256,15 @@ func (a *applyRun) check(ctx context.Context) error {
 		}
 		faults = append(faults, some...)
 	}
+	circles, err := a.circles(ctx)
+	if err != nil {
+		return err
+	}
+	for _, one := range circles {
+		if !slices.Contains(faults, one) {
+			faults = append(faults, one)
+		}
+	}
 	if len(faults) > 0 {
 		return codedError{treefile.Refuse(faults, 0), exitUsage}
 	}

@@ -14,6 +14,23 @@ import (
 	"github.com/taskgrove/taskgrove/internal/treefile"
 )
 
+// circles tells of schedules of the files whose runs would begin with their own ends.
+func (a *applyRun) circles(ctx context.Context) (faults []treefile.Fault, err error) {
+	var all []*scheduledoc.Spec
+	for _, o := range a.folder.Objects {
+		if spec, ok := o.Spec.(*scheduledoc.Spec); ok {
+			all = append(all, spec)
+		}
+	}
+	told, err := a.session.circles(ctx, all)
+	for _, o := range a.folder.Objects {
+		if spec, ok := o.Spec.(*scheduledoc.Spec); ok && told[spec.ID] != "" {
+			faults = append(faults, o.Fault("on.schedule", told[spec.ID]))
+		}
+	}
+	return faults, err
+}
+
 // scheduleKind are schedules.
 var scheduleKind = applyKind{
 	name: "schedule",

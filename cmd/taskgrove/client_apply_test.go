@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -194,6 +195,10 @@ func followSchedules(t *testing.T) {
 	putFile(t, path, fmt.Sprintf(aSchedule, "allow"))
 	wantRun(t, exitOK, apply, "~ schedule nightly\n    ~ overlap: skip -> allow\nteam: 0 made, 1 changed, 0 deleted, 1 as they are")
 	wantRun(t, exitOK, []string{"schedule", "get", "nightly", "-o", "json"}, `"paused":true`, `"owner":"team"`)
+	putFile(t, path, "taskgrove: 1\nowner: team\nschedules:\n- {id: nightly, on: {schedule: a}, tree: [{name: a}]}\n- {id: a, on: {schedule: b}, tree: [{name: a}]}\n- {id: b, on: {schedule: a}, tree: [{name: a}]}\n- {id: c, on: {schedule: after}, tree: [{name: a}]}\n")
+	wantRun(t, exitUsage, append(slices.Clone(apply), "--dry-run"), "s.yaml:5:16: schedules[1].on.schedule: runs of b begin, by others or at once, with ends of this schedule's", "!schedules[0]", "!schedules[2]", "!schedules[3]")
+	putFile(t, path, "taskgrove: 1\nowner: team\nschedules:\n- {id: nightly, on: {schedule: c}, tree: [{name: a}]}\n- {id: c, on: {schedule: after}, tree: [{name: a}]}\n")
+	wantRun(t, exitUsage, append(slices.Clone(apply[:3]), "--dry-run"), "s.yaml:4:22: schedules[0].on.schedule: runs of c begin, by others or at once, with ends of this schedule's", "!schedules[1]")
 	putFile(t, path, strings.Replace(fmt.Sprintf(aSchedule, "allow"), "overlap", "user_id: amy, overlap", 1))
 	wantRun(t, exitUsage, apply, "s.yaml:5:60: schedules[1].user_id: the user of a schedule can't be changed")
 	putFile(t, path, "taskgrove: 1\nowner: team\n")

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,6 +97,15 @@ func (s *session) schedulesOf(ctx context.Context, name string, there func(want 
 			return err
 		}
 	}
+	circles, err := s.circles(ctx, f.Schedules)
+	if err != nil {
+		return err
+	}
+	for i, spec := range f.Schedules {
+		if text := circles[spec.ID]; text != "" {
+			faults.once(f.FaultOf(i, "on.schedule", text))
+		}
+	}
 	if err := faults.err(); err != nil {
 		return err
 	}
@@ -160,6 +171,57 @@ func (l *faultsOfFile) add(f *schedulefile.File, i int, err error) error {
 	}
 	l.more += bad.More
 	return nil
+}
+
+// once adds a fault that may be there already.
+func (l *faultsOfFile) once(fault treefile.Fault) {
+	if !slices.Contains(l.faults, fault) {
+		l.faults = append(l.faults, fault)
+	}
+}
+
+// circles says of schedules, by their ids, that their runs would begin with their own ends, by each other or by what is stored: once for each circle, of the first of them. What the caller
+// may not see is not followed: the cluster refuses it.
+func (s *session) circles(ctx context.Context, all []*scheduledoc.Spec) (told map[string]string, err error) {
+	on := map[string]string{} // by the id of a schedule; empty: its runs begin with the ends of no other one
+	for _, spec := range all {
+		on[spec.ID] = ""
+		if spec.On != nil {
+			on[spec.ID] = spec.On.Schedule
+		}
+	}
+	before := func(id string) (string, error) {
+		if of, known := on[id]; known {
+			return of, nil
+		}
+		on[id] = ""
+		switch is, err := s.Schedule(ctx, id); {
+		case errors.Is(err, client.ErrNotFound), errors.Is(err, client.ErrDenied):
+		case err != nil:
+			return "", err
+		case is.On != nil:
+			on[id] = is.On.Schedule
+		}
+		return on[id], nil
+	}
+	told = map[string]string{}
+	within := map[string]bool{} // a circle that is told
+	for _, spec := range all {
+		passed := map[string]bool{}
+		at := on[spec.ID]
+		for at != "" && at != spec.ID && !passed[at] {
+			passed[at] = true
+			if at, err = before(at); err != nil {
+				return nil, err
+			}
+		}
+		if at != spec.ID || within[at] || on[at] == at { // it is in none, or in one that is told; what names itself is told elsewhere
+			continue
+		}
+		told[at] = fmt.Sprintf("runs of %s begin, by others or at once, with ends of this schedule's", on[at])
+		maps.Copy(within, passed)
+	}
+	return told, nil
 }
 
 // err are the faults; nil: there are none.

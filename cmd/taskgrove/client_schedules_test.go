@@ -64,6 +64,7 @@ func TestSchedulesByCommands(t *testing.T) {
 	turned := file(t, "turned.yaml", "taskgrove: 1\nschedules:\n- {id: then, on: {schedule: before}, tree: [{name: a}]}\n- {id: before, cron: '@daily', tree: [{name: a}]}\n")
 	resumed := file(t, "resumed.yaml", strings.Replace(scheduleText, "0 2 * * *", "30 2 * * *\n  paused: false", 1))
 	bad := file(t, "bad.yaml", strings.Replace(scheduleText, "cron: 0 2 * * *", "crontab: 0 2 * * *\n  overlap: maybe", 1))
+	circle := file(t, "circle.yaml", "taskgrove: 1\nschedules:\n- {id: outside, on: {schedule: nightly}, tree: [{name: a}]}\n- {id: nightly, on: {schedule: between}, tree: [{name: a}]}\n- {id: between, on: {schedule: after}, tree: [{name: a}]}\n")
 	tryAll(t, []tried{
 		{"schedule", "there are no schedules", exitOK},
 		{"schedule create " + bad, "bad.yaml:5:3: schedules[0].crontab: is no key of a schedule: write cron\n  " + bad + ":6:3: schedules[0].overlap: must be skip, queue_one, allow or cancel_other\n", exitUsage},
@@ -83,6 +84,8 @@ func TestSchedulesByCommands(t *testing.T) {
 		{"schedule list -o json", `"cron":"30 2 * * *"`, exitOK},
 		{"schedule get nightly", "begins       30 2 * * * Europe/Berlin\n", exitOK},
 		{"schedule get nightly -o json", `"tree":{"taskgrove":1,"name":"nightly"`, exitOK},
+		{"schedule apply " + circle, "not accepted:\n  " + circle + ":4:22: schedules[1].on.schedule: runs of between begin, by others or at once, with ends of this schedule's\n", exitUsage},
+		{"schedule get between", "not found", exitError},
 		{"schedule get nobody", "not found", exitError},
 		{"schedule pause nightly --reason holidays", "nightly: paused\n", exitOK},
 		{"schedule get nightly", "ago) by anonymous: holidays\n", exitOK},

@@ -60,7 +60,7 @@ var arrows = []arrow{
 	{"internal/doctor", nil, all, "facts are judged without knowing how they are had, so that each finding can be brought about in a table"},
 	{"internal/porttest", nil, all, "a port is held without knowing for which server"},
 	{"internal/kubeapi", nil, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"}, "a cluster is asked without knowing what for"},
-	{"internal/condition", nil, []string{"github.com/"}, "a condition is a text and values: no clock, no store, no idea of what follows from a verdict"},
+	{"internal/condition", []string{"flows/gate"}, []string{"github.com/"}, "a condition is a text and values: no clock, no store, no idea of what follows from a verdict"},
 	{"internal/condition/tasks", []string{"dag", "dag/treedoc", "internal/condition"}, []string{"github.com/"}, "the conditions of a task are checked wherever tasks come from"},
 	{"internal/cron", nil, []string{"github.com/jackc/", "github.com/nats-io/"}, "instants are told without knowing what is done at one, or what the time is"},
 	{"internal/conceal", nil, []string{"github.com/"}, "a process is closed to others without knowing what it holds"},

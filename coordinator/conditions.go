@@ -247,7 +247,7 @@ func (e *evaluation) judge(one *evaluated, values map[pg.AttemptOf]pg.AttemptVal
 		*d = condition.Dependency{Ref: of.Ref, ID: of.ID, Name: of.Name, Outcome: of.State.Outcome(), Status: string(of.State.Status()), Attempts: int(of.Attempt)}
 		if one.attempts != nil {
 			v := values[one.attempts[i]]
-			d.Result, d.Error = v.Result, v.Error
+			d.Result, d.Outputs, d.Error = v.Result, v.Outputs, v.Error
 		}
 	}
 	holds, err := one.program.Eval(scope)

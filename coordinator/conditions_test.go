@@ -1,6 +1,7 @@
 package coordinator_test
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -63,6 +64,12 @@ func TestConditions(t *testing.T) {
 	add(when(noop("missing", "root", "find"), `deps.find.result.total > 1`), dag.Failed, `when_error: line 1, column 17: there is no key "total"`)
 	add(when(noop("too much", "root", "large1", "large2"), `deps.all(d, deps[d].result.text != "")`), dag.Failed, "when_error: ")
 	add(when(noop("one of them", "root", "large1", "large2"), `deps.large1.result.text.size() > 1`), dag.Completed, "")
+	named := with(noop("named", "root"), `{"value":{"n":3}}`)
+	named.Control = &dag.Control{Outputs: json.RawMessage(`{"n":"{{result.n}}"}`)}
+	tasks = append(tasks, named)
+	add(when(group("outputs", "root", "named"), `deps.named.outputs.n == 3 && deps.named.result.n == 3`), dag.Completed, "")
+	add(when(afterAny(t, group("gate of a flow", "root"), "named", "none", "nothing"), `flow_compare(">", flow_output([deps.none.outputs, deps.named.outputs], "n"), 2) && flow_skip_reason(deps.nothing.result) == "condition=false"`), dag.Completed, "")
+	add(when(noop("no order", "root", "named"), `flow_compare(">", "word", flow_get(deps.named.outputs, "n"))`), dag.Failed, "when_error: line 1, column 13: when.type_error: > does not order a text and a number")
 	add(noop("behind", "root", "found"), dag.Completed, "")
 	add(noop("behind skipped", "root", "nothing"), dag.Completed, "")
 	c.Submit(coordinator.SubmitOptions{}, tasks...)

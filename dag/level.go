@@ -3,6 +3,7 @@ package dag
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Level is a feature level: one number for what a process can do. A process of a level can do all that the levels below
@@ -45,6 +46,8 @@ const (
 	CacheLevel Level = 13
 	// KeptRunsLevel: a schedule says how long the trees of its runs are kept. Older coordinators would store them without, and delete them when the operator's retention is over.
 	KeptRunsLevel Level = 14
+	// FlowsLevel: conditions may name outputs of dependencies, and call the functions that gates of flows compile to. Older coordinators would fail them.
+	FlowsLevel = KeptRunsLevel
 )
 
 // FeatureLevel is one row of a table of levels.
@@ -80,7 +83,9 @@ var AllLevels = Levels{
 	{Level: KeepingLevel, Name: "retention of trees, and holds", Since: "0.12.0"},
 	{Level: SchedulesLevel, Name: "schedules", Since: "0.12.0"},
 	{Level: CacheLevel, Name: "cached tasks", Since: "0.12.0", Needs: func(t *Task) bool { return t.Control != nil && t.Control.Cache != nil }},
-	{Level: KeptRunsLevel, Name: "retention of schedules", Since: "0.13.0"},
+	{Level: KeptRunsLevel, Name: "retention of schedules, gates of flows", Since: "0.13.0", Needs: func(t *Task) bool {
+		return t.Control != nil && (strings.Contains(t.Control.When, "flow_") || strings.Contains(t.Control.When, "outputs"))
+	}},
 }
 
 // Highest is the level of a process that has all of the table.

@@ -56,6 +56,8 @@ const (
 	CodeDefaultBlank    Code = "template.default_blank"
 	CodeTemplateLarge   Code = "template.too_large"
 	CodeRun             Code = "spec.run"
+	CodeParameter       Code = "spec.parameter"
+	CodeTree            Code = "spec.tree"
 )
 
 // about says what a code means.
@@ -88,7 +90,7 @@ var codes = map[Code]about{
 	CodeUnknownOutput:   {means: "`when` or a template names an output that no step of the job promotes."},
 	CodeUnknownStep:     {means: "A template names a step that is not an earlier one of the same job."},
 	CodeWholeOutputs:    {means: "A template names all outputs of a job. Name one: `jobs.X.outputs.KEY`."},
-	CodeUnknownParam:    {means: "A template, or `--set`, names a parameter that the flow does not declare; or a parameter has no value, or one that it can't have."},
+	CodeUnknownParam:    {means: "A template names a parameter that the flow does not declare."},
 	CodeMissingEnv:      {alias: "semantic:missing_env", means: "A name of the environment has no value, is used without a default, and `--strict-env` is on. The empty text counts as no value."},
 	CodeUnsetEnv:        {alias: "semantic:missing_env", warning: true, means: "As `spec.missing_env`, without `--strict-env`: a step that needs the value will fail with `template.missing_key`."},
 	CodeLockKey:         {warning: true, means: "The key of a lock contains the id of the run, so that no two runs ever ask for the same one."},
@@ -96,10 +98,10 @@ var codes = map[Code]about{
 	CodeProcessLog:      {alias: "semantic:external_process_log_mode", means: "`log.stdout` or `log.stderr` is none of `inherit`, `capture`, `file` and `discard`."},
 	CodeProcessLogFile:  {alias: "semantic:external_process_log_file", means: "A log goes to a file, and `log.file_path` is missing."},
 	CodeProcessDir:      {alias: "semantic:external_process_atomic_dir", means: "`idempotency.strategy: atomic_dir` lacks `temp_output_dir` or `final_output_dir`."},
-	CodeIgnored:         {warning: true, means: "A key that is taken, as AetherFlow has it, and has no effect: Postgres keeps the state of runs."},
+	CodeIgnored:         {warning: true, means: "A key that is taken, as AetherFlow has it, and has no effect: the state of runs is in Postgres, and locks have the leases of workers."},
 	CodeYesNo:           {warning: true, means: "`yes`, `no`, `on` and `off` are texts where no boolean is expected. Write `true` or `false`, or quote the text."},
 	CodeNotYet:          {means: "The flow asks for what can't be run here. The message says what to write instead, if there is something."},
-	CodeTooLarge:        {means: "The flow has more jobs or steps, or its file more bytes, than one may have; or its tree breaks a bound of trees."},
+	CodeTooLarge:        {means: "The flow has more jobs or steps, or its file more bytes, than one may have."},
 	CodeSecretLiteral:   {means: "A secret stands in the flow in clear: a password, a token or a key in a resource, or a password in a URL. Name it by `{{env.NAME}}`."},
 	CodeSecretValue:     {means: "A value was given for a name that is a secret's. Workers read secrets themselves; see `flow.secrets` and `flow.public_env`."},
 	CodeSecretStored:    {means: "A secret is named in `flow`, in `outputs` or in the key of a lock, which are stored."},
@@ -110,7 +112,9 @@ var codes = map[Code]about{
 	CodeNotHere:         {means: "A token stands where there are no templates: in a key, an id, a type, `when`, `depends_on` and so on."},
 	CodeDefaultBlank:    {warning: true, means: "The default of a token begins with a blank, which is part of it."},
 	CodeTemplateLarge:   {means: "A text with tokens, or a document of them, is larger than templates may be."},
-	CodeRun:             {means: "The id of a run, or a value that was given to it, can't be one."},
+	CodeRun:             {means: "The id of the run, or that of the flow once it is rendered, can't be one."},
+	CodeParameter:       {means: "A parameter can't be declared so, lacks a value that it must have, or is given one that it can't have."},
+	CodeTree:            {means: "The tree that the flow compiles to breaks a rule of trees. The message is that of [trees](../tree.md)."},
 }
 
 // ErrorsPage is the text of docs/flows/errors.md.

@@ -22,11 +22,13 @@ type Document struct {
 	Pool            string
 	Env             map[string]string
 	Secrets, Public []string
-	Parameters      treefile.Value
-	Resources       []Resource
-	Jobs            []*Job
-	OnFailure       *Job // nil: none
-	Finally         *Job // nil: none
+	Params          map[string]any // parameters that have a value
+
+	parameters treefile.Value
+	Resources  []Resource
+	Jobs       []*Job
+	OnFailure  *Job // nil: none
+	Finally    *Job // nil: none
 }
 
 // Workspace is where the directories of jobs are.
@@ -120,30 +122,34 @@ type Options struct {
 	Inputs    map[string]treedoc.InputKeys // those of executors, by id; who is not there takes any
 	Env       map[string]string            // what is known of the environment, beside flow.env
 	StrictEnv bool                         // a name without a value is an error, unless it is a secret's
-	Set       *treefile.Arguments          // for parameters
-	Judged    bool                         // values of parameters are judged: there is a run
+	Set       *treefile.Arguments          // for parameters; nil: there is no run yet, and no value is missed
 }
 
 // Read reads a flow document and tells all that is wrong with it. name is what the report calls it. The document is whole if the report is OK.
 func Read(name string, data []byte, opts Options) (*Document, *Report) {
+	r, d := read(name, data, opts)
+	return d, r.done()
+}
+
+func read(name string, data []byte, opts Options) (*reader, *Document) {
 	r := &reader{reporter: newReporter(name), opts: opts}
 	if !r.parse(data) {
-		return nil, r.done()
+		return r, nil
 	}
 	switch r.root.Kind() {
 	case '{':
 	case 0, 'n':
 		r.tell(CodeYAML, "", "", treedoc.Position{}, "the file is empty")
-		return nil, r.done()
+		return r, nil
 	default:
 		r.tell(CodeSchema, "schema:model_type", "", r.root.Position(), "must be a map with flow and jobs, and is %s", kindOf(r.root))
-		return nil, r.done()
+		return r, nil
 	}
 	r.outer()
 	d := r.document()
 	c := &checker{reader: r, doc: d}
 	c.check()
-	return d, r.done()
+	return r, d
 }
 
 // outer looks at the whole document: at what is in on_failure by rules of its own.
@@ -157,7 +163,10 @@ func (r *reader) outer() {
 		r.look(flow, &keyOf(fileKeys, "flow").shape, "flow")
 		return
 	}
-	r.object(flow, elsewhere(flowKeys, "on_failure"), "flow")
+	r.object(flow, elsewhere(elsewhere(flowKeys, "on_failure"), "parameters"), "flow")
+	if v := flow.Get("parameters"); v.Given() && v.Kind() != '{' {
+		r.tell(CodeSchema, forms[table].alias, "flow.parameters", v.Position(), "must be a map, and is %s", kindOf(v))
+	}
 	r.handler = true
 	r.look(flow.Get("on_failure"), &handler, "flow.on_failure")
 	r.handler = false
@@ -185,7 +194,7 @@ func (r *reader) document() *Document {
 	d := &Document{
 		ID: textOf(flow.Get("id")), Description: textOf(flow.Get("description")), Graph: textOf(flow.Get("execution")) == "graph",
 		Timeout: numberOf(flow.Get("timeout_seconds")), Priority: intOf(flow.Get("priority")), Pool: textOf(flow.Get("pool")),
-		Env: map[string]string{}, Secrets: textsOf(flow.Get("secrets")), Public: textsOf(flow.Get("public_env")), Parameters: flow.Get("parameters"),
+		Env: map[string]string{}, Secrets: textsOf(flow.Get("secrets")), Public: textsOf(flow.Get("public_env")), parameters: flow.Get("parameters"),
 	}
 	w := flow.Get("workspace")
 	d.Workspace = Workspace{Root: textOf(w.Get("root")), Cleanup: textOr(w.Get("cleanup_policy"), "on_success"), Layout: map[string]string{"artifacts": "artifacts", "scratch": "scratch", "manifests": "manifests"}}
@@ -352,9 +361,8 @@ func intOf(v treefile.Value) *int {
 
 func boolOf(v treefile.Value) bool {
 	if v.Kind() == '"' {
-		if is := yesNo(v.Text()); is != nil {
-			return *is
-		}
+		is, _ := treefile.YesNo(v.Text())
+		return is
 	}
 	return v.Kind() == 't'
 }

@@ -126,7 +126,7 @@ func fits(v treefile.Value, f form) bool {
 	case '[':
 		return f == list
 	case '"':
-		return f == text || f == boolean && v.Plain() && yesNo(v.Text()) != nil
+		return f == text || f == boolean && yesNo(v)
 	case '0':
 		return f == number || f == integer && isInteger(v.Text())
 	case 't', 'f':
@@ -135,22 +135,15 @@ func fits(v treefile.Value, f form) bool {
 	return false
 }
 
+// yesNo reports whether a value is one of the words of YAML 1.1 that are booleans.
+func yesNo(v treefile.Value) bool {
+	_, known := treefile.YesNo(textOf(v))
+	return known && v.Plain()
+}
+
 func isInteger(digits string) bool {
 	_, err := strconv.ParseInt(digits, 10, 64)
 	return err == nil
-}
-
-// yesNo is what the words of YAML 1.1 mean; nil: it is none of them.
-func yesNo(word string) *bool {
-	is := false
-	switch strings.ToLower(word) {
-	case "yes", "on":
-		is = true
-	case "no", "off":
-	default:
-		return nil
-	}
-	return &is
 }
 
 // look looks at a value and all that is in it.
@@ -316,7 +309,7 @@ func (r *reader) deep(v treefile.Value, p phase, loc string) {
 
 // words warns of a text that is a boolean elsewhere.
 func (r *reader) words(v treefile.Value, loc string) {
-	if v.Plain() && yesNo(v.Text()) != nil {
+	if yesNo(v) {
 		r.at(CodeYesNo, v, loc, "%s is a text here: write true or false, or put it in quotes", v.Text())
 	}
 }

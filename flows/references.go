@@ -9,6 +9,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/template"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/internal/treefile"
 )
 
 // systemEnv are names of the environment that workers set, to where a bundle lies.
@@ -48,6 +49,22 @@ func (c *checker) value(name string) string {
 		return v
 	}
 	return c.doc.Env[name]
+}
+
+// parameters reads the parameters and their values.
+func (c *checker) parameters() {
+	if v := c.doc.parameters; v.Given() && v.Kind() != '{' {
+		return // it was told
+	}
+	values, faults := treefile.Parameters(c.doc.parameters, "flow", c.opts.Set)
+	for _, f := range faults {
+		text := f.Text
+		if f.Position().Line == 0 && f.Place != "" && f.Path == "" {
+			text = f.Place + ": " + text
+		}
+		c.tell(CodeParameter, "", f.Path, f.Position(), "%s", text)
+	}
+	c.doc.Params = values
 }
 
 // place is the job and the step that a token stands in. index is that of the step in its job; -1: of the job itself.
@@ -139,11 +156,11 @@ func (c *checker) env(u *use, tell func(Code, string, ...any)) {
 
 func (c *checker) param(u *use, tell func(Code, string, ...any)) {
 	name := u.path[1]
-	if c.doc.Parameters.Get(name).Kind() != 0 {
+	if c.doc.parameters.Get(name).Kind() != 0 {
 		return
 	}
 	var all []string
-	for _, m := range c.doc.Parameters.Members() {
+	for _, m := range c.doc.parameters.Members() {
 		all = append(all, m.Name)
 	}
 	msg := "the flow declares no parameter " + shorten(name)

@@ -143,13 +143,19 @@ var locksKeys = []key{
 	{name: "ttl_seconds", shape: shape{form: integer, least: 1, most: maxSeconds}, byDefault: "3600", effect: "As that of [a lock](#keys-of-lock).", example: "3600"},
 }
 
+// parameterKeys are those of a parameter, which package treefile reads.
 var parameterKeys = []key{
-	{name: "type", shape: word("string", "integer", "number", "boolean", "array", "object"), byDefault: "`string`", effect: "What values it takes.", example: "string"},
+	{name: "type", shape: word("string", "integer", "number", "boolean", "array", "object"), byDefault: "that of the default, else `string`", effect: "What values it takes.", example: "string"},
 	{name: "default", shape: shape{phase: literally}, byDefault: "none", effect: "Its value if it is given none.", example: "\"2026-11-28\""},
-	{name: "required", shape: shape{form: boolean}, byDefault: "false", effect: "It must be given a value, unless it has a default.", example: "true"},
+	{name: "required", shape: shape{form: boolean}, byDefault: "false", effect: "It must be given a value.", example: "true"},
 	{name: "pattern", shape: shape{form: text, phase: literally, most: 1000}, byDefault: "none", effect: "A regular expression that a text must fit.", example: "'^\\d{4}-\\d\\d-\\d\\d$'"},
 	{name: "enum", shape: listOf(shape{phase: literally}), byDefault: "none", effect: "The values that it may have.", example: "[small, large]"},
-	{name: "description", shape: shape{form: text, most: maxText}, byDefault: "none", effect: "For people.", example: "The day to export."},
+	{name: "minimum", shape: shape{form: number, least: -1 << 53, most: 1 << 53}, byDefault: "none", effect: "The least that a number may be.", example: "1"},
+	{name: "maximum", shape: shape{form: number, least: -1 << 53, most: 1 << 53}, byDefault: "none", effect: "The most that a number may be.", example: "100"},
+	{name: "minLength", shape: shape{form: integer, most: 1 << 20}, byDefault: "none", effect: "How many characters a text must have.", example: "1"},
+	{name: "maxLength", shape: shape{form: integer, most: 1 << 20}, byDefault: "none", effect: "How many characters a text may have.", example: "80"},
+	{name: "items", shape: shape{form: table, of: &shape{phase: literally}}, byDefault: "anything", effect: "Of lists: what each item is, by the keys above.", example: "{type: string}"},
+	{name: "description", shape: shape{form: text, phase: literally, most: maxText}, byDefault: "none", effect: "For people.", example: "The day to export."},
 }
 
 var handler = shape{form: either, either: []shape{{form: object, keys: handlerKeys}, listOf(shape{form: object, keys: stepKeys})}}
@@ -180,7 +186,7 @@ var flowKeys = []key{
 	{name: "env", shape: tableOf(shape{form: text, phase: literally, most: maxText}), byDefault: "`{}`", effect: "Values of the environment. What a run is given goes before them.", example: "{REGION: eu}"},
 	{name: "secrets", shape: names, byDefault: "`[]`", effect: "Names of the environment that are secrets, whatever they look like.", example: "[DB_URL]"},
 	{name: "public_env", shape: names, byDefault: "`[]`", effect: "Names of the environment that are no secrets, though they look like one.", example: "[SORT_KEY]"},
-	{name: "parameters", shape: shape{form: table, of: &shape{form: object, keys: parameterKeys}, ident: true}, byDefault: "`{}`", effect: "What a run is given by `--set`: see [parameters](#keys-of-a-parameter).", example: "{day: {required: true}}", meant: []string{"params", "inputs"}},
+	{name: "parameters", shape: shape{form: table, phase: literally, of: &shape{form: object, keys: parameterKeys}, ident: true}, byDefault: "`{}`", effect: "What a run is given by `--set`: see [parameters](#keys-of-a-parameter).", example: "{day: {required: true}}", meant: []string{"params", "inputs"}},
 	{name: "on_failure", shape: handler, byDefault: "none", effect: "A job, or its steps, that runs once all others have ended and one has failed.", example: "[]"},
 	{name: "finally", shape: handler, byDefault: "none", effect: "A job, or its steps, that runs last, whatever has happened.", example: "[]"},
 }

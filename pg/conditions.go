@@ -121,9 +121,10 @@ type AttemptOf struct {
 
 // AttemptValue is what an attempt ended with.
 type AttemptValue struct {
-	Result []byte // nil: null
-	Error  string
-	Cut    bool // it was more than was asked for
+	Result  []byte // nil: null
+	Outputs []byte // nil: none
+	Error   string
+	Cut     bool // it was more than was asked for
 }
 
 // AttemptValues are what attempts ended with, in the order given, as long as it is most bytes together; those beyond are cut. Attempts that are not
@@ -141,8 +142,13 @@ func (s *Store) AttemptValues(ctx context.Context, of []AttemptOf, most int) (ma
 		err = eachRow(rows, func(v *values) {
 			a := AttemptOf{v.key(), v.integer()}
 			found[a] = AttemptValue{Cut: !v.boolean(), Result: v.json(), Error: v.text()}
-			if envelope := v.bytea(); envelope != nil {
+			envelope, outputs := v.bytea(), v.json()
+			if envelope != nil {
 				envelopes[a] = envelope
+			}
+			if one := found[a]; outputs != nil {
+				one.Outputs = outputs
+				found[a] = one
 			}
 		})
 	}
@@ -151,7 +157,7 @@ func (s *Store) AttemptValues(ctx context.Context, of []AttemptOf, most int) (ma
 	}
 	for a, envelope := range envelopes {
 		v := found[a]
-		if err := s.seals.openText(ctx, a.Task.Tree(), envelope, &v.Result, &v.Error, nil); err != nil {
+		if err := s.seals.openText(ctx, a.Task.Tree(), envelope, &v.Result, &v.Error, nil, &v.Outputs); err != nil {
 			return nil, err
 		}
 		found[a] = v

@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/flows"
 	"github.com/taskgrove/taskgrove/internal/treefile"
+	"github.com/taskgrove/taskgrove/node"
 )
 
 const ordersFlow = "../../examples/flows/orders.yaml"
@@ -101,6 +102,48 @@ func TestSchemaOfFlows(t *testing.T) {
 		}
 		if err := schema.Validate(document); (err == nil) != good {
 			t.Errorf("%s\nby the schema: %v", text, err)
+		}
+	}
+}
+
+// TestFlowDryRun: what docs/flows/quickstart.md shows, and what is printed can be submitted.
+func TestFlowDryRun(t *testing.T) {
+	args := []string{"flow", "run", ordersFlow, "--dry-run", "--set", "day=2026-11-30", "--run-id", "monday"}
+	out, note, code := runCommand(t, args...)
+	if code != exitOK || note != "" {
+		t.Fatalf("exit %d, %q", code, note)
+	}
+	var tasks []struct {
+		Name   string
+		Inputs map[string]any
+	}
+	if err := json.Unmarshal([]byte(out), &tasks); err != nil || len(tasks) != 12 || tasks[0].Name != "orders monday" || tasks[3].Inputs["url"] != "https://orders.example.org/eu/count?day=2026-11-30" {
+		t.Errorf("%v, %s", err, out)
+	}
+	if again, _, _ := runCommand(t, args...); again != out {
+		t.Error("the second time it is another tree")
+	}
+	if _, err := treefile.Read("-", treefile.Options{Stdin: strings.NewReader(out), Executors: node.Known(), Inputs: node.InputKeys()}); err != nil {
+		t.Error(err)
+	}
+	if text, _, code := runCommand(t, append(args, "-o", "yaml")...); code != exitOK || !strings.HasPrefix(text, "- name: orders monday") {
+		t.Errorf("exit %d, %.100s", code, text)
+	}
+	for _, row := range []struct {
+		args  []string
+		says  string // on stderr
+		shows string // on stdout
+	}{
+		{[]string{"--dry-run"}, "spec.parameter - flow.parameters.day: is required", ""},
+		{[]string{"--dry-run", "--set", "day=today"}, "spec.parameter - --set day", ""},
+		{[]string{"--dry-run", "--json", "--set", "dya=2026-11-30"}, "the flow is invalid", `"code": "spec.parameter"`},
+		{[]string{"--dry-run", "--set", "day=2026-11-30", "--run-id", "../../x"}, "run_id: spec.run", ""},
+		{[]string{"--dry-run", "--set", "day=2026-11-30", "--env", "REGION="}, "spec.missing_env", ""},
+		{[]string{"--set", "day=2026-11-30"}, "--dry-run must be there", ""},
+	} {
+		out, note, code := runCommand(t, append([]string{"flow", "run", ordersFlow}, row.args...)...)
+		if code != exitUsage || !strings.Contains(note, row.says) || !strings.Contains(out, row.shows) || row.shows == "" && out != "" {
+			t.Errorf("%v: exit %d, %q, %q", row.args, code, note, out)
 		}
 	}
 }

@@ -29,7 +29,7 @@ func (e *Expr) Eval(value func(Ref) any) (bool, error) {
 	return Truth(v)
 }
 
-// value is that of a node. Terms of and, or and a chain that do not matter are not looked at.
+// value is that of a node. A term of and, or or a chain that decides is enough, whatever the others are.
 func (e *Expr) value(n *node, value func(Ref) any) (any, error) {
 	switch n.op {
 	case opLiteral:
@@ -40,28 +40,34 @@ func (e *Expr) value(n *node, value func(Ref) any) (any, error) {
 		is, err := e.truth(n.of[0], value)
 		return !is, err
 	case opAnd, opOr:
-		for _, term := range n.of {
-			if is, err := e.truth(term, value); err != nil || is == (n.op == opOr) {
-				return is, err
-			}
-		}
-		return n.op == opAnd, nil
+		return joined(n.op == opOr, len(n.of), func(i int) (bool, error) { return e.truth(n.of[i], value) })
 	}
-	left, err := e.value(n.of[0], value)
-	for i, sign := range n.signs {
+	return joined(false, len(n.signs), func(i int) (bool, error) {
+		left, err := e.value(n.of[i], value)
 		if err != nil {
 			return false, err
 		}
-		var right any
-		if right, err = e.value(n.of[i+1], value); err != nil {
+		right, err := e.value(n.of[i+1], value)
+		if err != nil {
 			return false, err
 		}
-		if is, err := Compare(sign, left, right); err != nil || !is {
-			return false, err
+		return Compare(n.signs[i], left, right)
+	})
+}
+
+// joined is the verdict of terms of which one that is so decides.
+func joined(decides bool, terms int, term func(i int) (bool, error)) (bool, error) {
+	var first error
+	for i := range terms {
+		is, err := term(i)
+		switch {
+		case err != nil && first == nil:
+			first = err
+		case err == nil && is == decides:
+			return is, nil
 		}
-		left = right
 	}
-	return true, nil
+	return !decides && first == nil, first
 }
 
 func (e *Expr) truth(n *node, value func(Ref) any) (bool, error) {
@@ -98,12 +104,12 @@ func Truth(v any) (bool, error) {
 	return false, &TypeError{"a value is neither true nor false"}
 }
 
-// Compare compares two values by a sign. A text beside a number is read as a number, and "true" and "false" beside a boolean as booleans. By order nothing compares
+// Compare compares two values by a sign. true equals 1, and false 0. A text beside a number is read as a number, and "true" and "false" beside a boolean as booleans. By order nothing compares
 // with null, which is false; other values of different types, lists and objects are a *[TypeError].
 func Compare(sign string, a, b any) (bool, error) {
 	a, b = alike(plain(a), plain(b))
 	if sign == "==" || sign == "!=" {
-		return equal(a, b) == (sign == "=="), nil
+		return equal(bits(a, b), bits(b, a)) == (sign == "=="), nil
 	}
 	if a == nil || b == nil {
 		return false, nil
@@ -167,6 +173,16 @@ func bit(is bool) int {
 		return 1
 	}
 	return 0
+}
+
+// bits is a boolean that is compared with a number as one.
+func bits(v, other any) any {
+	if is, boolean := v.(bool); boolean {
+		if _, number := other.(*big.Float); number {
+			return new(big.Float).SetInt64(int64(bit(is)))
+		}
+	}
+	return v
 }
 
 // alike reads a text as what it is compared with, if it can be.
@@ -280,4 +296,22 @@ func isNumber(p *parser) (is bool) {
 	}
 	p.next()
 	return p.here.kind == kNumber && p.at == len(p.text)
+}
+
+// The words that jobs show to gates.
+const (
+	WhenFalse     = "when_false" // the reason of a task that was skipped by its condition
+	SkippedByStep = "step"       // the trigger of a job that a step had skipped
+	whenFalseText = "condition=false"
+)
+
+// Status is the status of a job whose task has ended in an outcome: SUCCESS, SKIPPED, FAILED, CANCELLED or BLOCKED.
+func Status(outcome string) string { return strings.ToUpper(outcome) }
+
+// SkipReason is why a job was skipped, in the words of AetherFlow.
+func SkipReason(reason string) string {
+	if reason == WhenFalse {
+		return whenFalseText
+	}
+	return reason
 }

@@ -72,7 +72,11 @@ func TestVerdicts(t *testing.T) {
 		"jobs.a.outputs.big == 9007199254740993":       true,
 		"jobs.a.outputs.big == 9007199254740992":       false,
 		"jobs.a.outputs.n > 9 or jobs.a.outputs.n < 6": true,
-		"jobs.a.outputs.n > 9 and jobs.a.outputs.w":    false, // the second is not looked at
+		"jobs.a.outputs.n > 9 and jobs.a.outputs.w":    false, // the first decides
+		"jobs.a.outputs.w and false":                   false,
+		"jobs.a.outputs.w or 1 > 2":                    typeError,
+		"true == 1 and 0 == false and true != 2":       true,
+		"true < 2":                                     typeError,
 		"not jobs.a.outputs.n > 9 and not false":       true,
 		"(jobs.a.outputs.n > 9 or true) == true":       true,
 		"jobs.a.outputs.u == null and 'a\\'b' == \"a'b\" and 1e3==1000": true,

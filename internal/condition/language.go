@@ -77,7 +77,7 @@ func mustBe(err error) {
 	}
 }
 
-// standard are CEL's functions, but for those that read a time zone: which there are depends on the machine.
+// standard are the functions of gates of flows, and CEL's, but for those that read a time zone: which there are depends on the machine.
 func standard() []*decls.FunctionDecl {
 	var kept []*decls.FunctionDecl
 	for _, f := range stdlib.Functions() {
@@ -88,7 +88,7 @@ func standard() []*decls.FunctionDecl {
 			kept = append(kept, f)
 		}
 	}
-	return kept
+	return append(kept, flowFunctions()...)
 }
 
 // field is one of an object, and how it is read.
@@ -101,6 +101,7 @@ var dependencyFields = map[string]field[*dependency]{
 	"outcome":  {types.StringType, func(d *dependency) ref.Val { return types.String(d.Outcome) }},
 	"status":   {types.StringType, func(d *dependency) ref.Val { return types.String(d.Status) }},
 	"result":   {types.DynType, func(d *dependency) ref.Val { return d.result() }},
+	"outputs":  {types.DynType, func(d *dependency) ref.Val { return d.outputs() }},
 	"error":    {nullable, func(d *dependency) ref.Val { return orNull(d.Error) }},
 	"attempts": {types.IntType, func(d *dependency) ref.Val { return types.Int(d.Attempts) }},
 }

@@ -48,8 +48,8 @@ type Program struct {
 type Needs struct {
 	Inputs  bool
 	Errors  bool
-	Results bool     // of dependencies
-	Of      []string // the names of those whose results are meant; none, with Results: of any
+	Results bool     // results or outputs, of dependencies
+	Of      []string // the names of those whose results or outputs are meant; none, with Results: of any
 }
 
 // ResultOf says whether the expression may look at the result of a dependency.
@@ -174,7 +174,7 @@ func (p *Program) look() (faults Faults) {
 			switch name, literal := named(s.Operand()); {
 			case s.FieldName() == "error":
 				p.needs.Errors = true
-			case s.FieldName() != "result":
+			case s.FieldName() != "result" && s.FieldName() != "outputs":
 			case literal && !anyResult:
 				p.needs.Results, p.needs.Of = true, append(p.needs.Of, name)
 			default:

@@ -25,6 +25,7 @@ type Dependency struct {
 	Outcome  string          // success, skipped, failed, cancelled or blocked
 	Status   string          // as on the wire
 	Result   json.RawMessage // empty: null
+	Outputs  json.RawMessage // empty: null
 	Error    string          // empty: null
 	Attempts int             // the number of the last one, 0: none
 }
@@ -74,7 +75,7 @@ type Task struct{ ID, Name string }
 func (s *Scope) size() int {
 	n := len(s.Inputs) + len(s.Result)
 	for i := range s.Dependencies {
-		n += len(s.Dependencies[i].Result) + len(s.Dependencies[i].Error)
+		n += len(s.Dependencies[i].Result) + len(s.Dependencies[i].Outputs) + len(s.Dependencies[i].Error)
 	}
 	return n
 }

@@ -160,7 +160,7 @@ func before(a, b ref.Val) int {
 // dependency is one of a [Scope], as a value of CEL. Its result is decoded when it's asked for.
 type dependency struct {
 	*Dependency
-	decoded ref.Val
+	decoded, named ref.Val
 }
 
 func (d *dependency) result() ref.Val {
@@ -168,6 +168,13 @@ func (d *dependency) result() ref.Val {
 		d.decoded = decode(d.Result)
 	}
 	return d.decoded
+}
+
+func (d *dependency) outputs() ref.Val {
+	if d.named == nil {
+		d.named = decode(d.Outputs)
+	}
+	return d.named
 }
 
 func (d *dependency) ConvertToNative(t reflect.Type) (any, error) { return nil, noConversion(t) }

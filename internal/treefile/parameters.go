@@ -439,7 +439,7 @@ func (r *renderer) take(args *Arguments, where map[string]int) {
 			r.takeOne(p, a)
 		case p.byDefault != nil:
 			r.values[name] = p.plain(p.byDefault)
-		case p.required:
+		case p.required && !r.valueless:
 			r.fault(where[name], r.below(root)+"."+treedoc.Short(name), "is required, and no value is given")
 			p.faulty = true
 		}

@@ -28,6 +28,8 @@ type renderer struct {
 	faulty []string // paths of what is not known: what stands there is told once
 	unsure bool     // parameters can't be read, so that what names them is not judged
 
+	valueless bool // parameters have no values yet
+
 	parameters map[string]*parameter
 	names      []string // of the parameters, in the file's order
 	values     map[string]*node

@@ -2,6 +2,7 @@ package treefile
 
 import (
 	"sort"
+	"strings"
 
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 )
@@ -67,3 +68,58 @@ func (v Value) Decoded() any {
 
 // Position is where in the file the fault is; zero: the file as a whole.
 func (f Fault) Position() treedoc.Position { return f.position() }
+
+// Parameters reads the parameters of another kind of file, and the values that they are given; nil: none are given yet, and none is missed. base is the path of what they
+// are a part of. The values are as package json decodes them. Parameters without a value are left out.
+func Parameters(v Value, base string, given *Arguments) (values map[string]any, faults []Fault) {
+	if v.f == nil {
+		if given.Empty() {
+			return nil, nil
+		}
+		v.f = &File{}
+	}
+	r := &renderer{file: v.f, base: base, told: map[Fault]bool{}, valueless: given == nil}
+	r.readParameters(v.n.withBooleans("required"), given)
+	values = map[string]any{}
+	for name, n := range r.values {
+		values[name] = n.decoded()
+	}
+	return values, r.faults
+}
+
+// withBooleans are objects in which yes and no, on and off are booleans in members of a name.
+func (n *node) withBooleans(name string) *node {
+	if n == nil || n.kind != '{' {
+		return n
+	}
+	out := *n
+	out.members = nil
+	for _, m := range n.members {
+		if m.value.kind == '{' {
+			one := *m.value
+			one.members = nil
+			for _, inner := range m.value.members {
+				if inner.name == name && inner.value.kind == '"' {
+					if is, known := YesNo(inner.value.text); known {
+						inner.value = boolNode(inner.value.at, is)
+					}
+				}
+				one.members = append(one.members, inner)
+			}
+			m.value = &one
+		}
+		out.members = append(out.members, m)
+	}
+	return &out
+}
+
+// YesNo is what yes, no, on and off mean, in any case, where a boolean is expected.
+func YesNo(word string) (is, known bool) {
+	switch strings.ToLower(word) {
+	case "yes", "on":
+		return true, true
+	case "no", "off":
+		return false, true
+	}
+	return false, false
+}

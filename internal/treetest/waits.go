@@ -135,7 +135,7 @@ func (w *world) condition(t *task) dag.Condition {
 	for _, e := range t.deps {
 		on := t.tree.tasks[e.Task]
 		scope.Dependencies = append(scope.Dependencies, condition.Dependency{Ref: on.ref, ID: on.id, Name: on.Name, Outcome: on.row.State.Outcome(), Status: string(on.row.State.Status()),
-			Attempts: int(on.row.Attempt), Result: on.result(), Error: on.failure()})
+			Attempts: int(on.row.Attempt), Result: on.result(), Outputs: on.outputs(), Error: on.failure()})
 	}
 	holds, err := program.Eval(scope)
 	is := dag.Condition{Known: true, Holds: holds}

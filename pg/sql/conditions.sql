@@ -26,11 +26,11 @@ order by u.key, i.n
 -- name: ValuesOfAttempts
 -- What the attempts $2 of the tasks $1 ended with, in the order given, as long as it is $3 bytes together; of those beyond, only that there
 -- is more. No locks.
-select task, number, fits, case when fits then result end, case when fits then error end, case when fits then sealed end from (
-  select u.task, u.number, u.n, a.result, a.error, a.sealed,
-    sum(coalesce(octet_length(a.result::text), 0) + coalesce(octet_length(a.error), 0) + coalesce(octet_length(a.sealed), 0)) over (order by u.n) <= $3::bigint as fits
+select task, number, fits, case when fits then result end, case when fits then error end, case when fits then sealed end, case when fits then outputs end from (
+  select u.task, u.number, u.n, a.result, a.error, a.sealed, a.outputs,
+    sum(coalesce(octet_length(a.result::text), 0) + coalesce(octet_length(a.outputs::text), 0) + coalesce(octet_length(a.error), 0) + coalesce(octet_length(a.sealed), 0)) over (order by u.n) <= $3::bigint as fits
   from unnest($1::bigint[], $2::integer[]) with ordinality u(task, number, n)
-  cross join lateral (select result, error, sealed from attempt where attempt.task = u.task and attempt.number = u.number offset 0) a) a
+  cross join lateral (select result, error, sealed, outputs from attempt where attempt.task = u.task and attempt.number = u.number offset 0) a) a
 order by n
 
 -- name: InputsOfTasks

@@ -1,0 +1,532 @@
+package flows
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/template"
+	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/flows/gate"
+	"github.com/taskgrove/taskgrove/internal/treefile"
+)
+
+// Tree is what a run of a flow becomes.
+type Tree struct {
+	FlowID, RunID string
+	Document      json.RawMessage // a list of tasks, as tasks.create takes it; the root comes first
+	Tasks         []Coordinates   // of the same tasks
+}
+
+// Coordinates say what of a flow a task is.
+type Coordinates struct {
+	Name string
+	Kind TaskKind
+	Job  string // empty: none
+	Step string // empty: none
+}
+
+// TaskKind says what a task of a flow's tree is for.
+type TaskKind string
+
+// The kinds of tasks.
+const (
+	KindRoot  TaskKind = "run"
+	KindJob   TaskKind = "job"   // a fold: it ends as its job does
+	KindGate  TaskKind = "gate"  // a group with what a job waits for, and its condition
+	KindStep  TaskKind = "step"  // what runs
+	KindSoFar TaskKind = "sofar" // a fold of all jobs up to one
+)
+
+// Compile makes the tree of a run of a flow, which [Options.Env] and [Options.Set] are the values of. It is pure: the same text, options and id of a run give the same bytes.
+// The tree is nil unless the report is OK.
+func Compile(name string, text []byte, runID string, opts Options) (*Tree, *Report) {
+	if opts.Set == nil {
+		opts.Set = &treefile.Arguments{}
+	}
+	opts.StrictEnv = true // what has no value can't be part of a tree
+	r, d := read(name, text, opts)
+	if !ValidID(runID) {
+		r.tell(CodeRun, "", "run_id", treedoc.Position{}, "%s must be 1 to %d letters, digits, '.', '_' and '-', and neither . nor ..", shorten(runID), maxIDChars)
+	}
+	if report := r.done(); !report.OK {
+		return nil, report
+	}
+	c := &compiler{reader: r, doc: d, run: runID, names: map[string]bool{}, byID: map[string]*Job{}, jobs: map[*Job]string{}, steps: map[*Step]string{}}
+	tree := c.compile()
+	report := r.done()
+	if !report.OK {
+		return nil, report
+	}
+	return tree, report
+}
+
+// The parts of a task as a document has them.
+type (
+	taskDoc struct {
+		Name         string            `json:"name"`
+		Parent       string            `json:"parent_id,omitempty"`
+		Dependencies []edgeDoc         `json:"dependencies,omitempty"`
+		When         string            `json:"when,omitempty"`
+		Fold         bool              `json:"fold,omitempty"`
+		Schemas      map[string]string `json:"schemas,omitempty"`
+		Inputs       map[string]any    `json:"inputs,omitempty"`
+		Template     bool              `json:"template,omitempty"`
+		Outputs      map[string]any    `json:"outputs,omitempty"`
+		Pool         string            `json:"pool,omitempty"`
+		Priority     *int              `json:"priority,omitempty"`
+		Timeout      float64           `json:"timeout,omitempty"`
+		Retry        *retryDoc         `json:"retry,omitempty"`
+		Lock         *lockDoc          `json:"lock,omitempty"`
+		TreeTimeout  float64           `json:"tree_timeout,omitempty"`
+		Labels       map[string]string `json:"labels,omitempty"`
+	}
+	edgeDoc struct {
+		ID        string   `json:"id"`
+		Required  *bool    `json:"required,omitempty"`
+		Accept    []string `json:"accept,omitempty"`
+		Otherwise string   `json:"otherwise,omitempty"`
+		Merge     *bool    `json:"merge,omitempty"`
+		Skips     bool     `json:"skips,omitempty"`
+	}
+	retryDoc struct {
+		MaxAttempts  int      `json:"max_attempts"`
+		Backoff      string   `json:"backoff"`
+		InitialDelay float64  `json:"initial_delay"`
+		MaxDelay     float64  `json:"max_delay"`
+		Multiplier   float64  `json:"multiplier"`
+		Jitter       string   `json:"jitter"`
+		RetryOn      []string `json:"retry_on,omitempty"`
+		NoRetryOn    []string `json:"no_retry_on,omitempty"`
+	}
+	lockDoc struct {
+		Key          string  `json:"key"`
+		OnContention string  `json:"on_contention"`
+		WaitTimeout  float64 `json:"wait_timeout,omitempty"`
+	}
+)
+
+var no = false
+
+// anyway waits for the end of a task, whatever it is.
+func anyway(id string) edgeDoc { return edgeDoc{ID: id, Required: &no, Merge: &no} }
+
+// accepting goes on after some outcomes; after others the task is blocked, or what the edge's default is.
+func accepting(id, otherwise string, outcomes ...string) edgeDoc {
+	return edgeDoc{ID: id, Accept: outcomes, Otherwise: otherwise, Merge: &no}
+}
+
+func folded(id string, skips bool) edgeDoc { return edgeDoc{ID: id, Merge: &no, Skips: skips} }
+
+type compiler struct {
+	*reader
+	doc   *Document
+	run   string
+	flow  string // its id, rendered
+	names map[string]bool
+	byID  map[string]*Job
+	jobs  map[*Job]string     // names of folds
+	steps map[*Step]string    // names of tasks
+	used  map[string][]string // jobs that templates name, by the path of the job that they stand in
+	all   string              // the name of the fold of all jobs, which handlers wait for; empty: there is none
+
+	tasks []taskDoc
+	where []Coordinates
+	locs  []place
+}
+
+func (c *compiler) compile() *Tree {
+	c.flow, _ = c.literal(c.doc.ID, c.root.Get("flow").Get("id"), "flow.id", nil).(string)
+	if !ValidID(c.flow) {
+		c.at(CodeBadID, c.root.Get("flow").Get("id"), "flow.id", "%s, which it becomes, must be 1 to %d letters, digits, '.', '_' and '-', and neither . nor ..", shorten(c.flow), maxIDChars)
+		return nil
+	}
+	c.used = map[string][]string{}
+	for _, u := range c.uses {
+		if job, _, _ := strings.Cut(u.loc, "."); u.path[0] == "jobs" {
+			c.used[job] = append(c.used[job], u.path[1])
+		}
+	}
+	every := c.doc.everyJob()
+	root := c.unique(c.flow + " " + c.run)
+	for _, j := range every { // the names that people see most come first
+		c.byID[j.ID] = j
+		c.jobs[j] = c.unique(j.ID)
+	}
+	for _, j := range every {
+		for _, s := range j.Steps {
+			c.steps[s] = c.unique(j.ID + "__" + s.ID)
+		}
+	}
+	c.add(taskDoc{Name: root, TreeTimeout: c.doc.Timeout, Labels: map[string]string{"flow": c.flow, "run": c.run}}, KindRoot, place{index: -1})
+	before := "" // the fold of all jobs so far
+	for i, j := range c.doc.Jobs {
+		c.job(root, j, c.entries(j, before))
+		if !c.doc.Graph && i+1 < len(c.doc.Jobs) {
+			before = c.soFar(root, before, j)
+		}
+	}
+	c.handlers(root)
+	return c.finish()
+}
+
+// unique is a name that no other task has.
+func (c *compiler) unique(name string) string {
+	for i, base := 2, name; c.names[name]; i++ {
+		name = base + "_" + strconv.Itoa(i)
+	}
+	c.names[name] = true
+	return name
+}
+
+func (c *compiler) add(t taskDoc, kind TaskKind, at place) {
+	w := Coordinates{Name: t.Name, Kind: kind}
+	if at.job != nil {
+		w.Job = at.job.ID
+		if at.index >= 0 {
+			w.Step = at.job.Steps[at.index].ID
+		}
+	}
+	c.tasks, c.where, c.locs = append(c.tasks, t), append(c.where, w), append(c.locs, at)
+}
+
+// soFar adds the fold of all jobs up to one.
+func (c *compiler) soFar(root, before string, j *Job) string {
+	if before == "" {
+		return c.jobs[j]
+	}
+	name := c.unique(j.ID + "__sofar")
+	c.add(taskDoc{Name: name, Parent: root, Fold: true, Dependencies: []edgeDoc{folded(before, false), folded(c.jobs[j], false)}}, KindSoFar, place{job: j, index: -1})
+	return name
+}
+
+// unlessFailed goes on whatever jobs have come to, as long as none has failed.
+func unlessFailed(id string) edgeDoc {
+	return accepting(id, "block", "success", "skipped", "blocked")
+}
+
+// entries are what the gate of a job waits for.
+func (c *compiler) entries(j *Job, before string) (edges []edgeDoc) {
+	needed := map[string]bool{}
+	var done []*Job
+	for _, n := range j.Needs {
+		needed[n.Job] = true
+		if on := c.byID[n.Job]; n.Done {
+			edges, done = append(edges, anyway(c.jobs[on])), append(done, on)
+		} else {
+			edges = append(edges, accepting(c.jobs[on], "block", "success"))
+		}
+	}
+	switch {
+	case c.doc.Graph:
+	case len(done) == 0:
+		if before != "" {
+			edges = with(edges, unlessFailed(before))
+		}
+	default: // one of those that must only have ended may have failed
+		for _, other := range c.doc.Jobs[:j.index] {
+			if !needed[other.ID] {
+				edges = append(edges, unlessFailed(c.jobs[other]))
+			}
+		}
+	}
+	for _, id := range c.named(j) {
+		edges = with(edges, anyway(c.jobs[c.byID[id]]))
+	}
+	if j.When != nil { // what it looks at must be there to look at
+		for _, ref := range j.When.Refs() {
+			if ref.Field == "outputs" {
+				for _, s := range c.promoters(c.byID[ref.Job], ref.Path[0]) {
+					edges = with(edges, anyway(c.steps[s]))
+				}
+			}
+		}
+	}
+	return edges
+}
+
+// with adds an edge to a task that no other one leads to.
+func with(edges []edgeDoc, e edgeDoc) []edgeDoc {
+	if slices.ContainsFunc(edges, func(has edgeDoc) bool { return has.ID == e.ID }) {
+		return edges
+	}
+	return append(edges, e)
+}
+
+// named are the jobs that a job's condition and templates name, in their order.
+func (c *compiler) named(j *Job) (ids []string) {
+	add := func(id string) {
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	if j.When != nil {
+		for _, ref := range j.When.Refs() {
+			add(ref.Job)
+		}
+	}
+	for _, id := range c.used[j.loc] {
+		add(id)
+	}
+	return ids
+}
+
+// promoters are the steps of a job that promote an output, the latest first.
+func (c *compiler) promoters(j *Job, key string) (out []*Step) {
+	for _, s := range slices.Backward(j.Steps) {
+		if _, does := s.Outputs[key]; does {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// job adds the tasks of a job: its fold, its gate, and its steps.
+func (c *compiler) job(root string, j *Job, entries []edgeDoc) {
+	fold := c.jobs[j]
+	gateName := c.unique(j.ID + "__gate")
+	edges := []edgeDoc{folded(gateName, true)}
+	for _, s := range j.Steps {
+		edges = append(edges, folded(c.steps[s], s.SkipJob))
+	}
+	c.add(taskDoc{Name: fold, Parent: root, Fold: true, Dependencies: edges}, KindJob, place{j, -1})
+	g := taskDoc{Name: gateName, Parent: fold, Dependencies: entries}
+	if j.When != nil && !j.When.Empty() {
+		g.When = j.When.CEL(c.reference)
+		if len(g.When) > dag.MaxWhenBytes {
+			c.at(CodeWhen, j.value.Get("when"), j.loc+".when", "has %d bytes as a condition of a task, the most is %d: split it over several jobs", len(g.When), dag.MaxWhenBytes)
+		}
+	}
+	c.add(g, KindGate, place{j, -1})
+	for i, s := range j.Steps {
+		c.step(fold, gateName, j, i, s)
+	}
+}
+
+// reference is what a gate names, as an expression of CEL.
+func (c *compiler) reference(r gate.Ref) string {
+	job := c.byID[r.Job]
+	of := "deps[" + gate.Quote(c.jobs[job]) + "]"
+	switch r.Field {
+	case "status":
+		return "flow_status(" + of + ".outcome)"
+	case "skip_reason":
+		return "flow_skip_reason(" + of + ".result)"
+	case "skip_trigger":
+		return "flow_skip_trigger(" + of + ".result)"
+	}
+	var maps []string
+	for _, s := range c.promoters(job, r.Path[0]) {
+		maps = append(maps, "deps["+gate.Quote(c.steps[s])+"].outputs")
+	}
+	out := "flow_output([" + strings.Join(maps, ", ") + "], " + gate.Quote(r.Path[0]) + ")"
+	if len(maps) == 1 {
+		out = "flow_get(" + maps[0] + ", " + gate.Quote(r.Path[0]) + ")"
+	}
+	for _, name := range r.Path[1:] {
+		out = "flow_get(" + out + ", " + gate.Quote(name) + ")"
+	}
+	return out
+}
+
+func (c *compiler) step(fold, gateName string, j *Job, i int, s *Step) {
+	run := s
+	for run.Inner != nil {
+		run = run.Inner
+	}
+	t := taskDoc{Name: c.steps[s], Parent: fold, Timeout: s.Timeout, Pool: cmp.Or(s.Pool, j.Pool, c.doc.Pool), Priority: cmp.Or(s.Priority, j.Priority, c.doc.Priority)}
+	t.Schemas = map[string]string{"method": c.opts.executorOf(run.Type)}
+	if i == 0 {
+		t.Dependencies = append(t.Dependencies, accepting(gateName, "", "success")) // a gate may be skipped without a condition
+	} else if before := j.Steps[i-1]; before.SkipJob {
+		t.Dependencies = append(t.Dependencies, accepting(c.steps[before], "", "success"))
+	} else {
+		t.Dependencies = append(t.Dependencies, accepting(c.steps[before], "", "success", "skipped"))
+	}
+	if i > 0 && (j.When != nil && !j.When.Empty() || j == c.doc.OnFailure) { // the step before was skipped, too, where the gate was, which alone would not keep this one
+		t.Dependencies = append(t.Dependencies, accepting(gateName, "", "success"))
+	}
+	for _, before := range j.Steps[:max(i-1, 0)] {
+		if before.SkipJob {
+			t.Dependencies = append(t.Dependencies, accepting(c.steps[before], "", "success"))
+		}
+	}
+	at := place{j, i}
+	w := &writer{compiler: c, at: at, task: &t}
+	inputs, _ := w.value(run.Inputs, run.value.Get("inputs"), run.loc+".inputs", atInput).(map[string]any)
+	t.Inputs, t.Template = inputs, w.tokens
+	if len(s.Outputs) > 0 {
+		t.Outputs, _ = w.value(s.Outputs, s.value.Get("outputs"), s.loc+".outputs", atOutput).(map[string]any)
+	}
+	t.Retry = retryOf(s.Retry)
+	t.Lock = c.lockOf(j, s, run)
+	c.add(t, KindStep, at)
+}
+
+// retryOf is when a step is tried again: there is no chance in it unless it says so, and a wait that has no bound has the largest.
+func retryOf(r *Retry) *retryDoc {
+	if r == nil {
+		return nil
+	}
+	out := &retryDoc{MaxAttempts: r.MaxAttempts, Backoff: string(dag.Exponential), InitialDelay: r.Backoff, MaxDelay: cmp.Or(r.Most, dag.MaxDuration.Seconds()), Multiplier: r.Multiplier, Jitter: "none", RetryOn: r.On}
+	if r.Jitter {
+		out.Jitter = "full"
+	}
+	const timeout = string(dag.KindTimeout)
+	switch listed := slices.Contains(r.On, timeout); {
+	case listed:
+	case r.OnTimeout && len(r.On) > 0:
+		out.RetryOn = append(slices.Clone(r.On), timeout)
+	case !r.OnTimeout:
+		out.NoRetryOn = []string{timeout}
+	}
+	return out
+}
+
+// lockOf is the one lock that a step holds; nil: none.
+func (c *compiler) lockOf(j *Job, s, run *Step) *lockDoc {
+	l := s.Lock
+	switch {
+	case run.Lock != nil:
+		l = run.Lock
+	case l == nil:
+		l = j.Lock
+	}
+	if l == nil {
+		if c.doc.Locks != nil && c.doc.Locks.Scope == "job" && j != c.doc.OnFailure && j != c.doc.Finally {
+			return &lockDoc{Key: "flow:" + c.flow + ":job:" + j.ID, OnContention: "wait"}
+		}
+		return nil
+	}
+	key := c.literal(l.Key, l.value, l.loc, j)
+	text, is := key.(string)
+	if !is {
+		text = fmt.Sprint(key)
+	}
+	return &lockDoc{Key: text, OnContention: l.OnContention, WaitTimeout: l.WaitTimeout}
+}
+
+// handlers adds the jobs that run once all others have ended.
+func (c *compiler) handlers(root string) {
+	failure, finally := c.doc.OnFailure, c.doc.Finally
+	if failure == nil && finally == nil {
+		return
+	}
+	switch n := len(c.doc.Jobs); n {
+	case 1:
+		c.all = c.jobs[c.doc.Jobs[0]]
+	default:
+		c.all = c.unique("all_jobs")
+		fold := taskDoc{Name: c.all, Parent: root, Fold: true}
+		for _, j := range c.doc.Jobs {
+			fold.Dependencies = append(fold.Dependencies, folded(c.jobs[j], false))
+		}
+		c.add(fold, KindSoFar, place{index: -1})
+	}
+	if failure != nil {
+		c.job(root, failure, []edgeDoc{accepting(c.all, "skip", "failed")})
+	}
+	if finally != nil {
+		edges := []edgeDoc{anyway(c.all)}
+		if failure != nil {
+			edges = append(edges, anyway(c.jobs[failure]))
+		}
+		c.job(root, finally, edges)
+	}
+}
+
+// scope is what templates of a job know when the run is made. Names of secrets are left out.
+func (c *compiler) scope(j *Job) template.Scope {
+	env := map[string]any{}
+	for _, all := range []map[string]string{c.doc.Env, c.opts.Env} {
+		for name, value := range all {
+			if !c.doc.Secret(name) {
+				env[name] = value
+			}
+		}
+	}
+	scope := template.Scope{"env": env, "params": maps.Clone(c.doc.Params), "run_id": c.run, "flow_id": c.flow}
+	if j != nil {
+		scope["job"] = map[string]any{"id": j.ID}
+	}
+	return scope
+}
+
+// literal renders a text whose values are all known when the run is made.
+func (c *compiler) literal(text string, at treefile.Value, loc string, j *Job) any {
+	out, err := (&template.Rules{}).Render(text, c.scope(j), maxRendered)
+	return c.told(out, err, text, at, loc)
+}
+
+// maxRendered is how many bytes values may put into a text.
+const maxRendered = 1 << 20
+
+func (c *compiler) told(out any, err error, text string, at treefile.Value, loc string) any {
+	bad, is := errors.AsType[*template.Error](err)
+	if !is {
+		return out
+	}
+	code := Code(bad.Kind)
+	if bad.Kind == template.MissingKey {
+		code = CodeMissingEnv
+		if strings.Contains(bad.Token, "params.") {
+			code = CodeParameter
+		}
+	} else if _, known := codes[code]; !known {
+		code = CodeTemplateLarge
+	}
+	c.at(code, at, loc, "%s: %s", shorten(bad.Token), bad.Reason)
+	return text
+}
+
+// finish judges the tree as trees are.
+func (c *compiler) finish() *Tree {
+	var document bytes.Buffer
+	e := json.NewEncoder(&document)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(c.tasks); err != nil {
+		c.tell(CodeTree, "", "", treedoc.Position{}, "%v", err)
+		return nil
+	}
+	f, err := treefile.Decode(c.FlowYAML, bytes.TrimSpace(document.Bytes()))
+	if err == nil {
+		f, err = f.Read(treefile.Options{Executors: c.opts.Executors, AllowUnknown: true})
+	}
+	if bad, is := errors.AsType[*treefile.Error](err); is {
+		for _, fault := range bad.Faults {
+			c.treeFault(fault)
+		}
+		return nil
+	} else if err != nil {
+		c.tell(CodeTree, "", "", treedoc.Position{}, "%v", err)
+		return nil
+	}
+	return &Tree{FlowID: c.flow, RunID: c.run, Document: f.JSON, Tasks: c.where}
+}
+
+var taskIndex = regexp.MustCompile(`^tasks\[(\d+)\]\.?`)
+
+// treeFault tells a fault of the tree at what of the flow it comes from.
+func (c *compiler) treeFault(f treefile.Fault) {
+	loc, at, text := "", treefile.Value{}, f.Text
+	if m := taskIndex.FindStringSubmatch(text); m != nil {
+		if i, err := strconv.Atoi(m[1]); err == nil && i < len(c.locs) && c.locs[i].job != nil {
+			p := c.locs[i]
+			loc, at = p.job.loc, p.job.value
+			if p.index >= 0 {
+				s := p.job.Steps[p.index]
+				loc, at = s.loc, s.value
+			}
+			text = strings.TrimPrefix(text, m[0])
+		}
+	}
+	c.tell(CodeTree, "", loc, at.Position(), "%s", text)
+}

@@ -1,0 +1,57 @@
+package flows_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/taskgrove/taskgrove/flows"
+)
+
+// TestCompile compares what flows become with files: run with -update to write these again, and read the difference.
+func TestCompile(t *testing.T) {
+	all, err := filepath.Glob("testdata/*.yaml")
+	if err != nil || len(all) < 2 {
+		t.Fatal(all, err)
+	}
+	for _, path := range all {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tree, report := flows.Compile(path, text, "run-1", options())
+		if tree == nil {
+			t.Errorf("%s: %v", path, report.Errors)
+			continue
+		}
+		again, _ := flows.Compile(path, text, "run-1", options())
+		if !bytes.Equal(tree.Document, again.Document) {
+			t.Errorf("%s becomes another tree each time", path)
+		}
+		var out bytes.Buffer
+		if err := json.Indent(&out, tree.Document, "", "  "); err != nil {
+			t.Fatal(err)
+		}
+		golden := strings.TrimSuffix(path, "yaml") + "json"
+		if *update {
+			if err := os.WriteFile(golden, append(out.Bytes(), '\n'), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want, err := os.ReadFile(golden); err != nil || string(want) != out.String()+"\n" {
+			t.Errorf("%s becomes\n%s\nwant what %s says: %v", path, out.String(), golden, err)
+		}
+		var tasks []struct{ Name string }
+		if err := json.Unmarshal(tree.Document, &tasks); err != nil || len(tasks) != len(tree.Tasks) {
+			t.Fatalf("%d tasks, %d places: %v", len(tasks), len(tree.Tasks), err)
+		}
+		for i := range tasks {
+			if tasks[i].Name != tree.Tasks[i].Name {
+				t.Errorf("%s: task %d is %s, and is said to be %+v", path, i, tasks[i].Name, tree.Tasks[i])
+			}
+		}
+	}
+}

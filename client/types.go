@@ -115,13 +115,20 @@ type Tree struct {
 	Skipped, FailuresAllowed              int   // parts of Completed and of Failed
 	Sequence                              int64 // sequence number of its last event
 	CreatedAt, StartedAt, FinishedAt      time.Time
-	Retention                             string    // how long it is kept once it has ended: "30d", "keep"; empty: as the operator says, or a list, which does not tell
-	Hold                                  *TreeHold // that keeps it from being deleted; nil: none, or a list
+	Retention                             string     // how long it is kept once it has ended: "30d", "keep"; empty: as the operator says, or a list, which does not tell
+	Hold                                  *TreeHold  // that keeps it from being deleted; nil: none, or a list
+	Unique                                *UniqueKey // that it has, as no other tree; nil: none, or no longer, or a list
 	// OnlyOptionalFailed: the tree's status is failed, but all that failed was optional to tasks that ran, and the rest completed.
 	// [Client.Trees] doesn't tell.
 	OnlyOptionalFailed bool
 	Labels             map[string]string // nil: none
 	Usage              *Usage            // of models, by its attempts that ended; nil: none, or a list, which does not tell
+}
+
+// UniqueKey is the key that a tree has, as no other one of its user in its namespace.
+type UniqueKey struct {
+	Key   string    `json:"key"`
+	Until time.Time `json:"until,omitzero"` // zero: until the tree has ended
 }
 
 // Ended reports whether no execution of the tree is in progress. A tree that was only stored counts as ended, too.
@@ -302,8 +309,15 @@ func treeOf(t *pb.Tree) *Tree {
 		Skipped: int(t.Skipped), FailuresAllowed: int(t.FailuresAllowed),
 		Sequence: t.Sequence, CreatedAt: at(t.CreatedAt), StartedAt: at(t.StartedAt), FinishedAt: at(t.FinishedAt),
 		OnlyOptionalFailed: t.OnlyOptionalFailed, Usage: usageOf(t.Usage), Labels: t.Labels,
-		Retention: t.Retention, Hold: holdOf(t.Hold),
+		Retention: t.Retention, Hold: holdOf(t.Hold), Unique: uniqueOf(t.Unique),
 	}
+}
+
+func uniqueOf(u *pb.UniqueKey) *UniqueKey {
+	if u == nil {
+		return nil
+	}
+	return &UniqueKey{Key: u.Key, Until: at(u.Until)}
 }
 
 func eventOf(e *pb.Event) *Event {

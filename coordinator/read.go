@@ -311,6 +311,12 @@ func (c *Coordinator) Tree(ctx context.Context, id string) (*TreeStatus, error) 
 	}
 	out := c.showTree(t)
 	out.Usage = UsageOf(used, true)
+	if t.Unique != nil {
+		out.Unique = &UniqueKey{Key: t.Unique.Key}
+		if t.Unique.Until != nil {
+			out.Unique.Until = *t.Unique.Until
+		}
+	}
 	if t.Keeping {
 		return out, c.addKeeping(ctx, out)
 	}

@@ -24,9 +24,25 @@ func TestUniqueTrees(t *testing.T) {
 		task.Unique = &u
 		return task
 	}
+	has := func(id, key string, lasts time.Duration) {
+		t.Helper()
+		tree, err := c.Service().Tree(ctx, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch u := tree.Unique; {
+		case key == "" && u == nil:
+		case u == nil || u.Key != key || u.Until.IsZero() != (lasts == 0) || lasts > 0 && !u.Until.Equal(tree.CreatedAt.Add(lasts)):
+			t.Errorf("%s shows the key %+v, want %q for %v", id, u, key, lasts)
+		}
+	}
 	report := dag.Unique{Key: "report"}
 	if _, err := submit(0, coordinator.SubmitOptions{UserID: "amy", Hold: true}, keyed("first", report)); err != nil {
 		t.Fatal(err)
+	}
+	has("first", "report", 0)
+	if why, err := c.Service().Why(ctx, "first"); err != nil || !strings.Contains(why.Summary, `its tree has the key "report", and no other one`) {
+		t.Errorf("%+v %v", why, err)
 	}
 	_, err := submit(1, coordinator.SubmitOptions{UserID: "amy"}, keyed("second", report))
 	refused, is := errors.AsType[*coordinator.UniqueError](err)
@@ -53,10 +69,13 @@ func TestUniqueTrees(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Settled("first")
+	has("first", "", 0)
 	if out, err = submit(1, coordinator.SubmitOptions{UserID: "amy"}, keyed("fifth", dag.Unique{Key: "report", For: time.Hour})); err != nil || out.Existing {
 		t.Fatalf("once it has ended: %+v, %v", out, err)
 	}
 	c.Settled("fifth")
+	has("fifth", "report", time.Hour)
+	has("first", "", 0)
 	if _, err = submit(0, coordinator.SubmitOptions{UserID: "amy"}, keyed("sixth", report)); err == nil || !strings.Contains(err.Error(), "until 20") {
 		t.Errorf("within the hour: %v", err)
 	}

@@ -102,7 +102,14 @@ type TreeStatus struct {
 	OnlyOptionalFailed bool
 	Retention          time.Duration // of its own, once it has ended; [dag.KeepForever]; 0: as the operator says. Lists don't tell
 	Hold               *HoldInfo     // that keeps it from being deleted; nil: none, or a list, which does not tell
+	Unique             *UniqueKey    // that it has, as no other tree; nil: none, or no longer, or a list, which does not tell
 	Usage              *Usage        // of its attempts that ended, by model; nil: none, or a list, which does not tell
+}
+
+// UniqueKey is the key of a tree of which one tree has each at a time, of a user in a namespace.
+type UniqueKey struct {
+	Key   string
+	Until time.Time // zero: until the tree has ended
 }
 
 // ExecutionStatus is how the tree's last execution ended. It is the tree's status, but for an execution of a part that went well: that

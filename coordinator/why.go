@@ -48,6 +48,15 @@ func (c *Coordinator) Why(ctx context.Context, taskID string) (*Explanation, err
 			e.Summary += fmt.Sprintf("; it has not run: it was taken from the cache of task %s of tree %s", from.TaskID, from.TreeID)
 		}
 	}
+	if w.State == dag.Held && w.CancelledAt == nil {
+		unique, err := c.store.UniqueOf(ctx, w.Key.Tree())
+		if err != nil {
+			return nil, c.internal("explain task", err)
+		}
+		if unique != nil {
+			e.Summary += fmt.Sprintf("; meanwhile its tree has the key %q, and no other one is stored with it", unique.Key)
+		}
+	}
 	if w.State == dag.Ready && w.CancelledAt == nil && c.store.AnyGates() {
 		pauses, err := c.store.PausesOf(ctx, w.PoolID, w.Key.Tree())
 		if err != nil {

@@ -62,6 +62,8 @@ var hot = map[string]explained{
 	"FirstFailedOf":  {args: aTree},
 	"SubtreesOf":     {args: keys(295, 0, 500)},
 
+	"UniqueOf": {args: "295"},
+
 	// schedules: 5000, each with 20 runs; the second run of the first 20 is due
 	"DueSchedules":    {args: "256"},
 	"NextSchedule":    {},

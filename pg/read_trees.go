@@ -37,7 +37,8 @@ type Tree struct {
 	OnlyOptionalFailed bool
 	Labels             map[string]string // nil: none
 	Namespace          dag.NamespaceKey
-	Keeping            bool `db:"keeping"` // it is kept otherwise than the operator's retention says, or being deleted: see [Store.KeepingOf]. Lists don't tell
+	Keeping            bool       `db:"keeping"` // it is kept otherwise than the operator's retention says, or being deleted: see [Store.KeepingOf]. Lists don't tell
+	Unique             *UniqueKey `db:"-"`       // that it has now; nil: none. Only [Store.TreeWithUsage] tells
 }
 
 // Counts are the tree's figures as package dag wants them.
@@ -68,12 +69,15 @@ func (s *Store) TreeWithUsage(ctx context.Context, key dag.TreeKey) (t *Tree, us
 		return err
 	})
 	queueTreeUsage(b, key, &used)
+	var unique *UniqueKey
+	queueUniqueOf(b, key, &unique)
 	switch err := s.pool.Send(ctx, b); {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, nil, ErrNotFound
 	case err != nil:
 		return nil, nil, fmt.Errorf("read tree: %w", err)
 	}
+	t.Unique = unique
 	return t, used, nil
 }
 

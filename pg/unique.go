@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/taskgrove/taskgrove/dag"
 )
 
 // KeyTakenError refuses a tree as another one has its key ([dag.Unique]).
@@ -20,6 +22,34 @@ type KeyTakenError struct {
 
 // Error names both.
 func (e *KeyTakenError) Error() string { return fmt.Sprintf("tree %s has the key %q", e.TreeID, e.Key) }
+
+// UniqueKey is a key that a tree has, and no other one of its user in its namespace.
+type UniqueKey struct {
+	Key   string
+	Until *time.Time // nil: until the tree has ended
+}
+
+// UniqueOf is the key that a tree has; nil: none, or no longer.
+func (s *Store) UniqueOf(ctx context.Context, tree dag.TreeKey) (u *UniqueKey, err error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	b := &pgx.Batch{}
+	queueUniqueOf(b, tree, &u)
+	if err := s.pool.Send(ctx, b); err != nil {
+		return nil, fmt.Errorf("read the key of tree %d: %w", tree, err)
+	}
+	return u, nil
+}
+
+func queueUniqueOf(b *pgx.Batch, tree dag.TreeKey, into **UniqueKey) {
+	b.Queue(sql("UniqueOf"), tree).Query(func(rows pgx.Rows) error {
+		all, err := pgx.CollectRows(rows, pgx.RowToAddrOfStructByPos[UniqueKey])
+		if len(all) > 0 {
+			*into = all[0]
+		}
+		return err
+	})
+}
 
 // lockKey keeps the tree's key for the rest of the transaction on c, whoever else wants it. If another tree has it, it is that one that is to be
 // answered, or a *[KeyTakenError]; and the transaction is to be rolled back. nil, nil: the tree may have it.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/api"
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag"
 )
 
 // Hold keeps a tree from being deleted.
@@ -217,6 +218,17 @@ var keeping = map[string]func(*site){
 			tree, err := s.svc.Tree(s.Context(), s.id(name))
 			if tree = must(s, tree, err); tree.Retention != retention {
 				s.Errorf("%s: got %v", name, tree.Retention)
+			}
+		}
+	},
+	"a tree shows the key that it has": func(s *site) {
+		for name, u := range map[string]*dag.Unique{"keyed": {Key: s.id("key of it")}, "free": nil} {
+			root := s.task(name, "")
+			root.Unique = u
+			s.submit(coordinator.SubmitOptions{Hold: true}, root)
+			tree, err := s.svc.Tree(s.Context(), s.id(name))
+			if tree = must(s, tree, err); (u == nil) != (tree.Unique == nil) || u != nil && (tree.Unique.Key != u.Key || !tree.Unique.Until.IsZero()) {
+				s.Errorf("%s: got %+v", name, tree.Unique)
 			}
 		}
 	},

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -545,7 +546,13 @@ func (s *Service) Tree(_ context.Context, id string) (*coordinator.TreeStatus, e
 	if !ok {
 		return nil, fmt.Errorf("tree of %s: %w", id, coordinator.ErrNotFound)
 	}
-	return t.tree.show(), nil
+	shown := t.tree.show()
+	for name, has := range s.unique {
+		if _, key, _ := strings.Cut(name, " "); has == t.tree && (has.begun == 0 || shown.Unfinished > 0) { // no scenario has one for a time
+			shown.Unique = &coordinator.UniqueKey{Key: key}
+		}
+	}
+	return shown, nil
 }
 
 // Trees lists trees.

@@ -397,7 +397,7 @@ func set[T ~string](field *T, status dag.Status) { *field = T(status) }
 func treeOf(t *client.Tree) *coordinator.TreeStatus {
 	return &coordinator.TreeStatus{ID: t.ID, Name: t.Name, UserID: t.UserID, Status: dag.Status(t.Status), Progress: t.Progress,
 		Tasks: t.Tasks, Unfinished: t.Unfinished, Labels: t.Labels, Sequence: t.Sequence, Usage: usageOf(t.Usage),
-		Retention: retentionOf(t.Retention), Hold: holdInfo(t.Hold)}
+		Retention: retentionOf(t.Retention), Hold: holdInfo(t.Hold), Unique: (*coordinator.UniqueKey)(t.Unique)}
 }
 
 // usageOf leaves out of how many calls the cost is not known: the client says only whether there are any.

@@ -109,8 +109,15 @@ func treeOf(t *coordinator.TreeStatus) *pb.Tree {
 		Blocked: int64(t.Blocked), Held: int64(t.Held), Sequence: t.Sequence,
 		CreatedAt: stamp(t.CreatedAt), StartedAt: stamp(t.StartedAt), FinishedAt: stamp(t.FinishedAt),
 		OnlyOptionalFailed: t.OnlyOptionalFailed, Usage: usageOf(t.Usage), Labels: t.Labels,
-		Retention: dag.RetentionText(t.Retention), Hold: holdOf(t.Hold),
+		Retention: dag.RetentionText(t.Retention), Hold: holdOf(t.Hold), Unique: uniqueKeyOf(t.Unique),
 	}
+}
+
+func uniqueKeyOf(u *coordinator.UniqueKey) *pb.UniqueKey {
+	if u == nil {
+		return nil
+	}
+	return &pb.UniqueKey{Key: u.Key, Until: stamp(u.Until)}
 }
 
 func attemptOf(a coordinator.Attempt) *pb.TaskAttempt {

@@ -11,7 +11,7 @@ import (
 func scheduleOf(s scheduledoc.Spec) client.Schedule {
 	out := client.Schedule{ID: s.ID, Description: s.Description, Cron: s.Cron, Every: s.Every, Timezone: s.Timezone, Tree: s.Tree, Parameters: s.Parameters, Overlap: s.Overlap,
 		MisfireGrace: s.MisfireGrace, Coalesce: s.Coalesce, Jitter: s.Jitter, StartAt: s.StartAt, EndAt: s.EndAt, MaxRuns: s.MaxRuns, AfterSuccess: s.AfterSuccess, Due: s.Due,
-		Paused: s.Paused, UserID: s.UserID, Labels: s.Labels, Owner: s.Owner}
+		Paused: s.Paused, UserID: s.UserID, Labels: s.Labels, Retention: s.Retention, Owner: s.Owner}
 	if s.On != nil {
 		out.On = &client.ScheduleOn{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
 		if hook := s.On.Webhook; hook != nil {

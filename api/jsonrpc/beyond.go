@@ -20,6 +20,7 @@ type beyond struct {
 	FailuresAllowed int         `json:"tree_failures_allowed,omitempty"`
 	Retention       string      `json:"retention,omitempty" description:"of roots, where their trees are told: how long the tree is kept once it has ended; absent: as the operator says"`
 	TreeHold        *holdObject `json:"tree_hold,omitempty" description:"likewise: what keeps the tree from being deleted"`
+	TreeUnique      *uniqueKey  `json:"tree_unique,omitempty" description:"likewise: the key that the tree has, as no other one"`
 	Waiting         *waiting    `json:"waiting,omitempty" description:"what it waits for from outside, while its state is awaiting"`
 
 	Expansion *expansion `json:"expansion,omitempty"` // of a task that waits for what it found
@@ -33,6 +34,12 @@ type beyond struct {
 	Limits []limit `json:"limits,omitempty" description:"what may be held only so often at once; keys are rendered"`
 	Lock   *lock   `json:"lock,omitempty" description:"what it holds alone"`
 	Rates  []rate  `json:"rates,omitempty" description:"how many tasks may start in a time"`
+}
+
+// uniqueKey is the key that a tree has.
+type uniqueKey struct {
+	Key   string   `json:"key"`
+	Until *isoTime `json:"until,omitempty" description:"absent: until the tree has ended"`
 }
 
 // waiting is what a task waits for from outside (control 6).
@@ -73,6 +80,9 @@ func beyondOf(t *coordinator.Task, tree *coordinator.TreeStatus) beyond {
 			shown := holdShown(tree.Hold)
 			out.TreeHold = &shown
 		}
+		if u := tree.Unique; u != nil {
+			out.TreeUnique = &uniqueKey{u.Key, timeOf(&u.Until)}
+		}
 	}
 	return out
 }
@@ -93,6 +103,9 @@ func (o *beyond) append(b []byte) []byte {
 	}
 	if o.TreeHold != nil {
 		b = appendJSON(append(b, `,"tree_hold":`...), o.TreeHold)
+	}
+	if o.TreeUnique != nil {
+		b = appendJSON(append(b, `,"tree_unique":`...), o.TreeUnique)
 	}
 	if o.TreeSkipped > 0 {
 		b = strconv.AppendInt(append(b, `,"tree_skipped":`...), int64(o.TreeSkipped), 10)

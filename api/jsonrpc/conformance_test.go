@@ -248,10 +248,14 @@ type shown struct {
 	TreeProgress float64    `json:"tree_progress"`
 	Retention    string
 	TreeHold     *shownHold `json:"tree_hold"`
-	Labels       map[string]string
-	Usage        *usage `json:"usage"`
-	TreeUsage    *usage `json:"tree_usage"`
-	Waiting      *coordinator.Waiting
+	TreeUnique   *struct {
+		Key   string
+		Until time.Time
+	} `json:"tree_unique"`
+	Labels    map[string]string
+	Usage     *usage `json:"usage"`
+	TreeUsage *usage `json:"tree_usage"`
+	Waiting   *coordinator.Waiting
 
 	Limits, Lock, Rates json.RawMessage
 }
@@ -446,7 +450,7 @@ func (r *remote) Tree(ctx context.Context, id string) (*coordinator.TreeStatus, 
 	}
 	retention, _ := dag.ParseRetention(out.Retention)
 	return &coordinator.TreeStatus{ID: out.ID, Name: out.Name, Status: out.TreeStatus, Progress: out.TreeProgress, Usage: out.TreeUsage.told(),
-		Retention: retention, Hold: out.TreeHold.info()}, nil
+		Retention: retention, Hold: out.TreeHold.info(), Unique: (*coordinator.UniqueKey)(out.TreeUnique)}, nil
 }
 
 func (r *remote) Running(ctx context.Context, userID string) (int, error) {

@@ -95,6 +95,7 @@ func writeTask(w io.Writer, t *client.Task, tree *client.Tree, now time.Time) {
 	line("labels", labelText(t.Labels))
 	if tree != nil {
 		line("kept", keptText(tree, now))
+		line("unique", uniqueText(tree.Unique))
 	}
 	line("executor", t.Executor)
 	line("pool", t.Pool)

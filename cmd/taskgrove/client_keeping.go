@@ -112,6 +112,17 @@ func keptText(t *client.Tree, now time.Time) string {
 	return text
 }
 
+// uniqueText is the key that a tree has; empty: none.
+func uniqueText(u *client.UniqueKey) string {
+	switch {
+	case u == nil:
+		return ""
+	case u.Until.IsZero():
+		return fmt.Sprintf("%q, until it has ended", u.Key)
+	}
+	return fmt.Sprintf("%q, until %s", u.Key, shownTime(u.Until))
+}
+
 const erasurePoll = 200 * time.Millisecond // between two looks at an erasure that is waited for
 
 func eraseCommand() *cobra.Command {

@@ -51,6 +51,9 @@ func treeCommand() *cobra.Command {
 				if kept := keptText(tree, time.Now()); kept != "" {
 					fmt.Fprintln(w, "kept  "+oneLine(kept))
 				}
+				if unique := uniqueText(tree.Unique); unique != "" {
+					fmt.Fprintln(w, "unique  "+oneLine(unique))
+				}
 				table(w, func(w io.Writer) { writeBranches(w, tasks, time.Now()) })
 			})
 		})

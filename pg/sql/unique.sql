@@ -14,3 +14,8 @@ where u.namespace = $1 and u.user_id = $2 and u.key = $3
 -- The tree $4 has the key, for $5 milliseconds from its creation, or until it has ended if that is 0. The row is locked.
 update unique_key set tree = $4, until = case when $5::bigint > 0 then now() + $5::bigint * interval '1 millisecond' end
 where namespace = $1 and user_id = $2 and key = $3
+
+-- name: UniqueOf
+-- The key that the tree $1 has, and until when; null: until it has ended. No row: it has none, or no longer.
+select u.key, u.until from unique_key u join tree t on t.key = u.tree
+where u.tree = $1 and case when u.until is null then t.unfinished > 0 or t.execution = 0 and t.held > 0 else u.until > now() end

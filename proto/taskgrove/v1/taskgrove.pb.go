@@ -1363,6 +1363,59 @@ func (x *SubmitOptions) GetNoCache() bool {
 	return false
 }
 
+// UniqueKey is the key that a tree has, as no other one of its user in its namespace.
+type UniqueKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Until         *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=until,proto3" json:"until,omitempty"` // absent: until the tree has ended
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UniqueKey) Reset() {
+	*x = UniqueKey{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UniqueKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UniqueKey) ProtoMessage() {}
+
+func (x *UniqueKey) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UniqueKey.ProtoReflect.Descriptor instead.
+func (*UniqueKey) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *UniqueKey) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *UniqueKey) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 // Unique lets one tree at a time have a key, of those of its user in its namespace.
 type Unique struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1375,7 +1428,7 @@ type Unique struct {
 
 func (x *Unique) Reset() {
 	*x = Unique{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1387,7 +1440,7 @@ func (x *Unique) String() string {
 func (*Unique) ProtoMessage() {}
 
 func (x *Unique) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1400,7 +1453,7 @@ func (x *Unique) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unique.ProtoReflect.Descriptor instead.
 func (*Unique) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{17}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Unique) GetKey() string {
@@ -1440,7 +1493,7 @@ type Webhook struct {
 
 func (x *Webhook) Reset() {
 	*x = Webhook{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1505,7 @@ func (x *Webhook) String() string {
 func (*Webhook) ProtoMessage() {}
 
 func (x *Webhook) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[18]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1518,7 @@ func (x *Webhook) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Webhook.ProtoReflect.Descriptor instead.
 func (*Webhook) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{18}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Webhook) GetUrl() string {
@@ -1557,7 +1610,7 @@ type NewTask struct {
 
 func (x *NewTask) Reset() {
 	*x = NewTask{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1569,7 +1622,7 @@ func (x *NewTask) String() string {
 func (*NewTask) ProtoMessage() {}
 
 func (x *NewTask) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[19]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1582,7 +1635,7 @@ func (x *NewTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewTask.ProtoReflect.Descriptor instead.
 func (*NewTask) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{19}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *NewTask) GetId() string {
@@ -1821,7 +1874,7 @@ type Cache struct {
 
 func (x *Cache) Reset() {
 	*x = Cache{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1833,7 +1886,7 @@ func (x *Cache) String() string {
 func (*Cache) ProtoMessage() {}
 
 func (x *Cache) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[20]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1846,7 +1899,7 @@ func (x *Cache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cache.ProtoReflect.Descriptor instead.
 func (*Cache) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{20}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Cache) GetKey() string {
@@ -1881,7 +1934,7 @@ type CachedFrom struct {
 
 func (x *CachedFrom) Reset() {
 	*x = CachedFrom{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +1946,7 @@ func (x *CachedFrom) String() string {
 func (*CachedFrom) ProtoMessage() {}
 
 func (x *CachedFrom) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[21]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +1959,7 @@ func (x *CachedFrom) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CachedFrom.ProtoReflect.Descriptor instead.
 func (*CachedFrom) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{21}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CachedFrom) GetTaskId() string {
@@ -1935,7 +1988,7 @@ type Limit struct {
 
 func (x *Limit) Reset() {
 	*x = Limit{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1947,7 +2000,7 @@ func (x *Limit) String() string {
 func (*Limit) ProtoMessage() {}
 
 func (x *Limit) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[22]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1960,7 +2013,7 @@ func (x *Limit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limit.ProtoReflect.Descriptor instead.
 func (*Limit) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{22}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Limit) GetKey() string {
@@ -1996,7 +2049,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2008,7 +2061,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[23]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2021,7 +2074,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{23}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Lock) GetKey() string {
@@ -2058,7 +2111,7 @@ type Rate struct {
 
 func (x *Rate) Reset() {
 	*x = Rate{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2070,7 +2123,7 @@ func (x *Rate) String() string {
 func (*Rate) ProtoMessage() {}
 
 func (x *Rate) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[24]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2083,7 +2136,7 @@ func (x *Rate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rate.ProtoReflect.Descriptor instead.
 func (*Rate) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{24}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Rate) GetKey() string {
@@ -2126,7 +2179,7 @@ type Repeat struct {
 
 func (x *Repeat) Reset() {
 	*x = Repeat{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2138,7 +2191,7 @@ func (x *Repeat) String() string {
 func (*Repeat) ProtoMessage() {}
 
 func (x *Repeat) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[25]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2151,7 +2204,7 @@ func (x *Repeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repeat.ProtoReflect.Descriptor instead.
 func (*Repeat) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{25}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Repeat) GetUntil() string {
@@ -2188,7 +2241,7 @@ type Imported struct {
 
 func (x *Imported) Reset() {
 	*x = Imported{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2200,7 +2253,7 @@ func (x *Imported) String() string {
 func (*Imported) ProtoMessage() {}
 
 func (x *Imported) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[26]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2213,7 +2266,7 @@ func (x *Imported) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Imported.ProtoReflect.Descriptor instead.
 func (*Imported) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{26}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Imported) GetOutcome() string {
@@ -2259,7 +2312,7 @@ type Dependency struct {
 
 func (x *Dependency) Reset() {
 	*x = Dependency{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2271,7 +2324,7 @@ func (x *Dependency) String() string {
 func (*Dependency) ProtoMessage() {}
 
 func (x *Dependency) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[27]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2284,7 +2337,7 @@ func (x *Dependency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dependency.ProtoReflect.Descriptor instead.
 func (*Dependency) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{27}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Dependency) GetId() string {
@@ -2352,7 +2405,7 @@ type RetryPolicy struct {
 
 func (x *RetryPolicy) Reset() {
 	*x = RetryPolicy{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2364,7 +2417,7 @@ func (x *RetryPolicy) String() string {
 func (*RetryPolicy) ProtoMessage() {}
 
 func (x *RetryPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[28]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2377,7 +2430,7 @@ func (x *RetryPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryPolicy.ProtoReflect.Descriptor instead.
 func (*RetryPolicy) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{28}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RetryPolicy) GetMaxAttempts() int32 {
@@ -2450,7 +2503,7 @@ type SubmitResponse struct {
 
 func (x *SubmitResponse) Reset() {
 	*x = SubmitResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2462,7 +2515,7 @@ func (x *SubmitResponse) String() string {
 func (*SubmitResponse) ProtoMessage() {}
 
 func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[29]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2475,7 +2528,7 @@ func (x *SubmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitResponse.ProtoReflect.Descriptor instead.
 func (*SubmitResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{29}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *SubmitResponse) GetTreeId() string {
@@ -2531,7 +2584,7 @@ type Warning struct {
 
 func (x *Warning) Reset() {
 	*x = Warning{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2543,7 +2596,7 @@ func (x *Warning) String() string {
 func (*Warning) ProtoMessage() {}
 
 func (x *Warning) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[30]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,7 +2609,7 @@ func (x *Warning) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Warning.ProtoReflect.Descriptor instead.
 func (*Warning) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{30}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Warning) GetField() string {
@@ -2589,7 +2642,7 @@ type ExecuteRequest struct {
 
 func (x *ExecuteRequest) Reset() {
 	*x = ExecuteRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2601,7 +2654,7 @@ func (x *ExecuteRequest) String() string {
 func (*ExecuteRequest) ProtoMessage() {}
 
 func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[31]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2614,7 +2667,7 @@ func (x *ExecuteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteRequest.ProtoReflect.Descriptor instead.
 func (*ExecuteRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{31}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ExecuteRequest) GetTaskId() string {
@@ -2685,7 +2738,7 @@ type ExecuteResponse struct {
 
 func (x *ExecuteResponse) Reset() {
 	*x = ExecuteResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2697,7 +2750,7 @@ func (x *ExecuteResponse) String() string {
 func (*ExecuteResponse) ProtoMessage() {}
 
 func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[32]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2710,7 +2763,7 @@ func (x *ExecuteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{32}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ExecuteResponse) GetTreeId() string {
@@ -2750,7 +2803,7 @@ type SkipTaskRequest struct {
 
 func (x *SkipTaskRequest) Reset() {
 	*x = SkipTaskRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2762,7 +2815,7 @@ func (x *SkipTaskRequest) String() string {
 func (*SkipTaskRequest) ProtoMessage() {}
 
 func (x *SkipTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[33]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2775,7 +2828,7 @@ func (x *SkipTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkipTaskRequest.ProtoReflect.Descriptor instead.
 func (*SkipTaskRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{33}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SkipTaskRequest) GetTaskId() string {
@@ -2797,7 +2850,7 @@ type SignalRequest struct {
 
 func (x *SignalRequest) Reset() {
 	*x = SignalRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2809,7 +2862,7 @@ func (x *SignalRequest) String() string {
 func (*SignalRequest) ProtoMessage() {}
 
 func (x *SignalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[34]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2822,7 +2875,7 @@ func (x *SignalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalRequest.ProtoReflect.Descriptor instead.
 func (*SignalRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{34}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SignalRequest) GetTaskId() string {
@@ -2863,7 +2916,7 @@ type SignalResponse struct {
 
 func (x *SignalResponse) Reset() {
 	*x = SignalResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2875,7 +2928,7 @@ func (x *SignalResponse) String() string {
 func (*SignalResponse) ProtoMessage() {}
 
 func (x *SignalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[35]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2888,7 +2941,7 @@ func (x *SignalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignalResponse.ProtoReflect.Descriptor instead.
 func (*SignalResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{35}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *SignalResponse) GetStatus() string {
@@ -2918,7 +2971,7 @@ type ApproveRequest struct {
 
 func (x *ApproveRequest) Reset() {
 	*x = ApproveRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2930,7 +2983,7 @@ func (x *ApproveRequest) String() string {
 func (*ApproveRequest) ProtoMessage() {}
 
 func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[36]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2943,7 +2996,7 @@ func (x *ApproveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveRequest.ProtoReflect.Descriptor instead.
 func (*ApproveRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{36}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ApproveRequest) GetTaskId() string {
@@ -2992,7 +3045,7 @@ type LinkApprovalRequest struct {
 
 func (x *LinkApprovalRequest) Reset() {
 	*x = LinkApprovalRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3004,7 +3057,7 @@ func (x *LinkApprovalRequest) String() string {
 func (*LinkApprovalRequest) ProtoMessage() {}
 
 func (x *LinkApprovalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[37]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3017,7 +3070,7 @@ func (x *LinkApprovalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkApprovalRequest.ProtoReflect.Descriptor instead.
 func (*LinkApprovalRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{37}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *LinkApprovalRequest) GetTaskId() string {
@@ -3053,7 +3106,7 @@ type LinkApprovalResponse struct {
 
 func (x *LinkApprovalResponse) Reset() {
 	*x = LinkApprovalResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3065,7 +3118,7 @@ func (x *LinkApprovalResponse) String() string {
 func (*LinkApprovalResponse) ProtoMessage() {}
 
 func (x *LinkApprovalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[38]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3078,7 +3131,7 @@ func (x *LinkApprovalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LinkApprovalResponse.ProtoReflect.Descriptor instead.
 func (*LinkApprovalResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{38}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LinkApprovalResponse) GetToken() string {
@@ -3126,7 +3179,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3138,7 +3191,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[39]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3151,7 +3204,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{39}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Artifact) GetName() string {
@@ -3229,7 +3282,7 @@ type ListArtifactsRequest struct {
 
 func (x *ListArtifactsRequest) Reset() {
 	*x = ListArtifactsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3241,7 +3294,7 @@ func (x *ListArtifactsRequest) String() string {
 func (*ListArtifactsRequest) ProtoMessage() {}
 
 func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[40]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3254,7 +3307,7 @@ func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArtifactsRequest.ProtoReflect.Descriptor instead.
 func (*ListArtifactsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{40}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListArtifactsRequest) GetTaskId() string {
@@ -3295,7 +3348,7 @@ type ListArtifactsResponse struct {
 
 func (x *ListArtifactsResponse) Reset() {
 	*x = ListArtifactsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3307,7 +3360,7 @@ func (x *ListArtifactsResponse) String() string {
 func (*ListArtifactsResponse) ProtoMessage() {}
 
 func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[41]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3320,7 +3373,7 @@ func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArtifactsResponse.ProtoReflect.Descriptor instead.
 func (*ListArtifactsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{41}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListArtifactsResponse) GetArtifacts() []*Artifact {
@@ -3349,7 +3402,7 @@ type GetArtifactRequest struct {
 
 func (x *GetArtifactRequest) Reset() {
 	*x = GetArtifactRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3361,7 +3414,7 @@ func (x *GetArtifactRequest) String() string {
 func (*GetArtifactRequest) ProtoMessage() {}
 
 func (x *GetArtifactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[42]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3374,7 +3427,7 @@ func (x *GetArtifactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetArtifactRequest.ProtoReflect.Descriptor instead.
 func (*GetArtifactRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{42}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetArtifactRequest) GetTaskId() string {
@@ -3415,7 +3468,7 @@ type GetArtifactResponse struct {
 
 func (x *GetArtifactResponse) Reset() {
 	*x = GetArtifactResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3427,7 +3480,7 @@ func (x *GetArtifactResponse) String() string {
 func (*GetArtifactResponse) ProtoMessage() {}
 
 func (x *GetArtifactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[43]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3440,7 +3493,7 @@ func (x *GetArtifactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetArtifactResponse.ProtoReflect.Descriptor instead.
 func (*GetArtifactResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{43}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GetArtifactResponse) GetArtifact() *Artifact {
@@ -3466,7 +3519,7 @@ type GetTaskRequest struct {
 
 func (x *GetTaskRequest) Reset() {
 	*x = GetTaskRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3478,7 +3531,7 @@ func (x *GetTaskRequest) String() string {
 func (*GetTaskRequest) ProtoMessage() {}
 
 func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[44]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3491,7 +3544,7 @@ func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
 func (*GetTaskRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{44}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GetTaskRequest) GetId() string {
@@ -3510,7 +3563,7 @@ type GetTreeRequest struct {
 
 func (x *GetTreeRequest) Reset() {
 	*x = GetTreeRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3522,7 +3575,7 @@ func (x *GetTreeRequest) String() string {
 func (*GetTreeRequest) ProtoMessage() {}
 
 func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[45]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3535,7 +3588,7 @@ func (x *GetTreeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTreeRequest.ProtoReflect.Descriptor instead.
 func (*GetTreeRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{45}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GetTreeRequest) GetId() string {
@@ -3606,7 +3659,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3618,7 +3671,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[46]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3631,7 +3684,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{46}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Task) GetId() string {
@@ -4020,7 +4073,7 @@ type Waiting struct {
 
 func (x *Waiting) Reset() {
 	*x = Waiting{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4032,7 +4085,7 @@ func (x *Waiting) String() string {
 func (*Waiting) ProtoMessage() {}
 
 func (x *Waiting) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[47]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4045,7 +4098,7 @@ func (x *Waiting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiting.ProtoReflect.Descriptor instead.
 func (*Waiting) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{47}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Waiting) GetKind() string {
@@ -4103,7 +4156,7 @@ type Expansion struct {
 
 func (x *Expansion) Reset() {
 	*x = Expansion{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4115,7 +4168,7 @@ func (x *Expansion) String() string {
 func (*Expansion) ProtoMessage() {}
 
 func (x *Expansion) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[48]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4128,7 +4181,7 @@ func (x *Expansion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expansion.ProtoReflect.Descriptor instead.
 func (*Expansion) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{48}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Expansion) GetTasks() int32 {
@@ -4179,7 +4232,7 @@ type TaskOptions struct {
 
 func (x *TaskOptions) Reset() {
 	*x = TaskOptions{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4191,7 +4244,7 @@ func (x *TaskOptions) String() string {
 func (*TaskOptions) ProtoMessage() {}
 
 func (x *TaskOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[49]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4204,7 +4257,7 @@ func (x *TaskOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskOptions.ProtoReflect.Descriptor instead.
 func (*TaskOptions) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{49}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *TaskOptions) GetRetry() *RetryPolicy {
@@ -4309,6 +4362,7 @@ type Tree struct {
 	FailuresAllowed    int64                  `protobuf:"varint,22,opt,name=failures_allowed,json=failuresAllowed,proto3" json:"failures_allowed,omitempty"`            // part of failed: the failures of tasks that allow it
 	Retention          string                 `protobuf:"bytes,23,opt,name=retention,proto3" json:"retention,omitempty"`                                                // of its own, once it has ended: "30d", "keep": until it is deleted; empty: as the operator says, or a list, which does not tell
 	Hold               *HoldInfo              `protobuf:"bytes,24,opt,name=hold,proto3" json:"hold,omitempty"`                                                          // that keeps it from being deleted; absent: none, or a list
+	Unique             *UniqueKey             `protobuf:"bytes,25,opt,name=unique,proto3" json:"unique,omitempty"`                                                      // that it has, as no other tree; absent: none, or no longer, or a list
 	OnlyOptionalFailed bool                   `protobuf:"varint,18,opt,name=only_optional_failed,json=onlyOptionalFailed,proto3" json:"only_optional_failed,omitempty"` // all that failed was optional to tasks that ran, and the rest completed; not told in lists
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -4316,7 +4370,7 @@ type Tree struct {
 
 func (x *Tree) Reset() {
 	*x = Tree{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4328,7 +4382,7 @@ func (x *Tree) String() string {
 func (*Tree) ProtoMessage() {}
 
 func (x *Tree) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[50]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4341,7 +4395,7 @@ func (x *Tree) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tree.ProtoReflect.Descriptor instead.
 func (*Tree) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{50}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Tree) GetId() string {
@@ -4505,6 +4559,13 @@ func (x *Tree) GetHold() *HoldInfo {
 	return nil
 }
 
+func (x *Tree) GetUnique() *UniqueKey {
+	if x != nil {
+		return x.Unique
+	}
+	return nil
+}
+
 func (x *Tree) GetOnlyOptionalFailed() bool {
 	if x != nil {
 		return x.OnlyOptionalFailed
@@ -4538,7 +4599,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4550,7 +4611,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[51]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4563,7 +4624,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{51}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListTasksRequest) GetTreeId() string {
@@ -4702,7 +4763,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4714,7 +4775,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[52]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4727,7 +4788,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{52}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -4761,7 +4822,7 @@ type ListTreesRequest struct {
 
 func (x *ListTreesRequest) Reset() {
 	*x = ListTreesRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4773,7 +4834,7 @@ func (x *ListTreesRequest) String() string {
 func (*ListTreesRequest) ProtoMessage() {}
 
 func (x *ListTreesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[53]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4786,7 +4847,7 @@ func (x *ListTreesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTreesRequest.ProtoReflect.Descriptor instead.
 func (*ListTreesRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{53}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListTreesRequest) GetUserId() string {
@@ -4862,7 +4923,7 @@ type ListTreesResponse struct {
 
 func (x *ListTreesResponse) Reset() {
 	*x = ListTreesResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4874,7 +4935,7 @@ func (x *ListTreesResponse) String() string {
 func (*ListTreesResponse) ProtoMessage() {}
 
 func (x *ListTreesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[54]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4887,7 +4948,7 @@ func (x *ListTreesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTreesResponse.ProtoReflect.Descriptor instead.
 func (*ListTreesResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{54}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ListTreesResponse) GetTrees() []*Tree {
@@ -4913,7 +4974,7 @@ type ResolveRequest struct {
 
 func (x *ResolveRequest) Reset() {
 	*x = ResolveRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4925,7 +4986,7 @@ func (x *ResolveRequest) String() string {
 func (*ResolveRequest) ProtoMessage() {}
 
 func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[55]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4938,7 +4999,7 @@ func (x *ResolveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveRequest.ProtoReflect.Descriptor instead.
 func (*ResolveRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{55}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ResolveRequest) GetRef() string {
@@ -4958,7 +5019,7 @@ type ResolveResponse struct {
 
 func (x *ResolveResponse) Reset() {
 	*x = ResolveResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4970,7 +5031,7 @@ func (x *ResolveResponse) String() string {
 func (*ResolveResponse) ProtoMessage() {}
 
 func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[56]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4983,7 +5044,7 @@ func (x *ResolveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolveResponse.ProtoReflect.Descriptor instead.
 func (*ResolveResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{56}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ResolveResponse) GetTasks() []*Match {
@@ -5012,7 +5073,7 @@ type Match struct {
 
 func (x *Match) Reset() {
 	*x = Match{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5024,7 +5085,7 @@ func (x *Match) String() string {
 func (*Match) ProtoMessage() {}
 
 func (x *Match) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[57]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5037,7 +5098,7 @@ func (x *Match) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Match.ProtoReflect.Descriptor instead.
 func (*Match) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{57}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Match) GetId() string {
@@ -5077,7 +5138,7 @@ type ListAttemptsRequest struct {
 
 func (x *ListAttemptsRequest) Reset() {
 	*x = ListAttemptsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5089,7 +5150,7 @@ func (x *ListAttemptsRequest) String() string {
 func (*ListAttemptsRequest) ProtoMessage() {}
 
 func (x *ListAttemptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[58]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5102,7 +5163,7 @@ func (x *ListAttemptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttemptsRequest.ProtoReflect.Descriptor instead.
 func (*ListAttemptsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{58}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ListAttemptsRequest) GetTaskId() string {
@@ -5121,7 +5182,7 @@ type ListAttemptsResponse struct {
 
 func (x *ListAttemptsResponse) Reset() {
 	*x = ListAttemptsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[59]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5133,7 +5194,7 @@ func (x *ListAttemptsResponse) String() string {
 func (*ListAttemptsResponse) ProtoMessage() {}
 
 func (x *ListAttemptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[59]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5146,7 +5207,7 @@ func (x *ListAttemptsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttemptsResponse.ProtoReflect.Descriptor instead.
 func (*ListAttemptsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{59}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListAttemptsResponse) GetAttempts() []*TaskAttempt {
@@ -5177,7 +5238,7 @@ type TaskAttempt struct {
 
 func (x *TaskAttempt) Reset() {
 	*x = TaskAttempt{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[60]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5189,7 +5250,7 @@ func (x *TaskAttempt) String() string {
 func (*TaskAttempt) ProtoMessage() {}
 
 func (x *TaskAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[60]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5202,7 +5263,7 @@ func (x *TaskAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskAttempt.ProtoReflect.Descriptor instead.
 func (*TaskAttempt) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{60}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *TaskAttempt) GetNumber() int32 {
@@ -5306,7 +5367,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[61]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5318,7 +5379,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[61]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5331,7 +5392,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{61}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *WatchRequest) GetId() string {
@@ -5371,7 +5432,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[62]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5383,7 +5444,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[62]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5396,7 +5457,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{62}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Event) GetSequence() int64 {
@@ -5520,7 +5581,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5532,7 +5593,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5545,7 +5606,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{63}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Usage) GetCalls() int64 {
@@ -5607,7 +5668,7 @@ type Cost struct {
 
 func (x *Cost) Reset() {
 	*x = Cost{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5619,7 +5680,7 @@ func (x *Cost) String() string {
 func (*Cost) ProtoMessage() {}
 
 func (x *Cost) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5632,7 +5693,7 @@ func (x *Cost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cost.ProtoReflect.Descriptor instead.
 func (*Cost) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{64}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Cost) GetNanos() int64 {
@@ -5659,7 +5720,7 @@ type ModelUsage struct {
 
 func (x *ModelUsage) Reset() {
 	*x = ModelUsage{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5671,7 +5732,7 @@ func (x *ModelUsage) String() string {
 func (*ModelUsage) ProtoMessage() {}
 
 func (x *ModelUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5684,7 +5745,7 @@ func (x *ModelUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelUsage.ProtoReflect.Descriptor instead.
 func (*ModelUsage) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{65}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ModelUsage) GetModel() string {
@@ -5717,7 +5778,7 @@ type ListUsageRequest struct {
 
 func (x *ListUsageRequest) Reset() {
 	*x = ListUsageRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5729,7 +5790,7 @@ func (x *ListUsageRequest) String() string {
 func (*ListUsageRequest) ProtoMessage() {}
 
 func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5742,7 +5803,7 @@ func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsageRequest.ProtoReflect.Descriptor instead.
 func (*ListUsageRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{66}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *ListUsageRequest) GetBy() string {
@@ -5811,7 +5872,7 @@ type ListUsageResponse struct {
 
 func (x *ListUsageResponse) Reset() {
 	*x = ListUsageResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5823,7 +5884,7 @@ func (x *ListUsageResponse) String() string {
 func (*ListUsageResponse) ProtoMessage() {}
 
 func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5836,7 +5897,7 @@ func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsageResponse.ProtoReflect.Descriptor instead.
 func (*ListUsageResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{67}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ListUsageResponse) GetGroups() []*UsageGroup {
@@ -5863,7 +5924,7 @@ type UsageGroup struct {
 
 func (x *UsageGroup) Reset() {
 	*x = UsageGroup{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5875,7 +5936,7 @@ func (x *UsageGroup) String() string {
 func (*UsageGroup) ProtoMessage() {}
 
 func (x *UsageGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5888,7 +5949,7 @@ func (x *UsageGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageGroup.ProtoReflect.Descriptor instead.
 func (*UsageGroup) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{68}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *UsageGroup) GetKey() string {
@@ -5918,7 +5979,7 @@ type Piece struct {
 
 func (x *Piece) Reset() {
 	*x = Piece{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5930,7 +5991,7 @@ func (x *Piece) String() string {
 func (*Piece) ProtoMessage() {}
 
 func (x *Piece) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5943,7 +6004,7 @@ func (x *Piece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Piece.ProtoReflect.Descriptor instead.
 func (*Piece) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{69}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Piece) GetKind() string {
@@ -5986,7 +6047,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5998,7 +6059,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6011,7 +6072,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{70}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *CancelRequest) GetId() string {
@@ -6053,7 +6114,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6065,7 +6126,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6078,7 +6139,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{71}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *CancelResponse) GetStatus() string {
@@ -6116,7 +6177,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6128,7 +6189,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6141,7 +6202,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{72}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *LogsRequest) GetTaskId() string {
@@ -6201,7 +6262,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6213,7 +6274,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6226,7 +6287,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{73}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *LogLine) GetAttempt() int32 {
@@ -6286,7 +6347,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6298,7 +6359,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6311,7 +6372,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{74}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{75}
 }
 
 type ListWorkersResponse struct {
@@ -6323,7 +6384,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6335,7 +6396,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6348,7 +6409,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{75}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -6380,7 +6441,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6392,7 +6453,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6405,7 +6466,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{76}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *Worker) GetId() string {
@@ -6517,7 +6578,7 @@ type PoolCounts struct {
 
 func (x *PoolCounts) Reset() {
 	*x = PoolCounts{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6529,7 +6590,7 @@ func (x *PoolCounts) String() string {
 func (*PoolCounts) ProtoMessage() {}
 
 func (x *PoolCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6542,7 +6603,7 @@ func (x *PoolCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolCounts.ProtoReflect.Descriptor instead.
 func (*PoolCounts) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{77}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *PoolCounts) GetRunning() int32 {
@@ -6574,7 +6635,7 @@ type ListCoordinatorsRequest struct {
 
 func (x *ListCoordinatorsRequest) Reset() {
 	*x = ListCoordinatorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6586,7 +6647,7 @@ func (x *ListCoordinatorsRequest) String() string {
 func (*ListCoordinatorsRequest) ProtoMessage() {}
 
 func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6599,7 +6660,7 @@ func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsRequest.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{78}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{79}
 }
 
 type ListCoordinatorsResponse struct {
@@ -6611,7 +6672,7 @@ type ListCoordinatorsResponse struct {
 
 func (x *ListCoordinatorsResponse) Reset() {
 	*x = ListCoordinatorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6623,7 +6684,7 @@ func (x *ListCoordinatorsResponse) String() string {
 func (*ListCoordinatorsResponse) ProtoMessage() {}
 
 func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6636,7 +6697,7 @@ func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsResponse.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{79}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ListCoordinatorsResponse) GetCoordinators() []*Coordinator {
@@ -6660,7 +6721,7 @@ type Coordinator struct {
 
 func (x *Coordinator) Reset() {
 	*x = Coordinator{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6672,7 +6733,7 @@ func (x *Coordinator) String() string {
 func (*Coordinator) ProtoMessage() {}
 
 func (x *Coordinator) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6685,7 +6746,7 @@ func (x *Coordinator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coordinator.ProtoReflect.Descriptor instead.
 func (*Coordinator) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{80}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Coordinator) GetName() string {
@@ -6738,7 +6799,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6750,7 +6811,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6763,7 +6824,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{81}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{82}
 }
 
 type ListPoolsResponse struct {
@@ -6775,7 +6836,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[82]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6787,7 +6848,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[82]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6800,7 +6861,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{82}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *ListPoolsResponse) GetPools() []*Pool {
@@ -6824,7 +6885,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[83]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6836,7 +6897,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[83]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6849,7 +6910,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{83}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Pool) GetName() string {
@@ -6903,7 +6964,7 @@ type ListExecutorsRequest struct {
 
 func (x *ListExecutorsRequest) Reset() {
 	*x = ListExecutorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[84]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6915,7 +6976,7 @@ func (x *ListExecutorsRequest) String() string {
 func (*ListExecutorsRequest) ProtoMessage() {}
 
 func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[84]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6928,7 +6989,7 @@ func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutorsRequest.ProtoReflect.Descriptor instead.
 func (*ListExecutorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{84}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListExecutorsRequest) GetCursor() string {
@@ -6948,7 +7009,7 @@ type ListExecutorsResponse struct {
 
 func (x *ListExecutorsResponse) Reset() {
 	*x = ListExecutorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[85]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6960,7 +7021,7 @@ func (x *ListExecutorsResponse) String() string {
 func (*ListExecutorsResponse) ProtoMessage() {}
 
 func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[85]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6973,7 +7034,7 @@ func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutorsResponse.ProtoReflect.Descriptor instead.
 func (*ListExecutorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{85}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *ListExecutorsResponse) GetExecutors() []*Executor {
@@ -6999,7 +7060,7 @@ type GetExecutorRequest struct {
 
 func (x *GetExecutorRequest) Reset() {
 	*x = GetExecutorRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[86]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7011,7 +7072,7 @@ func (x *GetExecutorRequest) String() string {
 func (*GetExecutorRequest) ProtoMessage() {}
 
 func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[86]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7024,7 +7085,7 @@ func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetExecutorRequest.ProtoReflect.Descriptor instead.
 func (*GetExecutorRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{86}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *GetExecutorRequest) GetId() string {
@@ -7060,7 +7121,7 @@ type Executor struct {
 
 func (x *Executor) Reset() {
 	*x = Executor{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[87]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7072,7 +7133,7 @@ func (x *Executor) String() string {
 func (*Executor) ProtoMessage() {}
 
 func (x *Executor) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[87]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7085,7 +7146,7 @@ func (x *Executor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Executor.ProtoReflect.Descriptor instead.
 func (*Executor) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{87}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *Executor) GetId() string {
@@ -7218,7 +7279,7 @@ type ConnectionUse struct {
 
 func (x *ConnectionUse) Reset() {
 	*x = ConnectionUse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[88]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7230,7 +7291,7 @@ func (x *ConnectionUse) String() string {
 func (*ConnectionUse) ProtoMessage() {}
 
 func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[88]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7243,7 +7304,7 @@ func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionUse.ProtoReflect.Descriptor instead.
 func (*ConnectionUse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{88}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *ConnectionUse) GetTypes() []string {
@@ -7272,7 +7333,7 @@ type ExecutorExample struct {
 
 func (x *ExecutorExample) Reset() {
 	*x = ExecutorExample{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[89]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7284,7 +7345,7 @@ func (x *ExecutorExample) String() string {
 func (*ExecutorExample) ProtoMessage() {}
 
 func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[89]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7297,7 +7358,7 @@ func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorExample.ProtoReflect.Descriptor instead.
 func (*ExecutorExample) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{89}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ExecutorExample) GetTitle() string {
@@ -7337,7 +7398,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[90]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7349,7 +7410,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[90]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7362,7 +7423,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{90}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *WhyRequest) GetTaskId() string {
@@ -7387,7 +7448,7 @@ type WhyResponse struct {
 
 func (x *WhyResponse) Reset() {
 	*x = WhyResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[91]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7399,7 +7460,7 @@ func (x *WhyResponse) String() string {
 func (*WhyResponse) ProtoMessage() {}
 
 func (x *WhyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[91]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7412,7 +7473,7 @@ func (x *WhyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyResponse.ProtoReflect.Descriptor instead.
 func (*WhyResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{91}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *WhyResponse) GetTaskId() string {
@@ -7486,7 +7547,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[92]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7498,7 +7559,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[92]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7511,7 +7572,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{92}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *Wait) GetKind() string {
@@ -7614,7 +7675,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[93]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7626,7 +7687,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[93]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7639,7 +7700,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{93}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *VerifyRequest) GetTreeId() string {
@@ -7661,7 +7722,7 @@ type Violation struct {
 
 func (x *Violation) Reset() {
 	*x = Violation{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[94]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7673,7 +7734,7 @@ func (x *Violation) String() string {
 func (*Violation) ProtoMessage() {}
 
 func (x *Violation) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[94]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7686,7 +7747,7 @@ func (x *Violation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Violation.ProtoReflect.Descriptor instead.
 func (*Violation) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{94}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *Violation) GetKind() string {
@@ -7733,7 +7794,7 @@ type CreateWebhookRequest struct {
 
 func (x *CreateWebhookRequest) Reset() {
 	*x = CreateWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[95]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7745,7 +7806,7 @@ func (x *CreateWebhookRequest) String() string {
 func (*CreateWebhookRequest) ProtoMessage() {}
 
 func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[95]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7758,7 +7819,7 @@ func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*CreateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{95}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *CreateWebhookRequest) GetWebhook() *Webhook {
@@ -7821,7 +7882,7 @@ type ListWebhooksRequest struct {
 
 func (x *ListWebhooksRequest) Reset() {
 	*x = ListWebhooksRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[96]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7833,7 +7894,7 @@ func (x *ListWebhooksRequest) String() string {
 func (*ListWebhooksRequest) ProtoMessage() {}
 
 func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[96]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7846,7 +7907,7 @@ func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksRequest.ProtoReflect.Descriptor instead.
 func (*ListWebhooksRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{96}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *ListWebhooksRequest) GetTaskId() string {
@@ -7880,7 +7941,7 @@ type ListWebhooksResponse struct {
 
 func (x *ListWebhooksResponse) Reset() {
 	*x = ListWebhooksResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[97]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7892,7 +7953,7 @@ func (x *ListWebhooksResponse) String() string {
 func (*ListWebhooksResponse) ProtoMessage() {}
 
 func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[97]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7905,7 +7966,7 @@ func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksResponse.ProtoReflect.Descriptor instead.
 func (*ListWebhooksResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{97}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *ListWebhooksResponse) GetWebhooks() []*WebhookInfo {
@@ -7931,7 +7992,7 @@ type GetWebhookRequest struct {
 
 func (x *GetWebhookRequest) Reset() {
 	*x = GetWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[98]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7943,7 +8004,7 @@ func (x *GetWebhookRequest) String() string {
 func (*GetWebhookRequest) ProtoMessage() {}
 
 func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[98]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7956,7 +8017,7 @@ func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWebhookRequest.ProtoReflect.Descriptor instead.
 func (*GetWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{98}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *GetWebhookRequest) GetId() string {
@@ -7991,7 +8052,7 @@ type UpdateWebhookRequest struct {
 
 func (x *UpdateWebhookRequest) Reset() {
 	*x = UpdateWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[99]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8003,7 +8064,7 @@ func (x *UpdateWebhookRequest) String() string {
 func (*UpdateWebhookRequest) ProtoMessage() {}
 
 func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[99]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8016,7 +8077,7 @@ func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*UpdateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{99}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *UpdateWebhookRequest) GetId() string {
@@ -8140,7 +8201,7 @@ type StringMap struct {
 
 func (x *StringMap) Reset() {
 	*x = StringMap{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[100]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8152,7 +8213,7 @@ func (x *StringMap) String() string {
 func (*StringMap) ProtoMessage() {}
 
 func (x *StringMap) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[100]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8165,7 +8226,7 @@ func (x *StringMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StringMap.ProtoReflect.Descriptor instead.
 func (*StringMap) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{100}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *StringMap) GetEntries() map[string]string {
@@ -8185,7 +8246,7 @@ type DeleteWebhookRequest struct {
 
 func (x *DeleteWebhookRequest) Reset() {
 	*x = DeleteWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[101]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8197,7 +8258,7 @@ func (x *DeleteWebhookRequest) String() string {
 func (*DeleteWebhookRequest) ProtoMessage() {}
 
 func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[101]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8210,7 +8271,7 @@ func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{101}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *DeleteWebhookRequest) GetId() string {
@@ -8235,7 +8296,7 @@ type DeleteWebhookResponse struct {
 
 func (x *DeleteWebhookResponse) Reset() {
 	*x = DeleteWebhookResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[102]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8247,7 +8308,7 @@ func (x *DeleteWebhookResponse) String() string {
 func (*DeleteWebhookResponse) ProtoMessage() {}
 
 func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[102]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8260,7 +8321,7 @@ func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{102}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{103}
 }
 
 type TestWebhookRequest struct {
@@ -8272,7 +8333,7 @@ type TestWebhookRequest struct {
 
 func (x *TestWebhookRequest) Reset() {
 	*x = TestWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[103]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8284,7 +8345,7 @@ func (x *TestWebhookRequest) String() string {
 func (*TestWebhookRequest) ProtoMessage() {}
 
 func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[103]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8297,7 +8358,7 @@ func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestWebhookRequest.ProtoReflect.Descriptor instead.
 func (*TestWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{103}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *TestWebhookRequest) GetId() string {
@@ -8319,7 +8380,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[104]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8331,7 +8392,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[104]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8344,7 +8405,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{104}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *ListDeliveriesRequest) GetWebhookId() string {
@@ -8385,7 +8446,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[105]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8397,7 +8458,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[105]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8410,7 +8471,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{105}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -8436,7 +8497,7 @@ type ResendDeliveryRequest struct {
 
 func (x *ResendDeliveryRequest) Reset() {
 	*x = ResendDeliveryRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[106]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8448,7 +8509,7 @@ func (x *ResendDeliveryRequest) String() string {
 func (*ResendDeliveryRequest) ProtoMessage() {}
 
 func (x *ResendDeliveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[106]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8461,7 +8522,7 @@ func (x *ResendDeliveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResendDeliveryRequest.ProtoReflect.Descriptor instead.
 func (*ResendDeliveryRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{106}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ResendDeliveryRequest) GetDeliveryId() string {
@@ -8503,7 +8564,7 @@ type WebhookInfo struct {
 
 func (x *WebhookInfo) Reset() {
 	*x = WebhookInfo{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[107]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8515,7 +8576,7 @@ func (x *WebhookInfo) String() string {
 func (*WebhookInfo) ProtoMessage() {}
 
 func (x *WebhookInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[107]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8528,7 +8589,7 @@ func (x *WebhookInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebhookInfo.ProtoReflect.Descriptor instead.
 func (*WebhookInfo) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{107}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *WebhookInfo) GetId() string {
@@ -8713,7 +8774,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[108]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8725,7 +8786,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[108]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8738,7 +8799,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{108}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *Delivery) GetId() string {
@@ -8960,7 +9021,10 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\bno_cache\x18\f \x01(\bR\anoCache\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"h\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"O\n" +
+	"\tUniqueKey\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x120\n" +
+	"\x05until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"h\n" +
 	"\x06Unique\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
 	"\x03for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03for\x12\x1f\n" +
@@ -9252,7 +9316,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\bimported\x18\t \x01(\v2\x16.taskgrove.v1.ImportedR\bimported\x12\x14\n" +
 	"\x05found\x18\n" +
 	" \x01(\bR\x05found\x12\x1c\n" +
-	"\tretention\x18\v \x01(\tR\tretention\"\xf7\x06\n" +
+	"\tretention\x18\v \x01(\tR\tretention\"\xa8\a\n" +
 	"\x04Tree\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x17\n" +
@@ -9282,7 +9346,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\askipped\x18\x15 \x01(\x03R\askipped\x12)\n" +
 	"\x10failures_allowed\x18\x16 \x01(\x03R\x0ffailuresAllowed\x12\x1c\n" +
 	"\tretention\x18\x17 \x01(\tR\tretention\x12*\n" +
-	"\x04hold\x18\x18 \x01(\v2\x16.taskgrove.v1.HoldInfoR\x04hold\x120\n" +
+	"\x04hold\x18\x18 \x01(\v2\x16.taskgrove.v1.HoldInfoR\x04hold\x12/\n" +
+	"\x06unique\x18\x19 \x01(\v2\x17.taskgrove.v1.UniqueKeyR\x06unique\x120\n" +
 	"\x14only_optional_failed\x18\x12 \x01(\bR\x12onlyOptionalFailed\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -9759,7 +9824,7 @@ func file_taskgrove_v1_taskgrove_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_taskgrove_proto_rawDescData
 }
 
-var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 124)
+var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 125)
 var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*SubmitRequest)(nil),            // 0: taskgrove.v1.SubmitRequest
 	(*SubmitTreeRequest)(nil),        // 1: taskgrove.v1.SubmitTreeRequest
@@ -9778,360 +9843,363 @@ var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*GenerateRequest)(nil),          // 14: taskgrove.v1.GenerateRequest
 	(*GenerateResponse)(nil),         // 15: taskgrove.v1.GenerateResponse
 	(*SubmitOptions)(nil),            // 16: taskgrove.v1.SubmitOptions
-	(*Unique)(nil),                   // 17: taskgrove.v1.Unique
-	(*Webhook)(nil),                  // 18: taskgrove.v1.Webhook
-	(*NewTask)(nil),                  // 19: taskgrove.v1.NewTask
-	(*Cache)(nil),                    // 20: taskgrove.v1.Cache
-	(*CachedFrom)(nil),               // 21: taskgrove.v1.CachedFrom
-	(*Limit)(nil),                    // 22: taskgrove.v1.Limit
-	(*Lock)(nil),                     // 23: taskgrove.v1.Lock
-	(*Rate)(nil),                     // 24: taskgrove.v1.Rate
-	(*Repeat)(nil),                   // 25: taskgrove.v1.Repeat
-	(*Imported)(nil),                 // 26: taskgrove.v1.Imported
-	(*Dependency)(nil),               // 27: taskgrove.v1.Dependency
-	(*RetryPolicy)(nil),              // 28: taskgrove.v1.RetryPolicy
-	(*SubmitResponse)(nil),           // 29: taskgrove.v1.SubmitResponse
-	(*Warning)(nil),                  // 30: taskgrove.v1.Warning
-	(*ExecuteRequest)(nil),           // 31: taskgrove.v1.ExecuteRequest
-	(*ExecuteResponse)(nil),          // 32: taskgrove.v1.ExecuteResponse
-	(*SkipTaskRequest)(nil),          // 33: taskgrove.v1.SkipTaskRequest
-	(*SignalRequest)(nil),            // 34: taskgrove.v1.SignalRequest
-	(*SignalResponse)(nil),           // 35: taskgrove.v1.SignalResponse
-	(*ApproveRequest)(nil),           // 36: taskgrove.v1.ApproveRequest
-	(*LinkApprovalRequest)(nil),      // 37: taskgrove.v1.LinkApprovalRequest
-	(*LinkApprovalResponse)(nil),     // 38: taskgrove.v1.LinkApprovalResponse
-	(*Artifact)(nil),                 // 39: taskgrove.v1.Artifact
-	(*ListArtifactsRequest)(nil),     // 40: taskgrove.v1.ListArtifactsRequest
-	(*ListArtifactsResponse)(nil),    // 41: taskgrove.v1.ListArtifactsResponse
-	(*GetArtifactRequest)(nil),       // 42: taskgrove.v1.GetArtifactRequest
-	(*GetArtifactResponse)(nil),      // 43: taskgrove.v1.GetArtifactResponse
-	(*GetTaskRequest)(nil),           // 44: taskgrove.v1.GetTaskRequest
-	(*GetTreeRequest)(nil),           // 45: taskgrove.v1.GetTreeRequest
-	(*Task)(nil),                     // 46: taskgrove.v1.Task
-	(*Waiting)(nil),                  // 47: taskgrove.v1.Waiting
-	(*Expansion)(nil),                // 48: taskgrove.v1.Expansion
-	(*TaskOptions)(nil),              // 49: taskgrove.v1.TaskOptions
-	(*Tree)(nil),                     // 50: taskgrove.v1.Tree
-	(*ListTasksRequest)(nil),         // 51: taskgrove.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),        // 52: taskgrove.v1.ListTasksResponse
-	(*ListTreesRequest)(nil),         // 53: taskgrove.v1.ListTreesRequest
-	(*ListTreesResponse)(nil),        // 54: taskgrove.v1.ListTreesResponse
-	(*ResolveRequest)(nil),           // 55: taskgrove.v1.ResolveRequest
-	(*ResolveResponse)(nil),          // 56: taskgrove.v1.ResolveResponse
-	(*Match)(nil),                    // 57: taskgrove.v1.Match
-	(*ListAttemptsRequest)(nil),      // 58: taskgrove.v1.ListAttemptsRequest
-	(*ListAttemptsResponse)(nil),     // 59: taskgrove.v1.ListAttemptsResponse
-	(*TaskAttempt)(nil),              // 60: taskgrove.v1.TaskAttempt
-	(*WatchRequest)(nil),             // 61: taskgrove.v1.WatchRequest
-	(*Event)(nil),                    // 62: taskgrove.v1.Event
-	(*Usage)(nil),                    // 63: taskgrove.v1.Usage
-	(*Cost)(nil),                     // 64: taskgrove.v1.Cost
-	(*ModelUsage)(nil),               // 65: taskgrove.v1.ModelUsage
-	(*ListUsageRequest)(nil),         // 66: taskgrove.v1.ListUsageRequest
-	(*ListUsageResponse)(nil),        // 67: taskgrove.v1.ListUsageResponse
-	(*UsageGroup)(nil),               // 68: taskgrove.v1.UsageGroup
-	(*Piece)(nil),                    // 69: taskgrove.v1.Piece
-	(*CancelRequest)(nil),            // 70: taskgrove.v1.CancelRequest
-	(*CancelResponse)(nil),           // 71: taskgrove.v1.CancelResponse
-	(*LogsRequest)(nil),              // 72: taskgrove.v1.LogsRequest
-	(*LogLine)(nil),                  // 73: taskgrove.v1.LogLine
-	(*ListWorkersRequest)(nil),       // 74: taskgrove.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),      // 75: taskgrove.v1.ListWorkersResponse
-	(*Worker)(nil),                   // 76: taskgrove.v1.Worker
-	(*PoolCounts)(nil),               // 77: taskgrove.v1.PoolCounts
-	(*ListCoordinatorsRequest)(nil),  // 78: taskgrove.v1.ListCoordinatorsRequest
-	(*ListCoordinatorsResponse)(nil), // 79: taskgrove.v1.ListCoordinatorsResponse
-	(*Coordinator)(nil),              // 80: taskgrove.v1.Coordinator
-	(*ListPoolsRequest)(nil),         // 81: taskgrove.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),        // 82: taskgrove.v1.ListPoolsResponse
-	(*Pool)(nil),                     // 83: taskgrove.v1.Pool
-	(*ListExecutorsRequest)(nil),     // 84: taskgrove.v1.ListExecutorsRequest
-	(*ListExecutorsResponse)(nil),    // 85: taskgrove.v1.ListExecutorsResponse
-	(*GetExecutorRequest)(nil),       // 86: taskgrove.v1.GetExecutorRequest
-	(*Executor)(nil),                 // 87: taskgrove.v1.Executor
-	(*ConnectionUse)(nil),            // 88: taskgrove.v1.ConnectionUse
-	(*ExecutorExample)(nil),          // 89: taskgrove.v1.ExecutorExample
-	(*WhyRequest)(nil),               // 90: taskgrove.v1.WhyRequest
-	(*WhyResponse)(nil),              // 91: taskgrove.v1.WhyResponse
-	(*Wait)(nil),                     // 92: taskgrove.v1.Wait
-	(*VerifyRequest)(nil),            // 93: taskgrove.v1.VerifyRequest
-	(*Violation)(nil),                // 94: taskgrove.v1.Violation
-	(*CreateWebhookRequest)(nil),     // 95: taskgrove.v1.CreateWebhookRequest
-	(*ListWebhooksRequest)(nil),      // 96: taskgrove.v1.ListWebhooksRequest
-	(*ListWebhooksResponse)(nil),     // 97: taskgrove.v1.ListWebhooksResponse
-	(*GetWebhookRequest)(nil),        // 98: taskgrove.v1.GetWebhookRequest
-	(*UpdateWebhookRequest)(nil),     // 99: taskgrove.v1.UpdateWebhookRequest
-	(*StringMap)(nil),                // 100: taskgrove.v1.StringMap
-	(*DeleteWebhookRequest)(nil),     // 101: taskgrove.v1.DeleteWebhookRequest
-	(*DeleteWebhookResponse)(nil),    // 102: taskgrove.v1.DeleteWebhookResponse
-	(*TestWebhookRequest)(nil),       // 103: taskgrove.v1.TestWebhookRequest
-	(*ListDeliveriesRequest)(nil),    // 104: taskgrove.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),   // 105: taskgrove.v1.ListDeliveriesResponse
-	(*ResendDeliveryRequest)(nil),    // 106: taskgrove.v1.ResendDeliveryRequest
-	(*WebhookInfo)(nil),              // 107: taskgrove.v1.WebhookInfo
-	(*Delivery)(nil),                 // 108: taskgrove.v1.Delivery
-	nil,                              // 109: taskgrove.v1.GenerateResponse.IdMapEntry
-	nil,                              // 110: taskgrove.v1.SubmitOptions.LabelsEntry
-	nil,                              // 111: taskgrove.v1.Webhook.HeadersEntry
-	nil,                              // 112: taskgrove.v1.NewTask.LabelsEntry
-	nil,                              // 113: taskgrove.v1.SubmitResponse.IdMapEntry
-	nil,                              // 114: taskgrove.v1.Task.LabelsEntry
-	nil,                              // 115: taskgrove.v1.Tree.LabelsEntry
-	nil,                              // 116: taskgrove.v1.ListTasksRequest.CustomEntry
-	nil,                              // 117: taskgrove.v1.ListTasksRequest.LabelsEntry
-	nil,                              // 118: taskgrove.v1.ListTreesRequest.LabelsEntry
-	nil,                              // 119: taskgrove.v1.Worker.PoolsEntry
-	nil,                              // 120: taskgrove.v1.Worker.CountsEntry
-	nil,                              // 121: taskgrove.v1.CreateWebhookRequest.LabelsEntry
-	nil,                              // 122: taskgrove.v1.StringMap.EntriesEntry
-	nil,                              // 123: taskgrove.v1.WebhookInfo.LabelsEntry
-	(*structpb.Value)(nil),           // 124: google.protobuf.Value
-	(*structpb.Struct)(nil),          // 125: google.protobuf.Struct
-	(*durationpb.Duration)(nil),      // 126: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 127: google.protobuf.Timestamp
-	(*HoldInfo)(nil),                 // 128: taskgrove.v1.HoldInfo
+	(*UniqueKey)(nil),                // 17: taskgrove.v1.UniqueKey
+	(*Unique)(nil),                   // 18: taskgrove.v1.Unique
+	(*Webhook)(nil),                  // 19: taskgrove.v1.Webhook
+	(*NewTask)(nil),                  // 20: taskgrove.v1.NewTask
+	(*Cache)(nil),                    // 21: taskgrove.v1.Cache
+	(*CachedFrom)(nil),               // 22: taskgrove.v1.CachedFrom
+	(*Limit)(nil),                    // 23: taskgrove.v1.Limit
+	(*Lock)(nil),                     // 24: taskgrove.v1.Lock
+	(*Rate)(nil),                     // 25: taskgrove.v1.Rate
+	(*Repeat)(nil),                   // 26: taskgrove.v1.Repeat
+	(*Imported)(nil),                 // 27: taskgrove.v1.Imported
+	(*Dependency)(nil),               // 28: taskgrove.v1.Dependency
+	(*RetryPolicy)(nil),              // 29: taskgrove.v1.RetryPolicy
+	(*SubmitResponse)(nil),           // 30: taskgrove.v1.SubmitResponse
+	(*Warning)(nil),                  // 31: taskgrove.v1.Warning
+	(*ExecuteRequest)(nil),           // 32: taskgrove.v1.ExecuteRequest
+	(*ExecuteResponse)(nil),          // 33: taskgrove.v1.ExecuteResponse
+	(*SkipTaskRequest)(nil),          // 34: taskgrove.v1.SkipTaskRequest
+	(*SignalRequest)(nil),            // 35: taskgrove.v1.SignalRequest
+	(*SignalResponse)(nil),           // 36: taskgrove.v1.SignalResponse
+	(*ApproveRequest)(nil),           // 37: taskgrove.v1.ApproveRequest
+	(*LinkApprovalRequest)(nil),      // 38: taskgrove.v1.LinkApprovalRequest
+	(*LinkApprovalResponse)(nil),     // 39: taskgrove.v1.LinkApprovalResponse
+	(*Artifact)(nil),                 // 40: taskgrove.v1.Artifact
+	(*ListArtifactsRequest)(nil),     // 41: taskgrove.v1.ListArtifactsRequest
+	(*ListArtifactsResponse)(nil),    // 42: taskgrove.v1.ListArtifactsResponse
+	(*GetArtifactRequest)(nil),       // 43: taskgrove.v1.GetArtifactRequest
+	(*GetArtifactResponse)(nil),      // 44: taskgrove.v1.GetArtifactResponse
+	(*GetTaskRequest)(nil),           // 45: taskgrove.v1.GetTaskRequest
+	(*GetTreeRequest)(nil),           // 46: taskgrove.v1.GetTreeRequest
+	(*Task)(nil),                     // 47: taskgrove.v1.Task
+	(*Waiting)(nil),                  // 48: taskgrove.v1.Waiting
+	(*Expansion)(nil),                // 49: taskgrove.v1.Expansion
+	(*TaskOptions)(nil),              // 50: taskgrove.v1.TaskOptions
+	(*Tree)(nil),                     // 51: taskgrove.v1.Tree
+	(*ListTasksRequest)(nil),         // 52: taskgrove.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),        // 53: taskgrove.v1.ListTasksResponse
+	(*ListTreesRequest)(nil),         // 54: taskgrove.v1.ListTreesRequest
+	(*ListTreesResponse)(nil),        // 55: taskgrove.v1.ListTreesResponse
+	(*ResolveRequest)(nil),           // 56: taskgrove.v1.ResolveRequest
+	(*ResolveResponse)(nil),          // 57: taskgrove.v1.ResolveResponse
+	(*Match)(nil),                    // 58: taskgrove.v1.Match
+	(*ListAttemptsRequest)(nil),      // 59: taskgrove.v1.ListAttemptsRequest
+	(*ListAttemptsResponse)(nil),     // 60: taskgrove.v1.ListAttemptsResponse
+	(*TaskAttempt)(nil),              // 61: taskgrove.v1.TaskAttempt
+	(*WatchRequest)(nil),             // 62: taskgrove.v1.WatchRequest
+	(*Event)(nil),                    // 63: taskgrove.v1.Event
+	(*Usage)(nil),                    // 64: taskgrove.v1.Usage
+	(*Cost)(nil),                     // 65: taskgrove.v1.Cost
+	(*ModelUsage)(nil),               // 66: taskgrove.v1.ModelUsage
+	(*ListUsageRequest)(nil),         // 67: taskgrove.v1.ListUsageRequest
+	(*ListUsageResponse)(nil),        // 68: taskgrove.v1.ListUsageResponse
+	(*UsageGroup)(nil),               // 69: taskgrove.v1.UsageGroup
+	(*Piece)(nil),                    // 70: taskgrove.v1.Piece
+	(*CancelRequest)(nil),            // 71: taskgrove.v1.CancelRequest
+	(*CancelResponse)(nil),           // 72: taskgrove.v1.CancelResponse
+	(*LogsRequest)(nil),              // 73: taskgrove.v1.LogsRequest
+	(*LogLine)(nil),                  // 74: taskgrove.v1.LogLine
+	(*ListWorkersRequest)(nil),       // 75: taskgrove.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),      // 76: taskgrove.v1.ListWorkersResponse
+	(*Worker)(nil),                   // 77: taskgrove.v1.Worker
+	(*PoolCounts)(nil),               // 78: taskgrove.v1.PoolCounts
+	(*ListCoordinatorsRequest)(nil),  // 79: taskgrove.v1.ListCoordinatorsRequest
+	(*ListCoordinatorsResponse)(nil), // 80: taskgrove.v1.ListCoordinatorsResponse
+	(*Coordinator)(nil),              // 81: taskgrove.v1.Coordinator
+	(*ListPoolsRequest)(nil),         // 82: taskgrove.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),        // 83: taskgrove.v1.ListPoolsResponse
+	(*Pool)(nil),                     // 84: taskgrove.v1.Pool
+	(*ListExecutorsRequest)(nil),     // 85: taskgrove.v1.ListExecutorsRequest
+	(*ListExecutorsResponse)(nil),    // 86: taskgrove.v1.ListExecutorsResponse
+	(*GetExecutorRequest)(nil),       // 87: taskgrove.v1.GetExecutorRequest
+	(*Executor)(nil),                 // 88: taskgrove.v1.Executor
+	(*ConnectionUse)(nil),            // 89: taskgrove.v1.ConnectionUse
+	(*ExecutorExample)(nil),          // 90: taskgrove.v1.ExecutorExample
+	(*WhyRequest)(nil),               // 91: taskgrove.v1.WhyRequest
+	(*WhyResponse)(nil),              // 92: taskgrove.v1.WhyResponse
+	(*Wait)(nil),                     // 93: taskgrove.v1.Wait
+	(*VerifyRequest)(nil),            // 94: taskgrove.v1.VerifyRequest
+	(*Violation)(nil),                // 95: taskgrove.v1.Violation
+	(*CreateWebhookRequest)(nil),     // 96: taskgrove.v1.CreateWebhookRequest
+	(*ListWebhooksRequest)(nil),      // 97: taskgrove.v1.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),     // 98: taskgrove.v1.ListWebhooksResponse
+	(*GetWebhookRequest)(nil),        // 99: taskgrove.v1.GetWebhookRequest
+	(*UpdateWebhookRequest)(nil),     // 100: taskgrove.v1.UpdateWebhookRequest
+	(*StringMap)(nil),                // 101: taskgrove.v1.StringMap
+	(*DeleteWebhookRequest)(nil),     // 102: taskgrove.v1.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),    // 103: taskgrove.v1.DeleteWebhookResponse
+	(*TestWebhookRequest)(nil),       // 104: taskgrove.v1.TestWebhookRequest
+	(*ListDeliveriesRequest)(nil),    // 105: taskgrove.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 106: taskgrove.v1.ListDeliveriesResponse
+	(*ResendDeliveryRequest)(nil),    // 107: taskgrove.v1.ResendDeliveryRequest
+	(*WebhookInfo)(nil),              // 108: taskgrove.v1.WebhookInfo
+	(*Delivery)(nil),                 // 109: taskgrove.v1.Delivery
+	nil,                              // 110: taskgrove.v1.GenerateResponse.IdMapEntry
+	nil,                              // 111: taskgrove.v1.SubmitOptions.LabelsEntry
+	nil,                              // 112: taskgrove.v1.Webhook.HeadersEntry
+	nil,                              // 113: taskgrove.v1.NewTask.LabelsEntry
+	nil,                              // 114: taskgrove.v1.SubmitResponse.IdMapEntry
+	nil,                              // 115: taskgrove.v1.Task.LabelsEntry
+	nil,                              // 116: taskgrove.v1.Tree.LabelsEntry
+	nil,                              // 117: taskgrove.v1.ListTasksRequest.CustomEntry
+	nil,                              // 118: taskgrove.v1.ListTasksRequest.LabelsEntry
+	nil,                              // 119: taskgrove.v1.ListTreesRequest.LabelsEntry
+	nil,                              // 120: taskgrove.v1.Worker.PoolsEntry
+	nil,                              // 121: taskgrove.v1.Worker.CountsEntry
+	nil,                              // 122: taskgrove.v1.CreateWebhookRequest.LabelsEntry
+	nil,                              // 123: taskgrove.v1.StringMap.EntriesEntry
+	nil,                              // 124: taskgrove.v1.WebhookInfo.LabelsEntry
+	(*structpb.Value)(nil),           // 125: google.protobuf.Value
+	(*structpb.Struct)(nil),          // 126: google.protobuf.Struct
+	(*durationpb.Duration)(nil),      // 127: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 128: google.protobuf.Timestamp
+	(*HoldInfo)(nil),                 // 129: taskgrove.v1.HoldInfo
 }
 var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	16,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
-	19,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
+	20,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
 	16,  // 2: taskgrove.v1.SubmitTreeRequest.options:type_name -> taskgrove.v1.SubmitOptions
-	19,  // 3: taskgrove.v1.SubmitTreeRequest.tasks:type_name -> taskgrove.v1.NewTask
-	124, // 4: taskgrove.v1.SubmitTreeRequest.document:type_name -> google.protobuf.Value
-	125, // 5: taskgrove.v1.SubmitTreeRequest.parameters:type_name -> google.protobuf.Struct
+	20,  // 3: taskgrove.v1.SubmitTreeRequest.tasks:type_name -> taskgrove.v1.NewTask
+	125, // 4: taskgrove.v1.SubmitTreeRequest.document:type_name -> google.protobuf.Value
+	126, // 5: taskgrove.v1.SubmitTreeRequest.parameters:type_name -> google.protobuf.Struct
 	16,  // 6: taskgrove.v1.SubmitTreesRequest.options:type_name -> taskgrove.v1.SubmitOptions
 	3,   // 7: taskgrove.v1.SubmitTreesRequest.trees:type_name -> taskgrove.v1.NewTree
-	19,  // 8: taskgrove.v1.NewTree.tasks:type_name -> taskgrove.v1.NewTask
-	124, // 9: taskgrove.v1.NewTree.document:type_name -> google.protobuf.Value
-	125, // 10: taskgrove.v1.NewTree.parameters:type_name -> google.protobuf.Struct
-	126, // 11: taskgrove.v1.NewTree.timeout:type_name -> google.protobuf.Duration
-	29,  // 12: taskgrove.v1.SubmitTreesResponse.trees:type_name -> taskgrove.v1.SubmitResponse
-	19,  // 13: taskgrove.v1.AddTasksRequest.tasks:type_name -> taskgrove.v1.NewTask
-	124, // 14: taskgrove.v1.AddTasksRequest.document:type_name -> google.protobuf.Value
-	125, // 15: taskgrove.v1.AddTasksRequest.parameters:type_name -> google.protobuf.Struct
+	20,  // 8: taskgrove.v1.NewTree.tasks:type_name -> taskgrove.v1.NewTask
+	125, // 9: taskgrove.v1.NewTree.document:type_name -> google.protobuf.Value
+	126, // 10: taskgrove.v1.NewTree.parameters:type_name -> google.protobuf.Struct
+	127, // 11: taskgrove.v1.NewTree.timeout:type_name -> google.protobuf.Duration
+	30,  // 12: taskgrove.v1.SubmitTreesResponse.trees:type_name -> taskgrove.v1.SubmitResponse
+	20,  // 13: taskgrove.v1.AddTasksRequest.tasks:type_name -> taskgrove.v1.NewTask
+	125, // 14: taskgrove.v1.AddTasksRequest.document:type_name -> google.protobuf.Value
+	126, // 15: taskgrove.v1.AddTasksRequest.parameters:type_name -> google.protobuf.Struct
 	9,   // 16: taskgrove.v1.UpdateTaskRequest.dependencies:type_name -> taskgrove.v1.DependencyList
-	127, // 17: taskgrove.v1.UpdateTaskRequest.started_at:type_name -> google.protobuf.Timestamp
-	127, // 18: taskgrove.v1.UpdateTaskRequest.completed_at:type_name -> google.protobuf.Timestamp
+	128, // 17: taskgrove.v1.UpdateTaskRequest.started_at:type_name -> google.protobuf.Timestamp
+	128, // 18: taskgrove.v1.UpdateTaskRequest.completed_at:type_name -> google.protobuf.Timestamp
 	7,   // 19: taskgrove.v1.UpdateTaskRequest.limits:type_name -> taskgrove.v1.LimitList
-	23,  // 20: taskgrove.v1.UpdateTaskRequest.lock:type_name -> taskgrove.v1.Lock
+	24,  // 20: taskgrove.v1.UpdateTaskRequest.lock:type_name -> taskgrove.v1.Lock
 	8,   // 21: taskgrove.v1.UpdateTaskRequest.rates:type_name -> taskgrove.v1.RateList
-	22,  // 22: taskgrove.v1.LimitList.limits:type_name -> taskgrove.v1.Limit
-	24,  // 23: taskgrove.v1.RateList.rates:type_name -> taskgrove.v1.Rate
-	27,  // 24: taskgrove.v1.DependencyList.dependencies:type_name -> taskgrove.v1.Dependency
-	31,  // 25: taskgrove.v1.CopyTaskRequest.execute:type_name -> taskgrove.v1.ExecuteRequest
-	46,  // 26: taskgrove.v1.CopyTaskResponse.tasks:type_name -> taskgrove.v1.Task
-	32,  // 27: taskgrove.v1.CopyTaskResponse.execution:type_name -> taskgrove.v1.ExecuteResponse
-	126, // 28: taskgrove.v1.GenerateRequest.timeout:type_name -> google.protobuf.Duration
-	109, // 29: taskgrove.v1.GenerateResponse.id_map:type_name -> taskgrove.v1.GenerateResponse.IdMapEntry
-	126, // 30: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
-	18,  // 31: taskgrove.v1.SubmitOptions.webhook:type_name -> taskgrove.v1.Webhook
-	110, // 32: taskgrove.v1.SubmitOptions.labels:type_name -> taskgrove.v1.SubmitOptions.LabelsEntry
-	17,  // 33: taskgrove.v1.SubmitOptions.unique:type_name -> taskgrove.v1.Unique
-	126, // 34: taskgrove.v1.Unique.for:type_name -> google.protobuf.Duration
-	111, // 35: taskgrove.v1.Webhook.headers:type_name -> taskgrove.v1.Webhook.HeadersEntry
-	126, // 36: taskgrove.v1.Webhook.timeout:type_name -> google.protobuf.Duration
-	27,  // 37: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
-	28,  // 38: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
-	126, // 39: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
-	126, // 40: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
-	127, // 41: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
-	112, // 42: taskgrove.v1.NewTask.labels:type_name -> taskgrove.v1.NewTask.LabelsEntry
-	25,  // 43: taskgrove.v1.NewTask.repeat:type_name -> taskgrove.v1.Repeat
-	26,  // 44: taskgrove.v1.NewTask.imported:type_name -> taskgrove.v1.Imported
-	22,  // 45: taskgrove.v1.NewTask.limits:type_name -> taskgrove.v1.Limit
-	23,  // 46: taskgrove.v1.NewTask.lock:type_name -> taskgrove.v1.Lock
-	24,  // 47: taskgrove.v1.NewTask.rates:type_name -> taskgrove.v1.Rate
-	17,  // 48: taskgrove.v1.NewTask.unique:type_name -> taskgrove.v1.Unique
-	20,  // 49: taskgrove.v1.NewTask.cache:type_name -> taskgrove.v1.Cache
-	126, // 50: taskgrove.v1.Cache.for:type_name -> google.protobuf.Duration
-	126, // 51: taskgrove.v1.Lock.wait_timeout:type_name -> google.protobuf.Duration
-	126, // 52: taskgrove.v1.Repeat.delay:type_name -> google.protobuf.Duration
-	126, // 53: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
-	126, // 54: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
-	113, // 55: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
-	30,  // 56: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
-	18,  // 57: taskgrove.v1.ExecuteRequest.webhook:type_name -> taskgrove.v1.Webhook
-	46,  // 58: taskgrove.v1.SignalResponse.task:type_name -> taskgrove.v1.Task
-	126, // 59: taskgrove.v1.LinkApprovalRequest.expires:type_name -> google.protobuf.Duration
-	127, // 60: taskgrove.v1.LinkApprovalResponse.expires_at:type_name -> google.protobuf.Timestamp
-	127, // 61: taskgrove.v1.Artifact.created_at:type_name -> google.protobuf.Timestamp
-	39,  // 62: taskgrove.v1.ListArtifactsResponse.artifacts:type_name -> taskgrove.v1.Artifact
-	39,  // 63: taskgrove.v1.GetArtifactResponse.artifact:type_name -> taskgrove.v1.Artifact
-	27,  // 64: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
-	127, // 65: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	127, // 66: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	127, // 67: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
-	127, // 68: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
-	127, // 69: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
-	49,  // 70: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
-	63,  // 71: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
-	114, // 72: taskgrove.v1.Task.labels:type_name -> taskgrove.v1.Task.LabelsEntry
-	47,  // 73: taskgrove.v1.Task.waiting:type_name -> taskgrove.v1.Waiting
-	48,  // 74: taskgrove.v1.Task.expansion:type_name -> taskgrove.v1.Expansion
-	25,  // 75: taskgrove.v1.Task.repeat:type_name -> taskgrove.v1.Repeat
-	22,  // 76: taskgrove.v1.Task.limits:type_name -> taskgrove.v1.Limit
-	23,  // 77: taskgrove.v1.Task.lock:type_name -> taskgrove.v1.Lock
-	24,  // 78: taskgrove.v1.Task.rates:type_name -> taskgrove.v1.Rate
-	20,  // 79: taskgrove.v1.Task.cache:type_name -> taskgrove.v1.Cache
-	21,  // 80: taskgrove.v1.Task.cached_from:type_name -> taskgrove.v1.CachedFrom
-	127, // 81: taskgrove.v1.Waiting.since:type_name -> google.protobuf.Timestamp
-	127, // 82: taskgrove.v1.Waiting.until:type_name -> google.protobuf.Timestamp
-	28,  // 83: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
-	126, // 84: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
-	126, // 85: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
-	127, // 86: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
-	126, // 87: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
-	26,  // 88: taskgrove.v1.TaskOptions.imported:type_name -> taskgrove.v1.Imported
-	127, // 89: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
-	127, // 90: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
-	127, // 91: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
-	63,  // 92: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
-	115, // 93: taskgrove.v1.Tree.labels:type_name -> taskgrove.v1.Tree.LabelsEntry
-	128, // 94: taskgrove.v1.Tree.hold:type_name -> taskgrove.v1.HoldInfo
-	127, // 95: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
-	127, // 96: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
-	116, // 97: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
-	117, // 98: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
-	46,  // 99: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
-	127, // 100: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
-	127, // 101: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
-	118, // 102: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
-	50,  // 103: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
-	57,  // 104: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
-	60,  // 105: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	127, // 106: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	127, // 107: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
-	63,  // 108: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
-	127, // 109: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
-	127, // 110: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
-	50,  // 111: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
-	69,  // 112: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
-	63,  // 113: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
-	64,  // 114: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
-	65,  // 115: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
-	63,  // 116: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
-	127, // 117: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
-	127, // 118: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
-	68,  // 119: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
-	63,  // 120: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
-	127, // 121: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
-	127, // 122: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
-	76,  // 123: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	119, // 124: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	127, // 125: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	127, // 126: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
-	120, // 127: taskgrove.v1.Worker.counts:type_name -> taskgrove.v1.Worker.CountsEntry
-	80,  // 128: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
-	127, // 129: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
-	127, // 130: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
-	83,  // 131: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	126, // 132: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	87,  // 133: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
-	126, // 134: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
-	88,  // 135: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
-	89,  // 136: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
-	92,  // 137: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	127, // 138: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	127, // 139: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	18,  // 140: taskgrove.v1.CreateWebhookRequest.webhook:type_name -> taskgrove.v1.Webhook
-	121, // 141: taskgrove.v1.CreateWebhookRequest.labels:type_name -> taskgrove.v1.CreateWebhookRequest.LabelsEntry
-	107, // 142: taskgrove.v1.ListWebhooksResponse.webhooks:type_name -> taskgrove.v1.WebhookInfo
-	100, // 143: taskgrove.v1.UpdateWebhookRequest.headers:type_name -> taskgrove.v1.StringMap
-	126, // 144: taskgrove.v1.UpdateWebhookRequest.timeout:type_name -> google.protobuf.Duration
-	100, // 145: taskgrove.v1.UpdateWebhookRequest.labels:type_name -> taskgrove.v1.StringMap
-	122, // 146: taskgrove.v1.StringMap.entries:type_name -> taskgrove.v1.StringMap.EntriesEntry
-	108, // 147: taskgrove.v1.ListDeliveriesResponse.deliveries:type_name -> taskgrove.v1.Delivery
-	126, // 148: taskgrove.v1.WebhookInfo.timeout:type_name -> google.protobuf.Duration
-	123, // 149: taskgrove.v1.WebhookInfo.labels:type_name -> taskgrove.v1.WebhookInfo.LabelsEntry
-	127, // 150: taskgrove.v1.WebhookInfo.created_at:type_name -> google.protobuf.Timestamp
-	127, // 151: taskgrove.v1.WebhookInfo.failing_from:type_name -> google.protobuf.Timestamp
-	126, // 152: taskgrove.v1.Delivery.latency:type_name -> google.protobuf.Duration
-	127, // 153: taskgrove.v1.Delivery.at:type_name -> google.protobuf.Timestamp
-	77,  // 154: taskgrove.v1.Worker.CountsEntry.value:type_name -> taskgrove.v1.PoolCounts
-	0,   // 155: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	1,   // 156: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
-	2,   // 157: taskgrove.v1.Taskgrove.SubmitTrees:input_type -> taskgrove.v1.SubmitTreesRequest
-	5,   // 158: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
-	6,   // 159: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
-	10,  // 160: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
-	12,  // 161: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
-	14,  // 162: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
-	31,  // 163: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	44,  // 164: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	45,  // 165: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	51,  // 166: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	53,  // 167: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	55,  // 168: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
-	58,  // 169: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	61,  // 170: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	70,  // 171: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	34,  // 172: taskgrove.v1.Taskgrove.Signal:input_type -> taskgrove.v1.SignalRequest
-	36,  // 173: taskgrove.v1.Taskgrove.Approve:input_type -> taskgrove.v1.ApproveRequest
-	37,  // 174: taskgrove.v1.Taskgrove.LinkApproval:input_type -> taskgrove.v1.LinkApprovalRequest
-	33,  // 175: taskgrove.v1.Taskgrove.SkipTask:input_type -> taskgrove.v1.SkipTaskRequest
-	72,  // 176: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	40,  // 177: taskgrove.v1.Taskgrove.ListArtifacts:input_type -> taskgrove.v1.ListArtifactsRequest
-	42,  // 178: taskgrove.v1.Taskgrove.GetArtifact:input_type -> taskgrove.v1.GetArtifactRequest
-	74,  // 179: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	78,  // 180: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
-	81,  // 181: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	84,  // 182: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
-	86,  // 183: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
-	66,  // 184: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
-	90,  // 185: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	93,  // 186: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	95,  // 187: taskgrove.v1.Taskgrove.CreateWebhook:input_type -> taskgrove.v1.CreateWebhookRequest
-	96,  // 188: taskgrove.v1.Taskgrove.ListWebhooks:input_type -> taskgrove.v1.ListWebhooksRequest
-	98,  // 189: taskgrove.v1.Taskgrove.GetWebhook:input_type -> taskgrove.v1.GetWebhookRequest
-	99,  // 190: taskgrove.v1.Taskgrove.UpdateWebhook:input_type -> taskgrove.v1.UpdateWebhookRequest
-	101, // 191: taskgrove.v1.Taskgrove.DeleteWebhook:input_type -> taskgrove.v1.DeleteWebhookRequest
-	103, // 192: taskgrove.v1.Taskgrove.TestWebhook:input_type -> taskgrove.v1.TestWebhookRequest
-	104, // 193: taskgrove.v1.Taskgrove.ListDeliveries:input_type -> taskgrove.v1.ListDeliveriesRequest
-	106, // 194: taskgrove.v1.Taskgrove.ResendDelivery:input_type -> taskgrove.v1.ResendDeliveryRequest
-	29,  // 195: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	29,  // 196: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
-	4,   // 197: taskgrove.v1.Taskgrove.SubmitTrees:output_type -> taskgrove.v1.SubmitTreesResponse
-	29,  // 198: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
-	46,  // 199: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
-	11,  // 200: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
-	13,  // 201: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
-	15,  // 202: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
-	32,  // 203: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	46,  // 204: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	50,  // 205: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	52,  // 206: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	54,  // 207: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	56,  // 208: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
-	59,  // 209: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	62,  // 210: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	71,  // 211: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	35,  // 212: taskgrove.v1.Taskgrove.Signal:output_type -> taskgrove.v1.SignalResponse
-	46,  // 213: taskgrove.v1.Taskgrove.Approve:output_type -> taskgrove.v1.Task
-	38,  // 214: taskgrove.v1.Taskgrove.LinkApproval:output_type -> taskgrove.v1.LinkApprovalResponse
-	46,  // 215: taskgrove.v1.Taskgrove.SkipTask:output_type -> taskgrove.v1.Task
-	73,  // 216: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	41,  // 217: taskgrove.v1.Taskgrove.ListArtifacts:output_type -> taskgrove.v1.ListArtifactsResponse
-	43,  // 218: taskgrove.v1.Taskgrove.GetArtifact:output_type -> taskgrove.v1.GetArtifactResponse
-	75,  // 219: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	79,  // 220: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
-	82,  // 221: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	85,  // 222: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
-	87,  // 223: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
-	67,  // 224: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
-	91,  // 225: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	94,  // 226: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	107, // 227: taskgrove.v1.Taskgrove.CreateWebhook:output_type -> taskgrove.v1.WebhookInfo
-	97,  // 228: taskgrove.v1.Taskgrove.ListWebhooks:output_type -> taskgrove.v1.ListWebhooksResponse
-	107, // 229: taskgrove.v1.Taskgrove.GetWebhook:output_type -> taskgrove.v1.WebhookInfo
-	107, // 230: taskgrove.v1.Taskgrove.UpdateWebhook:output_type -> taskgrove.v1.WebhookInfo
-	102, // 231: taskgrove.v1.Taskgrove.DeleteWebhook:output_type -> taskgrove.v1.DeleteWebhookResponse
-	108, // 232: taskgrove.v1.Taskgrove.TestWebhook:output_type -> taskgrove.v1.Delivery
-	105, // 233: taskgrove.v1.Taskgrove.ListDeliveries:output_type -> taskgrove.v1.ListDeliveriesResponse
-	108, // 234: taskgrove.v1.Taskgrove.ResendDelivery:output_type -> taskgrove.v1.Delivery
-	195, // [195:235] is the sub-list for method output_type
-	155, // [155:195] is the sub-list for method input_type
-	155, // [155:155] is the sub-list for extension type_name
-	155, // [155:155] is the sub-list for extension extendee
-	0,   // [0:155] is the sub-list for field type_name
+	23,  // 22: taskgrove.v1.LimitList.limits:type_name -> taskgrove.v1.Limit
+	25,  // 23: taskgrove.v1.RateList.rates:type_name -> taskgrove.v1.Rate
+	28,  // 24: taskgrove.v1.DependencyList.dependencies:type_name -> taskgrove.v1.Dependency
+	32,  // 25: taskgrove.v1.CopyTaskRequest.execute:type_name -> taskgrove.v1.ExecuteRequest
+	47,  // 26: taskgrove.v1.CopyTaskResponse.tasks:type_name -> taskgrove.v1.Task
+	33,  // 27: taskgrove.v1.CopyTaskResponse.execution:type_name -> taskgrove.v1.ExecuteResponse
+	127, // 28: taskgrove.v1.GenerateRequest.timeout:type_name -> google.protobuf.Duration
+	110, // 29: taskgrove.v1.GenerateResponse.id_map:type_name -> taskgrove.v1.GenerateResponse.IdMapEntry
+	127, // 30: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
+	19,  // 31: taskgrove.v1.SubmitOptions.webhook:type_name -> taskgrove.v1.Webhook
+	111, // 32: taskgrove.v1.SubmitOptions.labels:type_name -> taskgrove.v1.SubmitOptions.LabelsEntry
+	18,  // 33: taskgrove.v1.SubmitOptions.unique:type_name -> taskgrove.v1.Unique
+	128, // 34: taskgrove.v1.UniqueKey.until:type_name -> google.protobuf.Timestamp
+	127, // 35: taskgrove.v1.Unique.for:type_name -> google.protobuf.Duration
+	112, // 36: taskgrove.v1.Webhook.headers:type_name -> taskgrove.v1.Webhook.HeadersEntry
+	127, // 37: taskgrove.v1.Webhook.timeout:type_name -> google.protobuf.Duration
+	28,  // 38: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
+	29,  // 39: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
+	127, // 40: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
+	127, // 41: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
+	128, // 42: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
+	113, // 43: taskgrove.v1.NewTask.labels:type_name -> taskgrove.v1.NewTask.LabelsEntry
+	26,  // 44: taskgrove.v1.NewTask.repeat:type_name -> taskgrove.v1.Repeat
+	27,  // 45: taskgrove.v1.NewTask.imported:type_name -> taskgrove.v1.Imported
+	23,  // 46: taskgrove.v1.NewTask.limits:type_name -> taskgrove.v1.Limit
+	24,  // 47: taskgrove.v1.NewTask.lock:type_name -> taskgrove.v1.Lock
+	25,  // 48: taskgrove.v1.NewTask.rates:type_name -> taskgrove.v1.Rate
+	18,  // 49: taskgrove.v1.NewTask.unique:type_name -> taskgrove.v1.Unique
+	21,  // 50: taskgrove.v1.NewTask.cache:type_name -> taskgrove.v1.Cache
+	127, // 51: taskgrove.v1.Cache.for:type_name -> google.protobuf.Duration
+	127, // 52: taskgrove.v1.Lock.wait_timeout:type_name -> google.protobuf.Duration
+	127, // 53: taskgrove.v1.Repeat.delay:type_name -> google.protobuf.Duration
+	127, // 54: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
+	127, // 55: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
+	114, // 56: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
+	31,  // 57: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
+	19,  // 58: taskgrove.v1.ExecuteRequest.webhook:type_name -> taskgrove.v1.Webhook
+	47,  // 59: taskgrove.v1.SignalResponse.task:type_name -> taskgrove.v1.Task
+	127, // 60: taskgrove.v1.LinkApprovalRequest.expires:type_name -> google.protobuf.Duration
+	128, // 61: taskgrove.v1.LinkApprovalResponse.expires_at:type_name -> google.protobuf.Timestamp
+	128, // 62: taskgrove.v1.Artifact.created_at:type_name -> google.protobuf.Timestamp
+	40,  // 63: taskgrove.v1.ListArtifactsResponse.artifacts:type_name -> taskgrove.v1.Artifact
+	40,  // 64: taskgrove.v1.GetArtifactResponse.artifact:type_name -> taskgrove.v1.Artifact
+	28,  // 65: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
+	128, // 66: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	128, // 67: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	128, // 68: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
+	128, // 69: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
+	128, // 70: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
+	50,  // 71: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
+	64,  // 72: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
+	115, // 73: taskgrove.v1.Task.labels:type_name -> taskgrove.v1.Task.LabelsEntry
+	48,  // 74: taskgrove.v1.Task.waiting:type_name -> taskgrove.v1.Waiting
+	49,  // 75: taskgrove.v1.Task.expansion:type_name -> taskgrove.v1.Expansion
+	26,  // 76: taskgrove.v1.Task.repeat:type_name -> taskgrove.v1.Repeat
+	23,  // 77: taskgrove.v1.Task.limits:type_name -> taskgrove.v1.Limit
+	24,  // 78: taskgrove.v1.Task.lock:type_name -> taskgrove.v1.Lock
+	25,  // 79: taskgrove.v1.Task.rates:type_name -> taskgrove.v1.Rate
+	21,  // 80: taskgrove.v1.Task.cache:type_name -> taskgrove.v1.Cache
+	22,  // 81: taskgrove.v1.Task.cached_from:type_name -> taskgrove.v1.CachedFrom
+	128, // 82: taskgrove.v1.Waiting.since:type_name -> google.protobuf.Timestamp
+	128, // 83: taskgrove.v1.Waiting.until:type_name -> google.protobuf.Timestamp
+	29,  // 84: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
+	127, // 85: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
+	127, // 86: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
+	128, // 87: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
+	127, // 88: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
+	27,  // 89: taskgrove.v1.TaskOptions.imported:type_name -> taskgrove.v1.Imported
+	128, // 90: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
+	128, // 91: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
+	128, // 92: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
+	64,  // 93: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
+	116, // 94: taskgrove.v1.Tree.labels:type_name -> taskgrove.v1.Tree.LabelsEntry
+	129, // 95: taskgrove.v1.Tree.hold:type_name -> taskgrove.v1.HoldInfo
+	17,  // 96: taskgrove.v1.Tree.unique:type_name -> taskgrove.v1.UniqueKey
+	128, // 97: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
+	128, // 98: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
+	117, // 99: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
+	118, // 100: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
+	47,  // 101: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
+	128, // 102: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
+	128, // 103: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
+	119, // 104: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
+	51,  // 105: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
+	58,  // 106: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
+	61,  // 107: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
+	128, // 108: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	128, // 109: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	64,  // 110: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
+	128, // 111: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
+	128, // 112: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	51,  // 113: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
+	70,  // 114: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
+	64,  // 115: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
+	65,  // 116: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
+	66,  // 117: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
+	64,  // 118: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
+	128, // 119: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
+	128, // 120: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
+	69,  // 121: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
+	64,  // 122: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
+	128, // 123: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	128, // 124: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	77,  // 125: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
+	120, // 126: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	128, // 127: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	128, // 128: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	121, // 129: taskgrove.v1.Worker.counts:type_name -> taskgrove.v1.Worker.CountsEntry
+	81,  // 130: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
+	128, // 131: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	128, // 132: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	84,  // 133: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
+	127, // 134: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	88,  // 135: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
+	127, // 136: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
+	89,  // 137: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
+	90,  // 138: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
+	93,  // 139: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	128, // 140: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	128, // 141: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	19,  // 142: taskgrove.v1.CreateWebhookRequest.webhook:type_name -> taskgrove.v1.Webhook
+	122, // 143: taskgrove.v1.CreateWebhookRequest.labels:type_name -> taskgrove.v1.CreateWebhookRequest.LabelsEntry
+	108, // 144: taskgrove.v1.ListWebhooksResponse.webhooks:type_name -> taskgrove.v1.WebhookInfo
+	101, // 145: taskgrove.v1.UpdateWebhookRequest.headers:type_name -> taskgrove.v1.StringMap
+	127, // 146: taskgrove.v1.UpdateWebhookRequest.timeout:type_name -> google.protobuf.Duration
+	101, // 147: taskgrove.v1.UpdateWebhookRequest.labels:type_name -> taskgrove.v1.StringMap
+	123, // 148: taskgrove.v1.StringMap.entries:type_name -> taskgrove.v1.StringMap.EntriesEntry
+	109, // 149: taskgrove.v1.ListDeliveriesResponse.deliveries:type_name -> taskgrove.v1.Delivery
+	127, // 150: taskgrove.v1.WebhookInfo.timeout:type_name -> google.protobuf.Duration
+	124, // 151: taskgrove.v1.WebhookInfo.labels:type_name -> taskgrove.v1.WebhookInfo.LabelsEntry
+	128, // 152: taskgrove.v1.WebhookInfo.created_at:type_name -> google.protobuf.Timestamp
+	128, // 153: taskgrove.v1.WebhookInfo.failing_from:type_name -> google.protobuf.Timestamp
+	127, // 154: taskgrove.v1.Delivery.latency:type_name -> google.protobuf.Duration
+	128, // 155: taskgrove.v1.Delivery.at:type_name -> google.protobuf.Timestamp
+	78,  // 156: taskgrove.v1.Worker.CountsEntry.value:type_name -> taskgrove.v1.PoolCounts
+	0,   // 157: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	1,   // 158: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
+	2,   // 159: taskgrove.v1.Taskgrove.SubmitTrees:input_type -> taskgrove.v1.SubmitTreesRequest
+	5,   // 160: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
+	6,   // 161: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
+	10,  // 162: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
+	12,  // 163: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
+	14,  // 164: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
+	32,  // 165: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	45,  // 166: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	46,  // 167: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	52,  // 168: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	54,  // 169: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	56,  // 170: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
+	59,  // 171: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	62,  // 172: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	71,  // 173: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	35,  // 174: taskgrove.v1.Taskgrove.Signal:input_type -> taskgrove.v1.SignalRequest
+	37,  // 175: taskgrove.v1.Taskgrove.Approve:input_type -> taskgrove.v1.ApproveRequest
+	38,  // 176: taskgrove.v1.Taskgrove.LinkApproval:input_type -> taskgrove.v1.LinkApprovalRequest
+	34,  // 177: taskgrove.v1.Taskgrove.SkipTask:input_type -> taskgrove.v1.SkipTaskRequest
+	73,  // 178: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	41,  // 179: taskgrove.v1.Taskgrove.ListArtifacts:input_type -> taskgrove.v1.ListArtifactsRequest
+	43,  // 180: taskgrove.v1.Taskgrove.GetArtifact:input_type -> taskgrove.v1.GetArtifactRequest
+	75,  // 181: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	79,  // 182: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	82,  // 183: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	85,  // 184: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
+	87,  // 185: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
+	67,  // 186: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
+	91,  // 187: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	94,  // 188: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	96,  // 189: taskgrove.v1.Taskgrove.CreateWebhook:input_type -> taskgrove.v1.CreateWebhookRequest
+	97,  // 190: taskgrove.v1.Taskgrove.ListWebhooks:input_type -> taskgrove.v1.ListWebhooksRequest
+	99,  // 191: taskgrove.v1.Taskgrove.GetWebhook:input_type -> taskgrove.v1.GetWebhookRequest
+	100, // 192: taskgrove.v1.Taskgrove.UpdateWebhook:input_type -> taskgrove.v1.UpdateWebhookRequest
+	102, // 193: taskgrove.v1.Taskgrove.DeleteWebhook:input_type -> taskgrove.v1.DeleteWebhookRequest
+	104, // 194: taskgrove.v1.Taskgrove.TestWebhook:input_type -> taskgrove.v1.TestWebhookRequest
+	105, // 195: taskgrove.v1.Taskgrove.ListDeliveries:input_type -> taskgrove.v1.ListDeliveriesRequest
+	107, // 196: taskgrove.v1.Taskgrove.ResendDelivery:input_type -> taskgrove.v1.ResendDeliveryRequest
+	30,  // 197: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	30,  // 198: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
+	4,   // 199: taskgrove.v1.Taskgrove.SubmitTrees:output_type -> taskgrove.v1.SubmitTreesResponse
+	30,  // 200: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
+	47,  // 201: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
+	11,  // 202: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
+	13,  // 203: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
+	15,  // 204: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
+	33,  // 205: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	47,  // 206: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	51,  // 207: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	53,  // 208: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	55,  // 209: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	57,  // 210: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
+	60,  // 211: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	63,  // 212: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	72,  // 213: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	36,  // 214: taskgrove.v1.Taskgrove.Signal:output_type -> taskgrove.v1.SignalResponse
+	47,  // 215: taskgrove.v1.Taskgrove.Approve:output_type -> taskgrove.v1.Task
+	39,  // 216: taskgrove.v1.Taskgrove.LinkApproval:output_type -> taskgrove.v1.LinkApprovalResponse
+	47,  // 217: taskgrove.v1.Taskgrove.SkipTask:output_type -> taskgrove.v1.Task
+	74,  // 218: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	42,  // 219: taskgrove.v1.Taskgrove.ListArtifacts:output_type -> taskgrove.v1.ListArtifactsResponse
+	44,  // 220: taskgrove.v1.Taskgrove.GetArtifact:output_type -> taskgrove.v1.GetArtifactResponse
+	76,  // 221: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	80,  // 222: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	83,  // 223: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	86,  // 224: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
+	88,  // 225: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
+	68,  // 226: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
+	92,  // 227: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	95,  // 228: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	108, // 229: taskgrove.v1.Taskgrove.CreateWebhook:output_type -> taskgrove.v1.WebhookInfo
+	98,  // 230: taskgrove.v1.Taskgrove.ListWebhooks:output_type -> taskgrove.v1.ListWebhooksResponse
+	108, // 231: taskgrove.v1.Taskgrove.GetWebhook:output_type -> taskgrove.v1.WebhookInfo
+	108, // 232: taskgrove.v1.Taskgrove.UpdateWebhook:output_type -> taskgrove.v1.WebhookInfo
+	103, // 233: taskgrove.v1.Taskgrove.DeleteWebhook:output_type -> taskgrove.v1.DeleteWebhookResponse
+	109, // 234: taskgrove.v1.Taskgrove.TestWebhook:output_type -> taskgrove.v1.Delivery
+	106, // 235: taskgrove.v1.Taskgrove.ListDeliveries:output_type -> taskgrove.v1.ListDeliveriesResponse
+	109, // 236: taskgrove.v1.Taskgrove.ResendDelivery:output_type -> taskgrove.v1.Delivery
+	197, // [197:237] is the sub-list for method output_type
+	157, // [157:197] is the sub-list for method input_type
+	157, // [157:157] is the sub-list for extension type_name
+	157, // [157:157] is the sub-list for extension extendee
+	0,   // [0:157] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }
@@ -10142,17 +10210,17 @@ func file_taskgrove_v1_taskgrove_proto_init() {
 	file_taskgrove_v1_keeping_proto_init()
 	file_taskgrove_v1_taskgrove_proto_msgTypes[6].OneofWrappers = []any{}
 	file_taskgrove_v1_taskgrove_proto_msgTypes[14].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[19].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[27].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[70].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[99].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[20].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[28].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[71].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[100].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_taskgrove_proto_rawDesc), len(file_taskgrove_v1_taskgrove_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   124,
+			NumMessages:   125,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -18,4 +18,5 @@ var EventWords = map[coordinator.EventType]string{
 	coordinator.EventAwaiting:  "task_awaiting",
 	coordinator.EventRepeat:    "task_repeat",
 	coordinator.EventSignal:    "task_signal",
+	coordinator.EventLate:      "late",
 }

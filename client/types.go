@@ -211,6 +211,7 @@ const (
 	EventExpanded  EventType = "task_expanded" // an attempt found tasks, and the task waits for them
 	EventAwaiting  EventType = "task_awaiting" // the task waits for something from outside, see [Task.Waiting]
 	EventRepeat    EventType = "task_repeat"   // an attempt completed, and the task runs once more
+	EventLate      EventType = "late"          // the tree has not ended when it was due; it goes on
 	EventSignal    EventType = "task_signal"   // a signal that was kept for the task is not what it asks for: it is dropped
 )
 

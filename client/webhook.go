@@ -22,6 +22,7 @@ const (
 	TreeCompleted WebhookEvent = "tree_completed"
 	TreeFailed    WebhookEvent = "tree_failed" // ended otherwise, but for cancelled ones
 	TreeCancelled WebhookEvent = "tree_cancelled"
+	TreeLate      WebhookEvent = "tree_late" // it has not ended when it was due
 	TaskStart     WebhookEvent = "task_start"
 	TaskCompleted WebhookEvent = "task_completed"
 	TaskFailed    WebhookEvent = "task_failed"

@@ -258,7 +258,7 @@ func (w *treeWriter) log(ctx context.Context, f *pg.FileToArchive) (leftOut bool
 }
 
 var archivedEvents = map[dag.EventType]string{dag.EventExecution: "execution", dag.EventStart: "start", dag.EventCompleted: "completed", dag.EventFailed: "failed", dag.EventCancelled: "cancelled",
-	dag.EventRetry: "retry", dag.EventFinal: "final", dag.EventSkipped: "skipped", dag.EventExpanded: "expanded", dag.EventAwaiting: "awaiting", dag.EventRepeat: "repeat", dag.EventSignal: "signal"}
+	dag.EventRetry: "retry", dag.EventFinal: "final", dag.EventSkipped: "skipped", dag.EventExpanded: "expanded", dag.EventAwaiting: "awaiting", dag.EventRepeat: "repeat", dag.EventSignal: "signal", dag.EventLate: "late"}
 
 func (w *treeWriter) events(ctx context.Context) error {
 	for after := int64(0); ; {

@@ -27,6 +27,7 @@ const (
 	EventAwaiting // a task waits for something from outside, and holds no slot
 	EventRepeat   // an attempt completed, and the task runs once more
 	EventSignal   // a signal that was kept for a task is not what it asks for: it is dropped, and the task waits on
+	EventLate     // the tree has not ended when it was due; it goes on
 )
 
 // eventKinds has a row for each type.
@@ -48,6 +49,7 @@ var eventKinds = [...]struct {
 	EventAwaiting:  {"awaiting", dag.EventAwaiting, dag.StatusInProgress},
 	EventRepeat:    {"repeat", dag.EventRepeat, dag.StatusPending},
 	EventSignal:    {"signal", dag.EventSignal, dag.StatusInProgress},
+	EventLate:      {"late", dag.EventLate, dag.StatusInProgress},
 }
 
 // EventTypes are all types of events.
@@ -83,7 +85,7 @@ type Event struct {
 	Sequence int64 // rising within the tree, without gaps; 0: EventProgress
 	Type     EventType
 	TreeID   string
-	TaskID   string // the root's with EventExecution and EventFinal
+	TaskID   string // the root's with EventExecution, EventLate and EventFinal
 	Name     string
 	Status   dag.Status
 	Attempt  int
@@ -92,7 +94,7 @@ type Event struct {
 	Progress float64
 	// TreeProgress is the tree's in every event.
 	TreeProgress float64
-	Message      string  // what an executor said with its progress
+	Message      string  // what an executor said with its progress; with EventLate: what it says
 	Pieces       []Piece // what an attempt tells live; with EventProgress
 	Result       json.RawMessage
 	Error        string // of what failed, was cancelled or is tried again
@@ -122,6 +124,8 @@ func showEvent(tree *TreeStatus, e *pg.TreeEvent) *Event {
 		out.Error = e.Error
 	case EventExecution:
 		out.TaskID, out.Name, out.Progress, out.TreeProgress = tree.ID, tree.Name, 0, 0
+	case EventLate:
+		out.TaskID, out.Name, out.Message = tree.ID, tree.Name, lateMessage
 	case EventFinal:
 		ended := *tree
 		ended.Usage = out.Usage
@@ -129,6 +133,9 @@ func showEvent(tree *TreeStatus, e *pg.TreeEvent) *Event {
 	}
 	return out
 }
+
+// lateMessage is what the event of a tree says that is late.
+const lateMessage = "Task tree is late: it has not ended when it was due"
 
 // treeProgress is the event of a tree that has come further.
 func treeProgress(tree *TreeStatus) *Event {

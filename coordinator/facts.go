@@ -107,6 +107,13 @@ func (c *Coordinator) happened(eff *pg.Effects) {
 	}
 }
 
+// late: runs of schedules had not ended when they were due.
+func (c *Coordinator) late(of pg.DecidedSchedules) {
+	c.meter.late.Add(context.Background(), int64(of.Late), labelled("kind", "run"))
+	c.announce(of.Trees)
+	c.webhooks.nudge(of.Trees)
+}
+
 // audited: a pass of the auditor ended.
 func (c *Coordinator) audited(err error) {
 	outcome := "done"

@@ -17,7 +17,7 @@ import (
 type meter struct {
 	publishes, republishes, claims, results, lost, violations, drops, deliveries metric.Int64Counter
 	submissions, submitted, tasks, retries, trees, workersLost, passes           metric.Int64Counter
-	artifacts, cached, archives                                                  metric.Int64Counter
+	artifacts, cached, archives, late                                            metric.Int64Counter
 	recorded, recordFaults, recordGone, recordBreaks                             metric.Int64Counter
 	claimSeconds, settleSeconds, deliveryLag, dispatchLag                        metric.Float64Histogram
 	settleBatch, claimBatch                                                      metric.Int64Histogram
@@ -62,6 +62,7 @@ func newMeter(c *Coordinator) *meter {
 		retries:       counter("taskgrove.tasks.retried"),
 		cached:        counter("taskgrove.cache.lookups"),
 		trees:         counter("taskgrove.trees.ended"),
+		late:          counter("taskgrove.late"),
 		workersLost:   counter("taskgrove.workers.lost"),
 		passes:        counter("taskgrove.audit.passes"),
 		artifacts:     counter("taskgrove.artifact.bytes"),
@@ -98,6 +99,7 @@ func (m *meter) begin() {
 	none(m.submissions, "outcome", "stored", "replayed", "refused", "failed")
 	none(m.tasks, "outcome", "completed", "failed", "cancelled")
 	none(m.trees, "outcome", "completed", "failed", "cancelled")
+	none(m.late, "kind", "run", "tree")
 	none(m.passes, "outcome", "done", "failed")
 	none(m.artifacts, "direction", "in", "out")
 	none(m.archives, "outcome", "archived", "failed")

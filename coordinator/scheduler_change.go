@@ -202,6 +202,9 @@ func (c *Coordinator) TriggerSchedule(ctx context.Context, t ScheduleTrigger) (*
 				out.New[i].Cause, out.New[i].Parameters = cause, parameters
 			}
 		}
+		if next := d.Next; !next.IsZero() && (f.Of.NextAt == nil || next.Before(*f.Of.NextAt)) { // it is due
+			f.Of.NextAt = &next
+		}
 		return out, nil
 	})
 	if err != nil {

@@ -60,18 +60,22 @@ func (c *Coordinator) scheduleStep(ctx context.Context) (more bool, err error) {
 	if ended > 0 {
 		failpoint.Hit("coordinator.after-fire-ends")
 	}
-	n, _, stopped, err := c.store.DecideSchedules(ctx, schedulesAtOnce, decideSchedule)
+	decided, err := c.store.DecideSchedules(ctx, schedulesAtOnce, decideSchedule)
 	if err != nil {
 		return false, err
 	}
-	if n > 0 {
+	if decided.N > 0 {
 		failpoint.Hit("coordinator.after-schedule-decision")
 	}
-	if stopped {
+	if decided.Stopped {
 		wake(c.wakeFollowups)
 	}
+	if decided.Late > 0 {
+		failpoint.Hit("coordinator.after-late-runs")
+		c.late(decided)
+	}
 	begun, err := c.beginFires(ctx)
-	return more || n == schedulesAtOnce || begun == firesAtOnce, err
+	return more || decided.N == schedulesAtOnce || begun == firesAtOnce, err
 }
 
 // decideSchedule is what package dag decides of a schedule.

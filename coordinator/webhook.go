@@ -60,6 +60,7 @@ const (
 	TreeCompleted WebhookEvent = "tree_completed"
 	TreeFailed    WebhookEvent = "tree_failed" // ended otherwise, but for cancelled ones
 	TreeCancelled WebhookEvent = "tree_cancelled"
+	TreeLate      WebhookEvent = "tree_late" // it has not ended when it was due
 	TaskStart     WebhookEvent = "task_start"
 	TaskCompleted WebhookEvent = "task_completed"
 	TaskFailed    WebhookEvent = "task_failed"
@@ -69,7 +70,7 @@ const (
 
 // WebhookEvents are all that a webhook of the cluster can ask for.
 func WebhookEvents() []WebhookEvent {
-	return []WebhookEvent{TreeCreated, TreeStarted, TreeCompleted, TreeFailed, TreeCancelled, TaskStart, TaskCompleted, TaskFailed, TaskCancelled, TaskRetry}
+	return []WebhookEvent{TreeCreated, TreeStarted, TreeCompleted, TreeFailed, TreeCancelled, TreeLate, TaskStart, TaskCompleted, TaskFailed, TaskCancelled, TaskRetry}
 }
 
 // WebhookSpec is a webhook of the cluster: where to, and of what it is told. Empty conditions don't filter.

@@ -69,7 +69,7 @@ type message struct {
 var clusterWords = map[WebhookEvent]int32{
 	TreeCreated: pg.WebhookTreeCreated, TreeStarted: pg.WebhookTreeStarted, TreeCompleted: pg.WebhookTreeCompleted, TreeFailed: pg.WebhookTreeFailed,
 	TreeCancelled: pg.WebhookTreeCancelled, TaskStart: pg.WebhookTaskStart, TaskCompleted: pg.WebhookTaskCompleted, TaskFailed: pg.WebhookTaskFailed,
-	TaskCancelled: pg.WebhookTaskCancelled, TaskRetry: pg.WebhookTaskRetry,
+	TaskCancelled: pg.WebhookTaskCancelled, TaskRetry: pg.WebhookTaskRetry, TreeLate: pg.WebhookTreeLate,
 }
 
 // wordsOf are the names of an event for webhooks of the cluster, in the order in which they are told (spec 3.11).
@@ -87,6 +87,8 @@ func wordsOf(e *Event) []WebhookEvent {
 		return []WebhookEvent{TaskCancelled}
 	case EventRetry:
 		return []WebhookEvent{TaskRetry}
+	case EventLate:
+		return []WebhookEvent{TreeLate}
 	case EventFinal:
 		switch e.Status {
 		case dag.StatusCompleted:
@@ -99,10 +101,10 @@ func wordsOf(e *Event) []WebhookEvent {
 	return nil
 }
 
-// executionWords are the types of events for a webhook of an execution (spec 5.4).
+// executionWords are the types of events for a webhook of an execution: those of spec 5.4, and what only a tree tells that says when it is due.
 var executionWords = map[EventType]string{
 	EventExecution: "progress", EventStart: "task_start", EventCompleted: "task_completed", EventSkipped: "task_completed", EventFailed: "task_failed", EventCancelled: "task_failed",
-	EventRetry: "task_retry", EventFinal: "final",
+	EventRetry: "task_retry", EventLate: "late", EventFinal: "final",
 }
 
 // endStatus is how executions that ended are shown.
@@ -163,6 +165,8 @@ func bodyOf(e *Event, word string, cluster bool) webhookBody {
 		if b.Result == nil {
 			b.Result = json.RawMessage("null")
 		}
+	case EventLate:
+		b.Message = e.Message
 	case EventFailed, EventRetry:
 		b.Error = textOf(e.Error)
 	case EventCancelled:

@@ -72,7 +72,9 @@ const (
 	EventRepeat    EventType = 11 // an attempt completed, and the task runs once more
 	EventSignal    EventType = 12 // a signal that was kept could not be taken: it breaks the schema of who waits
 
-	EventTypes = 13 // one more than the last
+	EventLate EventType = 13 // the tree has not ended when it was due; of the whole tree
+
+	EventTypes = 14 // one more than the last
 )
 
 // Ends reports whether the event is about an attempt that ended.
@@ -83,7 +85,7 @@ func (t EventType) Ends() bool {
 // Event is one thing that happened to a task; the store gives it its place in the tree's sequence.
 type Event struct {
 	Type    EventType
-	Task    Key
+	Task    Key // 0: it is of the whole tree
 	Attempt int32
 }
 

@@ -309,7 +309,7 @@ func (d *scheduling) supersede() {
 
 // Trigger decides what becomes of a run that somebody asks for. It is asked whether other runs are open, by the schedule's way to overlap or another one;
 // neither whether the schedule is paused, has begun, has ended or has used up its runs, nor whether the run before it has succeeded. What waits in the line
-// does not hold it up, so that a run that succeeds lets those start that wait for one. Of the result, Fires and Cancel say something.
+// does not hold it up, so that a run that succeeds lets those start that wait for one. Of the result, Fires, Cancel and Next say something.
 func (s *ScheduleState) Trigger(now time.Time, overlap Overlap) Fires {
 	by := *s
 	by.Overlap = s.overlap()

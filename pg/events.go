@@ -35,7 +35,9 @@ func decodeEvents(tree dag.TreeKey, body []byte) ([]dag.Event, error) {
 			if m <= 0 {
 				return nil, fmt.Errorf("events of tree %d: bad attempt", tree)
 			}
-			e.Task, e.Attempt = tree.Key(int(index)), int32(attempt)
+			if e.Type != dag.EventLate { // of the whole tree; it has an index, as older coordinators read one
+				e.Task, e.Attempt = tree.Key(int(index)), int32(attempt)
+			}
 			body = body[n+m:]
 		}
 		out = append(out, e)

@@ -140,11 +140,31 @@ type ScheduleDecision struct {
 // stopReason is why trees of runs are cancelled.
 const stopReason = "a later run of the schedule is to start"
 
-// DecideSchedules asks what is to be done of schedules that have something to decide, at most limit, and writes it down, in one transaction on Postgres's clock. n is
-// how many it were, due whether trees are to be stored, stopped whether some are to be cancelled.
-func (s *Store) DecideSchedules(ctx context.Context, limit int, decide func(*ScheduleFacts) (ScheduleDecision, error)) (n int, due, stopped bool, err error) {
+// DecidedSchedules is what came of a decision on schedules.
+type DecidedSchedules struct {
+	N       int            // schedules that were decided
+	Due     bool           // trees are to be stored
+	Stopped bool           // trees are to be cancelled
+	Late    int            // runs that are late and were not
+	Trees   []TreeSequence // of these runs, whose events advanced
+}
+
+// lateRow reads a run that was marked, and where its tree stands.
+func (d *DecidedSchedules) lateRow(rows pgx.Rows) error {
+	var t TreeSequence
+	_, err := pgx.ForEachRow(rows, []any{&t.Tree, &t.Sequence, &t.Hooked}, func() error {
+		if d.Late++; t.Tree != 0 {
+			d.Trees = append(d.Trees, t)
+		}
+		return nil
+	})
+	return err
+}
+
+// DecideSchedules asks what is to be done of schedules that have something to decide, at most limit, and writes it down, in one transaction on Postgres's clock.
+func (s *Store) DecideSchedules(ctx context.Context, limit int, decide func(*ScheduleFacts) (ScheduleDecision, error)) (out DecidedSchedules, err error) {
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
-		n, due, stopped = 0, false, false
+		out = DecidedSchedules{}
 		var all []*ScheduleFacts
 		b := &pgx.Batch{}
 		begin(b, c)
@@ -184,15 +204,15 @@ func (s *Store) DecideSchedules(ctx context.Context, limit int, decide func(*Sch
 			w.add(f.Of, &d)
 		}
 		b = &pgx.Batch{}
-		w.queue(b)
+		w.queue(b, &out)
 		b.Queue("commit")
-		n, due, stopped = len(all), w.due, len(w.stop) > 0
+		out.N, out.Due, out.Stopped = len(all), w.due, len(w.stop) > 0
 		return c.SendBatch(ctx, b).Close()
 	})
 	if err != nil {
-		return 0, false, false, fmt.Errorf("decide schedules: %w", err)
+		return DecidedSchedules{}, fmt.Errorf("decide schedules: %w", err)
 	}
-	return n, due, stopped, nil
+	return out, nil
 }
 
 // stopFires tells runs to end. A decision may have seen one without a tree that has one by now: it is looked at again, and no tree is stored for what had none. again: such a one has
@@ -319,16 +339,13 @@ func (w *scheduleRows) fires(of *Schedule, d *ScheduleDecision) {
 	}
 }
 
-// queue writes them. What cancellations are to do is done by followups.
-func (w *scheduleRows) queue(b *pgx.Batch) {
+// queue writes them; out gets what comes of runs that are late. What cancellations are to do is done by followups.
+func (w *scheduleRows) queue(b *pgx.Batch, out *DecidedSchedules) {
 	if len(w.moved) > 0 {
 		b.Queue(sql("MoveFires"), w.moved, w.movedTo, w.movedWhy)
 	}
 	if len(w.schedules) > 0 {
 		b.Queue(sql("InsertFires"), w.schedules, w.kinds, w.instants, w.causes, w.backfills, w.states, w.starts, w.reasons, w.dueAt, w.until, w.n)
-	}
-	if len(w.late) > 0 {
-		b.Queue(sql("MarkFires"), w.late)
 	}
 	if len(w.stop) > 0 {
 		b.Queue(sql("ExpectCancellations"), w.stop)
@@ -336,6 +353,11 @@ func (w *scheduleRows) queue(b *pgx.Batch) {
 			b.Queue(sql("CancelTree"), tree, stopReason, 0)
 		}
 		b.Queue(sql("DropVoidCancellations"), w.stop)
+	}
+	if len(w.late) > 0 {
+		b.Queue(sql("LockLateFires"), w.late)
+		b.Queue(sql("LockLateTrees"), w.late)
+		b.Queue(sql("MarkFires"), w.late).Query(out.lateRow)
 	}
 	if len(w.ranges) > 0 {
 		b.Queue(sql("MoveBackfills"), w.ranges, w.rangesTo, w.rangesEnded)
@@ -712,7 +734,7 @@ func (s *Store) ChangeSchedule(ctx context.Context, namespace dag.NamespaceKey, 
 		w.fires(of, &d)
 		b := &pgx.Batch{}
 		b.Queue(sql("UpdateSchedule"), of.Key, of.UserID, string(of.Spec), body, envelope, jsonOrNull(of.Labels), of.Trigger, by, of.DecidedAt, of.NextAt, of.PausedAt, of.PausedBy, of.PauseReason, of.TriggerEnds, of.Owner, of.Counted, !of.Unhooked)
-		w.queue(b)
+		w.queue(b, &DecidedSchedules{})
 		for i := range d.New {
 			if err := s.giveParameters(ctx, b, of, &d.New[i]); err != nil {
 				return err

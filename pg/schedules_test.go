@@ -14,8 +14,10 @@ import (
 // scheduled is a store with a schedule of every minute, which began an hour ago.
 type scheduled struct {
 	*Store
-	t  *testing.T
-	of *Schedule
+	t    *testing.T
+	of   *Schedule
+	late int            // runs that were marked
+	told []TreeSequence // of their trees
 }
 
 func newScheduled(t *testing.T) *scheduled {
@@ -42,11 +44,12 @@ func (h *scheduled) create(id string, trigger *int64, ends dag.FireEnds) *Schedu
 // decide has what is due decided by f, once.
 func (h *scheduled) decide(f func(now time.Time, of *Schedule, open []Fire) ScheduleDecision) (n int) {
 	h.t.Helper()
-	n, _, _, err := h.DecideSchedules(h.t.Context(), 100, func(facts *ScheduleFacts) (ScheduleDecision, error) { return f(facts.Now, facts.Of, facts.Open), nil })
+	out, err := h.DecideSchedules(h.t.Context(), 100, func(facts *ScheduleFacts) (ScheduleDecision, error) { return f(facts.Now, facts.Of, facts.Open), nil })
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return n
+	h.late, h.told = h.late+out.Late, append(h.told, out.Trees...)
+	return out.N
 }
 
 // fire has the next run made due, which every caller at once decides to be that of the same instant.
@@ -482,7 +485,7 @@ func TestABackfill(t *testing.T) {
 		}
 	}
 	step := func() {
-		n, _, _, err := h.DecideSchedules(t.Context(), 10, func(facts *ScheduleFacts) (d ScheduleDecision, err error) {
+		out, err := h.DecideSchedules(t.Context(), 10, func(facts *ScheduleFacts) (d ScheduleDecision, err error) {
 			d.Decided, d.Next = facts.Now, &facts.Now
 			for _, b := range facts.Backfills {
 				keys[b.Key] = true
@@ -495,8 +498,8 @@ func TestABackfill(t *testing.T) {
 			}
 			return d, nil
 		})
-		if err != nil || n != 1 {
-			t.Fatal(n, err)
+		if err != nil || out.N != 1 {
+			t.Fatal(out.N, err)
 		}
 	}
 	step()

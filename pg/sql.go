@@ -175,6 +175,7 @@ var words = func() map[string]string {
 
 		"webhook_begins": list(webhookBegins),
 		"webhook_ends":   list(webhookEnds),
+		"webhook_late":   list(webhookLate),
 		"webhook_wait_s": list(int(webhookWait.Seconds())),
 		"delivery_done":  list(DeliveryDone),
 		"end_completed":  list(EndCompleted),
@@ -191,6 +192,7 @@ var words = func() map[string]string {
 
 		"event_execution": packed(dag.EventExecution),
 		"event_final":     packed(dag.EventFinal),
+		"event_late":      packed(dag.EventLate),
 	}
 	for _, s := range dag.AllStates.States() {
 		w[s.String()] = list(s)

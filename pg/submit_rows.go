@@ -107,6 +107,9 @@ func (r *treeRows) queue(b *pgx.Batch) {
 	if len(r.started) > 0 {
 		b.Queue(sql("InsertFirstEvents"), r.started, r.startedNamespaces)
 	}
+	if len(r.fires) > 0 {
+		b.Queue(sql("TellLateFires"), r.fires)
+	}
 	if len(r.timers) > 0 {
 		queueTimers(b, r.timers, time.Time{})
 	}

@@ -61,7 +61,7 @@ func (s *Store) TakeEvent(ctx context.Context, schedule int64, revision int32, o
 		var w scheduleRows
 		w.fires(of, &d)
 		b := &pgx.Batch{}
-		w.queue(b)
+		w.queue(b, &DecidedSchedules{})
 		for i := range d.New {
 			if err := s.giveParameters(ctx, b, of, &d.New[i]); err != nil {
 				return err

@@ -24,12 +24,14 @@ const (
 	WebhookTaskFailed
 	WebhookTaskCancelled
 	WebhookTaskRetry
+	WebhookTreeLate
 )
 
-// What is asked for decides when a webhook of the cluster gets a cursor in a tree: with the beginning of an execution, or with its end.
+// What is asked for decides when a webhook of the cluster gets a cursor in a tree: with the beginning of an execution, with its end, or once the tree is late.
 const (
 	webhookEnds   = WebhookTreeCompleted | WebhookTreeFailed | WebhookTreeCancelled
 	webhookBegins = WebhookTreeCreated | WebhookTreeStarted | WebhookTaskStart | WebhookTaskCompleted | WebhookTaskFailed | WebhookTaskCancelled | WebhookTaskRetry
+	webhookLate   = WebhookTreeLate
 )
 
 // End is how an execution ended, as stored.

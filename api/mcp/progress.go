@@ -109,6 +109,8 @@ func said(e *coordinator.Event) string {
 		return fmt.Sprintf("%s has run, and runs once more", name)
 	case coordinator.EventSignal:
 		return fmt.Sprintf("%s dropped a signal that is not what it asks for, and waits on", name)
+	case coordinator.EventLate:
+		return "the tree is late, and goes on"
 	case coordinator.EventFailed:
 		return fmt.Sprintf("%s has failed: %s", name, prefix(e.Error, 500))
 	case coordinator.EventCancelled:

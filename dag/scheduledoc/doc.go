@@ -136,7 +136,7 @@ var keys = []key{
 	{"end_at", "", "No instant then or after.", moment(func(s *Spec) **time.Time { return &s.EndAt })},
 	{"max_runs", "any number", "So many runs by instants; then it has ended.", func(s *Spec, raw json.RawMessage) string { return value(raw, &s.MaxRuns, "must be a whole number") }},
 	{"after_success", "`false`", "A run waits until the one before has succeeded.", func(s *Spec, raw json.RawMessage) string { return value(raw, &s.AfterSuccess, "must be true or false") }},
-	{"due", "", "Seconds, or as `2h`, after the instant, or a time of the day as `06:00`: what has not ended then is shown as late. Nothing is cancelled.", duration(func(s *Spec) *string { return &s.Due })},
+	{"due", "", "Seconds, or as `2h`, after the instant, or a time of the day as `06:00`: what has not ended then [is late](#a-report-that-is-late-at-six). Nothing is cancelled.", duration(func(s *Spec) *string { return &s.Due })},
 	{"paused", "`false`; of one that is there: as it is", "Runs begin when somebody triggers them only. `false` lets those of a paused one begin again.", func(s *Spec, raw json.RawMessage) string { return value(raw, &s.Paused, "must be true or false") }},
 	{"user_id", "whoever makes it", "Whose trees the runs are. It can't be changed.", text(func(s *Spec) *string { return &s.UserID })},
 	{"labels", "", "Labels of the trees.", func(s *Spec, raw json.RawMessage) string {

@@ -19,6 +19,7 @@ var Coordinator = Table{
 	{Name: "taskgrove.tasks.retried", Kind: Counter, Help: "attempts that failed and are followed by another"},
 	{Name: "taskgrove.cache.lookups", Kind: Counter, Help: "tasks with a cache that could run, by outcome: hit (an earlier success ends it), miss, fresh (a user wants it to run), untold (its inputs are too large for it, can't be rendered, or could not be read)", Labels: []string{"outcome"}},
 	{Name: "taskgrove.trees.ended", Kind: Counter, Help: "executions of trees that ended, by outcome: completed, failed, cancelled", Labels: []string{"outcome"}},
+	{Name: "taskgrove.late", Kind: Counter, Help: "what had not ended when it was due, each once, by kind: run (of a schedule), tree", Labels: []string{"kind"}},
 	{Name: "taskgrove.trees.unfinished", Kind: Gauge, Help: "trees that are executed and have not ended, of the 20 000 that are open longest"},
 	{Name: "taskgrove.trees.oldest", Kind: Gauge, Unit: "s", Help: "how long ago the first of them began"},
 	{Name: "taskgrove.dispatch.lag", Kind: Histogram, Unit: "s", Help: "how long tasks waited in Postgres for room in their pool, of those that had to; once for each task"},

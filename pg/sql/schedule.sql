@@ -77,9 +77,49 @@ update fire f set state = u.state, reason = coalesce(nullif(u.reason, ''), f.rea
   ended_at = case when u.state not in (:fires_open) then now() end
 from unnest($1::bigint[], $2::smallint[], $3::text[]) u(key, state, reason) where f.key = u.key and f.state = :fire_queued
 
+-- name: LockLateFires
+-- The runs $1, which may be late: none gets a tree meanwhile. Locks: them.
+select key from fire where key = any($1::bigint[]) order by key for update
+
+-- name: LockLateTrees
+-- The trees of the runs $1, which are locked: none ends meanwhile. Locks: them.
+select key from tree where key = any(array(select tree from fire where fire.key = any($1::bigint[]))) order by key for update
+
 -- name: MarkFires
--- The open runs $1 are late.
-update fire set late = true where key = any($1::bigint[])
+-- Those of the runs $1 are late that are open and were not; the trees of them that have one have an event of that, and webhooks of the cluster that ask for it get a cursor. Gives each of
+-- them, and where its tree stands. Expects: the runs and the trees are locked.
+with f as (
+  update fire set late = true where key = any($1::bigint[]) and not late and state in (:fires_open)
+    and (tree is null or exists (select from tree where tree.key = fire.tree and finished_at is null offset 0))
+  returning key, tree
+), t as (
+  update tree set sequence = sequence + 1, hooked = hooked
+    or exists (select from webhook w where w.tree is null and w.active and w.events & :webhook_late <> 0 and w.namespace = tree.namespace)
+  from f where tree.key = f.tree returning tree.key, tree.sequence, tree.namespace, tree.hooked
+), e as (
+  insert into event (tree, last, at, body) select key, sequence, clock_timestamp(), :event_late from t
+), h as (
+  insert into webhook_cursor (tree, webhook, sequence, host)
+  select t.key, w.key, t.sequence - 1, w.host
+  from t cross join lateral (select key, host from webhook where tree is null and active and events & :webhook_late <> 0 and namespace = t.namespace offset 0) w
+  on conflict (tree, webhook) do update set wanted = webhook_cursor.wanted + 1
+)
+select coalesce(t.key, 0), coalesce(t.sequence, 0), coalesce(t.hooked, false) from f left join t on t.key = f.tree
+
+-- name: TellLateFires
+-- Those of the runs $1 that were late before they had a tree have one now, which is new and has an event of that. Webhooks of the cluster that ask for it get a cursor.
+with t as (
+  update tree set sequence = sequence + 1, hooked = hooked
+    or exists (select from webhook w where w.tree is null and w.active and w.events & :webhook_late <> 0 and w.namespace = tree.namespace)
+  from fire f where f.key = any($1::bigint[]) and f.late and tree.key = f.tree and tree.finished_at is null
+  returning tree.key, tree.sequence, tree.namespace
+), e as (
+  insert into event (tree, last, at, body) select key, sequence, clock_timestamp(), :event_late from t
+)
+insert into webhook_cursor (tree, webhook, sequence, host)
+select t.key, w.key, t.sequence - 1, w.host
+from t cross join lateral (select key, host from webhook where tree is null and active and events & :webhook_late <> 0 and namespace = t.namespace offset 0) w
+on conflict (tree, webhook) do nothing
 
 -- name: StopFires
 -- The runs $1 are told to end, and those of their trees that are to be cancelled; one that is due and has none (0) is cancelled itself. What has ended stays as it is. Locks: the runs.

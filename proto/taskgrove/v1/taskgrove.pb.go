@@ -5412,7 +5412,7 @@ func (x *WatchRequest) GetAfter() int64 {
 type Event struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sequence      int64                  `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"` // within the tree, rising; 0 for progress, which can't be replayed
-	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`          // task_start, task_completed, task_failed, task_cancelled, task_retry, task_skipped, task_expanded, task_awaiting, task_repeat, task_signal, progress, final
+	Type          string                 `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`          // task_start, task_completed, task_failed, task_cancelled, task_retry, task_skipped, task_expanded, task_awaiting, task_repeat, task_signal, late, progress, final
 	TreeId        string                 `protobuf:"bytes,3,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`
 	TaskId        string                 `protobuf:"bytes,4,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
@@ -7783,7 +7783,7 @@ type CreateWebhookRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Webhook       *Webhook               `protobuf:"bytes,1,opt,name=webhook,proto3" json:"webhook,omitempty"`                                                                         // max_attempts is 10 by default
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`                                                                               // for people
-	Events        []string               `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`                                                                           // tree_created, tree_started, tree_completed, tree_failed, tree_cancelled, task_start, task_completed, task_failed, task_cancelled, task_retry
+	Events        []string               `protobuf:"bytes,3,rep,name=events,proto3" json:"events,omitempty"`                                                                           // tree_created, tree_started, tree_completed, tree_failed, tree_cancelled, tree_late, task_start, task_completed, task_failed, task_cancelled, task_retry
 	UserId        string                 `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`                                                             // only of trees of this owner
 	Tree          string                 `protobuf:"bytes,5,opt,name=tree,proto3" json:"tree,omitempty"`                                                                               // only of trees whose root has this name
 	Labels        map[string]string      `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // only of trees that have them; an empty value stands for any

@@ -90,6 +90,7 @@ var arrows = []arrow{
 	{"executors/sql", []string{"executors/..."}, []string{"github.com/nats-io/", "github.com/spf13/"},
 		"a task's own database is reached by the same library as ours, and by nothing else of ours"},
 	{"executors/ssh/sshtest", []string{"internal/porttest"}, all, "a server is started without knowing who logs in"},
+	{"executors/secrets", []string{"executors/...", "internal/credential", "internal/rawjson", "internal/workerfile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"}, "secrets are found without knowing who asks, and what for"},
 	{"executors/generate", []string{"executors/...", "dag/...", "internal/rawjson"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
 		"a generated tree is judged by the rules that submissions are judged by, and by nothing that stores or runs one"},
 	{"executors/...", []string{"executors/...", "internal/addresses", "internal/kubeapi", "internal/rawjson", "internal/workerfile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},

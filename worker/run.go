@@ -230,7 +230,7 @@ func (w *Worker) carryOut(ctx context.Context, a *attempt, call *executors.Call)
 		call.Redact = a.out.text
 		call.ModelKey = func(ctx context.Context, provider string) (string, error) { return w.modelKey(ctx, a, provider) }
 	}
-	shown, err := w.resolve(a, call, call.Submitted)
+	shown, err := w.resolve(ctx, a, call, call.Submitted)
 	if err == nil {
 		err = w.validate(a.kind.description, call, shown)
 	}

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,11 +42,11 @@ func (c *Config) adviseConnections() {
 // resolve puts the secrets and the connection that a call's inputs name into them. From then on what the attempt says is without them.
 //
 // shown are the inputs as the task's own schema may see them; nil: those of the call.
-func (w *Worker) resolve(a *attempt, call *executors.Call, references []string) (shown json.RawMessage, err error) {
+func (w *Worker) resolve(ctx context.Context, a *attempt, call *executors.Call, references []string) (shown json.RawMessage, err error) {
 	if a.kind.uses == nil {
 		return nil, nil
 	}
-	as, err := a.kind.uses.Resolve(call.Pool, call.Inputs, references)
+	as, err := a.kind.uses.Resolve(ctx, call.Pool, call.Inputs, references)
 	if refusal, ok := errors.AsType[*secrets.Refusal](err); ok {
 		w.quiet.warn("secrets of "+call.Pool+" "+a.work.Executor, "a task does not get what it names", "task_id", a.work.TaskId, "executor", a.work.Executor, "pool", call.Pool, "why", refusal.Why)
 	}

@@ -86,7 +86,7 @@ func (t *toolbox) Resolve(d executors.Description, fixed json.RawMessage) (*exec
 	if err != nil {
 		return nil, executors.Permanent(err)
 	}
-	return t.prepare(t.w.cfg.secrets.For(d), d, inputs, names, "")
+	return t.prepare(context.Background(), t.w.cfg.secrets.For(d), d, inputs, names, "") // who asks waits within bounds
 }
 
 // Use implements [executors.Toolbox].
@@ -115,7 +115,7 @@ func (t *toolbox) Use(ctx context.Context, use executors.ToolUse) (json.RawMessa
 	if name == "" {
 		name = k.description.ID
 	}
-	call, err := t.prepare(k.uses, k.description, inputs, names, name)
+	call, err := t.prepare(ctx, k.uses, k.description, inputs, names, name)
 	if err != nil {
 		return nil, err
 	}
@@ -184,8 +184,8 @@ func appendMember(out, quoted, value []byte) []byte {
 }
 
 // prepare makes the call of a tool: secrets are in their places, and the inputs are checked. names are the inputs that may name secrets.
-func (t *toolbox) prepare(uses *secrets.Use, d executors.Description, inputs json.RawMessage, names []string, tool string) (*executors.Call, error) {
-	as, err := uses.Resolve(t.call.Pool, inputs, names)
+func (t *toolbox) prepare(ctx context.Context, uses *secrets.Use, d executors.Description, inputs json.RawMessage, names []string, tool string) (*executors.Call, error) {
+	as, err := uses.Resolve(ctx, t.call.Pool, inputs, names)
 	if refusal, ok := errors.AsType[*secrets.Refusal](err); ok {
 		t.w.quiet.warn("secrets of "+t.call.Pool+" tool "+d.ID, "a task's tool does not get what it names", "task_id", t.call.TaskID, "executor", d.ID, "pool", t.call.Pool, "why", refusal.Why)
 	}

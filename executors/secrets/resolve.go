@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,12 +70,12 @@ func (r *Refusal) Error() string { return r.text }
 
 // Resolve puts the secrets and the connection that inputs name into their places. references are the keys of inputs that may name some:
 // those that are as the task was submitted. What other keys hold is data. The error is a [Refusal]; nothing is given then.
-func (u *Use) Resolve(pool string, inputs json.RawMessage, references []string) (Resolved, error) {
+func (u *Use) Resolve(ctx context.Context, pool string, inputs json.RawMessage, references []string) (Resolved, error) {
 	as := Resolved{Inputs: inputs}
 	if u == nil || len(references) == 0 && (u.connection == nil || !bytes.Contains(inputs, keyConnection)) {
 		return as, nil
 	}
-	r := &resolver{use: u, pool: pool}
+	r := &resolver{ctx: ctx, use: u, pool: pool}
 	connected := r.findConnection(inputs, references)
 	out := make([]byte, 0, len(inputs)+256)
 	out = append(out, '{')
@@ -145,6 +146,7 @@ func unquoted(quoted []byte) string {
 
 // resolver goes through the inputs of one call.
 type resolver struct {
+	ctx  context.Context
 	use  *Use
 	pool string
 	name string // of the connection
@@ -231,7 +233,7 @@ func reference(value []byte) (name string, is bool) {
 
 // secret finds what a task names.
 func (r *resolver) secret(name, path string) (string, bool) {
-	value, err := r.use.store.secret(name, r.pool)
+	value, err := r.use.store.secret(r.ctx, name, r.pool)
 	if err != nil {
 		r.refuse(path, "secret", name, err)
 		return "", false
@@ -242,7 +244,7 @@ func (r *resolver) secret(name, path string) (string, bool) {
 
 // ofConnection finds what the operator names in a connection: that the pool may use the connection is enough.
 func (r *resolver) ofConnection(name, path string) (string, bool) {
-	value, err := r.use.store.read(r.use.store.file.File(), name)
+	value, err := r.use.store.read(r.ctx, r.use.store.file.File(), name)
 	if err != nil {
 		r.fault(path+": a secret of the connection can't be read at this worker now", fmt.Sprintf("%s: secret %.128q: %v", path, name, err), true)
 		return "", false

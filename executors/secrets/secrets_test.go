@@ -78,7 +78,7 @@ func TestSecretsComeFromEnvironmentFilesAndDirectory(t *testing.T) {
 	for name, want := range map[string]string{
 		"by-env": "of a variable", "by-file": "of a file", "a.b-c": "of the environment", "mounted": "of a directory", "twice": "x\n",
 	} {
-		if got, err := s.secret(name, "p"); err != nil || got != want {
+		if got, err := s.secret(t.Context(), name, "p"); err != nil || got != want {
 			t.Errorf("%s: got %q, %v, want %q", name, got, err, want)
 		}
 	}
@@ -86,11 +86,11 @@ func TestSecretsComeFromEnvironmentFilesAndDirectory(t *testing.T) {
 		"limited": errPool.Error(), "nobody": errUnknown.Error(), "../key": errUnknown.Error(), "..": errUnknown.Error(), "": errUnknown.Error(), "..data": errUnknown.Error(),
 		"elsewhere": "variable NOWHERE is not set", "gone": "no such file", "binary": "not text in UTF-8", "empty": "it is empty", "large": "larger than",
 	} {
-		if got, err := s.secret(name, "p"); err == nil || got != "" || !strings.Contains(err.Error(), want) {
+		if got, err := s.secret(t.Context(), name, "p"); err == nil || got != "" || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %q, %v, want %s", name, got, err, want)
 		}
 	}
-	if got, err := s.secret("limited", "etl"); err != nil || got != "limited" {
+	if got, err := s.secret(t.Context(), "limited", "etl"); err != nil || got != "limited" {
 		t.Errorf("of its own pool: %q, %v", got, err)
 	}
 }
@@ -110,12 +110,12 @@ func TestOtherNameDoesNotGetRoundPools(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"deploy-key", "deploy_key", "Deploy.Key", "other", "plain", "PLAIN", "mounted", "linked", "another", "renamed"} {
-		if got, err := s.secret(name, "p"); err == nil {
+		if got, err := s.secret(t.Context(), name, "p"); err == nil {
 			t.Errorf("%s: pool p got %q", name, got)
 		}
 	}
 	for _, name := range []string{"deploy-key", "other", "mounted", "another"} {
-		if _, err := s.secret(name, "etl"); err != nil {
+		if _, err := s.secret(t.Context(), name, "etl"); err != nil {
 			t.Errorf("%s: pool etl got %v", name, err)
 		}
 	}
@@ -129,10 +129,10 @@ func TestSecretForConnectionsAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.secret("password", "etl"); !errors.Is(err, errPool) {
+	if got, err := s.secret(t.Context(), "password", "etl"); !errors.Is(err, errPool) {
 		t.Errorf("a task got %q, %v", got, err)
 	}
-	if got, err := s.read(s.file.File(), "password"); got != "p" || err != nil {
+	if got, err := s.read(t.Context(), s.file.File(), "password"); got != "p" || err != nil {
 		t.Errorf("a connection got %q, %v", got, err)
 	}
 }
@@ -162,18 +162,18 @@ func TestLinksStayWithinTheDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.secret("token", "p"); err != nil || got != "of ..2026_1" {
+	if got, err := s.secret(t.Context(), "token", "p"); err != nil || got != "of ..2026_1" {
 		t.Errorf("got %q, %v", got, err)
 	}
 	link("..2026_2", "..next")
 	if err := os.Rename(filepath.Join(dir, "..next"), filepath.Join(dir, "..data")); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := s.secret("token", "p"); err != nil || got != "of ..2026_2" {
+	if got, err := s.secret(t.Context(), "token", "p"); err != nil || got != "of ..2026_2" {
 		t.Errorf("after a rotation: %q, %v", got, err)
 	}
 	for _, name := range []string{"absolute", "relative", "folder", "folder/passwd", "..data/token", "token/"} {
-		if got, err := s.secret(name, "p"); err == nil {
+		if got, err := s.secret(t.Context(), name, "p"); err == nil {
 			t.Errorf("%s leads to %q", name, got)
 		}
 	}
@@ -225,7 +225,7 @@ connections:
 		if references == nil {
 			references = allKeys(tt.inputs)
 		}
-		as, err := s.For(asks).Resolve(tt.pool, json.RawMessage(tt.inputs), references)
+		as, err := s.For(asks).Resolve(t.Context(), tt.pool, json.RawMessage(tt.inputs), references)
 		got := string(as.Inputs)
 		if err != nil {
 			if got != tt.inputs || as.Redactor != nil {
@@ -254,7 +254,7 @@ func TestTaskSeesNoSecretOfItsInputs(t *testing.T) {
 		`{"connection":"db","host":null}`: `{"connection":"db","host":null}`,
 		`{"token":"t"}`:                   ``,
 	} {
-		as, err := s.For(asks).Resolve("p", json.RawMessage(inputs), allKeys(inputs))
+		as, err := s.For(asks).Resolve(t.Context(), "p", json.RawMessage(inputs), allKeys(inputs))
 		if err != nil || string(as.Shown) != want {
 			t.Errorf("%s: got %s, %v, want %s", inputs, as.Shown, err, want)
 		}
@@ -271,7 +271,7 @@ func TestConnectionsTypeIsAnInput(t *testing.T) {
 		`{"connection":"b"}`: `{"connection":"b","driver":"postgres"}`,
 	} {
 		for range 2 { // what the file says stays as it is
-			if as, err := s.For(takes).Resolve("p", json.RawMessage(inputs), allKeys(inputs)); err != nil || string(as.Inputs) != want {
+			if as, err := s.For(takes).Resolve(t.Context(), "p", json.RawMessage(inputs), allKeys(inputs)); err != nil || string(as.Inputs) != want {
 				t.Errorf("got %s, %v, want %s", as.Inputs, err, want)
 			}
 		}
@@ -285,7 +285,7 @@ func TestConnectionsTypeIsAnInput(t *testing.T) {
 func TestOperatorsAreToldWhy(t *testing.T) {
 	s := newStore(t, "secrets: {hidden: {env: X, pools: [other]}}", environment{"X": "value"}, nil)
 	for name, want := range map[string]string{"hidden": errPool.Error(), "nobody": errUnknown.Error()} {
-		_, err := s.For(asks).Resolve("p", json.RawMessage(`{"token":{"secret":"`+name+`"}}`), []string{"token"})
+		_, err := s.For(asks).Resolve(t.Context(), "p", json.RawMessage(`{"token":{"secret":"`+name+`"}}`), []string{"token"})
 		refusal, ok := errors.AsType[*Refusal](err)
 		if !ok || !strings.Contains(refusal.Why, want) {
 			t.Errorf("%s: %+v, want %s", name, refusal, want)
@@ -308,7 +308,7 @@ func TestWhoTakesWhat(t *testing.T) {
 		"secrets, named fields":     {executors.Description{Secrets: true, Inputs: json.RawMessage(`{"properties":{"other":{}}}`)}, inputs},
 		"secrets, no field":         {executors.Description{Secrets: true, Inputs: json.RawMessage(`{"properties":{}}`)}, `{"token":"alpha","connection":"c"}`},
 	} {
-		as, err := s.For(tt.d).Resolve("p", json.RawMessage(inputs), allKeys(inputs))
+		as, err := s.For(tt.d).Resolve(t.Context(), "p", json.RawMessage(inputs), allKeys(inputs))
 		if err != nil || string(as.Inputs) != tt.want {
 			t.Errorf("%s: got %s, %v, want %s", fact, as.Inputs, err, tt.want)
 		}
@@ -326,7 +326,7 @@ func TestNewValuesCountAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		inputs := func() string {
-			as, err := s.For(asks).Resolve("p", json.RawMessage(`{"token":{"secret":"token"},"connection":"db"}`), []string{"token", "connection"})
+			as, err := s.For(asks).Resolve(t.Context(), "p", json.RawMessage(`{"token":{"secret":"token"},"connection":"db"}`), []string{"token", "connection"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -357,7 +357,7 @@ func TestTypeIsTheDriver(t *testing.T) {
 		"a": `{"connection":"a","driver":"mariadb","host":"h"}`, "b": `{"connection":"b","driver":"other"}`, "c": `{"connection":"c","url":"postgres://h"}`,
 		"d": `{"connection":"d","driver":"mysql","host":"h","database":"db"}`,
 	} {
-		as, err := s.For(d).Resolve("p", json.RawMessage(`{"connection":"`+name+`"}`), []string{"connection"})
+		as, err := s.For(d).Resolve(t.Context(), "p", json.RawMessage(`{"connection":"`+name+`"}`), []string{"connection"})
 		if err != nil || string(as.Inputs) != want {
 			t.Errorf("%s: got %s, %v, want %s", name, as.Inputs, err, want)
 		}
@@ -410,7 +410,7 @@ func TestCheckVariablesNamesTheWrongOnes(t *testing.T) {
 func TestNothingNamedTakesNoMemory(t *testing.T) {
 	u, inputs := newStore(t, "", nil, nil).For(asks), json.RawMessage(`{"token":"secret","env":{"A":"b"}}`)
 	if n := testing.AllocsPerRun(100, func() {
-		if as, err := u.Resolve("p", inputs, nil); err != nil || as.Redactor != nil {
+		if as, err := u.Resolve(t.Context(), "p", inputs, nil); err != nil || as.Redactor != nil {
 			t.Fatal(as, err)
 		}
 	}); n != 0 {
@@ -429,11 +429,11 @@ func FuzzResolve(f *testing.F) {
 		if json.Unmarshal([]byte(text), &object) != nil || object == nil {
 			return
 		}
-		as, err := u.Resolve("p", json.RawMessage(text), allKeys(text))
+		as, err := u.Resolve(t.Context(), "p", json.RawMessage(text), allKeys(text))
 		if err == nil && (!json.Valid(as.Inputs) || as.Shown != nil && (!json.Valid(as.Shown) || strings.Contains(string(as.Shown), "alpha") && !strings.Contains(text, "alpha"))) {
 			t.Errorf("%s: %s, shown %s", text, as.Inputs, as.Shown)
 		}
-		if as, err := u.Resolve("p", json.RawMessage(text), nil); err == nil && string(as.Inputs) != text {
+		if as, err := u.Resolve(t.Context(), "p", json.RawMessage(text), nil); err == nil && string(as.Inputs) != text {
 			t.Errorf("%s without references: %s", text, as.Inputs)
 		}
 	})
@@ -455,7 +455,7 @@ func BenchmarkResolve(b *testing.B) {
 			inputs := json.RawMessage(tt.inputs)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := u.Resolve("p", inputs, tt.keys); err != nil {
+				if _, err := u.Resolve(b.Context(), "p", inputs, tt.keys); err != nil {
 					b.Fatal(err)
 				}
 			}

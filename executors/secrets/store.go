@@ -5,6 +5,7 @@
 package secrets
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -43,6 +44,7 @@ type Config struct {
 type Store struct {
 	cfg  Config
 	file *workerfile.Source
+	outside
 
 	checked atomic.Pointer[workerfile.File] // the version that Check has seen
 }
@@ -52,7 +54,7 @@ func New(cfg Config) (*Store, error) {
 	if cfg.LookupEnv == nil {
 		cfg.LookupEnv = os.LookupEnv
 	}
-	s := &Store{cfg: cfg, file: workerfile.At(cfg.File)}
+	s := &Store{cfg: cfg, file: workerfile.At(cfg.File), outside: outside{lookupEnv: cfg.LookupEnv}}
 	if err := s.file.Load(cfg.Log); err != nil {
 		return nil, fmt.Errorf("worker file: %w", err)
 	}
@@ -82,7 +84,7 @@ type unreadable struct{ error }
 func (u unreadable) Unwrap() error { return u.error }
 
 // secret finds a secret for tasks of a pool.
-func (s *Store) secret(name, pool string) (string, error) {
+func (s *Store) secret(ctx context.Context, name, pool string) (string, error) {
 	if !workerfile.ValidName(name) {
 		return "", errUnknown
 	}
@@ -90,17 +92,19 @@ func (s *Store) secret(name, pool string) (string, error) {
 	if entry, ok := file.Secrets[name]; ok && !in(entry.Pools, pool) {
 		return "", errPool
 	}
-	return s.read(file, name)
+	return s.read(ctx, file, name)
 }
 
 // Operator finds a secret that the operator names, whatever its pools. The error says for operators why there is none.
-func (s *Store) Operator(name string) (string, error) { return s.read(s.file.File(), name) }
+func (s *Store) Operator(name string) (string, error) {
+	return s.read(context.Background(), s.file.File(), name)
+}
 
 // in reports whether a pool is one of those; nil stands for all.
 func in(pools []string, pool string) bool { return pools == nil || slices.Contains(pools, pool) }
 
 // read finds a secret, whoever may have it.
-func (s *Store) read(file *workerfile.File, name string) (value string, err error) {
+func (s *Store) read(ctx context.Context, file *workerfile.File, name string) (value string, err error) {
 	if !workerfile.ValidName(name) {
 		return "", errUnknown
 	}
@@ -119,6 +123,9 @@ func (s *Store) read(file *workerfile.File, name string) (value string, err erro
 		}
 		return usable(trimmed(text))
 	}
+	if value, ok, err := s.given(ctx, file, name, &entry); ok {
+		return value, err
+	}
 	variable := EnvSecret + canonical(name)
 	if value, ok := s.cfg.LookupEnv(variable); ok && value != "" {
 		if !named && s.envTaken(file, variable) {
@@ -126,7 +133,11 @@ func (s *Store) read(file *workerfile.File, name string) (value string, err erro
 		}
 		return usable(value)
 	}
-	return s.fromDir(file, name, named)
+	value, err = s.fromDir(file, name, named)
+	if errors.Is(err, errUnknown) {
+		return s.chained(ctx, file, name)
+	}
+	return value, err
 }
 
 // fromDir finds a secret in the directory.
@@ -174,7 +185,7 @@ func readWithin(dir, name string) (text []byte, info fs.FileInfo, err error) {
 // envTaken reports whether a variable belongs to a secret that the file names: another name for it must not get round that one's pools.
 func (s *Store) envTaken(file *workerfile.File, variable string) bool {
 	for name, entry := range file.Secrets {
-		if entry.Env == variable || entry.Env == "" && entry.File == "" && EnvSecret+canonical(name) == variable {
+		if entry.Env == variable || !entry.Sourced() && EnvSecret+canonical(name) == variable {
 			return true
 		}
 	}
@@ -185,7 +196,7 @@ func (s *Store) envTaken(file *workerfile.File, variable string) bool {
 func (s *Store) fileTaken(file *workerfile.File, info fs.FileInfo) bool {
 	for name, entry := range file.Secrets {
 		path := entry.File
-		if path == "" && entry.Env == "" {
+		if !entry.Sourced() {
 			path = filepath.Join(s.cfg.Dir, name)
 		}
 		if path == "" || info == nil {

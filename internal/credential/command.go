@@ -25,6 +25,7 @@ type Command struct {
 	Setting string
 	Args    []string      // the program and its arguments; no shell reads them
 	Time    time.Duration // default [CommandTime]
+	Stdin   string        // what it reads; empty: nothing
 
 	running singleflight.Group
 }
@@ -53,6 +54,9 @@ func (c *Command) run(ctx context.Context) (string, error) {
 	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...) //nolint:gosec // the operator's own
 	printed := &bounded{stop: cancel}
 	cmd.Stdout, cmd.Env = printed, withoutOurs(os.Environ())
+	if c.Stdin != "" {
+		cmd.Stdin = strings.NewReader(c.Stdin)
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second // a process that left the group may hold stdout
@@ -65,12 +69,15 @@ func (c *Command) run(ctx context.Context) (string, error) {
 		err = fmt.Errorf("it takes longer than %v", most)
 	case err != nil: // the program is missing, or has failed
 	case text == "":
-		err = errors.New("it prints nothing")
+		err = ErrNothing
 	default:
 		return text, nil
 	}
 	return "", &Error{c.Setting, fmt.Errorf("%s: %w", c.Args[0], err)}
 }
+
+// ErrNothing: the command has succeeded and printed nothing.
+var ErrNothing = errors.New("it prints nothing")
 
 // bounded is the beginning of what a command prints.
 type bounded struct {

@@ -18,7 +18,8 @@ const (
 type File struct {
 	Connections map[string]Connection `file:"connections"`
 	Secrets     map[string]Secret     `file:"secrets"`
-	Pools       map[string]Pool       `file:"pools"` // by name; [AnyPool]: of all others
+	Providers   *Providers            `file:"providers"` // nil: none
+	Pools       map[string]Pool       `file:"pools"`     // by name; [AnyPool]: of all others
 	Executors   []Executor            `file:"executors"`
 	Models      map[string]Model      `file:"models"` // services that answer for models, by name
 }
@@ -54,9 +55,18 @@ type Connection struct {
 // Secret says where a secret comes from, and who may use it. Without a source it is looked for where secrets are that this file does not
 // name.
 type Secret struct {
-	Env   string   `file:"env"`   // variable of the worker's environment
-	File  string   `file:"file"`  // its bytes, without the newline at their end; read again when it changes
-	Pools []string `file:"pools"` // whose tasks may name it; nil: all; empty: none, so that it serves connections alone
+	Env   string `file:"env"`   // variable of the worker's environment
+	File  string `file:"file"`  // its bytes, without the newline at their end; read again when it changes
+	Vault string `file:"vault"` // path#key below the mount of [Providers.Vault]; without #key, the key is value
+	// Command is a program and its arguments, which gets the name on its stdin and prints the value; nil: none.
+	Command []string `file:"command"`
+	Age     string   `file:"age"`   // encrypted to an identity of [Providers.Age]: a file, or the text itself, armoured
+	Pools   []string `file:"pools"` // whose tasks may name it; nil: all; empty: none, so that it serves connections alone
+}
+
+// Sourced reports whether the file says where the secret comes from.
+func (s *Secret) Sourced() bool {
+	return s.Env != "" || s.File != "" || s.Vault != "" || s.Command != nil || s.Age != ""
 }
 
 // Pool is the policy of a pool: its own, or else that of [AnyPool]. The two are not mixed.
@@ -80,14 +90,13 @@ func (f *File) Check(at Place) {
 			at.Key("pools").Key(name).Fault("", "pool %q: want 1 to 64 letters, digits, - and _, or \"*\" for all others", name)
 		}
 	}
+	f.checkProviders(at)
 	checkModels(at.Key("models"), f.Models)
 }
 
 // Check looks at what must fit together.
 func (s *Secret) Check(at Place) {
-	if s.Env != "" && s.File != "" {
-		at.Fault("file", "a secret comes from env or from file, not from both")
-	}
+	s.checkSource(at)
 	if strings.ContainsAny(s.Env, "=\x00") {
 		at.Fault("env", "no variable has such a name")
 	}

@@ -76,13 +76,13 @@ func TestFileSaysWhatIsWritten(t *testing.T) {
 // TestFaultsNamePlaceAndReason: each text is wrong in the ways that are listed, and all of them are told.
 func TestFaultsNamePlaceAndReason(t *testing.T) {
 	for text, want := range map[string][]string{
-		"conections: {}":                         {"f:1:1: conections: unknown key; known are: connections, executors, models, pools, secrets"},
+		"conections: {}":                         {"f:1:1: conections: unknown key; known are: connections, executors, models, pools, providers, secrets"},
 		"connections: {a: {type: x, pools: []}}": {"f:1:28: connections.a.pools: no pool may use it"},
 		"connections:\n  a: {host: x}\n  b:\n    type: 5\n    pools: [b c]\n": {
 			"f:2:6: connections.a.type: is missing", "f:4:11: connections.b.type: want text (in quotes", "f:5:13: connections.b.pools[0]: \"b c\" is no pool's name",
 		},
 		"secrets:\n  a: {env: X, file: y}\n  b: {value: hunter2}\n  ../c: {file: x}\n  d: {env: 'A=B'}\n  e: {pools: [b c]}\n  f: x\n": {
-			"f:2:15: secrets.a.file: a secret comes from env or from file, not from both", "f:3:7: secrets.b.value: unknown key; known are: env, file, pools",
+			"f:2:15: secrets.a.file: a secret comes from env or from file, not from both", "f:3:7: secrets.b.value: unknown key; known are: age, command, env, file, pools, vault",
 			"f:4:3: secrets.../c: secret \"../c\": a name has 1 to 128", "f:5:7: secrets.d.env: no variable has such a name", "f:6:15: secrets.e.pools[0]: \"b c\" is no pool's name",
 			"f:7:6: secrets.f: want an object",
 		},

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -27,6 +28,7 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go"
 	"google.golang.org/grpc"
@@ -163,7 +165,7 @@ type canaries struct {
 func startCanaries(t *testing.T) *canaries {
 	t.Helper()
 	c := &canaries{t: t, path: build(t), all: map[string]canary{}, marker: "marker" + strings.ToLower(rand.Text()), database: pgtest.Database(t), store: t.TempDir()}
-	for _, name := range []string{"by-env", "by-variable", "by-dir", "by-file", "by-connection", "by-variable-connection", "by-url", "by-request", "by-header", "hook-header", "hook-url", "nats-coordinator", "nats-worker"} {
+	for _, name := range []string{"by-env", "by-variable", "by-dir", "by-file", "by-vault", "by-program", "by-chain", "by-age", "vault-token", "by-connection", "by-variable-connection", "by-url", "by-request", "by-header", "hook-header", "hook-url", "nats-coordinator", "nats-worker"} {
 		c.all[name] = newCanary(name)
 	}
 	for _, name := range []string{"hook-secret", "cluster-secret", "trigger-secret", "trigger-secret-before"} { // which are base64
@@ -295,10 +297,33 @@ func (c *canaries) secrets() []string {
 	put := func(path, text string) { must(c.t, os.WriteFile(path, []byte(text), 0o600)) }
 	put(filepath.Join(dir, "by-dir"), c.all["by-dir"].value+"\n")
 	put(filepath.Join(kept, "key"), c.all["by-file"].value+"\n")
+	put(filepath.Join(kept, "program"), c.all["by-program"].value+"\n")
+	put(filepath.Join(kept, "token"), c.all["vault-token"].core+"\n")
+	vault := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := map[string]string{"/v1/secret/data/some/where": "by-vault", "/v1/secret/data/by-chain": "by-chain"}[r.URL.Path]
+		if r.Header.Get("X-Vault-Token") != c.all["vault-token"].core || name == "" {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"data": map[string]any{"data": map[string]any{"value": c.all[name].value}, "metadata": map[string]any{"version": 1}}})
+	}))
+	c.t.Cleanup(vault.Close)
+	identity, err := age.GenerateX25519Identity()
+	must(c.t, err)
+	put(filepath.Join(kept, "identities"), identity.String())
+	var encrypted bytes.Buffer
+	to, err := age.Encrypt(&encrypted, identity.Recipient())
+	must(c.t, err)
+	_, err = io.WriteString(to, c.all["by-age"].value)
+	must(c.t, errors.Join(err, to.Close(), os.WriteFile(filepath.Join(kept, "encrypted"), encrypted.Bytes(), 0o600)))
 	at, err := pgx.ParseConfig(c.database)
 	must(c.t, err)
 	file, err := json.Marshal(map[string]any{
-		"secrets": map[string]any{"by-file": map[string]any{"file": filepath.Join(kept, "key")}, "by-variable": map[string]any{"env": "SOME_VARIABLE"}, "of-others": map[string]any{"env": "SOME_VARIABLE", "pools": []string{"others"}}},
+		"providers": map[string]any{
+			"vault": map[string]any{"address": vault.URL, "token_file": filepath.Join(kept, "token")}, "age": map[string]any{"identities": filepath.Join(kept, "identities")}, "order": []string{"vault"},
+		},
+		"secrets": map[string]any{"by-vault": map[string]any{"vault": "some/where"}, "by-program": map[string]any{"command": []string{"cat", filepath.Join(kept, "program")}}, "by-age": map[string]any{"age": filepath.Join(kept, "encrypted")},
+			"by-file": map[string]any{"file": filepath.Join(kept, "key")}, "by-variable": map[string]any{"env": "SOME_VARIABLE"}, "of-others": map[string]any{"env": "SOME_VARIABLE", "pools": []string{"others"}}},
 		"connections": map[string]any{
 			"by-connection": map[string]any{"type": "postgres", "host": at.Host, "port": at.Port, "username": at.User, "database": at.Database, "tls": "disable", "password": map[string]any{"secret": "of-connection"}},
 			"closed":        map[string]any{"type": "postgres", "host": "127.0.0.1", "port": 1, "username": at.User, "tls": "disable", "password": c.all["by-connection"].value},
@@ -319,7 +344,7 @@ func (c *canaries) secrets() []string {
 }
 
 // named are all secrets that tasks may name.
-var named = []string{"by-env", "by-variable", "by-dir", "by-file"}
+var named = []string{"by-env", "by-variable", "by-dir", "by-file", "by-vault", "by-program", "by-chain", "by-age"}
 
 // tree is a tree of tasks that do all they can to show the secrets that they are given.
 func (c *canaries) tree() string {

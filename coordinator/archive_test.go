@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -360,6 +361,17 @@ func TestAnErasureErasesArchivedTrees(t *testing.T) {
 	}
 	c.Submit(coordinator.SubmitOptions{UserID: "amy"}, noop("amy3", ""))
 	c.Settled("amy3")
+	var unfinished []string // by coordinators that were killed: of amy and of bob
+	for _, user := range []string{"amy", "bob"} {
+		w, err := archive.OpenFolder(dir).CreateObject(t.Context(), archive.Name{Namespace: "default", Day: archive.DayOf(time.Now()), Owner: archive.OwnerOf("default", user), Tree: "x", Number: 1}.Key())
+		if err == nil {
+			_, err = w.Write([]byte("of " + user))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		unfinished = append(unfinished, w.(interface{ Name() string }).Name())
+	}
 	spec := coordinator.EraseSpec{UserID: "amy"}
 	preview := spec
 	preview.Preview = true
@@ -378,6 +390,12 @@ func TestAnErasureErasesArchivedTrees(t *testing.T) {
 	})
 	if e.Counts["archived_trees"] != 2 || e.Counts["trees"] != 1 {
 		t.Errorf("counted %v", e.Counts)
+	}
+	if _, err := os.Stat(unfinished[0]); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what was half written of amy's is there: %v", err)
+	}
+	if _, err := os.Stat(unfinished[1]); err != nil {
+		t.Errorf("what was half written of bob's: %v", err)
 	}
 	all := archives(t, dir)
 	if len(all) != 2 || all["bob1"] == nil || all["nobody1"] == nil {

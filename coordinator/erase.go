@@ -363,28 +363,35 @@ func (c *Coordinator) eraseMessages(ctx context.Context, e *pg.Erasure) (done bo
 	return true, c.store.ErasureToContents(ctx, e)
 }
 
-// archivedOf are the objects of a user's trees up to a number in the archive.
-func (c *Coordinator) archivedOf(ctx context.Context, in dag.NamespaceKey, user string, upto dag.TreeKey) (keys []string, err error) {
+// archivedDays tells the folders of the archive that have objects of a user's trees, by day.
+func (c *Coordinator) archivedDays(ctx context.Context, in dag.NamespaceKey, user string, told func(folder string) error) error {
 	namespace, err := c.store.NamespaceByKey(ctx, in)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	days, err := c.cfg.Archive.ListFolders(ctx, archive.Folder(namespace.Name))
-	if err != nil {
-		return nil, fmt.Errorf("look for archived trees: %w", err)
-	}
 	for _, day := range days {
-		err := c.cfg.Archive.ListObjects(ctx, archive.Folder(namespace.Name, day, archive.OwnerOf(namespace.Name, user)), func(o archive.Object) bool {
+		if err == nil {
+			err = told(archive.Folder(namespace.Name, day, archive.OwnerOf(namespace.Name, user)))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("look for archived trees: %w", err)
+	}
+	return nil
+}
+
+// archivedOf are the objects of a user's trees up to a number in the archive.
+func (c *Coordinator) archivedOf(ctx context.Context, in dag.NamespaceKey, user string, upto dag.TreeKey) (keys []string, err error) {
+	err = c.archivedDays(ctx, in, user, func(folder string) error {
+		return c.cfg.Archive.ListObjects(ctx, folder, func(o archive.Object) bool {
 			if name, ok := archive.ParseKey(o.Key); ok && dag.TreeKey(name.Number) <= upto {
 				keys = append(keys, o.Key)
 			}
 			return true
 		})
-		if err != nil {
-			return nil, fmt.Errorf("look for archived trees: %w", err)
-		}
-	}
-	return keys, nil
+	})
+	return keys, err
 }
 
 // eraseArchived deletes the archived trees of the user. There will be no more: the objects become whole within transactions that lock the trees, and those are gone.
@@ -401,6 +408,9 @@ func (c *Coordinator) eraseArchived(ctx context.Context, e *pg.Erasure) error {
 		return err
 	}
 	failpoint.Hit("coordinator.after-archived-counted")
+	if err := c.cleanArchive(ctx, e); err != nil {
+		return err
+	}
 	for _, key := range keys {
 		if err := c.cfg.Archive.RemoveObject(ctx, key); err != nil {
 			return fmt.Errorf("erase archived trees: %w", err)
@@ -408,6 +418,15 @@ func (c *Coordinator) eraseArchived(ctx context.Context, e *pg.Erasure) error {
 		failpoint.Hit("coordinator.after-archived-erased")
 	}
 	return nil
+}
+
+// cleanArchive deletes what coordinators that were killed have left of objects of the user's trees.
+func (c *Coordinator) cleanArchive(ctx context.Context, e *pg.Erasure) error {
+	cleaner, ok := c.cfg.Archive.(archive.Cleaner)
+	if !ok {
+		return nil
+	}
+	return c.archivedDays(ctx, e.Namespace, e.UserID, func(folder string) error { return cleaner.RemoveUnfinished(ctx, folder) })
 }
 
 // eraseContents waits until the store of artifacts has nothing of the erased trees.

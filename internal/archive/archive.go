@@ -41,6 +41,12 @@ type Store interface {
 	Check(ctx context.Context) error
 }
 
+// Cleaner is a store in which objects are found that never became whole, as who wrote them was killed. A bucket has a rule of its own for them.
+type Cleaner interface {
+	// RemoveUnfinished deletes what was written of objects below a prefix, which ends with a slash. Who writes one there at this moment is told so by its Commit.
+	RemoveUnfinished(ctx context.Context, prefix string) error
+}
+
 // Writer writes an object.
 type Writer interface {
 	io.Writer
@@ -105,6 +111,9 @@ func ParseKey(key string) (n Name, ok bool) {
 	if _, bad := time.Parse(dayForm, parts[1]); err != nil || bad != nil {
 		return n, false
 	}
+	if parts[2] == "" || strings.ContainsFunc(parts[2], func(r rune) bool { return r > 127 || !plainByte(byte(r)) }) {
+		return n, false
+	}
 	n = Name{Day: parts[1], Owner: parts[2], Number: number}
 	if n.Namespace, _, ok = unescape(parts[0]); !ok {
 		return n, false
@@ -138,9 +147,12 @@ func unescape(text string) (out string, cut, ok bool) {
 	text, cut = strings.CutSuffix(text, "+")
 	var b []byte
 	for i := 0; i < len(text); i++ {
-		if text[i] != '%' {
+		if plainByte(text[i]) {
 			b = append(b, text[i])
 			continue
+		}
+		if text[i] != '%' { // a key is never a path to elsewhere
+			return "", false, false
 		}
 		if i+2 >= len(text) {
 			return "", false, false

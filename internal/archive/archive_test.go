@@ -25,8 +25,34 @@ func TestFolder(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	if err := archive.OpenFolder(dir + "/none").Check(t.Context()); err == nil {
-		t.Error("a folder that is not there: no error")
+	dead, err := s.CreateObject(t.Context(), "n/1/amy/x") // who writes it is killed
+	if err == nil {
+		_, err = dead.Write([]byte("of amy"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time nothing is there
+		if err := s.(archive.Cleaner).RemoveUnfinished(t.Context(), "n/1/amy/"); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(dir + "/n/1/amy"); !os.IsNotExist(err) {
+		t.Errorf("what was never finished: %v", err)
+	}
+	if err := dead.Commit(t.Context()); err == nil {
+		t.Error("an object becomes whole of which nothing is left")
+	}
+	dead.Abort()
+	none := archive.OpenFolder(dir + "/none")
+	_, errs1 := none.ListFolders(t.Context(), "a/")
+	_, errs2 := none.OpenObject(t.Context(), "a/b")
+	_, errs3 := none.CreateObject(t.Context(), "a/b")
+	for what, err := range map[string]error{"Check": none.Check(t.Context()), "ListFolders": errs1, "OpenObject": errs2, "CreateObject": errs3, "ListObjects": none.ListObjects(t.Context(), "a/", nil),
+		"RemoveUnfinished": none.(archive.Cleaner).RemoveUnfinished(t.Context(), "a/")} {
+		if err == nil || errors.Is(err, archive.ErrNotFound) {
+			t.Errorf("%s of a folder that is not there: got %v", what, err)
+		}
 	}
 }
 
@@ -42,7 +68,8 @@ func TestNames(t *testing.T) {
 			t.Errorf("%q: %s", id, key)
 		}
 	}
-	for _, key := range []string{"", "a/b/c/d.1.jsonl.zst", "a/2026-11-30/-/x.jsonl.zst", "a/2026-11-30/-/x.1.gz", "2026-11-30/-/x.1.jsonl.zst", "a/2026-11-30/-/%G.1.jsonl.zst"} {
+	for _, key := range []string{"", "a/b/c/d.1.jsonl.zst", "a/2026-11-30/-/x.jsonl.zst", "a/2026-11-30/-/x.1.gz", "2026-11-30/-/x.1.jsonl.zst", "a/2026-11-30/-/%G.1.jsonl.zst", "../2026-11-30/-/x.1.jsonl.zst", "a/2026-11-30/../x.1.jsonl.zst", "a/2026-11-30/-/...1.jsonl.zst", "a/2026-11-30//x.1.jsonl.zst",
+		"a/2026-11-30/ö/x.1.jsonl.zst", "a b/2026-11-30/-/x.1.jsonl.zst"} {
 		if n, ok := archive.ParseKey(key); ok {
 			t.Errorf("%q is %+v", key, n)
 		}

@@ -22,6 +22,9 @@ const half = ".part"
 func (f folder) path(key string) string { return filepath.Join(f.dir, filepath.FromSlash(key)) }
 
 func (f folder) CreateObject(_ context.Context, key string) (Writer, error) {
+	if _, err := os.Stat(f.dir); err != nil { // it is not made: it may be one that is not mounted
+		return nil, err
+	}
 	path := f.path(key)
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, err
@@ -74,12 +77,24 @@ func syncDir(dir string) error {
 	return d.Sync()
 }
 
+// absent is the error of a path, nil if merely nothing is there. Where the folder itself is missing, as one that is not mounted, nobody knows what is in it.
+func (f folder) absent(err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	_, err = os.Stat(f.dir)
+	return err
+}
+
 func (f folder) OpenObject(_ context.Context, key string) (io.ReadCloser, error) {
 	file, err := os.Open(f.path(key))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNotFound
+	if err != nil {
+		if err = f.absent(err); err == nil {
+			err = ErrNotFound
+		}
+		return nil, err
 	}
-	return file, err
+	return file, nil
 }
 
 func (f folder) ListObjects(ctx context.Context, prefix string, told func(Object) bool) error {
@@ -89,10 +104,8 @@ func (f folder) ListObjects(ctx context.Context, prefix string, told func(Object
 	}
 	err := filepath.WalkDir(start, func(path string, entry fs.DirEntry, err error) error {
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return nil
 		case err != nil:
-			return err
+			return f.absent(err)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case entry.IsDir() || strings.HasPrefix(entry.Name(), "."):
@@ -117,15 +130,15 @@ func (f folder) ListObjects(ctx context.Context, prefix string, told func(Object
 
 func (f folder) ListFolders(_ context.Context, prefix string) (names []string, err error) {
 	entries, err := os.ReadDir(f.path(prefix))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	if err != nil {
+		return nil, f.absent(err)
 	}
 	for _, e := range entries {
 		if e.IsDir() {
 			names = append(names, e.Name())
 		}
 	}
-	return names, err
+	return names, nil
 }
 
 func (f folder) RemoveObject(_ context.Context, key string) error {
@@ -134,6 +147,23 @@ func (f folder) RemoveObject(_ context.Context, key string) error {
 	}
 	_ = os.Remove(filepath.Dir(f.path(key))) // of its owner, if it is empty
 	return nil
+}
+
+// RemoveUnfinished implements [Cleaner].
+func (f folder) RemoveUnfinished(_ context.Context, prefix string) error {
+	entries, err := os.ReadDir(f.path(prefix))
+	if err != nil {
+		return f.absent(err)
+	}
+	for _, e := range entries {
+		if name := e.Name(); strings.HasPrefix(name, ".") && strings.HasSuffix(name, half) {
+			if e := os.Remove(filepath.Join(f.path(prefix), name)); !errors.Is(e, fs.ErrNotExist) {
+				err = errors.Join(err, e)
+			}
+		}
+	}
+	_ = os.Remove(f.path(prefix)) // if it is empty
+	return err
 }
 
 func (f folder) Check(context.Context) error {

@@ -162,15 +162,24 @@ func (c *Coordinator) PauseSchedule(ctx context.Context, id, reason string) (*Sc
 // ResumeSchedule lets runs start again; see [Scheduler].
 func (c *Coordinator) ResumeSchedule(ctx context.Context, id string) (*ScheduleInfo, error) {
 	if _, _, err := c.changeSchedule(ctx, "resume schedule", id, pg.Fire{}, func(f *pg.ScheduleFacts) (d pg.ScheduleDecision, err error) {
-		if f.Of.PausedAt != nil {
-			f.Of.PausedAt, f.Of.PausedBy, f.Of.PauseReason = nil, "", ""
-			f.Of.DecidedAt, f.Of.NextAt = f.Now, &f.Now
-		}
+		resume(f)
 		return d, nil
 	}); err != nil {
 		return nil, err
 	}
 	return c.GetSchedule(ctx, id)
+}
+
+// resume ends the pause of a schedule: instants that have passed stay as they are, those too that were decided when the clock was ahead of what it is now.
+func resume(f *pg.ScheduleFacts) {
+	if f.Of.PausedAt == nil {
+		return
+	}
+	f.Of.PausedAt, f.Of.PausedBy, f.Of.PauseReason = nil, "", ""
+	f.Of.NextAt = &f.Now
+	if f.Now.After(f.Of.DecidedAt) {
+		f.Of.DecidedAt = f.Now
+	}
 }
 
 // TriggerSchedule begins a run; see [Scheduler].

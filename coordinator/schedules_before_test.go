@@ -51,3 +51,26 @@ func TestDecideBefore(t *testing.T) {
 		}
 	}
 }
+
+// TestResumeDecidesNothingTwice: a schedule that was decided by a clock that was ahead, and is paused and resumed once the clock is right, has the runs that it had, and max_runs counts them once.
+func TestResumeDecidesNothingTwice(t *testing.T) {
+	t.Parallel()
+	created := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	spec := scheduledoc.Spec{ID: "a", Every: "1m", MaxRuns: 10, Overlap: "allow"}
+	ahead, now := created.Add(5*time.Minute), created.Add(2*time.Minute)
+	f := &pg.ScheduleFacts{Now: now, Of: &pg.Schedule{ID: "a", Spec: spec.Stored(), CreatedAt: created, DecidedAt: ahead, Counted: 5, PausedAt: &ahead, PausedBy: "ann"}}
+	resume(f)
+	if f.Of.PausedAt != nil || f.Of.PausedBy != "" || f.Of.NextAt == nil || !f.Of.NextAt.Equal(now) {
+		t.Errorf("%+v", f.Of)
+	}
+	for at, want := range map[time.Duration]int{3 * time.Minute: 0, 5 * time.Minute: 0, 6 * time.Minute: 1} {
+		f.Now = created.Add(at)
+		if d, err := decideSchedule(f); err != nil || len(d.New) != want || int(d.Counted) != 5+want {
+			t.Errorf("after %v: %+v, counted %d, %v", at, d.New, d.Counted, err)
+		}
+	}
+	late := &pg.ScheduleFacts{Now: ahead, Of: &pg.Schedule{DecidedAt: now, PausedAt: &now}}
+	if resume(late); !late.Of.DecidedAt.Equal(ahead) {
+		t.Errorf("what has passed in the pause is left: %v", late.Of.DecidedAt)
+	}
+}

@@ -24,6 +24,9 @@ type Tree struct {
 	FlowID, RunID string
 	Document      json.RawMessage // a list of tasks, as tasks.create takes it; the root comes first
 	Tasks         []Coordinates   // of the same tasks
+
+	needs map[string][]string // by job: those that must end with success
+	gates map[string]string   // by job: the name of its gate
 }
 
 // Coordinates say what of a flow a task is.
@@ -366,6 +369,9 @@ func (c *compiler) step(fold, gateName string, j *Job, i int, s *Step) {
 	if len(s.Outputs) > 0 {
 		t.Outputs, _ = w.value(s.Outputs, s.value.Get("outputs"), s.loc+".outputs", atOutput).(map[string]any)
 	}
+	if r := run.value.Get("inputs").Get(resource); r.Given() && !slices.Contains(notFlows, t.Schemas["method"]) && !slices.Contains(c.opts.Inputs[t.Schemas["method"]].Names, resource) {
+		c.at(CodeNotYet, r, run.loc+".inputs."+resource, "%s can't reach a resource: write its inputs out, or name a connection of the workers by connection", run.Type)
+	}
 	t.Retry = retryOf(s.Retry)
 	t.Lock = c.lockOf(j, s, run)
 	c.add(t, KindStep, at)
@@ -509,7 +515,20 @@ func (c *compiler) finish() *Tree {
 		c.tell(CodeTree, "", "", treedoc.Position{}, "%v", err)
 		return nil
 	}
-	return &Tree{FlowID: c.flow, RunID: c.run, Document: f.JSON, Tasks: c.where}
+	t := &Tree{FlowID: c.flow, RunID: c.run, Document: f.JSON, Tasks: c.where, needs: map[string][]string{}, gates: map[string]string{}}
+	for _, j := range c.doc.Jobs {
+		for _, n := range j.Needs {
+			if !n.Done {
+				t.needs[j.ID] = append(t.needs[j.ID], n.Job)
+			}
+		}
+	}
+	for _, w := range c.where {
+		if w.Kind == KindGate {
+			t.gates[w.Job] = w.Name
+		}
+	}
+	return t
 }
 
 var taskIndex = regexp.MustCompile(`^tasks\[(\d+)\]\.?`)

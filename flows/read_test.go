@@ -143,13 +143,18 @@ jobs:
 
 // FuzzFlow: whatever a file holds, its report is made, in order and within its bounds, and each fault lies in the file.
 func FuzzFlow(f *testing.F) {
-	for _, text := range []string{job + "  steps: [{id: s, type: rest, inputs: {url: 'x{{env.A:b}}'}}]", "flow: {id: f, on_failure: [{id: s}]}\njobs: [{id: b, when: jobs.a.status, depends_on: [{job: a}]}]", "a: &a [*a]", `{"flow": {}}`, "flow: {parameters: {a: {enum: [1]}}}", "jobs: [{steps: [{type: with_lock, inputs: {step: {type: with_lock, inputs: {}}}}]}]"} {
+	for _, text := range []string{job + "  steps: [{id: s, type: rest, inputs: {url: 'x{{env.A:b}}'}}]", "flow: {id: f, on_failure: [{id: s}]}\njobs: [{id: b, when: jobs.a.status, depends_on: [{job: a}]}]", "a: &a [*a]", `{"flow": {}}`, "flow: {parameters: {a: {enum: [1]}}}", "jobs: [{steps: [{type: with_lock, inputs: {step: {type: with_lock, inputs: {}}}}]}]",
+		"flow: {id: 'f{{env.A:b}}', execution: graph, finally: [{id: t, type: noop}], parameters: {p: {default: [1]}}}\njobs:\n- {id: a, steps: [{id: s, type: noop, outputs: {k: '{{result.x:}}'}, on_no_data: skip_job}, {id: t, type: noop, inputs: {x: ['{{steps.s}}', '{{job.outputs.k}}-{{params.p}}'], y: '{{env.A_KEY}}'}}]}\n- {id: b, when: 'jobs.a.outputs.k.l > 1 and not jobs.a.status', depends_on: [{job: a, require: done}], steps: [{id: s, type: noop, inputs: {x: '{{jobs.a.outputs.k:z}} {{attempt}}'}, lock: {key: '{{run_id}}'}}]}"} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		d, r := flows.Read("f.yaml", text, options())
 		if r.OK != (len(r.Errors) == 0) || r.OK && d == nil || len(r.Errors) > flows.MaxFaults || len(r.Warnings) > flows.MaxFaults {
 			t.Fatalf("%q: %+v", text, r)
+		}
+		tree, made := flows.Compile("f.yaml", text, "run", options())
+		if (tree != nil) != made.OK || tree != nil && !r.OK {
+			t.Fatalf("%q: %v, %+v", text, tree, made)
 		}
 		lines := 1 + strings.Count(string(text), "\n") + strings.Count(string(text), "\r")
 		for _, f := range slices.Concat(r.Errors, r.Warnings) {

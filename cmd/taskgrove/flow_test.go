@@ -10,8 +10,10 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/taskgrove/taskgrove/flows"
+	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/treefile"
 	"github.com/taskgrove/taskgrove/node"
+	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
 const ordersFlow = "../../examples/flows/orders.yaml"
@@ -139,11 +141,81 @@ func TestFlowDryRun(t *testing.T) {
 		{[]string{"--dry-run", "--json", "--set", "dya=2026-11-30"}, "the flow is invalid", `"code": "spec.parameter"`},
 		{[]string{"--dry-run", "--set", "day=2026-11-30", "--run-id", "../../x"}, "run_id: spec.run", ""},
 		{[]string{"--dry-run", "--set", "day=2026-11-30", "--env", "REGION="}, "spec.missing_env", ""},
-		{[]string{"--set", "day=2026-11-30"}, "--dry-run must be there", ""},
 	} {
 		out, note, code := runCommand(t, append([]string{"flow", "run", ordersFlow}, row.args...)...)
 		if code != exitUsage || !strings.Contains(note, row.says) || !strings.Contains(out, row.shows) || row.shows == "" && out != "" {
 			t.Errorf("%v: exit %d, %q, %q", row.args, code, note, out)
 		}
+	}
+}
+
+// TestFlowRun: what flow run says of a run on a real cluster, and by which code it ends.
+func TestFlowRun(t *testing.T) {
+	c := cluster.Start(t, cluster.Options{Workers: 1, Coordinator: func(s *config.Coordinator) { s.GRPCAddr = "127.0.0.1:0" }})
+	t.Setenv("TASKGROVE_SERVER", c.Coordinators[0].P.GRPC)
+	good := file(t, "good.yaml", `
+flow: {id: good}
+jobs:
+- {id: look, steps: [{id: s, type: noop, inputs: {n: 3}, outputs: {n: "{{result.n:7}}", run: "{{run_id}}"}}]}
+- {id: some, depends_on: [look], when: jobs.look.outputs.n > 0, steps: [{id: a, type: noop, inputs: {n: "{{jobs.look.outputs.n}}"}}, {id: b, type: noop}]}
+- {id: none, when: jobs.look.outputs.n <= 0, steps: [{id: a, type: noop}]}
+- {id: after, depends_on: [none], steps: [{id: a, type: noop}]}
+`)
+	var o flows.Outcome
+	run := func(wantCode int, wantOutcome string, args ...string) map[string]flows.JobOutcome {
+		t.Helper()
+		out, note, code := runCommand(t, append([]string{"flow", "run", "--json"}, args...)...)
+		o = flows.Outcome{}
+		if err := json.Unmarshal([]byte(out), &o); err != nil || code != wantCode || o.Outcome != wantOutcome {
+			t.Fatalf("exit %d, want %d: %v\n%s\n%s", code, wantCode, err, note, out)
+		}
+		jobs := map[string]flows.JobOutcome{}
+		for _, j := range o.Jobs {
+			jobs[j.ID] = j
+		}
+		return jobs
+	}
+	jobs := run(exitOK, "SUCCESS", good, "--run-id", "one")
+	if j := jobs["look"]; j.Status != "SUCCESS" || string(j.Outputs["run"]) != `"one"` || len(j.Steps) != 1 || j.Steps[0].Attempts != 1 || j.Steps[0].CompletedAt == nil {
+		t.Errorf("look: %+v", j)
+	}
+	if j := jobs["some"]; j.Status != "SUCCESS" || len(j.Steps) != 2 || j.Steps[1].Status != "SUCCESS" {
+		t.Errorf("some: %+v", j)
+	}
+	if j := jobs["none"]; j.Status != "SKIPPED" || j.ReasonCode != "when_false" || j.Reason != "condition=false" || j.SkipTrigger != "" || len(j.Steps) != 0 {
+		t.Errorf("none: %+v", j)
+	}
+	if j := jobs["after"]; j.Status != "BLOCKED" || j.ReasonCode != "blocked_by:none" {
+		t.Errorf("after: %+v", j)
+	}
+	first := o.TreeID
+	if run(exitFlowBlocked, "SUCCESS", good, "--run-id", "one", "--fail-on-blocked"); o.TreeID != first {
+		t.Errorf("the same run again is the tree %s, and was %s", o.TreeID, first)
+	}
+	edited := file(t, "edited.yaml", "flow: {id: good}\njobs: [{id: other, steps: []}]")
+	if out, note, code := runCommand(t, "flow", "run", edited, "--run-id", "one"); code == exitOK || !strings.Contains(note, "another flow or with other values") {
+		t.Errorf("another flow by the same id of a run: exit %d, %s, %s", code, out, note)
+	}
+	bad := file(t, "bad.yaml", `
+flow: {id: bad, on_failure: [{id: tell, type: noop, inputs: {m: "{{failure.message}}"}}]}
+jobs:
+- {id: a, steps: [{id: s, type: rest, inputs: {url: "http://127.0.0.1:1/"}}, {id: t, type: noop}]}
+- {id: b, steps: [{id: s, type: noop}]}
+`)
+	jobs = run(exitError, "FAILED", bad)
+	if j := jobs["a"]; j.Status != "FAILED" || j.ErrorKind == "" || len(j.Steps) != 2 || j.Steps[0].Status != "FAILED" || j.Steps[0].Error == "" || j.Steps[1].Status != "BLOCKED" {
+		t.Errorf("a: %+v", j)
+	}
+	if j := jobs["b"]; j.Status != "BLOCKED" || j.ReasonCode != "flow_failed" {
+		t.Errorf("b: %+v", j)
+	}
+	if j := jobs["on_failure"]; j.Status != "SUCCESS" {
+		t.Errorf("on_failure: %+v", j)
+	}
+	if out, note, code := runCommand(t, "flow", "run", good, "--run-id", "two"); code != exitOK || !strings.HasPrefix(out, "run two of good, tree ") || !strings.Contains(out, "condition=false") {
+		t.Errorf("exit %d, %s, %s", code, note, out)
+	}
+	if _, note, code := runCommand(t, "flow", "run", good, "--server", "127.0.0.1:1"); code != exitFlowUnreachable {
+		t.Errorf("without a server: exit %d, %s", code, note)
 	}
 }

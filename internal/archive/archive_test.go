@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/taskgrove/taskgrove/internal/archive"
@@ -44,6 +45,20 @@ func TestFolder(t *testing.T) {
 		t.Error("an object becomes whole of which nothing is left")
 	}
 	dead.Abort()
+	if err := syscall.Mkfifo(dir+"/pipe", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.OpenObject(t.Context(), "pipe"); err == nil || !strings.Contains(err.Error(), "no regular file") {
+		t.Errorf("a pipe: got %v", err)
+	}
+	if err := s.ListObjects(t.Context(), "", func(o archive.Object) bool {
+		if o.Key == "pipe" {
+			t.Error("a pipe is listed")
+		}
+		return true
+	}); err != nil {
+		t.Error(err)
+	}
 	none := archive.OpenFolder(dir + "/none")
 	_, errs1 := none.ListFolders(t.Context(), "a/")
 	_, errs2 := none.OpenObject(t.Context(), "a/b")

@@ -87,7 +87,11 @@ func (f folder) absent(err error) error {
 }
 
 func (f folder) OpenObject(_ context.Context, key string) (io.ReadCloser, error) {
-	file, err := os.Open(f.path(key))
+	path := f.path(key)
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // to open a pipe waits for whoever writes to it
+		return nil, fmt.Errorf("%s is no regular file", path)
+	}
+	file, err := os.Open(path)
 	if err != nil {
 		if err = f.absent(err); err == nil {
 			err = ErrNotFound
@@ -108,7 +112,7 @@ func (f folder) ListObjects(ctx context.Context, prefix string, told func(Object
 			return f.absent(err)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case entry.IsDir() || strings.HasPrefix(entry.Name(), "."):
+		case !entry.Type().IsRegular() || strings.HasPrefix(entry.Name(), "."):
 			return nil
 		}
 		rel, err := filepath.Rel(f.dir, path)

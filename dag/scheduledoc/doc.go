@@ -175,7 +175,15 @@ func Reference() string {
 // value reads a value of any kind.
 func value(raw json.RawMessage, into any, wrong string) string {
 	if err := jsonv2.Unmarshal(raw, into, jsonv2.RejectUnknownMembers(true)); err != nil {
-		return cmp.Or(twiceIn(err), wrong)
+		return cmp.Or(twiceIn(err), unknownIn(err)+wrong)
+	}
+	return ""
+}
+
+// unknownIn names a key that an object within a value does not have; empty: that is not what is wrong.
+func unknownIn(err error) string {
+	if bad, ok := errors.AsType[*jsonv2.SemanticError](err); ok && errors.Is(err, jsonv2.ErrUnknownName) {
+		return fmt.Sprintf("has no key %s: ", printable(strings.ReplaceAll(strings.TrimPrefix(string(bad.JSONPointer), "/"), "/", ".")))
 	}
 	return ""
 }

@@ -34,31 +34,6 @@ func flowCommand() *cobra.Command {
 	return cmd
 }
 
-// envFlags give a flow's environment its values.
-type envFlags struct{ env []string }
-
-func (e *envFlags) bind(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&e.env, "env", nil, "NAME=VALUE for the flow's environment, or NAME alone for this process's own value; may be repeated, the last counts")
-}
-
-// read are the values that they give.
-func (e *envFlags) read() (map[string]string, error) {
-	out := map[string]string{}
-	for _, one := range e.env {
-		name, value, given := strings.Cut(one, "=")
-		if name == "" {
-			return nil, usage("--env: want NAME=VALUE or NAME, got %q", one)
-		}
-		if !given {
-			if value, given = os.LookupEnv(name); !given {
-				return nil, usage("--env: %s is not set here", name)
-			}
-		}
-		out[name] = value
-	}
-	return out, nil
-}
-
 // alsoJSON gives a command --json, which means the same as -o json.
 func alsoJSON(cmd *cobra.Command, out *formatFlag) {
 	cmd.Flags().BoolFunc("json", "the same as -o json", func(string) error { return out.Set(string(formatJSON)) })
@@ -96,11 +71,11 @@ func flowValidateCommand() *cobra.Command {
 	env.bind(cmd)
 	cmd.Flags().BoolVar(&strict, "strict-env", false, "a name that the flow uses and that has no value, and no default, is an error")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		values, err := env.read()
+		values, err := env.read(cmd.ErrOrStderr())
 		if err != nil {
 			return err
 		}
-		opts := flows.Options{Executors: node.Known(), Inputs: node.InputKeys(), Env: values, StrictEnv: strict}
+		opts := flows.Options{Executors: node.Known(), Inputs: node.InputKeys(), StrictEnv: strict}
 		var reports []*flows.Report
 		invalid := 0
 		for _, name := range args {
@@ -108,6 +83,7 @@ func flowValidateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			opts.Env = values.of(text)
 			_, report := flows.Read(shown, text, opts)
 			if reports = append(reports, report); !report.OK {
 				invalid++
@@ -166,7 +142,7 @@ func flowRunCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&failOnBlocked, "fail-on-blocked", false, "exit with 3 if no job failed and one was blocked")
 	cmd.Flags().StringVar(&user, "user", "", "owner of the run")
 	run(cmd, func(ctx context.Context, s *session, args []string) error {
-		given, err := env.read()
+		given, err := env.read(s.notes)
 		if err != nil {
 			return err
 		}
@@ -186,7 +162,7 @@ func flowRunCommand() *cobra.Command {
 			}
 			id = made.String()
 		}
-		tree, report := flows.Compile(name, text, id, flows.Options{Executors: node.Known(), Inputs: node.InputKeys(), Env: given, Set: set})
+		tree, report := flows.Compile(name, text, id, flows.Options{Executors: node.Known(), Inputs: node.InputKeys(), Env: given.of(text), Set: set})
 		if tree == nil {
 			return s.refuseFlow(report)
 		}

@@ -42,6 +42,19 @@ func TestFlowValidate(t *testing.T) {
 			t.Errorf("%v: exit %d, %v, %s", flag, code, err, out)
 		}
 	}
+	file := filepath.Join(t.TempDir(), "a.env")
+	if err := os.WriteFile(file, []byte("export X='1'\nX_TOKEN=not used\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bad := filepath.Join(t.TempDir(), "bad.json")
+	if err := os.WriteFile(bad, []byte("{\"A\": 1,\n \"A\": 2}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{bad: bad + ":2:2: a name is there twice in one object", bad + "x": bad + "x: there is no such file", "": "want a path"} {
+		if _, note, code := runCommand(t, "flow", "validate", ordersFlow, "--env-file", path); code != exitUsage || !strings.Contains(note, want) {
+			t.Errorf("--env-file %s: exit %d, %q", path, code, note)
+		}
+	}
 	const uses = "flow: {id: f}\njobs: [{id: a, steps: [{id: s, type: noop, inputs: {x: '{{env.X}}'}}]}]\n"
 	for _, row := range []struct {
 		flags []string
@@ -50,6 +63,7 @@ func TestFlowValidate(t *testing.T) {
 	}{
 		{nil, exitOK, "! <stdin>:2:53: jobs[0].steps[0].inputs.x: spec.unset_env"}, {[]string{"--strict-env"}, exitUsage, "- <stdin>:2:53: jobs[0].steps[0].inputs.x: spec.missing_env"},
 		{[]string{"--strict-env", "--env", "X=1"}, exitOK, "OK: <stdin>\n"}, {[]string{"--env", "X_TOKEN=1"}, exitUsage, "- <stdin>: env.X_TOKEN: secret.inline_value"},
+		{[]string{"--strict-env", "--env-file", file}, exitOK, "OK: <stdin>\n"}, {[]string{"--strict-env", "--env-file", file, "--env", "X="}, exitUsage, "spec.missing_env"},
 	} {
 		out, _, code := runWithInput(t, strings.NewReader(uses), append([]string{"flow", "validate", "-"}, row.flags...)...)
 		if code != row.code || !strings.Contains(out, row.says) {

@@ -12,6 +12,7 @@ import (
 type document struct {
 	timed  bool                 // the submission has a timeout of its own
 	kept   bool                 // it has a retention of its own
+	due    bool                 // it says by when the tree is due
 	faults dag.InvalidTreeError // what is wrong with fields
 }
 
@@ -24,6 +25,9 @@ func (d *document) messages(tasks iter.Seq2[*dag.Task, error]) iter.Seq2[*pb.New
 			}
 			if err == nil && t.Retention != 0 && !d.kept {
 				err = fmt.Errorf("task %s: the tree's retention must be given as an option, see WithRetention", t.Name)
+			}
+			if err == nil && t.Due != nil && !d.due {
+				err = fmt.Errorf("task %s: by when the tree is due must be given as an option, see WithDue", t.Name)
 			}
 			if err != nil {
 				yield(nil, err)

@@ -184,6 +184,12 @@ func WithRetention(retention string) SubmitOption {
 	return func(s *submission) { s.options.Retention = retention }
 }
 
+// WithDue says by when the tree is to have ended: a time after it is stored, such as "2h", a time of the day in UTC, such as "06:00", or an instant with its zone; it wins
+// over what the root says. What has not ended then raises [EventLate], once, and goes on. Without, the tree is never late.
+func WithDue(due string) SubmitOption {
+	return func(s *submission) { s.options.Due = due }
+}
+
 // Submitted is the answer to a submission.
 type Submitted struct {
 	TreeID   string // the root's id
@@ -246,7 +252,7 @@ func (c *Client) SubmitSeq(ctx context.Context, tasks iter.Seq2[*NewTask, error]
 // task-tree protocol takes them.
 func (c *Client) SubmitJSON(ctx context.Context, r io.Reader, options ...SubmitOption) (*Submitted, error) {
 	s := newSubmission(options)
-	d := &document{timed: s.options.Timeout != nil, kept: s.options.Retention != ""}
+	d := &document{timed: s.options.Timeout != nil, kept: s.options.Retention != "", due: s.options.Due != ""}
 	sub, err := c.submit(ctx, s, d.messages(treedoc.Read(r, treedoc.Options{})))
 	return sub, wrap(ctx, err, "submit tasks")
 }
@@ -347,13 +353,16 @@ func (t *NewTree) message(all *pb.SubmitOptions) (out *pb.NewTree, err error) {
 	}
 	tasks := fromSlice(t.Tasks)
 	if t.JSON != nil {
-		tasks = (&document{timed: true, kept: true}).messages(func(yield func(*dag.Task, error) bool) {
+		tasks = (&document{timed: true, kept: true, due: true}).messages(func(yield func(*dag.Task, error) bool) {
 			for task, err := range treedoc.Read(bytes.NewReader(t.JSON), treedoc.Options{}) {
 				if err == nil && task.TreeTimeout > 0 && all.Timeout == nil {
 					out.Timeout = durationpb.New(task.TreeTimeout)
 				}
 				if err == nil && task.Retention != 0 && all.Retention == "" {
 					out.Retention = dag.RetentionText(task.Retention)
+				}
+				if err == nil && task.Due != nil && all.Due == "" {
+					out.Due = task.Due.String()
 				}
 				if !yield(task, err) {
 					return

@@ -118,6 +118,7 @@ type Tree struct {
 	Retention                             string     // how long it is kept once it has ended: "30d", "keep"; empty: as the operator says, or a list, which does not tell
 	Hold                                  *TreeHold  // that keeps it from being deleted; nil: none, or a list
 	Unique                                *UniqueKey // that it has, as no other tree; nil: none, or no longer, or a list
+	Due, Late                             time.Time  // by when it is to have ended, and since when it was late; zero: never
 	// OnlyOptionalFailed: the tree's status is failed, but all that failed was optional to tasks that ran, and the rest completed.
 	// [Client.Trees] doesn't tell.
 	OnlyOptionalFailed bool
@@ -310,7 +311,7 @@ func treeOf(t *pb.Tree) *Tree {
 		Skipped: int(t.Skipped), FailuresAllowed: int(t.FailuresAllowed),
 		Sequence: t.Sequence, CreatedAt: at(t.CreatedAt), StartedAt: at(t.StartedAt), FinishedAt: at(t.FinishedAt),
 		OnlyOptionalFailed: t.OnlyOptionalFailed, Usage: usageOf(t.Usage), Labels: t.Labels,
-		Retention: t.Retention, Hold: holdOf(t.Hold), Unique: uniqueOf(t.Unique),
+		Retention: t.Retention, Hold: holdOf(t.Hold), Unique: uniqueOf(t.Unique), Due: at(t.Due), Late: at(t.Late),
 	}
 }
 

@@ -140,7 +140,7 @@ func (d *Delivery) made() Details {
 }
 
 func (o SubmitOptions) asked() Details {
-	d := detail("hold", o.Hold, "demo", o.Demo, "timeout", o.Timeout, "model_key", o.ModelKey.Given(), "require_existing", o.RequireExisting, "retention", dag.RetentionText(o.Retention))
+	d := detail("hold", o.Hold, "demo", o.Demo, "timeout", o.Timeout, "model_key", o.ModelKey.Given(), "require_existing", o.RequireExisting, "retention", dag.RetentionText(o.Retention), "due", o.Due.String())
 	return d.with("webhook", o.Webhook != nil).with("attach", len(o.Attach)).with("more", len(o.More)).with("no_cache", o.NoCache)
 }
 

@@ -100,6 +100,9 @@ func (c *Coordinator) happened(eff *pg.Effects) {
 	if n := eff.Events[dag.EventRetry]; n > 0 {
 		c.meter.retries.Add(context.Background(), int64(n))
 	}
+	if eff.Late > 0 {
+		c.meter.late.Add(context.Background(), int64(eff.Late), labelled("kind", "tree"))
+	}
 	for _, t := range eff.Trees {
 		if outcome, ok := treeOutcomes[t.Ended]; ok && t.Final {
 			c.meter.trees.Add(context.Background(), 1, outcome)

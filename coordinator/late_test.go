@@ -2,11 +2,14 @@ package coordinator_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/scheduledoc"
 	"github.com/taskgrove/taskgrove/tests/cluster"
 )
 
@@ -127,5 +130,65 @@ func TestWhatEndsInTimeIsNotLate(t *testing.T) {
 		if run.Late || len(lateOf(eventsOf(t, c, run.TreeID))) > 0 || run.Due.IsZero() == (id == "in time") {
 			t.Errorf("%s: %+v", id, run)
 		}
+	}
+}
+
+// TestALateTreeIsTold: a tree that says when it is due is late once, also if it was held when it was; it shows so, and goes on.
+func TestALateTreeIsTold(t *testing.T) {
+	t.Parallel()
+	c := hooked(t, cluster.Options{Coordinators: 2})
+	r := newReceiver(t)
+	if _, err := c.Service().CreateWebhook(t.Context(), coordinator.WebhookSpec{Webhook: coordinator.Webhook{URL: r.URL}, Events: []coordinator.WebhookEvent{coordinator.TreeLate}}); err != nil {
+		t.Fatal(err)
+	}
+	due := &dag.Due{After: time.Second}
+	for _, id := range []string{"own", "option", "held"} {
+		root := using("wait_executor", id, "", `{"signal": "go"}`)
+		opts := coordinator.SubmitOptions{Hold: id == "held"}
+		if id == "option" {
+			root.Due, opts.Due = &dag.Due{After: time.Hour}, due
+		} else {
+			root.Due = due
+		}
+		c.Submit(opts, root)
+		if opts.Hold {
+			if _, err := c.Service().Execute(t.Context(), id, coordinator.ExecuteOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.For(t).Eventually(id+" is late", func() error {
+			tree, err := c.Service().Tree(t.Context(), id)
+			if err == nil && tree.Late.IsZero() {
+				err = fmt.Errorf("it is due at %s", tree.Due)
+			}
+			if err == nil && (tree.Due.IsZero() || tree.Late.Before(tree.Due)) {
+				t.Errorf("%s: due at %s, late at %s", id, tree.Due, tree.Late)
+			}
+			return err
+		})
+		r.until(t, "that "+id+" is late", func(d []delivered) bool { return len(d) > 0 && d[len(d)-1].field("root_task_id") == id })
+		if _, err := c.Service().Signal(t.Context(), id, coordinator.Signal{Name: "go"}); err != nil {
+			t.Fatal(err)
+		}
+		events := eventsOf(t, c, id)
+		if late := lateOf(events); len(late) != 1 || events[len(events)-1].Status != dag.StatusCompleted {
+			t.Errorf("%s: %d events say that it is late", id, len(late))
+		}
+	}
+	if got := r.until(t, "what came", func([]delivered) bool { return true }); len(got) != 3 {
+		t.Errorf("it was told %s", typesOf(got))
+	}
+}
+
+// TestTreesOfSchedulesSayNotWhenTheyAreDue: the schedule does.
+func TestTreesOfSchedulesSayNotWhenTheyAreDue(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{})
+	spec, faults := scheduledoc.Decode([]byte(`{"id":"a","cron":"0 2 * * *","tree":{"name":"w","due":"2h","schemas":{"method":"wait_executor"},"inputs":{"signal":"go"}}}`))
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	if _, err := c.Service().CreateSchedule(t.Context(), *spec); err == nil || !strings.Contains(err.Error(), "the schedule says when its runs are due") {
+		t.Error(err)
 	}
 }

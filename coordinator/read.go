@@ -338,6 +338,11 @@ func showTree(t *pg.Tree, namespace string) *TreeStatus {
 	if t.FinishedAt != nil {
 		out.FinishedAt = *t.FinishedAt
 	}
+	for into, at := range map[*time.Time]*time.Time{&out.Due: t.DueAt, &out.Late: t.LateAt} {
+		if at != nil {
+			*into = *at
+		}
+	}
 	return out
 }
 

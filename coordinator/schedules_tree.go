@@ -98,6 +98,9 @@ func (c *Coordinator) ofRun(document json.RawMessage, user string, roots templat
 		if t.UserID != "" && t.UserID != user {
 			wrong(dag.WrongOwner, "user_id", "the tree belongs to the user of the schedule, and names another one")
 		}
+		if t.Due != nil {
+			wrong(dag.InvalidField, "due", "the schedule says when its runs are due")
+		}
 		if t.Control == nil || !t.Control.Template || t.Inputs == nil || len(roots) == 0 {
 			return
 		}

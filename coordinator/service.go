@@ -45,6 +45,7 @@ type SubmitOptions struct {
 	Hold           bool          // store only (spec K1); Execute starts it
 	Timeout        time.Duration // of the whole tree, from its start; 0: none
 	Retention      time.Duration // how long the tree is kept once it has ended; [dag.KeepForever]; 0: as its root says. It wins over that
+	Due            *dag.Due      // by when the tree is to have ended; nil: as its root says. It wins over that
 	Demo           bool          // nothing runs: workers make up results (spec 3.10); not together with Hold
 	ModelKey       modelkey.Key  // for the models that the tree's tasks ask (spec 5.7); kept in memory only; not together with Hold
 	NoCache        bool          // no task is ended by an earlier success: all run
@@ -60,7 +61,7 @@ type SubmitOptions struct {
 	// Show asks for the tasks as they are stored, if the tree is held and has no more than this. The tasks' payloads must not change before
 	// the answer.
 	Show ShowLimits
-	// More are further trees, to which the other options apply, too, but for the idempotency key, the timeout and the retention: they are stored in one transaction
+	// More are further trees, to which the other options apply, too, but for the idempotency key, the timeout, the retention and when they are due: they are stored in one transaction
 	// with the first, all or none. At most [MaxTogether] trees, without webhooks. What is wrong with them is a *[TreesError].
 	More []NewTree
 }
@@ -70,6 +71,7 @@ type NewTree struct {
 	IdempotencyKey string        // of this tree; empty: none
 	Timeout        time.Duration // likewise; 0: none
 	Retention      time.Duration // likewise; 0: as its root says
+	Due            *dag.Due      // likewise; nil: as its root says
 	Tasks          iter.Seq2[*dag.Task, error]
 }
 

@@ -39,7 +39,7 @@ func (g *guarded) Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq
 		tasks = g.owned(ctx, call, to.UserID, tasks)
 		more := make([]NewTree, len(opts.More))
 		for i, t := range opts.More {
-			more[i] = NewTree{keyOfOwner(to.UserID, t.IdempotencyKey), t.Timeout, t.Retention, g.owned(ctx, call, to.UserID, t.Tasks)}
+			more[i] = NewTree{keyOfOwner(to.UserID, t.IdempotencyKey), t.Timeout, t.Retention, t.Due, g.owned(ctx, call, to.UserID, t.Tasks)}
 		}
 		opts.More = more
 		if opts.RequireExisting { // else it would tell which ids others have
@@ -104,7 +104,7 @@ func (c *Coordinator) submit(ctx context.Context, opts SubmitOptions, tasks iter
 		defer done()
 	}
 	begin := time.Now()
-	intake := c.intake(ctx, opts, NewTree{opts.IdempotencyKey, opts.Timeout, opts.Retention, tasks})
+	intake := c.intake(ctx, opts, NewTree{opts.IdempotencyKey, opts.Timeout, opts.Retention, opts.Due, tasks})
 	intake.sub.Webhooks, intake.sub.Waiter, intake.sub.Fire = hooks, opts.waiter, opts.fire
 	out, err := c.store.Submit(ctx, here, intake.sub)
 	switch {
@@ -130,7 +130,7 @@ func (o *SubmitOptions) keyed() bool { return o.ModelKey.Given() && !o.Demo }
 func (c *Coordinator) intake(ctx context.Context, opts SubmitOptions, tree NewTree) *intake {
 	tasks := tree.Tasks
 	stored := !opts.Demo && !opts.Hold && !c.userKeys.Empty()
-	if opts.Demo || opts.keyed() || stored || len(opts.Labels) > 0 || opts.Unique != nil || tree.Retention != 0 || opts.NoCache {
+	if opts.Demo || opts.keyed() || stored || len(opts.Labels) > 0 || opts.Unique != nil || tree.Retention != 0 || tree.Due != nil || opts.NoCache {
 		owner := opts.UserID
 		tasks = marked(tasks, func(t *dag.Task) {
 			owner = cmp.Or(t.UserID, owner)
@@ -142,6 +142,9 @@ func (c *Coordinator) intake(ctx context.Context, opts SubmitOptions, tree NewTr
 			}
 			if tree.Retention != 0 && t.ParentRef == "" {
 				t.Retention = tree.Retention
+			}
+			if tree.Due != nil && t.ParentRef == "" {
+				t.Due = tree.Due
 			}
 		})
 	}
@@ -223,6 +226,8 @@ func (o SubmitOptions) validate() error {
 		return &InvalidArgumentError{Field: "webhook", Reason: "is for what runs, and a held tree does not: give it to the execution"}
 	case o.Retention != 0 && dag.RetentionFault(o.Retention, 0) != "":
 		return &InvalidArgumentError{Field: "retention", Reason: dag.RetentionFault(o.Retention, 0)}
+	case o.Due.Fault() != "":
+		return &InvalidArgumentError{Field: "due", Reason: o.Due.Fault()}
 	case o.Timeout < 0:
 		return &InvalidArgumentError{Field: "timeout", Reason: "must not be negative"}
 	}

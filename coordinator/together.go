@@ -84,7 +84,7 @@ func (e *TreesError) Problems(explain func(tree int, err error) error) *dag.Inva
 
 // submitTogether stores several trees, all or none.
 func (c *Coordinator) submitTogether(ctx context.Context, opts SubmitOptions, first iter.Seq2[*dag.Task, error]) (*Submitted, error) {
-	trees := append([]NewTree{{opts.IdempotencyKey, opts.Timeout, opts.Retention, first}}, opts.More...)
+	trees := append([]NewTree{{opts.IdempotencyKey, opts.Timeout, opts.Retention, opts.Due, first}}, opts.More...)
 	if err := opts.validateTogether(trees); err != nil {
 		return nil, err
 	}
@@ -143,7 +143,7 @@ func (o *SubmitOptions) validateTogether(trees []NewTree) error {
 	}
 	bad, seen := &TreesError{}, map[string]bool{}
 	for i, t := range trees {
-		err := SubmitOptions{IdempotencyKey: t.IdempotencyKey, Timeout: t.Timeout, Retention: t.Retention}.validate()
+		err := SubmitOptions{IdempotencyKey: t.IdempotencyKey, Timeout: t.Timeout, Retention: t.Retention, Due: t.Due}.validate()
 		if err == nil && t.IdempotencyKey != "" && seen[t.IdempotencyKey] {
 			err = &InvalidArgumentError{Field: "idempotency_key", Reason: "is that of another tree of this submission"}
 		}

@@ -100,6 +100,7 @@ type TreeStatus struct {
 	CreatedAt, StartedAt, FinishedAt      time.Time
 	// OnlyOptionalFailed: all that failed was optional to tasks that ran, and the rest completed. Lists don't tell.
 	OnlyOptionalFailed bool
+	Due, Late          time.Time     // by when it is to have ended, and since when it was late; zero: never
 	Retention          time.Duration // of its own, once it has ended; [dag.KeepForever]; 0: as the operator says. Lists don't tell
 	Hold               *HoldInfo     // that keeps it from being deleted; nil: none, or a list, which does not tell
 	Unique             *UniqueKey    // that it has, as no other tree; nil: none, or no longer, or a list, which does not tell

@@ -156,6 +156,9 @@ func (t *Task) AppendBeyond(b []byte) []byte {
 	if t.Retention != 0 {
 		b = fmt.Appendf(b, "retention %d ", t.Retention)
 	}
+	if t.Due != nil {
+		b = append(append(append(b, "due "...), t.Due.String()...), ' ')
+	}
 	if t.NoCache {
 		b = append(b, "no_cache "...)
 	}

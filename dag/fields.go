@@ -166,6 +166,7 @@ func (c *check) fields() {
 		c.field("tree_timeout", "only the root task may have one")
 	}
 	c.retention()
+	c.due()
 	if !t.NotBefore.IsZero() && (t.NotBefore.Year() < 1970 || t.NotBefore.Year() > 9999) {
 		c.field("not_before", "must be in the years 1970 to 9999")
 	}

@@ -83,8 +83,8 @@ var AllLevels = Levels{
 	{Level: KeepingLevel, Name: "retention of trees, and holds", Since: "0.12.0"},
 	{Level: SchedulesLevel, Name: "schedules", Since: "0.12.0"},
 	{Level: CacheLevel, Name: "cached tasks", Since: "0.12.0", Needs: func(t *Task) bool { return t.Control != nil && t.Control.Cache != nil }},
-	{Level: KeptRunsLevel, Name: "retention of schedules, gates of flows", Since: "0.13.0", Needs: func(t *Task) bool {
-		return t.Control != nil && (strings.Contains(t.Control.When, "flow_") || strings.Contains(t.Control.When, "outputs"))
+	{Level: KeptRunsLevel, Name: "retention of schedules, gates of flows, trees that are due", Since: "0.13.0", Needs: func(t *Task) bool {
+		return t.Due != nil || t.Control != nil && (strings.Contains(t.Control.When, "flow_") || strings.Contains(t.Control.When, "outputs"))
 	}},
 }
 

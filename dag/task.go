@@ -138,6 +138,7 @@ type Task struct {
 	KeyStored       bool              // its owner has stored such keys; no part of what is submitted: the same submission may find others later
 	TreeTimeout     time.Duration     // root only: start to end of the whole tree; 0: none
 	Retention       time.Duration     // root only: how long its tree is kept once it has ended, or [KeepForever]; 0: as the operator says
+	Due             *Due              // root only: by when its tree is to have ended; nil: it is never late
 	NotBefore       time.Time         // zero: none
 	Labels          map[string]string // root only: of the tree, see [CheckLabels]; the task keeps them
 	NoCache         bool              // the execution that it is submitted for takes nothing from the cache

@@ -16,6 +16,7 @@ const (
 	TimerTree            TimerKind = 4 // the tree's deadline; its task is the root
 	TimerAwait           TimerKind = 5 // what a task waits for has not come in time
 	TimerLock            TimerKind = 6 // the lock that a task waits for has not come in time; the store finds out whether it still waits
+	TimerLate            TimerKind = 7 // the tree is due; its task is the root. The store finds out whether it has ended
 )
 
 // Timer asks for a decision after a delay.

@@ -17,6 +17,7 @@ type Effects struct {
 	Kept       int // of these, how many take a signal that was kept
 	Timers     []dag.Timer
 	Trees      []TreeSequence   // whose events advanced
+	Late       int              // how many of them are late, and were not
 	Taken      map[dag.Lane]int // ready tasks that left their lane: claimed, cancelled, settled
 	Flights    []Flight         // what the changed tasks have in flight, more or less than before
 	Events     EventCounts

@@ -80,6 +80,8 @@ var hot = map[string]explained{
 	"ClaimFires":      {args: "64, 30"},
 	"LastSuccesses":   {args: of("'{1,2,3}'", "65536")},
 	"NextFire":        {},
+	"GiveDue":         {args: of("'{295}'", "'{2030-01-01}'")},
+	"RaiseLate":       {args: "'{295}'"},
 	"BeginFires":      {args: of("'{2}'", "'{295}'", "'{x}'")},
 	"RefuseFire":      {args: "2, 6, 'x'"},
 	"TakeFireEnds":    {args: "500"},

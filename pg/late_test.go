@@ -143,3 +143,73 @@ func TestALateRunSaysSoOnce(t *testing.T) {
 	}
 	marked(false, key)
 }
+
+// TestALateTreeSaysSoOnce: a tree that has not ended when it is due says so once, also one that was held; one that has ended in time does not, and one that nobody executes neither.
+func TestALateTreeSaysSoOnce(t *testing.T) {
+	t.Parallel()
+	s, _ := openStore(t)
+	h := &scheduled{Store: s, t: t}
+	submit := func(due *dag.Due, hold bool) dag.TreeKey {
+		t.Helper()
+		root := &dag.Task{Name: "root", Executor: "p", Due: due}
+		sub := treeOf(root)
+		sub.Hold = hold
+		out, err := h.Submit(t.Context(), dag.DefaultNamespaceKey, sub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Tree
+	}
+	timers := func() (late int) {
+		t.Helper()
+		for {
+			eff, n, err := h.DueTimers(t.Context(), 100, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n == 0 {
+				return late
+			}
+			if late += eff.Late; len(eff.Trees) != eff.Late {
+				t.Errorf("%d trees are late, and %+v are told", eff.Late, eff.Trees)
+			}
+		}
+	}
+	past := &dag.Due{At: time.Date(2020, 1, 2, 6, 0, 0, 0, time.UTC)}
+	late, held, later, never := submit(past, false), submit(past, true), submit(&dag.Due{After: time.Hour}, false), submit(nil, false)
+	if n := timers(); n != 1 {
+		t.Errorf("%d trees are late, want the one that is due", n)
+	}
+	if _, err := h.pool.Exec(t.Context(), "insert into timer (at, task, attempt, kind) select now(), root, 1, 7 from tree"); err != nil { // again
+		t.Fatal(err)
+	}
+	if n := timers(); n != 2 { // the two others that are executed
+		t.Errorf("%d more are late", n)
+	}
+	for tree, want := range map[dag.TreeKey]int{late: 1, held: 0, later: 1, never: 1} {
+		if n, _ := h.lateEvents(tree); n != want {
+			t.Errorf("tree %d: %d events, want %d", tree, n, want)
+		}
+	}
+	shown, err := h.Tree(t.Context(), late)
+	if err != nil || shown.DueAt == nil || !shown.DueAt.Equal(past.At) || shown.LateAt == nil {
+		t.Errorf("it is shown as due at %v, late at %v: %v", shown.DueAt, shown.LateAt, err)
+	}
+	if shown, err := h.Tree(t.Context(), later); err != nil || shown.DueAt == nil || shown.DueAt.Sub(shown.CreatedAt) != time.Hour {
+		t.Errorf("%v after its creation: %v", shown.DueAt, err)
+	}
+	ended := submit(&dag.Due{After: time.Hour}, false)
+	if _, err := h.CancelTree(t.Context(), ended, ""); err != nil {
+		t.Fatal(err)
+	}
+	h.end()
+	if _, err := h.pool.Exec(t.Context(), "update timer set at = now()"); err != nil {
+		t.Fatal(err)
+	}
+	if n := timers(); n != 0 {
+		t.Error("a tree that has ended is late")
+	}
+	if n, last := h.lateEvents(ended); n != 0 || last != dag.EventFinal {
+		t.Errorf("a tree that has ended: %d events, the last is %d", n, last)
+	}
+}

@@ -33,6 +33,8 @@ type Tree struct {
 	CreatedAt        time.Time
 	StartedAt        *time.Time
 	FinishedAt       *time.Time
+	DueAt            *time.Time // by when it is to have ended; nil: it is never late
+	LateAt           *time.Time // since when it was late; nil: it was not
 	// OnlyOptionalFailed: all that failed was optional to tasks that ran, and the rest completed. Lists don't tell.
 	OnlyOptionalFailed bool
 	Labels             map[string]string // nil: none

@@ -116,11 +116,12 @@ var words = func() map[string]string {
 
 		"delivery_ms": list(int(dag.DeliveryTime / time.Millisecond)),
 
-		"timers":                  list(dag.TimerDue, dag.TimerScheduleToStart, dag.TimerStartToClose, dag.TimerTree, dag.TimerAwait, dag.TimerLock),
+		"timers":                  list(dag.TimerDue, dag.TimerScheduleToStart, dag.TimerStartToClose, dag.TimerTree, dag.TimerAwait, dag.TimerLock, dag.TimerLate),
 		"timer_due":               list(dag.TimerDue),
 		"timer_schedule_to_start": list(dag.TimerScheduleToStart),
 		"timer_start_to_close":    list(dag.TimerStartToClose),
 		"timer_tree":              list(dag.TimerTree),
+		"timer_late":              list(dag.TimerLate),
 		"content_open":            list(contentOpen),
 		"content_whole":           list(contentWhole),
 		"content_gone":            list(contentGone),

@@ -84,6 +84,7 @@ type intake struct {
 	intern      map[string]string
 	treeTimeout time.Duration
 	retention   time.Duration     // of the root; 0: as the operator says
+	due         *dag.Due          // likewise; nil: it is never late
 	labels      map[string]string // of the root
 	unique      *dag.Unique       // likewise
 	levels      dag.Levels
@@ -159,7 +160,7 @@ func (in *intake) take(t *dag.Task) {
 		in.treeTimeout = t.TreeTimeout
 	}
 	if t.ParentRef == "" {
-		in.labels, in.unique, in.retention = t.Labels, t.Unique, t.Retention
+		in.labels, in.unique, in.retention, in.due = t.Labels, t.Unique, t.Retention, t.Due
 	}
 	in.level = max(in.level, in.levels.Needed(t))
 	in.bytes += int64(len(t.Inputs) + len(t.Params) + len(t.Schemas) + len(t.Custom))

@@ -35,6 +35,8 @@ type treeRows struct {
 	labels                    labelRows
 	taken                     []func(*pgx.Batch) // keys of which one tree has each
 	keeping                   keepingRows
+	due                       []dag.TreeKey
+	dueAt                     []time.Time
 	version                   string // of this process
 	webhooks                  []*Webhook
 	fires                     []int64
@@ -59,6 +61,9 @@ func (r *treeRows) add(t *stagedTree, z *sealer) {
 		r.taken = append(r.taken, t.takeKey)
 	}
 	r.keeping.add(t.tree, t.sub.namespace, t.in.retention)
+	if t.in.due != nil {
+		r.due, r.dueAt = append(r.due, t.tree), append(r.dueAt, t.in.due.Moment(t.created))
+	}
 	r.version = t.sub.Version
 	if t.counted {
 		r.stored.add(t.sub.namespace, 1, int64(n), t.in.bytes, !t.sub.Hold)
@@ -96,6 +101,9 @@ func (r *treeRows) queue(b *pgx.Batch) {
 	r.labels.queue(b)
 	for _, take := range r.taken {
 		take(b)
+	}
+	if len(r.due) > 0 {
+		b.Queue(sql("GiveDue"), r.due, r.dueAt)
 	}
 	if len(r.fires) > 0 {
 		b.Queue(sql("BeginFires"), r.fires, r.fired, r.firedIDs)

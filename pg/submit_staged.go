@@ -283,12 +283,19 @@ func (t *stagedTree) effects() *Effects {
 	return eff
 }
 
-// timers are those that the first execution begins with: the tree's deadline.
-func (t *stagedTree) timers() []dag.Timer {
-	if t.sub.Hold || t.sub.Timeout <= 0 {
+// timers are those that the first execution begins with: the tree's deadline, and by when it is due.
+func (t *stagedTree) timers() (all []dag.Timer) {
+	if t.sub.Hold {
 		return nil
 	}
-	return []dag.Timer{{Task: t.tree.Key(int(t.g.Root)), Attempt: 1, Kind: dag.TimerTree, Delay: t.sub.Timeout}}
+	root := t.tree.Key(int(t.g.Root))
+	if t.sub.Timeout > 0 {
+		all = append(all, dag.Timer{Task: root, Attempt: 1, Kind: dag.TimerTree, Delay: t.sub.Timeout})
+	}
+	if t.in.due != nil {
+		all = append(all, dag.Timer{Task: root, Attempt: 1, Kind: dag.TimerLate, Delay: max(0, t.in.due.Moment(t.created).Sub(t.created))})
+	}
+	return all
 }
 
 // reserve asks for room for each stretch, so that it may be published at once.

@@ -32,7 +32,7 @@ func (s *Store) DueTimers(ctx context.Context, limit int, room Room) (eff *Effec
 		if err != nil {
 			return err
 		}
-		late := deadlines(due)
+		late, overdue := treesWith(due, dag.TimerTree), treesWith(due, dag.TimerLate)
 		l := load{keys: keys, policies: keys, dependents: true, begun: true}
 		if len(late) > 0 {
 			l.before = func(b *pgx.Batch) { b.Queue(sql("ExpectCancellations"), late) }
@@ -49,6 +49,9 @@ func (s *Store) DueTimers(ctx context.Context, limit int, room Room) (eff *Effec
 		for _, t := range due {
 			if t.Kind == dag.TimerTree {
 				b.Queue(sql("CancelTree"), t.Task.Tree(), "Tree timeout", t.Attempt)
+				continue
+			}
+			if t.Kind == dag.TimerLate {
 				continue
 			}
 			if t.Kind == dag.TimerLock {
@@ -76,7 +79,18 @@ func (s *Store) DueTimers(ctx context.Context, limit int, room Room) (eff *Effec
 		if len(late) > 0 {
 			b.Queue(sql("DropVoidCancellations"), late)
 		}
+		var told []TreeSequence
+		if len(overdue) > 0 {
+			b.Queue(sql("LockTrees"), overdue)
+			b.Queue(sql("RaiseLate"), overdue).Query(func(rows pgx.Rows) (err error) {
+				told, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (t TreeSequence, err error) {
+					return t, row.Scan(&t.Tree, &t.Sequence, &t.Hooked)
+				})
+				return err
+			})
+		}
 		if eff, err = s.apply(ctx, c, b, d, view, room); err == nil {
+			eff.Trees, eff.Late = append(eff.Trees, told...), len(told)
 			eff.Followups += len(late)
 			eff.Keys = append(eff.Keys, gone.keys...)
 		}
@@ -85,10 +99,10 @@ func (s *Store) DueTimers(ctx context.Context, limit int, room Room) (eff *Effec
 	return eff, n, err
 }
 
-// deadlines are the trees whose deadlines are among the timers, by key.
-func deadlines(due []dag.Timer) (trees []dag.TreeKey) {
+// treesWith are the trees that have timers of a kind among these, by key.
+func treesWith(due []dag.Timer, kind dag.TimerKind) (trees []dag.TreeKey) {
 	for _, t := range due {
-		if t.Kind == dag.TimerTree {
+		if t.Kind == kind {
 			trees = append(trees, t.Task.Tree())
 		}
 	}

@@ -304,6 +304,7 @@ type document struct {
 	OnLost          string            `json:"on_lost,omitempty"`
 	Labels          map[string]string `json:"labels,omitempty"`
 	Retention       string            `json:"retention,omitempty"`
+	Due             string            `json:"due,omitempty"`
 
 	Limits []dag.Limit      `json:"limits,omitempty"`
 	Lock   map[string]any   `json:"lock,omitempty"`
@@ -374,7 +375,7 @@ func Document(tasks []*dag.Task, userID string) []byte {
 	docs := make([]document, len(tasks))
 	for i, t := range tasks {
 		docs[i] = document{ID: t.ID, Name: t.Name, ParentID: t.ParentRef, UserID: t.UserID, Priority: t.Priority, Inputs: t.Inputs, Schemas: t.Schemas,
-			Timeout: t.Timeout.Seconds(), ScheduleToStart: t.ScheduleToStart.Seconds(), Labels: t.Labels, Retention: dag.RetentionText(t.Retention), custom: t.Custom}
+			Timeout: t.Timeout.Seconds(), ScheduleToStart: t.ScheduleToStart.Seconds(), Labels: t.Labels, Retention: dag.RetentionText(t.Retention), Due: t.Due.String(), custom: t.Custom}
 		docs[i].policy(t)
 		docs[i].asks(t.Limiting)
 		docs[i].keyed(t.Unique)

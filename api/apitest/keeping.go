@@ -232,6 +232,24 @@ var keeping = map[string]func(*site){
 			}
 		}
 	},
+	"a tree shows by when it is due": func(s *site) {
+		at := time.Date(2300, 1, 2, 3, 4, 5, 0, time.UTC)
+		for name, due := range map[string]*dag.Due{"day": {At: at}, "plain": nil} {
+			root := s.task(name, "")
+			root.Due = due
+			s.submit(coordinator.SubmitOptions{Hold: true}, root)
+			tree, err := s.svc.Tree(s.Context(), s.id(name))
+			if tree = must(s, tree, err); due == nil && !tree.Due.IsZero() || due != nil && !tree.Due.Equal(at) || !tree.Late.IsZero() {
+				s.Errorf("%s: got %v, %v", name, tree.Due, tree.Late)
+			}
+		}
+	},
+	"a time that a tree can't be due at is refused": func(s *site) {
+		root := s.task("root", "")
+		root.Due = &dag.Due{After: time.Millisecond}
+		_, err := s.trySubmit(coordinator.SubmitOptions{Hold: true}, root)
+		s.wantFault("a millisecond", err, api.Invalid)
+	},
 	"a retention that can't be is refused": func(s *site) {
 		root := s.task("root", "")
 		root.Retention = time.Second

@@ -124,7 +124,7 @@ func (s *Service) LastSubmit() coordinator.SubmitOptions {
 // submitTogether stores several trees, all or none.
 func (s *Service) submitTogether(ctx context.Context, opts coordinator.SubmitOptions, first iter.Seq2[*dag.Task, error]) (*coordinator.Submitted, error) {
 	bad := &coordinator.TreesError{}
-	trees := append([]coordinator.NewTree{{IdempotencyKey: opts.IdempotencyKey, Timeout: opts.Timeout, Retention: opts.Retention, Tasks: first}}, opts.More...)
+	trees := append([]coordinator.NewTree{{IdempotencyKey: opts.IdempotencyKey, Timeout: opts.Timeout, Retention: opts.Retention, Due: opts.Due, Tasks: first}}, opts.More...)
 	for i := range trees {
 		builder := dag.NewBuilder(dag.Limits{}, uuid.NewString)
 		var given []*dag.Task
@@ -159,7 +159,7 @@ func (s *Service) submitTogether(ctx context.Context, opts coordinator.SubmitOpt
 	opts.More = nil
 	var out *coordinator.Submitted
 	for _, t := range trees {
-		opts.IdempotencyKey, opts.Timeout, opts.Retention = t.IdempotencyKey, t.Timeout, t.Retention
+		opts.IdempotencyKey, opts.Timeout, opts.Retention, opts.Due = t.IdempotencyKey, t.Timeout, t.Retention, t.Due
 		one, err := s.Submit(ctx, opts, t.Tasks)
 		switch {
 		case err != nil:
@@ -202,6 +202,9 @@ func (s *Service) Submit(ctx context.Context, opts coordinator.SubmitOptions, ta
 		}
 		if t.ParentRef == "" && opts.Retention != 0 {
 			t.Retention = opts.Retention
+		}
+		if t.ParentRef == "" && opts.Due != nil {
+			t.Due = opts.Due
 		}
 		if _, err := builder.Add(t); err != nil {
 			return nil, err
@@ -306,6 +309,9 @@ func (s *Service) store(graph *dag.Graph, given []*dag.Task, opts coordinator.Su
 	at := time.Now()
 	root := given[graph.Root]
 	tr := &tree{status: coordinator.TreeStatus{Key: key, ID: ids[graph.Root], Name: root.Name, UserID: user, CreatedAt: at, Labels: root.Labels, Retention: root.Retention}}
+	if root.Due != nil {
+		tr.status.Due = root.Due.Moment(at)
+	}
 	sub.TreeID = tr.status.ID
 	for i, g := range given {
 		t := &task{tree: tr, Task: coordinator.Task{

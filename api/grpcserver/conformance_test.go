@@ -91,6 +91,9 @@ func (r *remote) Submit(ctx context.Context, opts coordinator.SubmitOptions, tas
 		if t.Retention != 0 {
 			options = append(options, client.WithRetention(dag.RetentionText(t.Retention)))
 		}
+		if t.Due != nil {
+			options = append(options, client.WithDue(t.Due.String()))
+		}
 	}
 	got, err := r.c.SubmitJSON(ctx, bytes.NewReader(apitest.Document(given, "")), options...)
 	if err != nil {
@@ -397,7 +400,7 @@ func set[T ~string](field *T, status dag.Status) { *field = T(status) }
 func treeOf(t *client.Tree) *coordinator.TreeStatus {
 	return &coordinator.TreeStatus{ID: t.ID, Name: t.Name, UserID: t.UserID, Status: dag.Status(t.Status), Progress: t.Progress,
 		Tasks: t.Tasks, Unfinished: t.Unfinished, Labels: t.Labels, Sequence: t.Sequence, Usage: usageOf(t.Usage),
-		Retention: retentionOf(t.Retention), Hold: holdInfo(t.Hold), Unique: (*coordinator.UniqueKey)(t.Unique)}
+		Retention: retentionOf(t.Retention), Hold: holdInfo(t.Hold), Unique: (*coordinator.UniqueKey)(t.Unique), Due: t.Due, Late: t.Late}
 }
 
 // usageOf leaves out of how many calls the cost is not known: the client says only whether there are any.

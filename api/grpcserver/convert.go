@@ -109,7 +109,7 @@ func treeOf(t *coordinator.TreeStatus) *pb.Tree {
 		Blocked: int64(t.Blocked), Held: int64(t.Held), Sequence: t.Sequence,
 		CreatedAt: stamp(t.CreatedAt), StartedAt: stamp(t.StartedAt), FinishedAt: stamp(t.FinishedAt),
 		OnlyOptionalFailed: t.OnlyOptionalFailed, Usage: usageOf(t.Usage), Labels: t.Labels,
-		Retention: dag.RetentionText(t.Retention), Hold: holdOf(t.Hold), Unique: uniqueKeyOf(t.Unique),
+		Retention: dag.RetentionText(t.Retention), Hold: holdOf(t.Hold), Unique: uniqueKeyOf(t.Unique), Due: stamp(t.Due), Late: stamp(t.Late),
 	}
 }
 

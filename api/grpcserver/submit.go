@@ -112,7 +112,7 @@ func (h *handler) SubmitTrees(ctx context.Context, r *pb.SubmitTreesRequest) (*p
 		}
 		asked[i].Tasks = trees[i].tasks
 	}
-	opts.IdempotencyKey, opts.Timeout, opts.Retention, opts.More = asked[0].IdempotencyKey, asked[0].Timeout, asked[0].Retention, asked[1:]
+	opts.IdempotencyKey, opts.Timeout, opts.Retention, opts.Due, opts.More = asked[0].IdempotencyKey, asked[0].Timeout, asked[0].Retention, asked[0].Due, asked[1:]
 	sub, err := h.on(ctx).Submit(ctx, opts, trees[0].tasks)
 	if err != nil {
 		return nil, treefiles.Together(err, func(tree int) *treefiles.File { return trees[tree].file })
@@ -135,7 +135,11 @@ func (h *handler) oneOfSeveral(t *pb.NewTree, all coordinator.SubmitOptions) (tr
 	if !known {
 		return nil, asked, api.InvalidParameter("retention", "retention must be "+dag.RetentionForm)
 	}
-	asked.Timeout, asked.Retention = cmp.Or(timeout, all.Timeout), cmp.Or(retention, all.Retention)
+	due, known := dag.ParseDue(t.GetDue())
+	if !known {
+		return nil, asked, api.InvalidParameter("due", "due must be "+dag.DueForm)
+	}
+	asked.Timeout, asked.Retention, asked.Due = cmp.Or(timeout, all.Timeout), cmp.Or(retention, all.Retention), cmp.Or(due, all.Due)
 	tree, err = h.wholeTree(t.GetTasks(), t.GetDocument(), t.GetParameters())
 	return tree, asked, err
 }
@@ -263,6 +267,9 @@ func submitOptions(o *pb.SubmitOptions) (coordinator.SubmitOptions, error) {
 	var known bool
 	if opts.Retention, known = dag.ParseRetention(o.GetRetention()); !known {
 		return opts, api.InvalidParameter("options.retention", "retention must be "+dag.RetentionForm)
+	}
+	if opts.Due, known = dag.ParseDue(o.GetDue()); !known {
+		return opts, api.InvalidParameter("options.due", "due must be "+dag.DueForm)
 	}
 	var err error
 	opts.Webhook, err = webhookOf("options.webhook", o.GetWebhook())

@@ -19,6 +19,8 @@ type beyond struct {
 	TreeSkipped     int         `json:"tree_skipped,omitempty"` // of roots, where their trees are told
 	FailuresAllowed int         `json:"tree_failures_allowed,omitempty"`
 	Retention       string      `json:"retention,omitempty" description:"of roots, where their trees are told: how long the tree is kept once it has ended; absent: as the operator says"`
+	Due             *isoTime    `json:"tree_due,omitempty" description:"likewise: by when the tree is to have ended; absent: it is never late"`
+	Late            *isoTime    `json:"tree_late,omitempty" description:"likewise: since when the tree was late; absent: it was not"`
 	TreeHold        *holdObject `json:"tree_hold,omitempty" description:"likewise: what keeps the tree from being deleted"`
 	TreeUnique      *uniqueKey  `json:"tree_unique,omitempty" description:"likewise: the key that the tree has, as no other one"`
 	Waiting         *waiting    `json:"waiting,omitempty" description:"what it waits for from outside, while its state is awaiting"`
@@ -76,6 +78,7 @@ func beyondOf(t *coordinator.Task, tree *coordinator.TreeStatus) beyond {
 	}
 	if tree != nil {
 		out.TreeSkipped, out.FailuresAllowed = tree.Skipped, tree.Allowed
+		out.Due, out.Late = timeOf(&tree.Due), timeOf(&tree.Late)
 		if out.Retention = dag.RetentionText(tree.Retention); tree.Hold != nil {
 			shown := holdShown(tree.Hold)
 			out.TreeHold = &shown
@@ -100,6 +103,12 @@ func (o *beyond) append(b []byte) []byte {
 	}
 	if o.AllowFailure {
 		b = append(b, `,"allow_failure":true`...)
+	}
+	if o.Due != nil {
+		b = appendJSON(append(b, `,"tree_due":`...), o.Due)
+	}
+	if o.Late != nil {
+		b = appendJSON(append(b, `,"tree_late":`...), o.Late)
 	}
 	if o.TreeHold != nil {
 		b = appendJSON(append(b, `,"tree_hold":`...), o.TreeHold)

@@ -252,6 +252,8 @@ type shown struct {
 		Key   string
 		Until time.Time
 	} `json:"tree_unique"`
+	TreeDue   time.Time `json:"tree_due"`
+	TreeLate  time.Time `json:"tree_late"`
 	Labels    map[string]string
 	Usage     *usage `json:"usage"`
 	TreeUsage *usage `json:"tree_usage"`
@@ -450,7 +452,7 @@ func (r *remote) Tree(ctx context.Context, id string) (*coordinator.TreeStatus, 
 	}
 	retention, _ := dag.ParseRetention(out.Retention)
 	return &coordinator.TreeStatus{ID: out.ID, Name: out.Name, Status: out.TreeStatus, Progress: out.TreeProgress, Usage: out.TreeUsage.told(),
-		Retention: retention, Hold: out.TreeHold.info(), Unique: (*coordinator.UniqueKey)(out.TreeUnique)}, nil
+		Retention: retention, Hold: out.TreeHold.info(), Unique: (*coordinator.UniqueKey)(out.TreeUnique), Due: out.TreeDue, Late: out.TreeLate}, nil
 }
 
 func (r *remote) Running(ctx context.Context, userID string) (int, error) {

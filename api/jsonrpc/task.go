@@ -56,7 +56,7 @@ var reserved = map[string]bool{
 	"progress": true, "created_at": true, "started_at": true, "updated_at": true, "completed_at": true,
 	"has_children": true, "original_task_id": true, "has_copy": true,
 	"ref": true, "origin_type": true, "has_references": true, "executor": true, "pool": true, "attempt": true, "blocked_by": true,
-	"outcome": true, "skip_reason": true, "error_kind": true, "when": true, "fold": true, "allow_failure": true, "tree_failures_allowed": true, "tree_skipped": true, "waiting": true, "expansion": true, "subtree_id": true, "repeats": true, "repeat_exhausted": true, "limits": true, "lock": true, "rates": true, "existing": true, "cached_from": true, "retention": true, "tree_hold": true, "tree_unique": true,
+	"outcome": true, "skip_reason": true, "error_kind": true, "when": true, "fold": true, "allow_failure": true, "tree_failures_allowed": true, "tree_skipped": true, "waiting": true, "expansion": true, "subtree_id": true, "repeats": true, "repeat_exhausted": true, "limits": true, "lock": true, "rates": true, "existing": true, "cached_from": true, "retention": true, "tree_hold": true, "tree_due": true, "tree_late": true, "tree_unique": true,
 	"tree_status": true, "tree_progress": true, "tree_usage": true, "labels": true, "children": true, "children_omitted": true, "id_map": true, "warnings": true,
 }
 

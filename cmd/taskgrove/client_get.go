@@ -96,6 +96,7 @@ func writeTask(w io.Writer, t *client.Task, tree *client.Tree, now time.Time) {
 	if tree != nil {
 		line("kept", keptText(tree, now))
 		line("unique", uniqueText(tree.Unique))
+		line("due", dueText(tree))
 	}
 	line("executor", t.Executor)
 	line("pool", t.Pool)

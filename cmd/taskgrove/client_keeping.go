@@ -93,6 +93,17 @@ func heldText(h *client.TreeHold, now time.Time) string {
 	return text + ": " + oneLine(h.Reason)
 }
 
+// dueText says by when a tree is to have ended, and whether it was late; empty: it is never late.
+func dueText(t *client.Tree) string {
+	switch {
+	case t.Due.IsZero():
+		return ""
+	case t.Late.IsZero():
+		return shownTime(t.Due)
+	}
+	return shownTime(t.Due) + ", late"
+}
+
 // keptText says how a tree is kept; empty: as the operator says.
 func keptText(t *client.Tree, now time.Time) string {
 	text := ""

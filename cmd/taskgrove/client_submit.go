@@ -59,7 +59,7 @@ func submitCommand() *cobra.Command {
 	var hold, demo, noCache, allowUnknown, keepEnded bool
 	var unique client.Unique
 	var timeout time.Duration
-	var retention string
+	var retention, due string
 	var llm llmKey
 	var labels labelFlag
 	var values valueFlags
@@ -97,6 +97,9 @@ func submitCommand() *cobra.Command {
 			var options []client.SubmitOption
 			if retention != "" {
 				options = append(options, client.WithRetention(retention))
+			}
+			if due != "" {
+				options = append(options, client.WithDue(due))
 			}
 			if user != "" {
 				options = append(options, client.WithUser(user))
@@ -145,6 +148,9 @@ func submitCommand() *cobra.Command {
 			if retention == "" && document.Retention != 0 {
 				options = append(options, client.WithRetention(dag.RetentionText(document.Retention)))
 			}
+			if due == "" && document.Due != nil {
+				options = append(options, client.WithDue(document.Due.String()))
+			}
 			if unique.Key != "" {
 				options = append(options, client.WithUnique(unique))
 			}
@@ -186,6 +192,7 @@ func submitCommand() *cobra.Command {
 	cmd.MarkFlagsMutuallyExclusive("webhook", "webhook-url-env", "webhook-url-file")
 	cmd.Flags().BoolVar(&hold, "hold", false, "store the tree without starting it; rerun starts it")
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "cancel what is unfinished after so long, such as 10m; 0: what the root's tree_timeout says")
+	cmd.Flags().StringVar(&due, "due", "", "the tree is late if it has not ended by then, which raises an event and cancels nothing: a time such as 2h from now on, of the day in UTC such as 06:00, or an instant with its zone; without: what its root says")
 	cmd.Flags().StringVar(&retention, "retention", "", "keep the tree for so long once it has ended, such as 30d or 36h, or keep; without: what its root says, else as the operator does")
 	return cmd
 }

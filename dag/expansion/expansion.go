@@ -344,6 +344,9 @@ func (r *reading) look(index int, t *dag.Task) {
 	if t.Retention != 0 {
 		fault("retention", "is of trees")
 	}
+	if t.Due != nil {
+		fault("due", "is of trees")
+	}
 	if t.Imported != nil {
 		fault("outcome", "a task that was found has not ended")
 	}

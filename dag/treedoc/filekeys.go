@@ -50,6 +50,9 @@ var fileKeys = []Key{
 		Name: "retention", Default: keyOf("retention").Default, Example: keyOf("retention").Example, Shape: keyOf("retention").Shape, Meant: keyOf("retention").Meant,
 		Effect: strings.Replace(keyOf("retention").Effect, "Of the root only: how", "How", 1),
 	}, {
+		Name: "due", Default: keyOf("due").Default, Example: keyOf("due").Example, Shape: keyOf("due").Shape, Meant: keyOf("due").Meant,
+		Effect: strings.Replace(keyOf("due").Effect, "Of the root only: by", "By", 1),
+	}, {
 		Name: "tasks", Default: "required", Example: `[{"name": "fetch", "executor": "rest", "inputs": {"url": "https://example.org"}}]`, Shape: Shape{Type: "array"},
 		Effect: "What is to be done.", Meant: words("task", "steps", "jobs", "stages", "children"),
 	},
@@ -63,7 +66,7 @@ var fileTaskKeys = makeFileTaskKeys()
 // notOfFiles are the keys of tasks that a task of a file has not, and what to write instead.
 var notOfFiles = []meant{
 	{"id", "name: tasks of a file are known by their names"}, {"parent_id", "tasks: a task stands in the tasks of its parent"}, {"dependencies", "needs"}, {"user_id", "--user of submit, or the submission's user"},
-	{"tree_timeout", "timeout of the file"}, {"labels", "labels of the file"}, {"unique", "unique of the file"}, {"retention", "retention of the file"}, {"outcome", ""}, {"attempts", ""},
+	{"tree_timeout", "timeout of the file"}, {"labels", "labels of the file"}, {"unique", "unique of the file"}, {"retention", "retention of the file"}, {"due", "due of the file"}, {"outcome", ""}, {"attempts", ""},
 }
 
 func makeFileTaskKeys() []Key {
@@ -87,7 +90,7 @@ func makeFileTaskKeys() []Key {
 	}
 	for _, k := range taskKeys {
 		switch k.Name {
-		case "name", "id", "parent_id", "dependencies", "user_id", "tree_timeout", "labels", "unique", "retention", "outcome", "attempts":
+		case "name", "id", "parent_id", "dependencies", "user_id", "tree_timeout", "labels", "unique", "retention", "due", "outcome", "attempts":
 			continue
 		case "schemas":
 			k = Key{Name: "schemas", Default: "none", Example: `{"input_schema": {"required": ["sum"]}}`, Shape: Shape{Type: "object"}, Keys: without(schemasKeys, "method", "type"),

@@ -65,6 +65,7 @@ const (
 	keyRates
 	keyUnique
 	keyRetention
+	keyDue
 	keyCache
 	keyStored // the first of those that the engine writes, numbered from here on
 )
@@ -146,6 +147,10 @@ var taskKeys = []Key{
 		Name: "retention", number: keyRetention, Default: "as the operator says", Example: `"30d"`, Meant: words("keep", "keep_for", "ttl", "expires", "expire_after"),
 		Shape:  Shape{Type: "string", Pattern: dag.RetentionPattern},
 		Effect: fmt.Sprintf("Of the root only: how long the tree is kept once it has ended, a minute at least, such as `30d`, `36h` or `1d12h`; or `%s`: until it is deleted. [Keeping trees](keeping.md) tells more.", dag.KeepWord),
+	}, {
+		Name: "due", number: keyDue, Default: "none", Example: `"2h"`, Meant: words("due_at", "sla", "late_after", "due_by"),
+		Shape:  Shape{Type: "string", Pattern: dag.DuePattern},
+		Effect: "Of the root only: by when the tree is to have ended: a time after it was stored, as `2h`, a time of the day in UTC, as `\"06:00\"`, or an instant with its zone. What has not ended then raises the event `late`, and goes on. [Trees that are due](schedules.md#a-tree-that-is-late) tells more.",
 	}, {
 		Name: "not_before", number: keyNotBefore, Default: "none", Example: `"2030-01-02T03:04:05Z"`, Meant: words("start_at", "run_at", "not_before_time"),
 		Shape:  Shape{Type: "string", Pattern: instantPattern},

@@ -185,6 +185,8 @@ func (d *decoder) known(k key, v part) (err error) {
 		t.TreeTimeout, err = seconds("tree_timeout", v)
 	case keyRetention:
 		t.Retention, err = retention("retention", v)
+	case keyDue:
+		t.Due, err = due("due", v)
 	case keyNotBefore:
 		t.NotBefore, err = instant("not_before", v)
 	case keyOnLost:

@@ -117,6 +117,19 @@ func retention(field string, v part) (time.Duration, error) {
 	return d, nil
 }
 
+// due reads by when a tree is to have ended.
+func due(field string, v part) (*dag.Due, error) {
+	s, err := text(field, v)
+	if err != nil {
+		return nil, wrong(field, "must be a string: "+dag.DueForm)
+	}
+	d, ok := dag.ParseDue(s)
+	if !ok || s == "" {
+		return nil, wrong(field, "must be "+dag.DueForm)
+	}
+	return d, nil
+}
+
 func boolean(field string, v part) (bool, error) {
 	if c := v.raw[0]; c != 't' && c != 'f' {
 		return false, wrong(field, "must be true or false")

@@ -34,6 +34,8 @@ type File struct {
 	TreeTimeout time.Duration
 	// Retention is what the root says of how long the tree is kept; 0: nothing.
 	Retention time.Duration
+	// Due is by when the root says that the tree is to have ended; nil: it does not.
+	Due *dag.Due
 
 	name    string          // as faults name it
 	made    bool            // JSON was made of another form: nothing of it stands in the file

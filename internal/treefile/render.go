@@ -190,7 +190,7 @@ func (r *renderer) tree(n *node, path string) *tree {
 	}
 	name = r.replaced(name, join(path, "name"), closed)
 	top.add(n, "name", name)
-	for _, key := range []string{"description", "labels", "unique", "retention"} {
+	for _, key := range []string{"description", "labels", "unique", "retention", "due"} {
 		switch v := n.given(key); {
 		case v == nil:
 		case key == "unique" && path != "":

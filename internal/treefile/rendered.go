@@ -326,7 +326,7 @@ func (f *File) faults(by look) (found []Fault, more int, unruled []Unruled, err 
 			return nil, 0, nil, err
 		}
 		if t.ParentRef == "" {
-			f.Retention = t.Retention
+			f.Retention, f.Due = t.Retention, t.Due
 		}
 		if t.TreeTimeout > 0 {
 			f.TreeTimeout = t.TreeTimeout

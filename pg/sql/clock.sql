@@ -60,6 +60,22 @@ select key from task where key >= $1 and key < $2 and state in (:cancellable)
 update tree set cancelled_at = now(), cancel_message = $2
 where key = $1 and cancelled_at is null and ($3::integer = 0 or execution = $3) and (unfinished > 0 or $3 = 0 and (held > 0 or blocked > 0))
 
+-- name: RaiseLate
+-- Those of the trees $1 are late that have not ended: an event says so, once, and webhooks of the cluster that ask for it get a cursor. Expects: they are locked.
+with t as (
+  update tree set late_at = clock_timestamp(), sequence = sequence + 1, hooked = hooked
+    or exists (select from webhook w where w.tree is null and w.active and w.events & :webhook_late <> 0 and w.namespace = tree.namespace)
+  where key = any($1::bigint[]) and late_at is null and finished_at is null and execution > 0 returning key, sequence, namespace, hooked
+), e as (
+  insert into event (tree, last, at, body) select key, sequence, clock_timestamp(), :event_late from t
+), h as (
+  insert into webhook_cursor (tree, webhook, sequence, host)
+  select t.key, w.key, t.sequence - 1, w.host
+  from t cross join lateral (select key, host from webhook where tree is null and active and events & :webhook_late <> 0 and namespace = t.namespace offset 0) w
+  on conflict (tree, webhook) do update set wanted = webhook_cursor.wanted + 1
+)
+select key, sequence, hooked from t
+
 -- name: PendingCancellation
 -- What the cancellation of a tree says, if it has not reached all tasks.
 select coalesce(cancel_message, '') from tree where key = $1 and cancelled_at is not null and (unfinished > 0 or held > 0 or blocked > 0)

@@ -126,7 +126,7 @@ select key, attempt from task where key = any($1::bigint[]) and state = :running
 
 -- name: TreeByKey
 select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, skipped, failed, allowed,
-  cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,
+  cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at, due_at, late_at,
   failed > allowed and completed + failed = tasks and not exists ( -- walks over the tasks of such trees only
     select from task f where f.key >= tree.key << 24 and f.key < (tree.key + 1) << 24 and f.state = :failed and f.flags & :flag_allowed = 0
       and (not exists (select from edge e where e.dependency = f.key) or exists (select from edge e where e.dependency = f.key and e.required)))
@@ -136,7 +136,7 @@ from tree where key = $1
 -- name: TreesDown
 -- Trees below $1, newest first, among the first $5. $2 user or null, $4 namespace.
 select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, skipped, failed, allowed,
-  cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,
+  cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at, due_at, late_at,
   false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels, namespace, false as keeping
 from (select * from tree where key < $1 and :among(namespace, $4) order by key desc limit $5) tree
 where ($2::text is null or user_id = $2) and namespace = $4 order by key desc limit $3
@@ -144,7 +144,7 @@ where ($2::text is null or user_id = $2) and namespace = $4 order by key desc li
 -- name: OpenTreesDown
 -- As TreesDown, of the trees with an execution in progress, among all of them.
 select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, skipped, failed, allowed,
-  cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,
+  cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at, due_at, late_at,
   false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels, namespace, false as keeping
 from tree where finished_at is null and unfinished > 0 and key < $1 and ($2::text is null or user_id = $2) and :within(namespace, $4) order by key desc limit $3
 
@@ -221,7 +221,7 @@ with t as (
     hooked = exists (select from webhook_cursor c where c.tree = $1)
       or exists (select from webhook w where w.tree is null and w.active and w.events & :webhook_begins <> 0 and w.namespace = tree.namespace)
   where key = $1 and execution = $9 and cancelled_at is not distinct from $10::timestamptz
-  returning key, sequence, execution, root, timeout_ms, unfinished, execution_start, hooked, namespace, depth, fire,
+  returning key, sequence, execution, root, timeout_ms, unfinished, execution_start, hooked, namespace, depth, fire, due_at,
     case when failed > allowed then :end_failed when cancelled > 0 then :end_cancelled else :end_completed end as ended,
     leaves_completed / greatest(leaves, 1)::real as progress
 ), h as (
@@ -237,6 +237,7 @@ with t as (
 ), i as (
   insert into timer (at, task, attempt, kind)
   select now() + timeout_ms * interval '1 millisecond', root, execution, 4 from t where timeout_ms is not null
+  union all select greatest(due_at, now()), root, execution, :timer_late from t where due_at is not null and execution = 1
 ), f as (
   insert into followup (kind, task)
   select :followup_tree, root from t where unfinished = 0 and depth is not null union all select :followup_fire, root from t where unfinished = 0 and fire is not null

@@ -93,7 +93,7 @@ with f as (
     and (tree is null or exists (select from tree where tree.key = fire.tree and finished_at is null offset 0))
   returning key, tree
 ), t as (
-  update tree set sequence = sequence + 1, hooked = hooked
+  update tree set late_at = clock_timestamp(), sequence = sequence + 1, hooked = hooked
     or exists (select from webhook w where w.tree is null and w.active and w.events & :webhook_late <> 0 and w.namespace = tree.namespace)
   from f where tree.key = f.tree returning tree.key, tree.sequence, tree.namespace, tree.hooked
 ), e as (
@@ -109,7 +109,7 @@ select coalesce(t.key, 0), coalesce(t.sequence, 0), coalesce(t.hooked, false) fr
 -- name: TellLateFires
 -- Those of the runs $1 that were late before they had a tree have one now, which is new and has an event of that. Webhooks of the cluster that ask for it get a cursor.
 with t as (
-  update tree set sequence = sequence + 1, hooked = hooked
+  update tree set late_at = clock_timestamp(), sequence = sequence + 1, hooked = hooked
     or exists (select from webhook w where w.tree is null and w.active and w.events & :webhook_late <> 0 and w.namespace = tree.namespace)
   from fire f where f.key = any($1::bigint[]) and f.late and tree.key = f.tree and tree.finished_at is null
   returning tree.key, tree.sequence, tree.namespace
@@ -184,9 +184,9 @@ select extract(epoch from min(coalesce(claimed, now())) - clock_timestamp())::do
 -- The trees $2 with the roots $3, which are new, are those of the runs $1. Expects: they are due; fails otherwise. Locks: the runs, then the trees.
 with f as (
   update fire f set state = :fire_running, tree = u.tree, root_id = u.root_id, claimed = null
-  from unnest($1::bigint[], $2::bigint[], $3::text[]) u(key, tree, root_id) where f.key = u.key and f.state = :fire_due returning f.key, f.tree
+  from unnest($1::bigint[], $2::bigint[], $3::text[]) u(key, tree, root_id) where f.key = u.key and f.state = :fire_due returning f.key, f.tree, f.due_at
 ), t as (
-  update tree set fire = f.key from f where tree.key = f.tree returning tree.key
+  update tree set fire = f.key, due_at = f.due_at from f where tree.key = f.tree returning tree.key
 )
 select changed(count(*), cardinality($1::bigint[]), 'begin runs of schedules') from t
 

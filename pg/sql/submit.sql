@@ -46,6 +46,10 @@ select key, root, root_id, name, nullif(u.user_id, ''), nullif(timeout_ms, 0), e
   coalesce(mine.id, 0)
 from u left join mine on mine.namespace = u.namespace and mine.user_id = coalesce(u.user_id, '')
 
+-- name: GiveDue
+-- When the new trees $1 are due.
+update tree set due_at = u.at from unnest($1::bigint[], $2::timestamptz[]) u(key, at) where tree.key = u.key
+
 -- name: ImportTasks
 -- In which attempt the new tasks $1 have ended, and what blocks them.
 update task t set attempt = u.attempt, blocked_by = nullif(u.blocked_by, 0)

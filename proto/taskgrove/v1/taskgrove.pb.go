@@ -210,6 +210,7 @@ type NewTree struct {
 	IdempotencyKey string                 `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"` // as in SubmitOptions, of this tree alone
 	Timeout        *durationpb.Duration   `protobuf:"bytes,5,opt,name=timeout,proto3" json:"timeout,omitempty"`                                     // likewise; absent: that of the options
 	Retention      string                 `protobuf:"bytes,6,opt,name=retention,proto3" json:"retention,omitempty"`                                 // likewise; empty: that of the options
+	Due            string                 `protobuf:"bytes,7,opt,name=due,proto3" json:"due,omitempty"`                                             // likewise
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -282,6 +283,13 @@ func (x *NewTree) GetTimeout() *durationpb.Duration {
 func (x *NewTree) GetRetention() string {
 	if x != nil {
 		return x.Retention
+	}
+	return ""
+}
+
+func (x *NewTree) GetDue() string {
+	if x != nil {
+		return x.Due
 	}
 	return ""
 }
@@ -1252,6 +1260,7 @@ type SubmitOptions struct {
 	Unique          *Unique                `protobuf:"bytes,10,opt,name=unique,proto3" json:"unique,omitempty"`                                                                          // of the tree; it wins over that of its root
 	Retention       string                 `protobuf:"bytes,11,opt,name=retention,proto3" json:"retention,omitempty"`                                                                    // how long the tree is kept once it has ended: "30d", "36h", "keep"; empty: as its root says. It wins over that
 	NoCache         bool                   `protobuf:"varint,12,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`                                                        // tasks are not ended by earlier successes: all run
+	Due             string                 `protobuf:"bytes,13,opt,name=due,proto3" json:"due,omitempty"`                                                                                // by when the tree is to have ended: a time after it is stored as "2h", of the day in UTC as "06:00", or an instant with its zone; empty: as its root says. It wins over that
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1361,6 +1370,13 @@ func (x *SubmitOptions) GetNoCache() bool {
 		return x.NoCache
 	}
 	return false
+}
+
+func (x *SubmitOptions) GetDue() string {
+	if x != nil {
+		return x.Due
+	}
+	return ""
 }
 
 // UniqueKey is the key that a tree has, as no other one of its user in its namespace.
@@ -4363,6 +4379,8 @@ type Tree struct {
 	Retention          string                 `protobuf:"bytes,23,opt,name=retention,proto3" json:"retention,omitempty"`                                                // of its own, once it has ended: "30d", "keep": until it is deleted; empty: as the operator says, or a list, which does not tell
 	Hold               *HoldInfo              `protobuf:"bytes,24,opt,name=hold,proto3" json:"hold,omitempty"`                                                          // that keeps it from being deleted; absent: none, or a list
 	Unique             *UniqueKey             `protobuf:"bytes,25,opt,name=unique,proto3" json:"unique,omitempty"`                                                      // that it has, as no other tree; absent: none, or no longer, or a list
+	Due                *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=due,proto3" json:"due,omitempty"`                                                            // by when it is to have ended; absent: it is never late
+	Late               *timestamppb.Timestamp `protobuf:"bytes,27,opt,name=late,proto3" json:"late,omitempty"`                                                          // since when it was late; absent: it was not
 	OnlyOptionalFailed bool                   `protobuf:"varint,18,opt,name=only_optional_failed,json=onlyOptionalFailed,proto3" json:"only_optional_failed,omitempty"` // all that failed was optional to tasks that ran, and the rest completed; not told in lists
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -4562,6 +4580,20 @@ func (x *Tree) GetHold() *HoldInfo {
 func (x *Tree) GetUnique() *UniqueKey {
 	if x != nil {
 		return x.Unique
+	}
+	return nil
+}
+
+func (x *Tree) GetDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Due
+	}
+	return nil
+}
+
+func (x *Tree) GetLate() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Late
 	}
 	return nil
 }
@@ -8903,7 +8935,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"parameters\"x\n" +
 	"\x12SubmitTreesRequest\x125\n" +
 	"\aoptions\x18\x01 \x01(\v2\x1b.taskgrove.v1.SubmitOptionsR\aoptions\x12+\n" +
-	"\x05trees\x18\x02 \x03(\v2\x15.taskgrove.v1.NewTreeR\x05trees\"\x9f\x02\n" +
+	"\x05trees\x18\x02 \x03(\v2\x15.taskgrove.v1.NewTreeR\x05trees\"\xb1\x02\n" +
 	"\aNewTree\x12+\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x15.taskgrove.v1.NewTaskR\x05tasks\x122\n" +
 	"\bdocument\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\bdocument\x127\n" +
@@ -8912,7 +8944,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"parameters\x12'\n" +
 	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\x123\n" +
 	"\atimeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x1c\n" +
-	"\tretention\x18\x06 \x01(\tR\tretention\"I\n" +
+	"\tretention\x18\x06 \x01(\tR\tretention\x12\x10\n" +
+	"\x03due\x18\a \x01(\tR\x03due\"I\n" +
 	"\x13SubmitTreesResponse\x122\n" +
 	"\x05trees\x18\x01 \x03(\v2\x1c.taskgrove.v1.SubmitResponseR\x05trees\"\xe1\x01\n" +
 	"\x0fAddTasksRequest\x12\x1b\n" +
@@ -9005,7 +9038,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"IdMapEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xed\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xff\x03\n" +
 	"\rSubmitOptions\x12'\n" +
 	"\x0fidempotency_key\x18\x01 \x01(\tR\x0eidempotencyKey\x12\x17\n" +
 	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x12\n" +
@@ -9018,7 +9051,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x06unique\x18\n" +
 	" \x01(\v2\x14.taskgrove.v1.UniqueR\x06unique\x12\x1c\n" +
 	"\tretention\x18\v \x01(\tR\tretention\x12\x19\n" +
-	"\bno_cache\x18\f \x01(\bR\anoCache\x1a9\n" +
+	"\bno_cache\x18\f \x01(\bR\anoCache\x12\x10\n" +
+	"\x03due\x18\r \x01(\tR\x03due\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"O\n" +
@@ -9316,7 +9350,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\bimported\x18\t \x01(\v2\x16.taskgrove.v1.ImportedR\bimported\x12\x14\n" +
 	"\x05found\x18\n" +
 	" \x01(\bR\x05found\x12\x1c\n" +
-	"\tretention\x18\v \x01(\tR\tretention\"\xa8\a\n" +
+	"\tretention\x18\v \x01(\tR\tretention\"\x86\b\n" +
 	"\x04Tree\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x17\n" +
@@ -9347,7 +9381,9 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x10failures_allowed\x18\x16 \x01(\x03R\x0ffailuresAllowed\x12\x1c\n" +
 	"\tretention\x18\x17 \x01(\tR\tretention\x12*\n" +
 	"\x04hold\x18\x18 \x01(\v2\x16.taskgrove.v1.HoldInfoR\x04hold\x12/\n" +
-	"\x06unique\x18\x19 \x01(\v2\x17.taskgrove.v1.UniqueKeyR\x06unique\x120\n" +
+	"\x06unique\x18\x19 \x01(\v2\x17.taskgrove.v1.UniqueKeyR\x06unique\x12,\n" +
+	"\x03due\x18\x1a \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x12.\n" +
+	"\x04late\x18\x1b \x01(\v2\x1a.google.protobuf.TimestampR\x04late\x120\n" +
 	"\x14only_optional_failed\x18\x12 \x01(\bR\x12onlyOptionalFailed\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -10055,151 +10091,153 @@ var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	116, // 94: taskgrove.v1.Tree.labels:type_name -> taskgrove.v1.Tree.LabelsEntry
 	129, // 95: taskgrove.v1.Tree.hold:type_name -> taskgrove.v1.HoldInfo
 	17,  // 96: taskgrove.v1.Tree.unique:type_name -> taskgrove.v1.UniqueKey
-	128, // 97: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
-	128, // 98: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
-	117, // 99: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
-	118, // 100: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
-	47,  // 101: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
-	128, // 102: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
-	128, // 103: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
-	119, // 104: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
-	51,  // 105: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
-	58,  // 106: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
-	61,  // 107: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	128, // 108: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	128, // 109: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
-	64,  // 110: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
-	128, // 111: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
-	128, // 112: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
-	51,  // 113: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
-	70,  // 114: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
-	64,  // 115: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
-	65,  // 116: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
-	66,  // 117: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
-	64,  // 118: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
-	128, // 119: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
-	128, // 120: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
-	69,  // 121: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
-	64,  // 122: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
-	128, // 123: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
-	128, // 124: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
-	77,  // 125: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	120, // 126: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	128, // 127: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	128, // 128: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
-	121, // 129: taskgrove.v1.Worker.counts:type_name -> taskgrove.v1.Worker.CountsEntry
-	81,  // 130: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
-	128, // 131: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
-	128, // 132: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
-	84,  // 133: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	127, // 134: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	88,  // 135: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
-	127, // 136: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
-	89,  // 137: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
-	90,  // 138: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
-	93,  // 139: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	128, // 140: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	128, // 141: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	19,  // 142: taskgrove.v1.CreateWebhookRequest.webhook:type_name -> taskgrove.v1.Webhook
-	122, // 143: taskgrove.v1.CreateWebhookRequest.labels:type_name -> taskgrove.v1.CreateWebhookRequest.LabelsEntry
-	108, // 144: taskgrove.v1.ListWebhooksResponse.webhooks:type_name -> taskgrove.v1.WebhookInfo
-	101, // 145: taskgrove.v1.UpdateWebhookRequest.headers:type_name -> taskgrove.v1.StringMap
-	127, // 146: taskgrove.v1.UpdateWebhookRequest.timeout:type_name -> google.protobuf.Duration
-	101, // 147: taskgrove.v1.UpdateWebhookRequest.labels:type_name -> taskgrove.v1.StringMap
-	123, // 148: taskgrove.v1.StringMap.entries:type_name -> taskgrove.v1.StringMap.EntriesEntry
-	109, // 149: taskgrove.v1.ListDeliveriesResponse.deliveries:type_name -> taskgrove.v1.Delivery
-	127, // 150: taskgrove.v1.WebhookInfo.timeout:type_name -> google.protobuf.Duration
-	124, // 151: taskgrove.v1.WebhookInfo.labels:type_name -> taskgrove.v1.WebhookInfo.LabelsEntry
-	128, // 152: taskgrove.v1.WebhookInfo.created_at:type_name -> google.protobuf.Timestamp
-	128, // 153: taskgrove.v1.WebhookInfo.failing_from:type_name -> google.protobuf.Timestamp
-	127, // 154: taskgrove.v1.Delivery.latency:type_name -> google.protobuf.Duration
-	128, // 155: taskgrove.v1.Delivery.at:type_name -> google.protobuf.Timestamp
-	78,  // 156: taskgrove.v1.Worker.CountsEntry.value:type_name -> taskgrove.v1.PoolCounts
-	0,   // 157: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	1,   // 158: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
-	2,   // 159: taskgrove.v1.Taskgrove.SubmitTrees:input_type -> taskgrove.v1.SubmitTreesRequest
-	5,   // 160: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
-	6,   // 161: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
-	10,  // 162: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
-	12,  // 163: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
-	14,  // 164: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
-	32,  // 165: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	45,  // 166: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	46,  // 167: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	52,  // 168: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	54,  // 169: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	56,  // 170: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
-	59,  // 171: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	62,  // 172: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	71,  // 173: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	35,  // 174: taskgrove.v1.Taskgrove.Signal:input_type -> taskgrove.v1.SignalRequest
-	37,  // 175: taskgrove.v1.Taskgrove.Approve:input_type -> taskgrove.v1.ApproveRequest
-	38,  // 176: taskgrove.v1.Taskgrove.LinkApproval:input_type -> taskgrove.v1.LinkApprovalRequest
-	34,  // 177: taskgrove.v1.Taskgrove.SkipTask:input_type -> taskgrove.v1.SkipTaskRequest
-	73,  // 178: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	41,  // 179: taskgrove.v1.Taskgrove.ListArtifacts:input_type -> taskgrove.v1.ListArtifactsRequest
-	43,  // 180: taskgrove.v1.Taskgrove.GetArtifact:input_type -> taskgrove.v1.GetArtifactRequest
-	75,  // 181: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	79,  // 182: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
-	82,  // 183: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	85,  // 184: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
-	87,  // 185: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
-	67,  // 186: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
-	91,  // 187: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	94,  // 188: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	96,  // 189: taskgrove.v1.Taskgrove.CreateWebhook:input_type -> taskgrove.v1.CreateWebhookRequest
-	97,  // 190: taskgrove.v1.Taskgrove.ListWebhooks:input_type -> taskgrove.v1.ListWebhooksRequest
-	99,  // 191: taskgrove.v1.Taskgrove.GetWebhook:input_type -> taskgrove.v1.GetWebhookRequest
-	100, // 192: taskgrove.v1.Taskgrove.UpdateWebhook:input_type -> taskgrove.v1.UpdateWebhookRequest
-	102, // 193: taskgrove.v1.Taskgrove.DeleteWebhook:input_type -> taskgrove.v1.DeleteWebhookRequest
-	104, // 194: taskgrove.v1.Taskgrove.TestWebhook:input_type -> taskgrove.v1.TestWebhookRequest
-	105, // 195: taskgrove.v1.Taskgrove.ListDeliveries:input_type -> taskgrove.v1.ListDeliveriesRequest
-	107, // 196: taskgrove.v1.Taskgrove.ResendDelivery:input_type -> taskgrove.v1.ResendDeliveryRequest
-	30,  // 197: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	30,  // 198: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
-	4,   // 199: taskgrove.v1.Taskgrove.SubmitTrees:output_type -> taskgrove.v1.SubmitTreesResponse
-	30,  // 200: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
-	47,  // 201: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
-	11,  // 202: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
-	13,  // 203: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
-	15,  // 204: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
-	33,  // 205: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	47,  // 206: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	51,  // 207: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	53,  // 208: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	55,  // 209: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	57,  // 210: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
-	60,  // 211: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	63,  // 212: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	72,  // 213: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	36,  // 214: taskgrove.v1.Taskgrove.Signal:output_type -> taskgrove.v1.SignalResponse
-	47,  // 215: taskgrove.v1.Taskgrove.Approve:output_type -> taskgrove.v1.Task
-	39,  // 216: taskgrove.v1.Taskgrove.LinkApproval:output_type -> taskgrove.v1.LinkApprovalResponse
-	47,  // 217: taskgrove.v1.Taskgrove.SkipTask:output_type -> taskgrove.v1.Task
-	74,  // 218: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	42,  // 219: taskgrove.v1.Taskgrove.ListArtifacts:output_type -> taskgrove.v1.ListArtifactsResponse
-	44,  // 220: taskgrove.v1.Taskgrove.GetArtifact:output_type -> taskgrove.v1.GetArtifactResponse
-	76,  // 221: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	80,  // 222: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
-	83,  // 223: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	86,  // 224: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
-	88,  // 225: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
-	68,  // 226: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
-	92,  // 227: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	95,  // 228: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	108, // 229: taskgrove.v1.Taskgrove.CreateWebhook:output_type -> taskgrove.v1.WebhookInfo
-	98,  // 230: taskgrove.v1.Taskgrove.ListWebhooks:output_type -> taskgrove.v1.ListWebhooksResponse
-	108, // 231: taskgrove.v1.Taskgrove.GetWebhook:output_type -> taskgrove.v1.WebhookInfo
-	108, // 232: taskgrove.v1.Taskgrove.UpdateWebhook:output_type -> taskgrove.v1.WebhookInfo
-	103, // 233: taskgrove.v1.Taskgrove.DeleteWebhook:output_type -> taskgrove.v1.DeleteWebhookResponse
-	109, // 234: taskgrove.v1.Taskgrove.TestWebhook:output_type -> taskgrove.v1.Delivery
-	106, // 235: taskgrove.v1.Taskgrove.ListDeliveries:output_type -> taskgrove.v1.ListDeliveriesResponse
-	109, // 236: taskgrove.v1.Taskgrove.ResendDelivery:output_type -> taskgrove.v1.Delivery
-	197, // [197:237] is the sub-list for method output_type
-	157, // [157:197] is the sub-list for method input_type
-	157, // [157:157] is the sub-list for extension type_name
-	157, // [157:157] is the sub-list for extension extendee
-	0,   // [0:157] is the sub-list for field type_name
+	128, // 97: taskgrove.v1.Tree.due:type_name -> google.protobuf.Timestamp
+	128, // 98: taskgrove.v1.Tree.late:type_name -> google.protobuf.Timestamp
+	128, // 99: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
+	128, // 100: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
+	117, // 101: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
+	118, // 102: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
+	47,  // 103: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
+	128, // 104: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
+	128, // 105: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
+	119, // 106: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
+	51,  // 107: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
+	58,  // 108: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
+	61,  // 109: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
+	128, // 110: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	128, // 111: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	64,  // 112: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
+	128, // 113: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
+	128, // 114: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	51,  // 115: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
+	70,  // 116: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
+	64,  // 117: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
+	65,  // 118: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
+	66,  // 119: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
+	64,  // 120: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
+	128, // 121: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
+	128, // 122: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
+	69,  // 123: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
+	64,  // 124: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
+	128, // 125: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	128, // 126: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	77,  // 127: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
+	120, // 128: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	128, // 129: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	128, // 130: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	121, // 131: taskgrove.v1.Worker.counts:type_name -> taskgrove.v1.Worker.CountsEntry
+	81,  // 132: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
+	128, // 133: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	128, // 134: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	84,  // 135: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
+	127, // 136: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	88,  // 137: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
+	127, // 138: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
+	89,  // 139: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
+	90,  // 140: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
+	93,  // 141: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	128, // 142: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	128, // 143: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	19,  // 144: taskgrove.v1.CreateWebhookRequest.webhook:type_name -> taskgrove.v1.Webhook
+	122, // 145: taskgrove.v1.CreateWebhookRequest.labels:type_name -> taskgrove.v1.CreateWebhookRequest.LabelsEntry
+	108, // 146: taskgrove.v1.ListWebhooksResponse.webhooks:type_name -> taskgrove.v1.WebhookInfo
+	101, // 147: taskgrove.v1.UpdateWebhookRequest.headers:type_name -> taskgrove.v1.StringMap
+	127, // 148: taskgrove.v1.UpdateWebhookRequest.timeout:type_name -> google.protobuf.Duration
+	101, // 149: taskgrove.v1.UpdateWebhookRequest.labels:type_name -> taskgrove.v1.StringMap
+	123, // 150: taskgrove.v1.StringMap.entries:type_name -> taskgrove.v1.StringMap.EntriesEntry
+	109, // 151: taskgrove.v1.ListDeliveriesResponse.deliveries:type_name -> taskgrove.v1.Delivery
+	127, // 152: taskgrove.v1.WebhookInfo.timeout:type_name -> google.protobuf.Duration
+	124, // 153: taskgrove.v1.WebhookInfo.labels:type_name -> taskgrove.v1.WebhookInfo.LabelsEntry
+	128, // 154: taskgrove.v1.WebhookInfo.created_at:type_name -> google.protobuf.Timestamp
+	128, // 155: taskgrove.v1.WebhookInfo.failing_from:type_name -> google.protobuf.Timestamp
+	127, // 156: taskgrove.v1.Delivery.latency:type_name -> google.protobuf.Duration
+	128, // 157: taskgrove.v1.Delivery.at:type_name -> google.protobuf.Timestamp
+	78,  // 158: taskgrove.v1.Worker.CountsEntry.value:type_name -> taskgrove.v1.PoolCounts
+	0,   // 159: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	1,   // 160: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
+	2,   // 161: taskgrove.v1.Taskgrove.SubmitTrees:input_type -> taskgrove.v1.SubmitTreesRequest
+	5,   // 162: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
+	6,   // 163: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
+	10,  // 164: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
+	12,  // 165: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
+	14,  // 166: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
+	32,  // 167: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	45,  // 168: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	46,  // 169: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	52,  // 170: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	54,  // 171: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	56,  // 172: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
+	59,  // 173: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	62,  // 174: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	71,  // 175: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	35,  // 176: taskgrove.v1.Taskgrove.Signal:input_type -> taskgrove.v1.SignalRequest
+	37,  // 177: taskgrove.v1.Taskgrove.Approve:input_type -> taskgrove.v1.ApproveRequest
+	38,  // 178: taskgrove.v1.Taskgrove.LinkApproval:input_type -> taskgrove.v1.LinkApprovalRequest
+	34,  // 179: taskgrove.v1.Taskgrove.SkipTask:input_type -> taskgrove.v1.SkipTaskRequest
+	73,  // 180: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	41,  // 181: taskgrove.v1.Taskgrove.ListArtifacts:input_type -> taskgrove.v1.ListArtifactsRequest
+	43,  // 182: taskgrove.v1.Taskgrove.GetArtifact:input_type -> taskgrove.v1.GetArtifactRequest
+	75,  // 183: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	79,  // 184: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	82,  // 185: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	85,  // 186: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
+	87,  // 187: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
+	67,  // 188: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
+	91,  // 189: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	94,  // 190: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	96,  // 191: taskgrove.v1.Taskgrove.CreateWebhook:input_type -> taskgrove.v1.CreateWebhookRequest
+	97,  // 192: taskgrove.v1.Taskgrove.ListWebhooks:input_type -> taskgrove.v1.ListWebhooksRequest
+	99,  // 193: taskgrove.v1.Taskgrove.GetWebhook:input_type -> taskgrove.v1.GetWebhookRequest
+	100, // 194: taskgrove.v1.Taskgrove.UpdateWebhook:input_type -> taskgrove.v1.UpdateWebhookRequest
+	102, // 195: taskgrove.v1.Taskgrove.DeleteWebhook:input_type -> taskgrove.v1.DeleteWebhookRequest
+	104, // 196: taskgrove.v1.Taskgrove.TestWebhook:input_type -> taskgrove.v1.TestWebhookRequest
+	105, // 197: taskgrove.v1.Taskgrove.ListDeliveries:input_type -> taskgrove.v1.ListDeliveriesRequest
+	107, // 198: taskgrove.v1.Taskgrove.ResendDelivery:input_type -> taskgrove.v1.ResendDeliveryRequest
+	30,  // 199: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	30,  // 200: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
+	4,   // 201: taskgrove.v1.Taskgrove.SubmitTrees:output_type -> taskgrove.v1.SubmitTreesResponse
+	30,  // 202: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
+	47,  // 203: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
+	11,  // 204: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
+	13,  // 205: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
+	15,  // 206: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
+	33,  // 207: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	47,  // 208: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	51,  // 209: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	53,  // 210: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	55,  // 211: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	57,  // 212: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
+	60,  // 213: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	63,  // 214: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	72,  // 215: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	36,  // 216: taskgrove.v1.Taskgrove.Signal:output_type -> taskgrove.v1.SignalResponse
+	47,  // 217: taskgrove.v1.Taskgrove.Approve:output_type -> taskgrove.v1.Task
+	39,  // 218: taskgrove.v1.Taskgrove.LinkApproval:output_type -> taskgrove.v1.LinkApprovalResponse
+	47,  // 219: taskgrove.v1.Taskgrove.SkipTask:output_type -> taskgrove.v1.Task
+	74,  // 220: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	42,  // 221: taskgrove.v1.Taskgrove.ListArtifacts:output_type -> taskgrove.v1.ListArtifactsResponse
+	44,  // 222: taskgrove.v1.Taskgrove.GetArtifact:output_type -> taskgrove.v1.GetArtifactResponse
+	76,  // 223: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	80,  // 224: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	83,  // 225: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	86,  // 226: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
+	88,  // 227: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
+	68,  // 228: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
+	92,  // 229: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	95,  // 230: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	108, // 231: taskgrove.v1.Taskgrove.CreateWebhook:output_type -> taskgrove.v1.WebhookInfo
+	98,  // 232: taskgrove.v1.Taskgrove.ListWebhooks:output_type -> taskgrove.v1.ListWebhooksResponse
+	108, // 233: taskgrove.v1.Taskgrove.GetWebhook:output_type -> taskgrove.v1.WebhookInfo
+	108, // 234: taskgrove.v1.Taskgrove.UpdateWebhook:output_type -> taskgrove.v1.WebhookInfo
+	103, // 235: taskgrove.v1.Taskgrove.DeleteWebhook:output_type -> taskgrove.v1.DeleteWebhookResponse
+	109, // 236: taskgrove.v1.Taskgrove.TestWebhook:output_type -> taskgrove.v1.Delivery
+	106, // 237: taskgrove.v1.Taskgrove.ListDeliveries:output_type -> taskgrove.v1.ListDeliveriesResponse
+	109, // 238: taskgrove.v1.Taskgrove.ResendDelivery:output_type -> taskgrove.v1.Delivery
+	199, // [199:239] is the sub-list for method output_type
+	159, // [159:199] is the sub-list for method input_type
+	159, // [159:159] is the sub-list for extension type_name
+	159, // [159:159] is the sub-list for extension extendee
+	0,   // [0:159] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }

@@ -60,6 +60,8 @@ type Config struct {
 	Artifacts ArtifactConfig // files that tasks make, and logs of attempts that ended
 	// Archive is where trees are written before retention deletes them; nil: they are deleted without.
 	Archive archive.Store
+	// ArchiveAt says where it is, for comparing coordinators with each other; empty: there is none.
+	ArchiveAt string
 
 	// PodCost tells Kubernetes what it costs to take a worker's pod away; nil: it is not told.
 	PodCost  PodCost

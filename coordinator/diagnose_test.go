@@ -75,10 +75,11 @@ func TestDiagnosisOfAClusterInOrder(t *testing.T) {
 // TestDiagnosisFindsWhatIsWrong brings findings about on a real cluster.
 func TestDiagnosisFindsWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	n := 0
+	n, dir := 0, t.TempDir()
 	c := cluster.Start(t, cluster.Options{Coordinators: 2, Workers: 2, Pools: []string{"noop_executor"}, Coordinator: func(cfg *config.Coordinator) {
 		if n++; n == 2 {
 			cfg.LogsAge = 48 * time.Hour
+			cfg.ArchiveDir = dir
 		}
 	}})
 	says := func(check string, severity doctor.Severity, text string) error {
@@ -98,6 +99,7 @@ func TestDiagnosisFindsWhatIsWrong(t *testing.T) {
 		c.Eventually(check+" says it", func() error { return says(check, severity, text) })
 	}
 	want(doctor.SettingsDiffer, doctor.Warning, "TASKGROVE_LOGS_AGE")
+	want(doctor.SettingsDiffer, doctor.Warning, "the archive differs between coordinators: folder "+dir)
 
 	// ready tasks of a pool without a worker
 	task := noop("lonely", "")

@@ -128,24 +128,12 @@ func (c *Coordinator) Release(ctx context.Context, treeOf string) error {
 
 // Holds lists the trees that are held; see [TreeKeeper].
 func (c *Coordinator) Holds(ctx context.Context, f HoldFilter) (page Page[*HoldInfo], err error) {
-	limit, err := limitOf(f.Limit)
-	if err != nil {
+	from, err := c.listFrom(ctx, "hold", f.UserID, f.Cursor, f.Limit)
+	if err != nil || from == nil {
 		return page, err
 	}
-	var after int64
-	if f.Cursor != "" {
-		if err := cursorFrom("hold", f.Cursor, &after); err != nil {
-			return page, err
-		}
-	}
-	if !text(f.UserID) {
-		return page, nil
-	}
-	here, err := c.here(ctx)
-	if err != nil {
-		return page, err
-	}
-	list, err := c.store.Holds(ctx, here, f.UserID, dag.TreeKey(after), limit+1)
+	limit := from.limit
+	list, err := c.store.Holds(ctx, from.here, f.UserID, dag.TreeKey(from.after), limit+1)
 	if err != nil {
 		return page, c.internal("list holds", err)
 	}
@@ -157,6 +145,31 @@ func (c *Coordinator) Holds(ctx context.Context, f HoldFilter) (page Page[*HoldI
 		page.Items = append(page.Items, showHold(h))
 	}
 	return page, nil
+}
+
+// listFrom is where a list of what is kept or paused goes on.
+type listFrom struct {
+	here  dag.NamespaceKey
+	after int64 // the number of the last one that was shown; 0: from the first
+	limit int
+}
+
+// listFrom reads what a list is asked for, whose cursors have the word; nil: nobody has what it asks for. *[InvalidArgumentError].
+func (c *Coordinator) listFrom(ctx context.Context, word, user, cursor string, most int) (from *listFrom, err error) {
+	from = &listFrom{}
+	if from.limit, err = limitOf(most); err != nil {
+		return nil, err
+	}
+	if cursor != "" {
+		if err := cursorFrom(word, cursor, &from.after); err != nil {
+			return nil, err
+		}
+	}
+	if !text(user) {
+		return nil, nil
+	}
+	from.here, err = c.here(ctx)
+	return from, err
 }
 
 // heldError tells of the hold that forbids what was asked of a tree.

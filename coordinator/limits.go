@@ -623,24 +623,12 @@ func (c *Coordinator) Resume(ctx context.Context, target PauseTarget) error {
 
 // Pauses lists pauses; see [Limiter].
 func (c *Coordinator) Pauses(ctx context.Context, f PauseFilter) (page Page[*PauseInfo], err error) {
-	limit, err := limitOf(f.Limit)
-	if err != nil {
+	from, err := c.listFrom(ctx, "pause", f.UserID, f.Cursor, f.Limit)
+	if err != nil || from == nil {
 		return page, err
 	}
-	var after int64
-	if f.Cursor != "" {
-		if err := cursorFrom("pause", f.Cursor, &after); err != nil {
-			return page, err
-		}
-	}
-	if !text(f.UserID) {
-		return page, nil
-	}
-	here, err := c.here(ctx)
-	if err != nil {
-		return page, err
-	}
-	list, err := c.store.Pauses(ctx, here, f.UserID, after, limit+1)
+	limit := from.limit
+	list, err := c.store.Pauses(ctx, from.here, f.UserID, from.after, limit+1)
 	if err != nil {
 		return page, c.internal("list pauses", err)
 	}

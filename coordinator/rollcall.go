@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -56,6 +57,7 @@ func (c *Coordinator) comparable() map[string]string {
 		"TASKGROVE_LEASE": cfg.Lease.String(), "TASKGROVE_RETENTION": cfg.Retention.String(), "TASKGROVE_POOL_IDLE": cfg.PoolIdle.String(),
 		"TASKGROVE_INLINE_INPUT_BYTES": strconv.Itoa(cfg.InlineBytes), "TASKGROVE_MAX_INPUT_BYTES": strconv.Itoa(cfg.MaxInputs), "TASKGROVE_MAX_RESULT_BYTES": strconv.Itoa(cfg.MaxResult),
 		"the bounds of trees": fmt.Sprint(cfg.Limits), "TASKGROVE_SEAL_VALUES": strconv.FormatBool(cfg.Seal.Values),
+		"the archive": cmp.Or(cfg.ArchiveAt, "none"),
 	}
 	for name, value := range c.queue.Settings() {
 		out[name] = value

@@ -19,6 +19,17 @@ func archiveOf(cfg *config.Archive) archiveParts {
 		AccessKey: cfg.ArchiveS3AccessKey.Reveal(), SecretKey: cfg.ArchiveS3SecretKey.Reveal(), PathStyle: bool(cfg.ArchiveS3PathStyle)}}
 }
 
+// at says where the archive is, without its keys; empty: there is none.
+func (a archiveParts) at() string {
+	switch {
+	case a.dir != "":
+		return "folder " + a.dir
+	case a.s3.Endpoint == "":
+		return ""
+	}
+	return fmt.Sprintf("bucket %s at %s, prefix %q", a.s3.Bucket, a.s3.Endpoint, a.s3.Prefix)
+}
+
 // open makes the store; nil: there is none. It connects to nothing yet.
 func (a archiveParts) open() (archive.Store, error) {
 	switch {

@@ -60,6 +60,7 @@ func (p *Process) StartCoordinator(ctx context.Context, cfg *config.Coordinator,
 			return nil, fmt.Errorf("TASKGROVE_ARTIFACT_S3_ENDPOINT: %w", err)
 		}
 	}
+	parts.coordinator.ArchiveAt = parts.archive.at()
 	if parts.coordinator.Archive, err = parts.archive.open(); err != nil {
 		return nil, err
 	}

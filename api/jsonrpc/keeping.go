@@ -67,7 +67,7 @@ type erasureObject struct {
 	Step       string           `json:"step" description:"preview, trees, messages, contents, done"`
 	MovedAt    *isoTime         `json:"moved_at,omitempty" description:"when it last came further"`
 	FinishedAt *isoTime         `json:"finished_at,omitempty" description:"absent: it is not done"`
-	Counts     map[string]int64 `json:"counts" description:"what is gone, by kind, and held_trees: what is held back, once it is done"`
+	Counts     map[string]int64 `json:"counts" description:"what is gone, by kind, archived_trees among them, and held_trees: what is held back, once it is done"`
 }
 
 // erasurePage is the answer of erasures.list.

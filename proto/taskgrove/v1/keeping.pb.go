@@ -406,8 +406,8 @@ type ErasureInfo struct {
 	Step       string                 `protobuf:"bytes,6,opt,name=step,proto3" json:"step,omitempty"`                               // preview, trees, messages, contents, done
 	MovedAt    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=moved_at,json=movedAt,proto3" json:"moved_at,omitempty"`          // when it last came further
 	FinishedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=finished_at,json=finishedAt,proto3" json:"finished_at,omitempty"` // absent: it is not done
-	// What is gone, by kind: schedules, trees, tasks, attempts, events, artifacts, checkpoints, usage, webhooks, deliveries, agent_tasks, model_keys, messages, logs; and
-	// held_trees: what is held back, once it is done. Of a preview: schedules, trees, tasks, running_trees and held_trees as they are.
+	// What is gone, by kind: schedules, trees, tasks, attempts, events, artifacts, checkpoints, usage, webhooks, deliveries, agent_tasks, model_keys, messages, logs,
+	// archived_trees; and held_trees: what is held back, once it is done. Of a preview: schedules, trees, tasks, archived_trees, running_trees and held_trees as they are.
 	Counts        map[string]int64 `protobuf:"bytes,9,rep,name=counts,proto3" json:"counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

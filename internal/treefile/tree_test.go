@@ -173,7 +173,7 @@ func TestFaultsOfTreeFiles(t *testing.T) {
 		"JSON that is cut off":   {`{"taskgrove": 1, "name": "t",`, nil, []string{"FILE:1:30: not valid JSON: unexpected end"}},
 		"top keys": {head + "version: 3\nTasks: []\nx-y: 1\nzzz: 1\nname: u\n" + one, nil, []string{
 			"FILE:3:1: version: there is no such key; did you mean taskgrove?", "FILE:4:1: Tasks: there is no such key; did you mean tasks?",
-			"FILE:6:1: zzz: is not known; there are taskgrove, name, description, parameters, defaults, labels, unique, priority, pool, timeout, retention and tasks",
+			"FILE:6:1: zzz: is not known; there are taskgrove, name, description, parameters, defaults, labels, unique, priority, pool, timeout, retention, due and tasks",
 			"FILE:7:1: name: must not be there twice"}},
 		"keys of tasks": {head + "tasks: [{name: a, executor: noop, depends_on: [], id: 3, parent_id: x, time_out: 3, labels: {}, outcome: failed, schemas: {method: x}}]\n", nil, []string{
 			"FILE:3:35: tasks[0].depends_on: there is no such key; did you mean needs?",

@@ -93,7 +93,7 @@ type Erasure struct {
 	Step       string // preview, trees, messages, contents, done
 	MovedAt    time.Time
 	FinishedAt time.Time // zero: it is not done
-	// Counts are what is gone, by kind: trees, tasks, attempts, events, artifacts, checkpoints, usage, webhooks, deliveries, agent_tasks, model_keys, messages, logs,
+	// Counts are what is gone, by kind: schedules, trees, tasks, attempts, events, artifacts, checkpoints, usage, webhooks, deliveries, agent_tasks, model_keys, messages, logs,
 	// archived_trees; and held_trees: what is held back, once it is done. Of a preview: schedules, trees, tasks, archived_trees, running_trees and held_trees as they are.
 	Counts map[string]int64
 }

@@ -26,7 +26,7 @@ func TestWhy(t *testing.T) {
 	g, commands := &gate{closed: map[string]chan struct{}{}}, &atomic.Bool{}
 	pools := []string{"gate_executor"}
 	for d := range builtin.Catalogue() {
-		pools = append(pools, d.ID)
+		pools = append(pools, dag.PoolOf(d.ID))
 	}
 	shared := cluster.Start(t, cluster.Options{Pools: pools, Executors: func() []executors.Executor { return []executors.Executor{g} },
 		Coordinator: func(s *config.Coordinator) { s.Window = 2 },

@@ -69,7 +69,7 @@ func loadStatements() map[string]string {
 
 // words are the names that statements have for stored numbers, written :name. Each stands for the number of a constant, or
 // for the list of those of a set, to be used as in (:unfinished). So no statement can differ from package dag, a reader sees
-// what is meant, and the planner sees constants, as indexes with a predicate need.
+// what is meant, and the planner sees constants, as indexes with a predicate need. tree_columns stands for columns.
 var words = func() map[string]string {
 	w := map[string]string{
 		"states":       list(dag.AllStates.States()...),
@@ -191,6 +191,8 @@ var words = func() map[string]string {
 		"keeping_own":   list(keepingOwn),
 		"keeping_going": list(keepingGoing),
 
+		"tree_columns": treeColumns,
+
 		"event_execution": packed(dag.EventExecution),
 		"event_final":     packed(dag.EventFinal),
 		"event_late":      packed(dag.EventLate),
@@ -200,6 +202,10 @@ var words = func() map[string]string {
 	}
 	return w
 }()
+
+// treeColumns are the columns of a tree that several statements show alike.
+const treeColumns = `key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, skipped, failed, allowed,
+  cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at, due_at, late_at`
 
 // list is how statements enumerate numbers.
 func list[N ~int | ~int16 | ~int32](all ...N) string {

@@ -37,8 +37,7 @@ select tree, hit from walk where step > 0
 
 -- name: TreesByKeys
 -- Those of the trees $1 that are of the namespace $2 (null: any), newest first; see TreesDown.
-select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, skipped, failed, allowed,
-  cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at,
+select :tree_columns,
   false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels, namespace, false as keeping
 from tree where key = any($1::bigint[]) and ($2::integer is null or namespace = $2) order by key desc
 

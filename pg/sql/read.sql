@@ -125,8 +125,7 @@ select key, id, name from spec where key >= $1 and key < $2 order by key limit $
 select key, attempt from task where key = any($1::bigint[]) and state = :running
 
 -- name: TreeByKey
-select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, skipped, failed, allowed,
-  cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at, due_at, late_at,
+select :tree_columns,
   failed > allowed and completed + failed = tasks and not exists ( -- walks over the tasks of such trees only
     select from task f where f.key >= tree.key << 24 and f.key < (tree.key + 1) << 24 and f.state = :failed and f.flags & :flag_allowed = 0
       and (not exists (select from edge e where e.dependency = f.key) or exists (select from edge e where e.dependency = f.key and e.required)))
@@ -135,16 +134,14 @@ from tree where key = $1
 
 -- name: TreesDown
 -- Trees below $1, newest first, among the first $5. $2 user or null, $4 namespace.
-select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, skipped, failed, allowed,
-  cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at, due_at, late_at,
+select :tree_columns,
   false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels, namespace, false as keeping
 from (select * from tree where key < $1 and :among(namespace, $4) order by key desc limit $5) tree
 where ($2::text is null or user_id = $2) and namespace = $4 order by key desc limit $3
 
 -- name: OpenTreesDown
 -- As TreesDown, of the trees with an execution in progress, among all of them.
-select key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, skipped, failed, allowed,
-  cancelled, blocked, leaves_completed, execution, execution_start, sequence, created_at, started_at, finished_at, due_at, late_at,
+select :tree_columns,
   false as only_optional_failed, (select json_object_agg(label.key, label.value) from label where label.tree = tree.key) as labels, namespace, false as keeping
 from tree where finished_at is null and unfinished > 0 and key < $1 and ($2::text is null or user_id = $2) and :within(namespace, $4) order by key desc limit $3
 

@@ -18,7 +18,7 @@ func TestCopiesHaveEachColumn(t *testing.T) {
 	s, _ := openStore(t)
 	for table, statement := range map[string]string{"spec": "InsertCopiedSpecs", "payload": "InsertCopiedPayloads", "attempt": "InsertCopiedAttempts", "tree": "InsertCopiedTree"} {
 		leftOut := map[string][]string{"tree": { // a copy has not been executed, and is a caller's, also of a tree that a task has submitted: no tree is above it
-			"created_at", "started_at", "finished_at", "cancelled_at", "cancel_message", "execution", "execution_start", "sequence", "running", "blocked", "revision", "span", "hooked", "depth", "paused_at", "keeping", "fire"}}[table]
+			"created_at", "started_at", "finished_at", "cancelled_at", "cancel_message", "execution", "execution_start", "sequence", "running", "blocked", "revision", "span", "hooked", "depth", "paused_at", "keeping", "fire", "due_at", "late_at"}}[table]
 		rows, err := s.pool.Query(t.Context(), "select column_name::text from information_schema.columns where table_name = $1", table)
 		if err != nil {
 			t.Fatal(err)

@@ -29,6 +29,9 @@ func (c *Coordinator) runTimers(ctx context.Context) error {
 		if n > 0 {
 			failpoint.Hit("coordinator.after-timer-commit")
 		}
+		if eff != nil && eff.Late > 0 {
+			failpoint.Hit("coordinator.after-late-trees")
+		}
 		c.after(ctx, eff)
 		pause := timersFallback
 		if err == nil && n == timersAtOnce {

@@ -84,7 +84,10 @@ func decideSchedule(f *pg.ScheduleFacts) (out pg.ScheduleDecision, err error) {
 	if err != nil {
 		return out, err
 	}
-	return decideBy(f, rules), nil
+	if out = decideBy(f, rules); len(out.Late) > 0 {
+		failpoint.Hit("coordinator.before-late-runs")
+	}
+	return out, nil
 }
 
 // decideBy is what package dag decides of a schedule that has these rules.

@@ -113,7 +113,7 @@ func (w *treeWriter) write(ctx context.Context) error {
 	t := w.tree
 	line := &archive.Tree{ID: t.ID, Number: int64(t.Key), Namespace: t.InNamespace, Name: t.Name, UserID: t.UserID, Labels: t.Labels, Tasks: t.Tasks, Completed: t.Completed,
 		Skipped: t.Skipped, Failed: t.Failed, Cancelled: t.Cancelled, Blocked: t.Blocked, Executions: t.Execution, CreatedAt: t.CreatedAt, StartedAt: t.StartedAt, FinishedAt: t.FinishedAt,
-		CancelledAt: t.CancelledAt, CancelMessage: t.CancelMessage, Retention: max(t.Retention, 0).Seconds()}
+		CancelledAt: t.CancelledAt, CancelMessage: t.CancelMessage, DueAt: t.DueAt, LateAt: t.LateAt, Retention: max(t.Retention, 0).Seconds()}
 	if err := w.Write(&archive.Line{Tree: line}); err != nil {
 		return err
 	}

@@ -111,6 +111,19 @@ func isGone(c *cluster.Cluster, root string) {
 	})
 }
 
+// lateSince has a tree be late since now.
+func lateSince(t *testing.T, c *cluster.Cluster, root string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), c.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	if _, err := conn.Exec(t.Context(), "update tree set late_at = now() where root_id = $1", root); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // archivesTo has coordinators archive what ended over three minutes ago, and look every three seconds.
 func archivesTo(dir string, more func(*config.Coordinator)) func(*config.Coordinator) {
 	return func(cfg *config.Coordinator) {
@@ -133,8 +146,13 @@ func TestTreesAreArchivedBeforeTheyAreDeleted(t *testing.T) {
 		{ID: "part", Name: "part", ParentRef: "report", Executor: "leaver", Inputs: json.RawMessage(`{"word":"<part>"}`), Custom: json.RawMessage(`{"note":"mine"}`)},
 		{ID: "fails", Name: "fails", ParentRef: "report", Executor: "leaver", Inputs: json.RawMessage(`{"word":"bad","fail":true}`), Retry: retry},
 	}
-	c.Submit(coordinator.SubmitOptions{}, tasks...)
+	c.Submit(coordinator.SubmitOptions{Due: &dag.Due{After: time.Hour}}, tasks...)
 	c.Settled("report")
+	lateSince(t, c, "report")
+	status, err := svc.Tree(t.Context(), "report")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, id := range []string{"kept", "held", "young"} {
 		task := noop(id, "")
 		if id == "kept" {
@@ -173,7 +191,8 @@ func TestTreesAreArchivedBeforeTheyAreDeleted(t *testing.T) {
 		t.Errorf("%d trees are archived", len(all))
 	}
 	got := sorted(all["report"])
-	if got.tree == nil || got.tree.ID != "report" || got.tree.UserID != "amy" || got.tree.Namespace != "default" || got.tree.Tasks != 3 || got.tree.Failed != 1 || got.tree.Labels["team"] != "a" || got.tree.FinishedAt == nil {
+	if got.tree == nil || got.tree.ID != "report" || got.tree.UserID != "amy" || got.tree.Namespace != "default" || got.tree.Tasks != 3 || got.tree.Failed != 1 || got.tree.Labels["team"] != "a" || got.tree.FinishedAt == nil ||
+		got.tree.DueAt == nil || !got.tree.DueAt.Equal(status.Due) || got.tree.LateAt == nil || !got.tree.LateAt.Equal(status.Late) {
 		t.Errorf("the tree: %+v", got.tree)
 	}
 	for id, want := range stored {

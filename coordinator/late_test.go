@@ -166,6 +166,9 @@ func TestALateTreeIsTold(t *testing.T) {
 			}
 			return err
 		})
+		if why, err := c.Service().Why(t.Context(), id); err != nil || !strings.Contains(why.Summary, "; its tree is late: it was to end by ") {
+			t.Errorf("%s: %+v, %v", id, why, err)
+		}
 		r.until(t, "that "+id+" is late", func(d []delivered) bool { return len(d) > 0 && d[len(d)-1].field("root_task_id") == id })
 		if _, err := c.Service().Signal(t.Context(), id, coordinator.Signal{Name: "go"}); err != nil {
 			t.Fatal(err)

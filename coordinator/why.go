@@ -26,6 +26,9 @@ func (c *Coordinator) Why(ctx context.Context, taskID string) (*Explanation, err
 		return nil, c.internal("explain task", err)
 	}
 	e := explain(w)
+	if w.TreeLate != nil && w.TreeDue != nil {
+		e.Summary += fmt.Sprintf("; its tree is late: it was to end by %s", clock(w.TreeDue))
+	}
 	if w.State == dag.Awaiting && w.CancelledAt == nil {
 		waiting, err := c.store.Waiting(ctx, w.Key)
 		if err != nil && !pg.Unreadable(err) {

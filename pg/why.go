@@ -48,6 +48,8 @@ type Why struct {
 	CancelledAt   *time.Time `db:"cancelled_at"` // of its tree
 	CancelMessage string     `db:"cancel_message"`
 	DueAt         *time.Time `db:"due_at"`       // Delayed: until when
+	TreeLate      *time.Time `db:"tree_late"`    // of a root whose tree has not ended: since when it was late
+	TreeDue       *time.Time `db:"tree_due"`     // by when the tree is to have ended
 	ErrorBefore   string     `db:"error_before"` // of the attempt before this one
 	Again         bool       // the attempt before this one completed, and the task runs once more, as it repeats
 	Cause         string     // Blocked: the task whose end is the cause

@@ -56,6 +56,8 @@ type Tree struct {
 	FinishedAt    *time.Time        `json:"finished_at,omitempty"`
 	CancelledAt   *time.Time        `json:"cancelled_at,omitempty"`
 	CancelMessage string            `json:"cancel_message,omitempty"`
+	DueAt         *time.Time        `json:"due_at,omitempty"`    // by when it was to have ended
+	LateAt        *time.Time        `json:"late_at,omitempty"`   // since when it was late; absent: it was not
 	Retention     float64           `json:"retention,omitempty"` // seconds, of its own
 }
 

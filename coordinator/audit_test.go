@@ -33,6 +33,8 @@ var corruptions = []struct{ fact, kind, sql string }{
 	{"a tree has another root than its row says", "tree_root", `update tree set root_id = 'nobody' where root_id = 'au-done'`},
 	{"a task is of another namespace than its tree", "namespace", `update spec set namespace = 1 where key = key('au-done-a')`},
 	{"a tree's deadline has no timer", "tree_deadline", `delete from timer where kind = 4`},
+	{"a tree that is due has no timer", "tree_due", `delete from timer where kind = 7`},
+	{"a tree is late and its run is not", "tree_due", `with s as (insert into fire (schedule, kind, instant, state, late, started_at) values (1, 1, now(), 4, false, now()) returning key) update tree set fire = s.key, late_at = now() from s where root_id = 'au-wait'`},
 	{"a task has an unknown state", "task_state", `update task set state = 12 where key = key('au-held')`},
 	{"a waiting task counts a dependency too many", "remaining", `update task set remaining = remaining + 1 where key = key('au-live')`},
 	{"a waiting task counts a dependency too few", "remaining", `update task set remaining = remaining - 1 where key = key('au-live')`},
@@ -105,6 +107,9 @@ var corruptions = []struct{ fact, kind, sql string }{
 	{"events can't be read", "event_sequence", `update event e set body = '\x02ffffffffffffff' from tree t where t.root_id = 'au-live' and e.tree = t.key and e.last = t.sequence`},
 	{"something happened after the end", "event_final", `with t as (update tree set sequence = sequence + 1 where root_id = 'au-done' returning key, sequence) insert into event (tree, last, body) select key, sequence, '\x030001' from t`},
 	{"the final event is missing", "event_final", `with e as (update event e set body = substring(body for length(body) - 1), last = e.last - 1 from tree t where t.root_id = 'au-done' and e.tree = t.key and e.last = t.sequence) update tree set sequence = sequence - 1 where root_id = 'au-done'`},
+	{"a tree is late twice", "event_late", `with t as (update tree set late_at = now(), sequence = sequence + 2 where root_id = 'au-wait' returning key, sequence) insert into event (tree, last, body) select key, sequence - n, '\x0d0000' from t, generate_series(0, 1) n`},
+	{"a tree is late and nobody was told", "event_late", `update tree set late_at = now() where root_id = 'au-live'`},
+	{"a tree is told to be late that was not", "event_late", `with t as (update tree set sequence = sequence + 1 where root_id = 'au-wait' returning key, sequence) insert into event (tree, last, body) select key, sequence, '\x0d0000' from t`},
 	{"an edge is missing", "edge", `delete from edge where dependency = key('au-done-a')`},
 	{"an edge is optional that is required", "edge", `update edge set required = not required where dependency = key('au-done-a')`},
 	{"an edge leads to another tree", "edge", `update edge set dependent = key('au-held') where dependency = key('au-done-a')`},
@@ -149,7 +154,7 @@ func castOfTrees(c *cluster.Cluster) {
 		ready.Pool = "nobody-serves-this"
 		live = append(live, ready)
 	}
-	c.Submit(coordinator.SubmitOptions{Timeout: time.Hour}, live...)
+	c.Submit(coordinator.SubmitOptions{Timeout: time.Hour, Due: &dag.Due{After: time.Hour}}, live...)
 	c.Submit(coordinator.SubmitOptions{}, expands("au-map", "", "map_executor", `{"items":[600,600,600],"window":2,"task":{"schemas":{"method":"sleep_executor"},"inputs":{"seconds":"{{item}}"}}}`))
 	c.Submit(coordinator.SubmitOptions{}, expands("au-wait", "", "wait_executor", `{"signal":"go","timeout":3600}`))
 	c.Submit(coordinator.SubmitOptions{}, expands("au-sub", "", "subtree_executor", `{"tree":[{"name":"inner","schemas":{"method":"wait_executor"},"inputs":{"signal":"go"}}]}`))

@@ -16,10 +16,10 @@ func (a *audit) lookAtEvents(rows pgx.Rows) error {
 		body []byte
 		r    eventTrail
 	)
-	_, err := pgx.ForEachRow(rows, []any{&r.tree, &r.sequence, &r.execution, &r.start, &r.finished, &last, &body}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&r.tree, &r.sequence, &r.execution, &r.start, &r.finished, &r.late, &last, &body}, func() error {
 		if r.tree != t.tree {
 			t.end(a)
-			t = eventTrail{tree: r.tree, sequence: r.sequence, execution: r.execution, start: r.start, finished: r.finished}
+			t = eventTrail{tree: r.tree, sequence: r.sequence, execution: r.execution, start: r.start, finished: r.finished, late: r.late}
 		}
 		if last != nil {
 			t.follow(a, *last, body)
@@ -36,9 +36,11 @@ type eventTrail struct {
 	sequence, start int64 // by the tree's row
 	execution       int32
 	finished        bool
+	late            bool // it was, since when is in the row
 
 	at         int64 // the sequence of the event before
 	executions int32
+	lates      int   // events that say that the tree is late
 	begun      int64 // the sequence before the latest execution's first event
 	final      bool  // the event before was a final one
 	broken     bool
@@ -73,6 +75,9 @@ func (t *eventTrail) follow(a *audit, last int64, body []byte) {
 		case t.executions == 0:
 			t.fault(a, "event_sequence", "event %d comes before the first execution", last-int64(len(events))+int64(i)+1)
 		}
+		if e.Type == dag.EventLate {
+			t.lates++
+		}
 		t.final = e.Type == dag.EventFinal
 	}
 	t.at = last
@@ -88,5 +93,7 @@ func (t *eventTrail) end(a *audit) {
 		t.fault(a, "event_sequence", "%d executions have begun, the last after event %d; the tree's row says %d, after %d", t.executions, t.begun, t.execution, t.start)
 	case t.finished != t.final:
 		t.fault(a, "event_final", "the execution has ended: %t; its last event is the final one: %t", t.finished, t.final)
+	case t.lates > 1 || t.late != (t.lates == 1):
+		t.fault(a, "event_late", "%d events say that the tree is late, by its row it was: %t; one says so of a tree that was", t.lates, t.late)
 	}
 }

@@ -54,7 +54,7 @@ where t.tasks <> c.tasks or t.leaves <> c.leaves or t.held <> c.held or t.unfini
 limit $2
 
 -- name: AuditTreeRows
--- What a tree's row says of itself: its end, its cancellation, its root, its deadline.
+-- What a tree's row says of itself: its end, its cancellation, its root, its deadline, when it is due.
 select v.kind, t.key as tree, t.root as task, v.text
 from unnest($1::bigint[]) u(key) join tree t on t.key = u.key
 left join spec s on s.key = t.root
@@ -67,7 +67,12 @@ cross join lateral (values
     format('the root is %s, and the task there is %s with parent %s', t.root_id, coalesce(s.id, 'missing'), s.parent)),
   ('tree_deadline', t.unfinished > 0 and t.timeout_ms is not null and t.cancelled_at is null
       and not exists (select from timer m where m.task = t.root and m.kind = :timer_tree and m.attempt = t.execution),
-    format('execution %s has a deadline of %s ms and no timer for it', t.execution, t.timeout_ms))
+    format('execution %s has a deadline of %s ms and no timer for it', t.execution, t.timeout_ms)),
+  ('tree_due', t.unfinished > 0 and t.execution = 1 and t.due_at is not null and t.late_at is null and t.fire is null
+      and not exists (select from timer m where m.task = t.root and m.kind = :timer_late and m.attempt = t.execution),
+    format('the tree is due at %s, and has no timer for it', t.due_at)),
+  ('tree_due', t.late_at is not null and exists (select from fire f where f.key = t.fire and not f.late),
+    format('the tree is late since %s, and its run of a schedule is not', t.late_at))
 ) v(kind, bad, text)
 where v.bad limit $2
 
@@ -479,7 +484,7 @@ cross join lateral (
 
 -- name: AuditEvents
 -- The events of trees ($1), to be counted by whom knows how they are packed.
-select t.key, t.sequence, t.execution, t.execution_start, t.finished_at is not null, e.last, e.body
+select t.key, t.sequence, t.execution, t.execution_start, t.finished_at is not null, t.late_at is not null, e.last, e.body
 from unnest($1::bigint[]) u(key) join tree t on t.key = u.key left join event e on e.tree = t.key order by t.key, e.last
 
 -- name: AuditAnyTimers

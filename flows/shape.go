@@ -198,9 +198,6 @@ var fileKeys = []key{
 	{name: "jobs", shape: listOf(shape{form: object, keys: jobKeys}), required: true, effect: "What the flow does: see [jobs](#keys-of-a-job).", example: "[]"},
 }
 
-// file is the shape of a flow document.
-var file = shape{form: object, keys: fileKeys}
-
 // innerKeys are those of the step in a with_lock.
 var innerKeys = []key{
 	{name: "type", shape: id, required: true, effect: "What runs it.", example: "rest"},

@@ -1,8 +1,10 @@
 package coordinator_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -32,10 +34,12 @@ func TestATreeIsOneTrace(t *testing.T) {
 		otel.SetTextMapPropagator(propagator)
 	}()
 	var told sync.Map // spans that a webhook was told of
-	var some atomic.Bool
+	var final atomic.Bool
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		told.Store(r.Header.Get("Traceparent"), true)
-		some.Store(true)
+		if body, _ := io.ReadAll(r.Body); bytes.Contains(body, []byte(`"final":true`)) {
+			final.Store(true) // what is sent later than the last would have a span, and be cut off
+		}
 	}))
 	defer receiver.Close()
 	c := cluster.Start(t, cluster.Options{Coordinator: func(cfg *config.Coordinator) { cfg.WebhookAllow = []string{"127.0.0.1"} }})
@@ -47,8 +51,8 @@ func TestATreeIsOneTrace(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Settled("trace-root")
-	c.Eventually("the webhook is told", func() error {
-		if !some.Load() {
+	c.Eventually("the webhook is told of the end", func() error {
+		if !final.Load() {
 			return errors.New("it is not")
 		}
 		return nil

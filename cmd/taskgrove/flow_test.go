@@ -77,22 +77,7 @@ func TestFlowValidate(t *testing.T) {
 
 // TestSchemaOfFlows: what the reader takes, the schema takes; and it refuses what the reader does, as far as a schema can tell.
 func TestSchemaOfFlows(t *testing.T) {
-	out, note, code := runCommand(t, "schema", "flow")
-	if code != exitOK || note != "" {
-		t.Fatal(code, note)
-	}
-	value, err := jsonschema.UnmarshalJSON(strings.NewReader(out))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("flow.json", value); err != nil {
-		t.Fatal(err)
-	}
-	schema, err := c.Compile("flow.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	schema := printedSchema(t, "flow")
 	orders, err := os.ReadFile(ordersFlow)
 	if err != nil {
 		t.Fatal(err)

@@ -22,9 +22,10 @@ func TestSchemaIsTheOneOfTheDocuments(t *testing.T) {
 	}
 }
 
-// TestSchemaOfSchedules: what the schema takes, the reader takes; and it refuses what the reader does, as far as a schema can tell.
-func TestSchemaOfSchedules(t *testing.T) {
-	out, note, code := runCommand(t, "schema", "schedules")
+// printedSchema is what taskgrove schema prints of a kind of document.
+func printedSchema(t *testing.T, kind string) *jsonschema.Schema {
+	t.Helper()
+	out, note, code := runCommand(t, "schema", kind)
 	if code != exitOK || note != "" {
 		t.Fatal(code, note)
 	}
@@ -33,13 +34,19 @@ func TestSchemaOfSchedules(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := jsonschema.NewCompiler()
-	if err := c.AddResource("schedules.json", value); err != nil {
+	if err := c.AddResource(kind+".json", value); err != nil {
 		t.Fatal(err)
 	}
-	schema, err := c.Compile("schedules.json")
+	schema, err := c.Compile(kind + ".json")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return schema
+}
+
+// TestSchemaOfSchedules: what the schema takes, the reader takes; and it refuses what the reader does, as far as a schema can tell.
+func TestSchemaOfSchedules(t *testing.T) {
+	schema := printedSchema(t, "schedules")
 	check := func(name string, text []byte, good bool) {
 		t.Helper()
 		if _, err := schedulefile.Read(name, text); (err == nil) != good {

@@ -123,7 +123,7 @@ func decideBefore(f *pg.ScheduleFacts, by *scheduledoc.Spec) (d pg.ScheduleDecis
 	}
 	rules, err := old.Rules(f.Of.CreatedAt)
 	if err != nil { // of a later version, or of a zone that is known no more: nothing can be decided by them
-		f.Of.DecidedAt, f.Of.NextAt = f.Now, &f.Now
+		pass(f)
 		return d, nil
 	}
 	same := old.SameInstants(by)
@@ -131,9 +131,9 @@ func decideBefore(f *pg.ScheduleFacts, by *scheduledoc.Spec) (d pg.ScheduleDecis
 		rules.Jitter, rules.MisfireGrace = 0, rules.MisfireGrace+rules.Jitter
 	}
 	d = decideBy(f, rules)
-	f.Of.Counted, f.Of.NextAt = d.Counted, &f.Now
-	if f.Of.DecidedAt = d.Decided; !same {
-		f.Of.DecidedAt = f.Now
+	f.Of.Counted, f.Of.NextAt, f.Of.DecidedAt = d.Counted, &f.Now, d.Decided
+	if !same {
+		pass(f)
 	}
 	return d, nil
 }
@@ -176,6 +176,11 @@ func resume(f *pg.ScheduleFacts) {
 		return
 	}
 	f.Of.PausedAt, f.Of.PausedBy, f.Of.PauseReason = nil, "", ""
+	pass(f)
+}
+
+// pass leaves all instants that have passed as they are. What was decided stays so, also where the clock was ahead of what it is now.
+func pass(f *pg.ScheduleFacts) {
 	f.Of.NextAt = &f.Now
 	if f.Now.After(f.Of.DecidedAt) {
 		f.Of.DecidedAt = f.Now

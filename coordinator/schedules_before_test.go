@@ -74,3 +74,21 @@ func TestResumeDecidesNothingTwice(t *testing.T) {
 		t.Errorf("what has passed in the pause is left: %v", late.Of.DecidedAt)
 	}
 }
+
+// TestChangesDecideNothingTwice: where the clock that decided was ahead of what it is now, a change of the instants leaves decided what was.
+func TestChangesDecideNothingTwice(t *testing.T) {
+	t.Parallel()
+	created := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	ahead, now := created.Add(5*time.Minute), created.Add(2*time.Minute)
+	by := scheduledoc.Spec{Cron: "* * * * *"}
+	for name, old := range map[string]scheduledoc.Spec{
+		"other instants":           {ID: "a", Every: "1m"},
+		"a zone that is not known": {ID: "a", Cron: "* * * * *", Timezone: "No/Where"},
+	} {
+		f := &pg.ScheduleFacts{Now: now, Of: &pg.Schedule{ID: "a", Spec: old.Stored(), CreatedAt: created, DecidedAt: ahead, Counted: 5}}
+		d, err := decideBefore(f, &by)
+		if err != nil || len(d.New) != 0 || f.Of.Counted != 5 || !f.Of.DecidedAt.Equal(ahead) || f.Of.NextAt == nil || !f.Of.NextAt.Equal(now) {
+			t.Errorf("%s: %+v; decided up to %s, counted %d, next at %v, %v", name, d.New, f.Of.DecidedAt, f.Of.Counted, f.Of.NextAt, err)
+		}
+	}
+}

@@ -71,6 +71,8 @@ type Description struct {
 	// Secrets: values of the inputs may be {"secret": "name"}. The worker puts the secret in its place before the inputs are checked, in the
 	// fields that Inputs names, or in all if it names none. Elsewhere such a value is data like any other.
 	Secrets bool
+	// Workspace: works in a directory that a flow's job shares. Its tasks are told in their params which step of which job they are, and of what run.
+	Workspace bool
 	// Connection says what the input "connection" may name; nil: it is a field like any other.
 	Connection *Connection
 	// Examples are shown in the documentation and the catalogue. Tests run them.

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -81,6 +83,7 @@ type (
 		When         string            `json:"when,omitempty"`
 		Fold         bool              `json:"fold,omitempty"`
 		Schemas      map[string]string `json:"schemas,omitempty"`
+		Params       *paramsDoc        `json:"params,omitempty"`
 		Inputs       map[string]any    `json:"inputs,omitempty"`
 		Template     bool              `json:"template,omitempty"`
 		Outputs      map[string]any    `json:"outputs,omitempty"`
@@ -91,6 +94,19 @@ type (
 		Lock         *lockDoc          `json:"lock,omitempty"`
 		TreeTimeout  float64           `json:"tree_timeout,omitempty"`
 		Labels       map[string]string `json:"labels,omitempty"`
+	}
+	// paramsDoc is what executors that share a job's directory are told of a flow.
+	paramsDoc struct {
+		Flow      string         `json:"flow_id"`
+		Run       string         `json:"run_id"`
+		Job       string         `json:"job_id"`
+		Step      string         `json:"step_id"`
+		Env       map[string]any `json:"env,omitempty"` // of the run, without secrets
+		Workspace workspaceDoc   `json:"workspace"`
+	}
+	workspaceDoc struct {
+		Layout  map[string]string `json:"layout"`
+		Cleanup string            `json:"cleanup_policy"`
 	}
 	edgeDoc struct {
 		ID        string   `json:"id"`
@@ -139,7 +155,9 @@ type compiler struct {
 	jobs  map[*Job]string     // names of folds
 	steps map[*Step]string    // names of tasks
 	used  map[string][]string // jobs that templates name, by the path of the job that they stand in
-	all   string              // the name of the fold of all jobs, which handlers wait for; empty: there is none
+	env   map[string]any      // of the run, without secrets
+	dirs  workspaceDoc
+	all   string // the name of the fold of all jobs, which handlers wait for; empty: there is none
 
 	tasks []taskDoc
 	where []Coordinates
@@ -152,6 +170,8 @@ func (c *compiler) compile() *Tree {
 		c.at(CodeBadID, c.root.Get("flow").Get("id"), "flow.id", "%s, which it becomes, must be 1 to %d letters, digits, '.', '_' and '-', and neither . nor ..", shorten(c.flow), maxIDChars)
 		return nil
 	}
+	c.env, _ = c.scope(nil)["env"].(map[string]any)
+	c.dirs = c.workspace()
 	c.used = map[string][]string{}
 	for _, u := range c.uses {
 		if job, _, _ := strings.Cut(u.loc, "."); u.path[0] == "jobs" {
@@ -199,6 +219,31 @@ func (c *compiler) add(t taskDoc, kind TaskKind, at place) {
 		}
 	}
 	c.tasks, c.where, c.locs = append(c.tasks, t), append(c.where, w), append(c.locs, at)
+}
+
+// workspace is what the run's directories of jobs are like.
+func (c *compiler) workspace() workspaceDoc {
+	out := workspaceDoc{Layout: map[string]string{}, Cleanup: c.doc.Workspace.Cleanup}
+	at := c.root.Get("flow").Get("workspace").Get("layout")
+	for _, name := range slices.Sorted(maps.Keys(c.doc.Workspace.Layout)) {
+		v, loc := at.Get(name), join("flow.workspace.layout", name)
+		text, _ := c.literal(c.doc.Workspace.Layout[name], v, loc, nil).(string)
+		dir := path.Clean(text)
+		if dir == "." || !fs.ValidPath(dir) || strings.ContainsAny(dir, "\\\x00") {
+			c.at(CodeSchema, v, loc, "%s must be the name of a directory within that of a job", shorten(text))
+		}
+		for other, has := range out.Layout {
+			if has == dir || strings.HasPrefix(has, dir+"/") || strings.HasPrefix(dir, has+"/") {
+				if !v.Given() { // the other one was written, then
+					v, loc = at.Get(other), join("flow.workspace.layout", other)
+				}
+				c.at(CodeSchema, v, loc, "the directories of %s and %s are one, or lie in each other", shorten(other), shorten(name))
+				break
+			}
+		}
+		out.Layout[name] = dir
+	}
+	return out
 }
 
 // soFar adds the fold of all jobs up to one.
@@ -347,6 +392,9 @@ func (c *compiler) step(fold, gateName string, j *Job, i int, s *Step) {
 	}
 	t := taskDoc{Name: c.steps[s], Parent: fold, Timeout: s.Timeout, Pool: cmp.Or(s.Pool, j.Pool, c.doc.Pool), Priority: cmp.Or(s.Priority, j.Priority, c.doc.Priority)}
 	t.Schemas = map[string]string{"method": c.opts.executorOf(run.Type)}
+	if slices.Contains(c.opts.Workspace, t.Schemas["method"]) {
+		t.Params = &paramsDoc{Flow: c.flow, Run: c.run, Job: j.ID, Step: s.ID, Env: c.env, Workspace: c.dirs}
+	}
 	if i == 0 {
 		t.Dependencies = append(t.Dependencies, accepting(gateName, "", "success")) // a gate may be skipped without a condition
 	} else if before := j.Steps[i-1]; before.SkipJob {

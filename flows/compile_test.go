@@ -55,3 +55,20 @@ func TestCompile(t *testing.T) {
 		}
 	}
 }
+
+// TestCompileFaults: what only a run can show of a flow, told where it stands.
+func TestCompileFaults(t *testing.T) {
+	const two = "\njobs: [{id: a, steps: []}]"
+	for _, row := range []struct{ name, text, want string }{
+		{"a directory above", "flow: {id: f, workspace: {layout: {scratch: ../x}}}" + two, "1:36 spec.schema flow.workspace.layout.scratch"},
+		{"a directory that becomes one above", "flow: {id: f, env: {X: /etc}, workspace: {layout: {scratch: '{{env.X}}'}}}" + two, "1:52 spec.schema flow.workspace.layout.scratch"},
+		{"one directory twice", "flow: {id: f, workspace: {layout: {scratch: artifacts}}}" + two, "1:36 spec.schema flow.workspace.layout.scratch"},
+		{"one directory in another", "flow: {id: f, workspace: {layout: {artifacts: scratch/out}}}" + two, "1:36 spec.schema flow.workspace.layout.artifacts"},
+		{"directories beside each other", "flow: {id: f, workspace: {layout: {artifacts: x/out, scratch: x/tmp/}}}" + two, ""},
+	} {
+		_, report := flows.Compile("f.yaml", []byte(row.text), "r", options())
+		if errors, _ := told(report); strings.Join(errors, "\n") != row.want {
+			t.Errorf("%s:\n%s\nwant\n%s", row.name, strings.Join(errors, "\n"), row.want)
+		}
+	}
+}

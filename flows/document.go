@@ -120,6 +120,7 @@ type Lock struct {
 type Options struct {
 	Executors dag.Known                    // what steps may name as their type
 	Inputs    map[string]treedoc.InputKeys // those of executors, by id; who is not there takes any
+	Workspace []string                     // executors that work in a directory which the steps of a job share: their tasks are told of the flow
 	Env       map[string]string            // what is known of the environment, beside flow.env
 	StrictEnv bool                         // a name without a value is an error, unless it is a secret's
 	Set       *treefile.Arguments          // for parameters; nil: there is no run yet, and no value is missed

@@ -17,7 +17,7 @@ func options() flows.Options {
 	for _, id := range []string{"rest_executor", "command_executor", "noop_executor", "external.process", "check_items", "db_fetch_small"} {
 		known.Add(id, "core")
 	}
-	return flows.Options{Executors: known, Inputs: map[string]treedoc.InputKeys{
+	return flows.Options{Executors: known, Workspace: []string{"external.process"}, Inputs: map[string]treedoc.InputKeys{
 		"rest_executor":    {Names: []string{"url", "method", "headers"}, Required: []string{"url"}},
 		"external.process": {Names: []string{"command", "args", "log", "idempotency", "env"}, Required: []string{"command"}},
 	}}

@@ -24,6 +24,17 @@ func TreeFileSchema() ([]byte, error) { return treedoc.FileSchema(executorInputs
 // FlowSchema is the JSON Schema of flows, with the same inputs.
 func FlowSchema() ([]byte, error) { return flows.Schema(executorInputs()) }
 
+// FlowOptions are what flows are judged by, as far as the executors of this program say it.
+func FlowOptions() flows.Options {
+	opts := flows.Options{Executors: Known(), Inputs: InputKeys()}
+	for d := range Described() {
+		if d.Workspace {
+			opts.Workspace = append(opts.Workspace, d.ID)
+		}
+	}
+	return opts
+}
+
 func executorInputs() (all []treedoc.ExecutorInputs) {
 	for d := range (Options{}).catalogue() {
 		all = append(all, treedoc.ExecutorInputs{ID: d.ID, Inputs: d.Inputs})

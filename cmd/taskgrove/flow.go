@@ -75,7 +75,8 @@ func flowValidateCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		opts := flows.Options{Executors: node.Known(), Inputs: node.InputKeys(), StrictEnv: strict}
+		opts := node.FlowOptions()
+		opts.StrictEnv = strict
 		var reports []*flows.Report
 		invalid := 0
 		for _, name := range args {
@@ -162,7 +163,9 @@ func flowRunCommand() *cobra.Command {
 			}
 			id = made.String()
 		}
-		tree, report := flows.Compile(name, text, id, flows.Options{Executors: node.Known(), Inputs: node.InputKeys(), Env: given.of(text), Set: set})
+		opts := node.FlowOptions()
+		opts.Env, opts.Set = given.of(text), set
+		tree, report := flows.Compile(name, text, id, opts)
 		if tree == nil {
 			return s.refuseFlow(report)
 		}

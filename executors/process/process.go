@@ -50,7 +50,7 @@ func (*Executor) Describe() executors.Description {
 			{Word: KindOutput, Text: "The program did not leave what `success` asks for, or its result file can't be read; the text begins with `invalid_output:`"},
 			{Word: workdir.KindEscape, Text: "A path leads out of the directories that the task may use"},
 		},
-		Cancelable: true, Secrets: true, Concurrency: executors.PerCore(), Examples: examples,
+		Cancelable: true, Secrets: true, Workspace: true, Concurrency: executors.PerCore(), Examples: examples,
 	}
 }
 

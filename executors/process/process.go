@@ -90,14 +90,13 @@ func invalid(format string, args ...any) error {
 // Run implements [executors.Executor]. When the context ends, everything that the program started is gone before Run returns, and nothing has been
 // published.
 func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
-	scratch := workdir.NewScratch("")
-	defer scratch.Remove()
-	received, err := workdir.Receive(ctx, call, []string{"command", "args", "env"}, nil, func() (string, error) { return scratch.Dir("in") })
+	w, err := workdir.OpenWorkspaceWith(ctx, call, []string{"command", "args", "env"}, e.place(call.Pool))
 	if err != nil {
 		return nil, err
 	}
+	defer w.Close()
 	given := *call
-	given.Inputs = received.Inputs
+	given.Inputs = w.Inputs
 	in, err := read(&given, e.programs.Confined())
 	if err != nil {
 		return nil, err
@@ -108,16 +107,7 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	own, err := scratch.Dir("artifacts")
-	if err != nil {
-		return nil, err
-	}
-	sandbox, err := workdir.OpenSandbox(own, e.place(call.Pool))
-	if err != nil {
-		return nil, err
-	}
-	defer sandbox.Close()
-	r := &run{e: e, call: call, in: in, files: received.Env, sandbox: sandbox, scratch: scratch}
+	r := &run{e: e, call: call, in: in, workspace: w}
 	out, err := r.do(ctx)
 	return out, executors.Ended(ctx, err)
 }

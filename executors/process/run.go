@@ -20,12 +20,10 @@ import (
 
 // run is one attempt.
 type run struct {
-	e       *Executor
-	call    *executors.Call
-	in      *input
-	files   map[string]string // variables that name artifacts
-	sandbox *workdir.Sandbox
-	scratch *workdir.Scratch
+	e         *Executor
+	call      *executors.Call
+	in        *input
+	workspace *workdir.Workspace
 
 	checks *checks
 	atomic *atomicDir     // nil: nothing is published
@@ -39,7 +37,7 @@ type run struct {
 
 func (r *run) do(ctx context.Context) (*executors.Outcome, error) {
 	var err error
-	if r.checks, err = newChecks(r.sandbox, &r.in.Success); err != nil {
+	if r.checks, err = newChecks(r.workspace.Sandbox, &r.in.Success); err != nil {
 		return nil, err
 	}
 	if out, err := r.marked(); out != nil || err != nil {
@@ -89,10 +87,8 @@ func (r *run) do(ctx context.Context) (*executors.Outcome, error) {
 			return nil, err
 		}
 	}
-	if len(r.call.Artifacts) > 0 {
-		if err := workdir.CollectIn(ctx, r.call, r.sandbox.Root()); err != nil {
-			return nil, err
-		}
+	if shown, err = r.workspace.Keep(ctx, shown); err != nil {
+		return nil, err
 	}
 	return executors.Completed(shown), nil
 }
@@ -104,7 +100,7 @@ func (r *run) marked() (*executors.Outcome, error) {
 		return nil, nil
 	}
 	const field = "idempotency.marker_path"
-	marker, err := r.sandbox.At(field, i.Marker)
+	marker, err := r.workspace.At(field, i.Marker)
 	if err != nil {
 		return nil, err
 	}
@@ -122,21 +118,21 @@ func (r *run) marked() (*executors.Outcome, error) {
 // prepare makes all that the program finds. What it opens, close closes.
 func (r *run) prepare() (cmd guardian.Command, err error) {
 	in := r.in
-	cmd = guardian.Command{Dir: r.sandbox.Dir(), Lease: r.call.Lease, Grace: in.grace()}
+	cmd = guardian.Command{Dir: r.workspace.Dir(), Lease: r.call.Lease, Grace: in.grace()}
 	if in.Cwd != "" {
 		if cmd.Dir, err = r.cwd(); err != nil {
 			return cmd, err
 		}
 	}
 	if in.Idempotency.Strategy == "atomic_dir" {
-		if r.atomic, err = newAtomicDir(r.sandbox, &in.Idempotency); err != nil {
+		if r.atomic, err = newAtomicDir(r.workspace.Sandbox, &in.Idempotency); err != nil {
 			return cmd, err
 		}
 		if err = r.atomic.begin(); err != nil {
 			return cmd, err
 		}
 	}
-	if r.answer, err = r.scratch.Dir("result"); err != nil {
+	if r.answer, err = r.workspace.Scratch("result"); err != nil {
 		return cmd, err
 	}
 	if cmd.Env, err = r.environment(); err != nil {
@@ -161,7 +157,7 @@ func (r *run) prepare() (cmd guardian.Command, err error) {
 
 func (r *run) cwd() (string, error) {
 	const field = "cwd"
-	at, err := r.sandbox.At(field, r.in.Cwd)
+	at, err := r.workspace.At(field, r.in.Cwd)
 	if err != nil {
 		return "", err
 	}
@@ -307,7 +303,7 @@ func (r *run) environment() ([]string, error) {
 	}
 	told := map[string]string{
 		"FLOW_ID": flow.Flow, "RUN_ID": flow.Run, "JOB_ID": flow.Job, "STEP_ID": flow.Step,
-		"ARTIFACTS_DIR": r.sandbox.Dir(), "RESULT_FILE": filepath.Join(r.answer, resultFile),
+		"ARTIFACTS_DIR": r.workspace.Dir(), "RESULT_FILE": filepath.Join(r.answer, resultFile),
 	}
 	if r.atomic != nil {
 		told["OUTPUT_DIR"] = r.atomic.temp.Path
@@ -322,7 +318,7 @@ func (r *run) environment() ([]string, error) {
 			env = append(env, "AETHERFLOW_"+name+"="+told[name])
 		}
 	}
-	for name, path := range r.files {
+	for name, path := range r.workspace.Env {
 		env = append(env, name+"="+path)
 	}
 	return env, nil
@@ -379,7 +375,7 @@ func (r *run) result(code int) (result map[string]any, kept []workdir.Kept, err 
 // openLog opens the file that outputs are appended to.
 func (r *run) openLog() (err error) {
 	const field = "log.file_path"
-	at, err := r.sandbox.At(field, r.in.Log.File)
+	at, err := r.workspace.At(field, r.in.Log.File)
 	if err == nil {
 		err = at.Writable(field)
 	}

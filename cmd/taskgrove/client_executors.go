@@ -78,8 +78,17 @@ func yesNo(b bool) string {
 	return "no"
 }
 
-// writeExecutor writes all that an executor says of itself.
+// writeExecutor writes all that a cluster knows of an executor.
 func writeExecutor(w io.Writer, e *client.Executor) {
+	workers := strconv.Itoa(e.Workers)
+	if e.Workers == 0 {
+		workers = `0 ("taskgrove workers" says why where it is off)`
+	}
+	writeSelf(w, e, [2]string{"built in", yesNo(e.BuiltIn)}, [2]string{"workers", workers}, [2]string{"pools", strings.Join(e.Pools, ", ")}, [2]string{"differs", e.Differs})
+}
+
+// writeSelf writes all that an executor says of itself, and what else is known of it, as names with values.
+func writeSelf(w io.Writer, e *client.Executor, known ...[2]string) {
 	table(w, func(w io.Writer) {
 		line := func(name, value string) {
 			if value != "" {
@@ -90,13 +99,9 @@ func writeExecutor(w io.Writer, e *client.Executor) {
 		line("type", e.Type)
 		line("name", e.Name)
 		line("description", e.Description)
-		line("built in", yesNo(e.BuiltIn))
-		workers := strconv.Itoa(e.Workers)
-		if e.Workers == 0 {
-			workers = `0 ("taskgrove workers" says why where it is off)`
+		for _, k := range known {
+			line(k[0], k[1])
 		}
-		line("workers", workers)
-		line("pools", strings.Join(e.Pools, ", "))
 		line("cancelable", yesNo(e.Cancelable))
 		line("repeatable", yesNo(e.Repeatable))
 		if e.Timeout > 0 {
@@ -106,7 +111,6 @@ func writeExecutor(w io.Writer, e *client.Executor) {
 		if c := e.Connection; c != nil {
 			line("connection", "of type "+strings.Join(c.Types, " or ")+", which sets "+strings.Join(c.Fields, ", "))
 		}
-		line("differs", e.Differs)
 	})
 	writeFields(w, "inputs", e.Inputs)
 	writeFields(w, "result", e.Output)

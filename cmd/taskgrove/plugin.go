@@ -61,9 +61,10 @@ func become(path string, args []string) error {
 func pluginCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plugin",
-		Short: "List programs that are commands",
-		Long:  "A program on the PATH whose name begins with taskgrove- is a command: taskgrove-hello runs as \"taskgrove hello\", with the arguments that follow.",
-		Args:  cobra.NoArgs,
+		Short: "Programs of yours that are commands, or executors",
+		Long: "A program on the PATH whose name begins with taskgrove- is a command: taskgrove-hello runs as \"taskgrove hello\", with the arguments that follow.\n" +
+			"A program that speaks the protocol of external executors is an executor: docs/external-executors.md.",
+		Args: cobra.NoArgs,
 	}
 	list := &cobra.Command{Use: "list", Short: "List programs that are commands, and what keeps others from being one", Args: cobra.NoArgs}
 	output := outputFlag(list, formatText, formatJSON, formatYAML)
@@ -84,7 +85,7 @@ func pluginCommand() *cobra.Command {
 		}
 		return w.err
 	}
-	cmd.AddCommand(list)
+	cmd.AddCommand(list, pluginDescribeCommand(), pluginTestCommand())
 	return cmd
 }
 

@@ -73,40 +73,12 @@ type Features struct {
 // Test tests the executors that make returns. It calls make for each subtest and closes the executor if it is an io.Closer. It
 // counts goroutines, so don't run it in parallel with other tests of the same program.
 func Test(t *testing.T, make func(*testing.T) executors.Executor, f Features) {
-	if f.StopWithin == 0 {
-		f.StopWithin = 30 * time.Second
-	}
-	if f.Concurrent == 0 {
-		f.Concurrent = 8
-	}
-	if f.LargestResult == 0 {
-		f.LargestResult = 4 << 20
-	}
-	for name, test := range map[string]func(*testing.T, executors.Executor, Features){
-		"describes itself":                     describes,
-		"result is JSON":                       results,
-		"missing inputs are invalid":           missing,
-		"an ended context stops it at once":    stopsAtOnce,
-		"the context's end stops it":           stops,
-		"runs concurrently":                    concurrently,
-		"leaves the inputs as they are":        keepsInputs,
-		"a result passes the declared schema":  resultMatchesSchema,
-		"inputs pass the declared schema":      inputsMatchSchema,
-		"unknown inputs are no reason to fail": unknownInputs,
-		"output is bounded":                    boundsOutput,
-		"a time-out of its own ends it":        timesOut,
-		"a cancelled run leaves nothing":       leavesNothing,
-		"no text shows a secret":               keepsSecrets,
-		"its demo looks like a result":         demonstrates,
-		"examples pass the declared schema":    examplesMatchSchema,
-		"other ends are as they must be":       endsOtherwise,
-		"a run goes on from a checkpoint":      resumes,
-		"kinds of errors are documented":       documentsKinds,
-	} {
-		t.Run(name, func(t *testing.T) {
+	f = f.withDefaults()
+	for _, c := range checks {
+		t.Run(c.name, func(t *testing.T) {
 			before := runtime.NumGoroutine()
 			e := make(t)
-			t.Run("", func(t *testing.T) { test(t, e, f) })
+			t.Run("", func(t *testing.T) { c.look(t, e, f) })
 			if c, ok := e.(io.Closer); ok {
 				if err := c.Close(); err != nil {
 					t.Errorf("close: %v", err)
@@ -140,7 +112,7 @@ func wantGoroutines(t *testing.T, before int) {
 	t.Errorf("more goroutines than before:\n%s", stacks)
 }
 
-func describes(t *testing.T, e executors.Executor, f Features) {
+func describes(t tester, e executors.Executor, f Features) {
 	d := e.Describe()
 	if d.ID == "" || strings.TrimSpace(d.ID) != d.ID || len(d.ID) > 255 {
 		t.Errorf("id %q", d.ID)
@@ -157,7 +129,7 @@ func describes(t *testing.T, e executors.Executor, f Features) {
 }
 
 // start runs one attempt and gives its outcome.
-func start(ctx context.Context, t *testing.T, e executors.Executor, in string) <-chan outcome {
+func start(ctx context.Context, t tester, e executors.Executor, in string) <-chan outcome {
 	call, _ := Call(t, in)
 	out := make(chan outcome, 1) // one outcome, which nobody may wait for
 	go func() {
@@ -172,7 +144,7 @@ type outcome struct {
 	err error
 }
 
-func quick(t *testing.T, e executors.Executor, f Features, in string) json.RawMessage {
+func quick(t tester, e executors.Executor, f Features, in string) json.RawMessage {
 	t.Helper()
 	call, _ := Call(t, in)
 	got, err := e.Run(t.Context(), call)
@@ -195,13 +167,13 @@ func quick(t *testing.T, e executors.Executor, f Features, in string) json.RawMe
 	return text
 }
 
-func results(t *testing.T, e executors.Executor, f Features) {
+func results(t tester, e executors.Executor, f Features) {
 	if text := quick(t, e, f, f.Quick); bytes.Contains(text, []byte(`\u0000`)) {
 		t.Errorf("result holds a NUL, which can't be stored: %s", text)
 	}
 }
 
-func resultMatchesSchema(t *testing.T, e executors.Executor, f Features) {
+func resultMatchesSchema(t tester, e executors.Executor, f Features) {
 	if _, other := f.Ends[f.Quick]; other { // its result comes later, from elsewhere
 		return
 	}
@@ -209,7 +181,7 @@ func resultMatchesSchema(t *testing.T, e executors.Executor, f Features) {
 }
 
 // wantOutput demands that a result is as the executor's output schema says.
-func wantOutput(t *testing.T, d executors.Description, text json.RawMessage) {
+func wantOutput(t tester, d executors.Description, text json.RawMessage) {
 	t.Helper()
 	if len(d.Output) == 0 {
 		return
@@ -221,7 +193,7 @@ func wantOutput(t *testing.T, d executors.Description, text json.RawMessage) {
 	}
 }
 
-func inputsMatchSchema(t *testing.T, e executors.Executor, f Features) {
+func inputsMatchSchema(t tester, e executors.Executor, f Features) {
 	for _, in := range []string{f.Quick, f.Slow} {
 		if in == "" {
 			continue
@@ -234,7 +206,7 @@ func inputsMatchSchema(t *testing.T, e executors.Executor, f Features) {
 }
 
 // missing demands the text both from the executor itself and from the check before it.
-func missing(t *testing.T, e executors.Executor, f Features) {
+func missing(t tester, e executors.Executor, f Features) {
 	for in, want := range f.Missing {
 		call, _ := Call(t, in)
 		_, err := e.Run(t.Context(), call)
@@ -247,7 +219,7 @@ func missing(t *testing.T, e executors.Executor, f Features) {
 	}
 }
 
-func stopsAtOnce(t *testing.T, e executors.Executor, f Features) {
+func stopsAtOnce(t tester, e executors.Executor, f Features) {
 	if !e.Describe().Cancelable {
 		t.Skip("not cancelable")
 	}
@@ -267,7 +239,7 @@ func stopsAtOnce(t *testing.T, e executors.Executor, f Features) {
 	}
 }
 
-func stops(t *testing.T, e executors.Executor, f Features) {
+func stops(t tester, e executors.Executor, f Features) {
 	if !e.Describe().Cancelable || f.Slow == "" {
 		t.Skip("nothing to stop")
 	}
@@ -291,7 +263,7 @@ func stops(t *testing.T, e executors.Executor, f Features) {
 	}
 }
 
-func concurrently(t *testing.T, e executors.Executor, f Features) {
+func concurrently(t tester, e executors.Executor, f Features) {
 	var all sync.WaitGroup
 	for range f.Concurrent {
 		all.Go(func() {
@@ -305,7 +277,7 @@ func concurrently(t *testing.T, e executors.Executor, f Features) {
 }
 
 // keepsInputs demands that the inputs stay untouched: the worker may still need them.
-func keepsInputs(t *testing.T, e executors.Executor, f Features) {
+func keepsInputs(t tester, e executors.Executor, f Features) {
 	call, _ := Call(t, f.Quick)
 	if _, err := e.Run(t.Context(), call); err != nil {
 		t.Fatalf("run: %v", err)
@@ -316,7 +288,7 @@ func keepsInputs(t *testing.T, e executors.Executor, f Features) {
 }
 
 // unknownInputs demands that unknown inputs are ignored: results of dependencies arrive under their task ids.
-func unknownInputs(t *testing.T, e executors.Executor, f Features) {
+func unknownInputs(t tester, e executors.Executor, f Features) {
 	in := `{"some-task-id": {"a": [1]}, ` + strings.TrimPrefix(strings.TrimSpace(f.Quick), "{")
 	if strings.HasSuffix(in, ", }") {
 		in = `{"some-task-id": {"a": [1]}}`

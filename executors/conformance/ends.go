@@ -7,14 +7,13 @@ import (
 	"errors"
 	"regexp"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 )
 
-func boundsOutput(t *testing.T, e executors.Executor, f Features) {
+func boundsOutput(t tester, e executors.Executor, f Features) {
 	if f.Large == "" {
 		t.Skip("makes no output of any size")
 	}
@@ -41,7 +40,7 @@ func boundsOutput(t *testing.T, e executors.Executor, f Features) {
 	}
 }
 
-func timesOut(t *testing.T, e executors.Executor, f Features) {
+func timesOut(t tester, e executors.Executor, f Features) {
 	if len(f.TimesOut) == 0 {
 		t.Skip("has no time-out of its own")
 	}
@@ -59,7 +58,7 @@ func timesOut(t *testing.T, e executors.Executor, f Features) {
 }
 
 // leavesNothing cancels runs early and in mid-work. Once Run returned, nothing of them is left.
-func leavesNothing(t *testing.T, e executors.Executor, f Features) {
+func leavesNothing(t tester, e executors.Executor, f Features) {
 	if !e.Describe().Cancelable || f.Slow == "" || f.Left == nil {
 		t.Skip("nothing to stop, or nothing to look at")
 	}
@@ -82,7 +81,7 @@ func leavesNothing(t *testing.T, e executors.Executor, f Features) {
 	}
 }
 
-func wantNothingLeft(t *testing.T, f Features) {
+func wantNothingLeft(t tester, f Features) {
 	t.Helper()
 	if f.Left == nil {
 		return
@@ -92,7 +91,7 @@ func wantNothingLeft(t *testing.T, f Features) {
 	}
 }
 
-func keepsSecrets(t *testing.T, e executors.Executor, f Features) {
+func keepsSecrets(t tester, e executors.Executor, f Features) {
 	if len(f.Failing) == 0 {
 		t.Skip("takes no secret")
 	}
@@ -121,7 +120,7 @@ func keepsSecrets(t *testing.T, e executors.Executor, f Features) {
 }
 
 // demonstrates demands of a demonstration what the worker makes a result of (spec 3.10).
-func demonstrates(t *testing.T, e executors.Executor, f Features) {
+func demonstrates(t tester, e executors.Executor, f Features) {
 	d, ok := e.(executors.Demonstrator)
 	if !ok {
 		t.Skip("has no demo of its own")
@@ -151,7 +150,7 @@ func demonstrates(t *testing.T, e executors.Executor, f Features) {
 	}
 }
 
-func examplesMatchSchema(t *testing.T, e executors.Executor, _ Features) {
+func examplesMatchSchema(t tester, e executors.Executor, _ Features) {
 	d := e.Describe()
 	for _, example := range d.Examples {
 		call, _ := Call(t, Resolved(d, example.Inputs))

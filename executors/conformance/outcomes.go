@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 
 	"github.com/taskgrove/taskgrove/executors"
 )
@@ -18,7 +17,7 @@ import (
 var reasonRule = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
 // endsOtherwise demands of outcomes what a worker would fail an attempt for, with the kind output.
-func endsOtherwise(t *testing.T, e executors.Executor, f Features) {
+func endsOtherwise(t tester, e executors.Executor, f Features) {
 	if len(f.Ends) == 0 {
 		t.Skip("always ends with a result")
 	}
@@ -116,7 +115,7 @@ func (c *cutter) Checkpoint(data json.RawMessage) error {
 }
 
 // resumes demands that a run comes to its end from each of its checkpoints.
-func resumes(t *testing.T, e executors.Executor, f Features) {
+func resumes(t tester, e executors.Executor, f Features) {
 	if f.Resumes == "" {
 		t.Skip("notes no checkpoints")
 	}
@@ -157,7 +156,7 @@ func resumes(t *testing.T, e executors.Executor, f Features) {
 var general = []string{"", "executor", "timeout", "input", "output"}
 
 // documentsKinds demands that the kinds of errors are among those of the description.
-func documentsKinds(t *testing.T, e executors.Executor, f Features) {
+func documentsKinds(t tester, e executors.Executor, f Features) {
 	d := e.Describe()
 	for _, k := range d.Kinds {
 		if !reasonRule.MatchString(strings.TrimSuffix(k.Word, "*")) || k.Text == "" || strings.HasSuffix(k.Text, ".") {

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
@@ -127,7 +126,10 @@ func (Unlimited) Until() time.Time { return time.Time{} }
 func (Unlimited) Changed() <-chan struct{} { return nil }
 
 // Call makes a first attempt with the given inputs (a JSON object, or anything that encodes as one) and its recorder.
-func Call(t testing.TB, inputs any) (*executors.Call, *Recorder) {
+func Call(t interface {
+	Helper()
+	Fatal(args ...any)
+}, inputs any) (*executors.Call, *Recorder) {
 	t.Helper()
 	var raw json.RawMessage
 	switch in := inputs.(type) {

@@ -35,6 +35,9 @@ func (c *checker) check() {
 	for _, j := range c.all() {
 		for _, s := range j.Steps {
 			c.step(s, s.loc)
+			if run := s.innermost(); run.Type == process && s.Retry != nil && run.value.Get("inputs").Get("retry").Given() {
+				c.at(CodeRetryTwice, s.value.Get("retry"), s.loc+".retry", "the inputs have retry, too: write it once")
+			}
 		}
 		c.lock(j.Lock)
 	}
@@ -175,108 +178,7 @@ func (c *checker) step(s *Step, loc string) {
 	if inputs.Kind() != 0 && inputs.Kind() != 'n' && inputs.Kind() != '{' {
 		return
 	}
-	c.inputs(s, executor, inputs, loc)
-	if s.Type == process {
-		c.process(inputs, loc+".inputs")
-	}
-}
-
-// resource is the input by which a step names one.
-const resource = "resource"
-
-// notFlows are executors whose input of that name means something else.
-var notFlows = []string{"system_info_executor"}
-
-func (c *checker) inputs(s *Step, executor string, inputs treefile.Value, loc string) {
-	if r := inputs.Get(resource); r.Kind() == '"' && !slices.Contains(notFlows, executor) {
-		c.declared(r, loc+".inputs."+resource)
-	}
-	known, are := c.opts.Inputs[executor]
-	if !are {
-		return
-	}
-	for _, name := range known.Required {
-		if !inputs.Get(name).Given() {
-			alias, at := "", inputs
-			if s.Type == process && name == "command" {
-				alias = "semantic:external_process_missing_command"
-			}
-			if at.Kind() == 0 || at.Kind() == 'n' {
-				at = s.value
-			}
-			c.tell(CodeMissingInput, alias, loc+".inputs."+name, at.Position(), "must be there: %s needs it", s.Type)
-		}
-	}
-	if len(known.Names) == 0 {
-		return
-	}
-	for _, m := range inputs.Members() {
-		if m.Name == resource || slices.Contains(known.Names, m.Name) {
-			continue
-		}
-		msg := fmt.Sprintf("%s has no such input, so that it has no effect", s.Type)
-		if near := dag.Nearest(m.Name, known.Names); near != "" {
-			msg += fmt.Sprintf("; did you mean %s?", near)
-		}
-		c.at(CodeUnknownInput, m.Value, join(loc+".inputs", m.Name), "%s", msg)
-	}
-}
-
-// declared looks for a resource that a step names.
-func (c *checker) declared(v treefile.Value, loc string) {
-	name := v.Text()
-	if len(template.Tokens(name)) > 0 {
-		return
-	}
-	var all []string
-	for _, r := range c.doc.Resources {
-		if r.Name == name {
-			return
-		}
-		all = append(all, r.Name)
-	}
-	msg := "the flow declares no resource " + shorten(name)
-	if near := dag.Closest(name, all); near != "" {
-		msg += fmt.Sprintf("; did you mean %s?", near)
-	}
-	c.at(CodeUnknownResource, v, loc, "%s", msg)
-}
-
-// process is the type of steps that run a program.
-const process = "external.process"
-
-// process looks at what external.process wants of its inputs beyond their keys.
-func (c *checker) process(in treefile.Value, loc string) {
-	command := in.Get("command")
-	if command.Given() {
-		good := command.Kind() == '"' || command.Kind() == '[' && !slices.ContainsFunc(command.Items(), func(v treefile.Value) bool { return v.Kind() != '"' })
-		if !good {
-			c.at(CodeProcessType, command, loc+".command", "must be a text or a list of texts")
-		}
-	}
-	log := in.Get("log")
-	file := false
-	for _, stream := range []string{"stdout", "stderr"} {
-		v := log.Get(stream)
-		if !v.Given() || len(template.Tokens(textOf(v))) > 0 {
-			continue
-		}
-		modes := []string{"inherit", "capture", "file", "discard"}
-		if !slices.Contains(modes, textOf(v)) {
-			c.at(CodeProcessLog, v, loc+".log."+stream, "must be inherit, capture, file or discard")
-		}
-		file = file || textOf(v) == "file"
-	}
-	if file && !log.Get("file_path").Given() {
-		c.at(CodeProcessLogFile, log, loc+".log.file_path", "must be there, as a log goes to a file")
-	}
-	if i := in.Get("idempotency"); textOf(i.Get("strategy")) == "atomic_dir" {
-		for _, name := range []string{"temp_output_dir", "final_output_dir"} {
-			if !i.Get(name).Given() {
-				c.at(CodeProcessDir, i, loc+".idempotency."+name, "must be there, as the strategy is atomic_dir")
-			}
-		}
-	}
+	c.inputs(s, executor, inputs, loc+".inputs")
 }
 
 // lock warns of a key that protects nothing.

@@ -27,6 +27,9 @@ const (
 	CodeUnknownType     Code = "spec.unknown_step_type"
 	CodeMissingInput    Code = "spec.missing_input"
 	CodeUnknownInput    Code = "spec.unknown_input"
+	CodeInput           Code = "spec.invalid_input"
+	CodeOldName         Code = "spec.old_name"
+	CodeRetryTwice      Code = "spec.retry_twice"
 	CodeUnknownResource Code = "spec.unknown_resource"
 	CodeUnknownDriver   Code = "spec.unknown_driver"
 	CodeWhen            Code = "spec.invalid_when"
@@ -84,6 +87,9 @@ var codes = map[Code]about{
 	CodeUnknownType:     {alias: "semantic:unknown_step_type", means: "There is no executor of this id. The message has the nearest one."},
 	CodeMissingInput:    {means: "An input that the step's executor must have is not there. Of the command of `external.process` the alias is `semantic:external_process_missing_command`."},
 	CodeUnknownInput:    {warning: true, means: "The step's executor does not know this input, which has no effect."},
+	CodeInput:           {means: "An input is not what the step's executor takes: of another type, out of its bounds, or none of its words. What a template stands for is judged when the step runs."},
+	CodeOldName:         {warning: true, means: "An input is called as only the handbook of AetherFlow calls it. It counts; the message has the name to write."},
+	CodeRetryTwice:      {means: "`retry` stands at a step of `external.process` and in its inputs. Write it once."},
 	CodeUnknownResource: {means: "A step names a resource that the flow does not declare."},
 	CodeUnknownDriver:   {means: "There is no connector of this kind and driver."},
 	CodeWhen:            {alias: "semantic:invalid_when", means: "`when` is no expression of [the gate grammar](gating.md)."},

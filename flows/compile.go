@@ -386,10 +386,7 @@ func (c *compiler) reference(r gate.Ref) string {
 }
 
 func (c *compiler) step(fold, gateName string, j *Job, i int, s *Step) {
-	run := s
-	for run.Inner != nil {
-		run = run.Inner
-	}
+	run := s.innermost()
 	t := taskDoc{Name: c.steps[s], Parent: fold, Timeout: s.Timeout, Pool: cmp.Or(s.Pool, j.Pool, c.doc.Pool), Priority: cmp.Or(s.Priority, j.Priority, c.doc.Priority)}
 	t.Schemas = map[string]string{"method": c.opts.executorOf(run.Type)}
 	if slices.Contains(c.opts.Workspace, t.Schemas["method"]) {
@@ -413,16 +410,42 @@ func (c *compiler) step(fold, gateName string, j *Job, i int, s *Step) {
 	at := place{j, i}
 	w := &writer{compiler: c, at: at, task: &t}
 	inputs, _ := w.value(run.Inputs, run.value.Get("inputs"), run.loc+".inputs", atInput).(map[string]any)
-	t.Inputs, t.Template = inputs, w.tokens
+	t.Inputs, t.Template = c.renamed(t.Schemas["method"], inputs), w.tokens
 	if len(s.Outputs) > 0 {
 		t.Outputs, _ = w.value(s.Outputs, s.value.Get("outputs"), s.loc+".outputs", atOutput).(map[string]any)
 	}
 	if r := run.value.Get("inputs").Get(resource); r.Given() && !slices.Contains(notFlows, t.Schemas["method"]) && !slices.Contains(c.opts.Inputs[t.Schemas["method"]].Names, resource) {
 		c.at(CodeNotYet, r, run.loc+".inputs."+resource, "%s can't reach a resource: write its inputs out, or name a connection of the workers by connection", run.Type)
 	}
-	t.Retry = retryOf(s.Retry)
+	if t.Retry = retryOf(s.Retry); t.Schemas["method"] == process {
+		if own := c.ownRetry(run, t.Inputs); own != nil {
+			t.Retry = retryOf(own)
+		}
+	}
 	t.Lock = c.lockOf(j, s, run)
 	c.add(t, KindStep, at)
+}
+
+// renamed are inputs with the names that count.
+func (c *compiler) renamed(executor string, inputs map[string]any) map[string]any {
+	if c.opts.Rename == nil || len(inputs) == 0 {
+		return inputs
+	}
+	text, err := json.Marshal(inputs)
+	if err != nil {
+		return inputs
+	}
+	text, old := c.opts.Rename(executor, text)
+	if len(old) == 0 {
+		return inputs
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	out := map[string]any{}
+	if d.Decode(&out) != nil {
+		return inputs
+	}
+	return out
 }
 
 // retryOf is when a step is tried again: there is no chance in it unless it says so, and a wait that has no bound has the largest.

@@ -65,6 +65,7 @@ func TestCompileFaults(t *testing.T) {
 		{"one directory twice", "flow: {id: f, workspace: {layout: {scratch: artifacts}}}" + two, "1:36 spec.schema flow.workspace.layout.scratch"},
 		{"one directory in another", "flow: {id: f, workspace: {layout: {artifacts: scratch/out}}}" + two, "1:36 spec.schema flow.workspace.layout.artifacts"},
 		{"directories beside each other", "flow: {id: f, workspace: {layout: {artifacts: x/out, scratch: x/tmp/}}}" + two, ""},
+		{"retries that only results know", "flow: {id: f}\njobs: [{id: a, steps: [{id: s, type: noop}, {id: t, type: external.process, inputs: {command: x, retry: {max_attempts: '{{steps.s.n}}'}}}]}]", "2:106 spec.invalid_input jobs[0].steps[1].inputs.retry.max_attempts"},
 	} {
 		_, report := flows.Compile("f.yaml", []byte(row.text), "r", options())
 		if errors, _ := told(report); strings.Join(errors, "\n") != row.want {

@@ -1,6 +1,7 @@
 package flows
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -96,6 +97,14 @@ type Step struct {
 	loc   string
 }
 
+// innermost is the step that runs: of with_lock, the one in it.
+func (s *Step) innermost() *Step {
+	for s.Inner != nil {
+		s = s.Inner
+	}
+	return s
+}
+
 // Retry says when a step is tried again.
 type Retry struct {
 	MaxAttempts               int
@@ -120,10 +129,14 @@ type Lock struct {
 type Options struct {
 	Executors dag.Known                    // what steps may name as their type
 	Inputs    map[string]treedoc.InputKeys // those of executors, by id; who is not there takes any
-	Workspace []string                     // executors that work in a directory which the steps of a job share: their tasks are told of the flow
-	Env       map[string]string            // what is known of the environment, beside flow.env
-	StrictEnv bool                         // a name without a value is an error, unless it is a secret's
-	Set       *treefile.Arguments          // for parameters; nil: there is no run yet, and no value is missed
+	// Faults finds what is wrong with the inputs of a step of an executor, but for what a template stands for; nil: nobody looks.
+	Faults func(executor string, inputs json.RawMessage) []InputFault
+	// Rename gives inputs that stand in a flow by old names those that count; nil: there are none.
+	Rename    func(executor string, inputs json.RawMessage) (json.RawMessage, []Renamed)
+	Workspace []string            // executors that work in a directory which the steps of a job share: their tasks are told of the flow
+	Env       map[string]string   // what is known of the environment, beside flow.env
+	StrictEnv bool                // a name without a value is an error, unless it is a secret's
+	Set       *treefile.Arguments // for parameters; nil: there is no run yet, and no value is missed
 }
 
 // Read reads a flow document and tells all that is wrong with it. name is what the report calls it. The document is whole if the report is OK.

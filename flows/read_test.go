@@ -1,13 +1,18 @@
 package flows_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/inputs"
+	"github.com/taskgrove/taskgrove/executors/process"
 	"github.com/taskgrove/taskgrove/flows"
 )
 
@@ -17,10 +22,37 @@ func options() flows.Options {
 	for _, id := range []string{"rest_executor", "command_executor", "noop_executor", "external.process", "check_items", "db_fetch_small"} {
 		known.Add(id, "core")
 	}
-	return flows.Options{Executors: known, Workspace: []string{"external.process"}, Inputs: map[string]treedoc.InputKeys{
-		"rest_executor":    {Names: []string{"url", "method", "headers"}, Required: []string{"url"}},
-		"external.process": {Names: []string{"command", "args", "log", "idempotency", "env"}, Required: []string{"command"}},
-	}}
+	described := []executors.Description{
+		(&process.Executor{}).Describe(),
+		{ID: "rest_executor", Inputs: json.RawMessage(`{"type": "object", "properties": {"url": {"type": "string"}, "method": {"enum": ["GET", "PUT"]}, "headers": {"type": "object"}}, "required": ["url"]}`)},
+	}
+	violations := inputs.NewSubmitted(slices.Values(described)).Tree()
+	keys := map[string]treedoc.InputKeys{}
+	for _, d := range described {
+		var schema struct{ Properties map[string]json.RawMessage }
+		_ = json.Unmarshal(d.Inputs, &schema)
+		keys[d.ID] = treedoc.InputKeys{Names: slices.Sorted(maps.Keys(schema.Properties))}
+	}
+	return flows.Options{
+		Executors: known, Inputs: keys, Workspace: []string{process.ID},
+		Faults: func(executor string, text json.RawMessage) (faults []flows.InputFault) {
+			for _, v := range violations(inputs.Task{Executor: executor, Inputs: text, Templates: true}) {
+				faults = append(faults, flows.InputFault{Field: v.Field, Reason: v.Reason, Missing: v.Missing})
+			}
+			return faults
+		},
+		Rename: func(executor string, text json.RawMessage) (json.RawMessage, []flows.Renamed) {
+			if executor != process.ID {
+				return text, nil
+			}
+			text, old := process.Rename(text)
+			var renamed []flows.Renamed
+			for _, r := range old {
+				renamed = append(renamed, flows.Renamed(r))
+			}
+			return text, renamed
+		},
+	}
 }
 
 // job is a flow with one job, whose text follows, indented.
@@ -87,6 +119,13 @@ func TestFaults(t *testing.T) {
 			"6:65 spec.schema jobs[0].steps[0].inputs.ttl_seconds\n6:88 spec.unknown_step_type jobs[0].steps[0].inputs.step.type\n7:30 spec.missing jobs[0].steps[1].inputs.step\n7:39 template.unknown_root jobs[0].steps[1].inputs.lock_key\n7:66 spec.unknown_key jobs[0].steps[1].inputs.key\n8:5 spec.missing jobs[0].steps[2].inputs\n! 6:39 spec.lock_protects_nothing jobs[0].steps[0].inputs.lock_key\n! 6:65 spec.ignored_field jobs[0].steps[0].inputs.ttl_seconds"},
 		{"processes", job + "  steps:\n  - {id: s, type: external.process, inputs: {command: [1], log: {stdout: fil, stderr: file}, idempotency: {strategy: atomic_dir, temp_output_dir: x}}}\n  - {id: t, type: external.process}\n",
 			"6:46 spec.process_command jobs[0].steps[0].inputs.command\n6:60 spec.process_log_file jobs[0].steps[0].inputs.log.file_path\n6:66 spec.process_log jobs[0].steps[0].inputs.log.stdout\n6:94 spec.process_atomic_dir jobs[0].steps[0].inputs.idempotency.final_output_dir\n7:5 spec.missing_input jobs[0].steps[1].inputs.command"},
+		{"inputs by the schema of their executor", job + "  steps:\n  - {id: s, type: rest, inputs: {url: 5, method: '{{env.M:GET}}'}}\n  - {id: t, type: rest, inputs: {method: PST, headers: {}}}\n  - {id: u, type: with_lock, inputs: {lock_key: k, step: {type: rest}}}\n" +
+			"  - {id: v, type: external.process, inputs: {command: x, env: {A: {b: [1]}}, success: {exit_codes: [0, x]}, timeout_seconds: 0}}\n",
+			"6:34 spec.invalid_input jobs[0].steps[0].inputs.url\n7:25 spec.missing_input jobs[0].steps[1].inputs.url\n7:34 spec.invalid_input jobs[0].steps[1].inputs.method\n8:52 spec.missing_input jobs[0].steps[2].inputs.step.inputs.url\n" +
+				"9:104 spec.invalid_input jobs[0].steps[3].inputs.success.exit_codes[1]\n9:109 spec.invalid_input jobs[0].steps[3].inputs.timeout_seconds"},
+		{"old names", job + "  steps:\n  - {id: s, type: external.process, inputs: {cmd: x, retry: {sleep_seconds: x}, log: {max_capture_bytes: '{{env.B:1}}'}}}\n",
+			"6:62 spec.invalid_input jobs[0].steps[0].inputs.retry.sleep_seconds\n! 6:46 spec.old_name jobs[0].steps[0].inputs.cmd\n! 6:62 spec.old_name jobs[0].steps[0].inputs.retry.sleep_seconds"},
+		{"retries twice", job + "  steps:\n  - {id: s, type: external.process, retry: {max_attempts: 2}, inputs: {command: x, retry: {max_attempts: 2}}}\n", "6:37 spec.retry_twice jobs[0].steps[0].retry"},
 		{"handlers", "flow:\n  id: f\n  on_failure: [{id: s, type: noop, inputs: {m: '{{failure.message}} {{jobs.a.status}}'}}]\n  finally: {steps: [{id: s, type: noop, inputs: {m: '{{failure.message}}'}}], when: x}\njobs: [{id: a, depends_on: [finally], steps: []}]",
 			"4:50 template.unknown_root flow.finally.steps[0].inputs.m\n4:79 spec.unknown_key flow.finally.when\n5:29 spec.order jobs[0].depends_on[0]"},
 	} {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 	"github.com/taskgrove/taskgrove/executors/builtin"
+	"github.com/taskgrove/taskgrove/executors/inputs"
+	"github.com/taskgrove/taskgrove/executors/process"
 	"github.com/taskgrove/taskgrove/executors/python"
 	"github.com/taskgrove/taskgrove/flows"
 )
@@ -26,7 +28,28 @@ func FlowSchema() ([]byte, error) { return flows.Schema(executorInputs()) }
 
 // FlowOptions are what flows are judged by, as far as the executors of this program say it.
 func FlowOptions() flows.Options {
-	opts := flows.Options{Executors: Known(), Inputs: InputKeys()}
+	submitted := inputs.NewSubmitted(Described())
+	violations := submitted.Tree()
+	opts := flows.Options{
+		Executors: Known(), Inputs: InputKeys(),
+		Faults: func(executor string, text json.RawMessage) (faults []flows.InputFault) {
+			for _, v := range violations(inputs.Task{Executor: executor, Inputs: text, Templates: true}) {
+				faults = append(faults, flows.InputFault{Field: v.Field, Reason: v.Reason, Missing: v.Missing})
+			}
+			return faults
+		},
+		Rename: func(executor string, text json.RawMessage) (json.RawMessage, []flows.Renamed) {
+			if executor != process.ID {
+				return text, nil
+			}
+			text, old := process.Rename(text)
+			var renamed []flows.Renamed
+			for _, r := range old {
+				renamed = append(renamed, flows.Renamed(r))
+			}
+			return text, renamed
+		},
+	}
 	for d := range Described() {
 		if d.Workspace {
 			opts.Workspace = append(opts.Workspace, d.ID)

@@ -150,7 +150,7 @@ func TestFlowDryRun(t *testing.T) {
 
 // TestFlowRun: what flow run says of a run on a real cluster, and by which code it ends.
 func TestFlowRun(t *testing.T) {
-	c := cluster.Start(t, cluster.Options{Workers: 1, Coordinator: func(s *config.Coordinator) { s.GRPCAddr = "127.0.0.1:0" }})
+	c := cluster.Start(t, cluster.Options{Workers: 1, Coordinator: func(s *config.Coordinator) { s.GRPCAddr = "127.0.0.1:0" }, Worker: func(s *config.Worker) { s.CommandAllow = true }})
 	t.Setenv("TASKGROVE_SERVER", c.Coordinators[0].P.GRPC)
 	good := file(t, "good.yaml", `
 flow: {id: good}
@@ -213,6 +213,22 @@ jobs:
 	}
 	if out, note, code := runCommand(t, "flow", "run", good, "--run-id", "two"); code != exitOK || !strings.HasPrefix(out, "run two of good, tree ") || !strings.Contains(out, "condition=false") {
 		t.Errorf("exit %d, %s, %s", code, note, out)
+	}
+	tool := file(t, "tool.yaml", `
+flow: {id: tool, env: {REGION: eu}}
+jobs:
+- id: a
+  steps:
+  - id: s
+    type: external.process
+    inputs:
+      cmd: 'test "$TASKGROVE_ATTEMPT" = 2 || exit 75; echo "of=$AETHERFLOW_FLOW_ID $AETHERFLOW_RUN_ID $TASKGROVE_JOB_ID $TASKGROVE_STEP_ID $REGION" > "$TASKGROVE_RESULT_FILE"'
+      shell: true
+      retry: {max_attempts: 3, retry_on_exit_codes: [75]}
+    outputs: {of: "{{result.of}}"}
+`)
+	if j := run(exitOK, "SUCCESS", tool, "--run-id", "three")["a"]; string(j.Outputs["of"]) != `"tool three a s eu"` || j.Steps[0].Attempts != 2 {
+		t.Errorf("a program: %+v", j)
 	}
 	if _, note, code := runCommand(t, "flow", "run", good, "--server", "127.0.0.1:1"); code != exitFlowUnreachable {
 		t.Errorf("without a server: exit %d, %s", code, note)

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -151,6 +152,8 @@ func Rename(inputs json.RawMessage) (json.RawMessage, []Renamed) {
 		}
 		if n, err := strconv.ParseInt(string(value), 10, 64); r.times > 0 && err == nil {
 			value = strconv.AppendInt(nil, (n+r.times-1)/r.times, 10)
+		} else if r.times > 0 && bytes.Contains(value, []byte("{{")) {
+			continue // its number is known once it is rendered
 		}
 		delete(holder, r.old)
 		holder[r.new] = value

@@ -449,10 +449,11 @@ func TestArtifacts(t *testing.T) {
 
 func TestRename(t *testing.T) {
 	for text, want := range map[string]string{
-		`{"cmd": "x"}`:                         `{"command":"x"} cmd=command`,
-		`{"cmd": "x", "command": "y"}`:         `{"cmd": "x", "command": "y"}`,
-		`{"retry": {"sleep_seconds": 1.50}}`:   `{"retry":{"backoff_seconds":1.50}} retry.sleep_seconds=retry.backoff_seconds`,
-		`{"log": {"max_capture_bytes": 1025}}`: `{"log":{"max_capture_kb":2}} log.max_capture_bytes=log.max_capture_kb`,
+		`{"cmd": "x"}`:                                `{"command":"x"} cmd=command`,
+		`{"cmd": "x", "command": "y"}`:                `{"cmd": "x", "command": "y"}`,
+		`{"retry": {"sleep_seconds": 1.50}}`:          `{"retry":{"backoff_seconds":1.50}} retry.sleep_seconds=retry.backoff_seconds`,
+		`{"log": {"max_capture_bytes": 1025}}`:        `{"log":{"max_capture_kb":2}} log.max_capture_bytes=log.max_capture_kb`,
+		`{"log": {"max_capture_bytes": "{{env.B}}"}}`: `{"log": {"max_capture_bytes": "{{env.B}}"}}`,
 		`{"success": {"required_globs": ["a"], "forbidden_files": "b", "required_files": 1}}`: `{"success":{"forbid_files":"b","require_files":1,"require_glob":["a"]}} success.required_files=success.require_files success.required_globs=success.require_glob success.forbidden_files=success.forbid_files`,
 		`{"success": [1], "log": null, "retry": "x"}`:                                         `{"success": [1], "log": null, "retry": "x"}`,
 		`[]`: `[]`, `nothing`: `nothing`,

@@ -181,7 +181,6 @@ func flowRunCommand() *cobra.Command {
 		}
 		return unreachable(s.explain(ctx, s.runFlow(ctx, tree, options, wait, failOnBlocked)))
 	})
-	alsoLocal(cmd)
 	return cmd
 }
 

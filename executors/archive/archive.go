@@ -10,13 +10,13 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -32,6 +32,8 @@ type Limits struct {
 	Bytes   int64 // of all files together; default 1 GiB
 	// Ratio is how many times as large as the archive its files may be together, beyond a MiB. 0: only Bytes counts.
 	Ratio int
+	// Name is how many bytes a name may have; default 4096.
+	Name int
 }
 
 func (l *Limits) setDefaults() {
@@ -40,6 +42,16 @@ func (l *Limits) setDefaults() {
 	}
 	if l.Bytes == 0 {
 		l.Bytes = 1 << 30
+	}
+	if l.Name == 0 {
+		l.Name = 4096
+	}
+}
+
+// scale lowers the bound of bytes to what an archive of that size may hold.
+func (l *Limits) scale(size int64) {
+	if l.Ratio > 0 && size < (l.Bytes-slack)/int64(l.Ratio) {
+		l.Bytes = slack + size*int64(l.Ratio)
 	}
 }
 
@@ -86,9 +98,7 @@ type Sink interface {
 // nor directories, names that lead elsewhere, and what exceeds the limits.
 func Walk(ctx context.Context, r io.ReaderAt, size int64, limits Limits, sink Sink) (Summary, error) {
 	limits.setDefaults()
-	if limits.Ratio > 0 && size < (limits.Bytes-slack)/int64(limits.Ratio) {
-		limits.Bytes = slack + size*int64(limits.Ratio)
-	}
+	limits.scale(size)
 	u := &unpacker{ctx: ctx, sink: sink, limits: limits}
 	head := make([]byte, 4)
 	n, err := r.ReadAt(head, 0)
@@ -131,6 +141,9 @@ func broken(err error) error {
 			return &Error{Reason: "is broken, or of a kind that is not supported: " + bad.Error()}
 		}
 	}
+	if corrupt, ok := errors.AsType[flate.CorruptInputError](err); ok {
+		return &Error{Reason: "is broken: " + corrupt.Error()}
+	}
 	return err
 }
 
@@ -167,41 +180,6 @@ func (u *unpacker) tar(r io.Reader) error {
 	}
 }
 
-func (u *unpacker) zip(r io.ReaderAt, size int64) error {
-	d := &directory{r: r, left: 1<<20 + int64(u.limits.Entries)*512}
-	z, err := zip.NewReader(d, size)
-	if d.left < 0 {
-		return &Error{Reason: "has a directory that is too large"}
-	}
-	d.left = math.MaxInt64
-	if err != nil && !errors.Is(err, zip.ErrInsecurePath) { // names are checked here
-		return err
-	}
-	for _, f := range z.File {
-		if err := u.zipped(f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (u *unpacker) zipped(f *zip.File) error {
-	switch mode := f.Mode(); {
-	case mode.IsDir():
-		return u.dir(f.Name)
-	case !mode.IsRegular():
-		return &Error{f.Name, "is neither a file nor a directory"}
-	case f.Flags&1 != 0:
-		return &Error{f.Name, "is encrypted"}
-	}
-	content, err := f.Open()
-	if err != nil {
-		return err
-	}
-	defer content.Close()
-	return u.file(f.Name, f.Mode(), content)
-}
-
 // local is a name as a clean path.
 func (u *unpacker) local(name string) (string, error) {
 	if u.ctx.Err() != nil {
@@ -211,7 +189,7 @@ func (u *unpacker) local(name string) (string, error) {
 		return "", &Error{"", fmt.Sprintf("has more than %d entries", u.limits.Entries)}
 	}
 	clean := path.Clean(strings.TrimSuffix(name, "/"))
-	if name == "" || strings.ContainsAny(name, "\\\x00") || !utf8.ValidString(name) || !filepath.IsLocal(clean) || len(name) > 4096 {
+	if name == "" || strings.ContainsAny(name, "\\\x00") || !utf8.ValidString(name) || !filepath.IsLocal(clean) || len(name) > u.limits.Name || isDrive(name) {
 		return "", &Error{name, "has a name that is not allowed"}
 	}
 	for part := range strings.SplitSeq(name, "/") {
@@ -220,6 +198,11 @@ func (u *unpacker) local(name string) (string, error) {
 		}
 	}
 	return clean, nil
+}
+
+// isDrive reports whether a name begins with the letter of a drive, which some systems would go to.
+func isDrive(name string) bool {
+	return len(name) > 1 && name[1] == ':' && ('a' <= name[0]|0x20 && name[0]|0x20 <= 'z')
 }
 
 func (u *unpacker) dir(name string) error {
@@ -307,19 +290,3 @@ func (s *stream) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
-
-// directory reads a zip file as far as its directory may go: the whole directory becomes memory before its first entry is seen.
-type directory struct {
-	r    io.ReaderAt
-	left int64
-}
-
-// ReadAt implements [io.ReaderAt].
-func (d *directory) ReadAt(p []byte, at int64) (int, error) {
-	if d.left -= int64(len(p)); d.left < 0 {
-		return 0, errTooLarge
-	}
-	return d.r.ReadAt(p, at)
-}
-
-var errTooLarge = errors.New("directory is too large")

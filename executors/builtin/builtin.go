@@ -39,6 +39,8 @@ import (
 	"github.com/taskgrove/taskgrove/executors/tools/web"
 	"github.com/taskgrove/taskgrove/executors/wait"
 	"github.com/taskgrove/taskgrove/executors/websocket"
+	"github.com/taskgrove/taskgrove/executors/workdir"
+	"github.com/taskgrove/taskgrove/executors/zipfile"
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
 
@@ -112,10 +114,16 @@ func New(cfg Config) []executors.Executor {
 		python.New(cfg.Python, net, file),
 		mapper.New(),
 		subtree.New(),
-		process.New(cfg.Command, processPlace(cfg.FileRoot, file)),
+		process.New(cfg.Command, workPlace(cfg.FileRoot, file)),
 		checkitems.New(),
-	})
+	}, fileSteps(cfg, workPlace(cfg.FileRoot, file)))
 	return all
+}
+
+// fileSteps are the steps of flows that work with files.
+func fileSteps(cfg Config, place func(pool string) workdir.Place) []executors.Executor {
+	zips := zipfile.Config{Place: place, MaxBytes: cfg.File.MaxUnpackedBytes}
+	return []executors.Executor{zipfile.NewZip(zips), zipfile.NewUnzip(zips)}
 }
 
 // asker opens conversations with models.

@@ -74,6 +74,21 @@ func TestEveryExecutorConforms(t *testing.T) {
 			Demo:    map[string][]string{`{"items": "a, b"}`: {"has_data", "count"}},
 			Ends:    map[string]executors.Kind{`{"items": []}`: executors.KindSkipped},
 		},
+		"zip": {
+			Quick: `{"dest_path": "a.zip", "src_dir": "` + root + `", "items": ["**"]}`, Instant: true,
+			Missing: map[string]string{`{"items": []}`: "[zip] dest_path is required in inputs"},
+			Failing: []string{`{"dest_path": "a.zip", "items": ["none"], "password": "` + secret + `"}`, `{"dest_path": "a.zip", "items": [], "driver": "zipfile", "password": "` + secret + `"}`},
+			Secret:  secret,
+			Demo:    map[string][]string{`{"dest_path": "a.zip", "items": ["a"]}`: {"output", "count", "password", "driver", "src_dir"}},
+			Ends:    map[string]executors.Kind{`{"dest_path": "a.zip", "items": []}`: executors.KindSkipped},
+		},
+		"unzip": {
+			Quick: `{"archives": [], "dest_dir": "."}`, Instant: true,
+			Missing: map[string]string{`{"dest_dir": "."}`: "[unzip] archives is required in inputs"},
+			Failing: []string{`{"archives": ["none.zip"], "dest_dir": ".", "password": "` + secret + `"}`},
+			Secret:  secret,
+			Demo:    map[string][]string{`{"archives": "a.zip", "dest_dir": "d"}`: {"unzipped", "dest_dir", "count"}},
+		},
 		"external.process": {
 			Quick:   `{"command": "echo hello", "log": {"stdout": "capture", "stderr": "capture"}}`,
 			Slow:    `{"command": "sleep 600.625 & sleep 600.625", "shell": true, "kill_grace_seconds": 1}`,

@@ -14,8 +14,8 @@ func fileExecutor(cfg Config, net *network.Network, file *workerfile.Source) exe
 	return fileops.New(cfg.File)
 }
 
-// processPlace is where the programs of a pool's tasks find and leave files, beside their own directory.
-func processPlace(root string, file *workerfile.Source) func(pool string) workdir.Place {
+// workPlace is where a pool's tasks find and leave files, beside their own directory.
+func workPlace(root string, file *workerfile.Source) func(pool string) workdir.Place {
 	return func(pool string) workdir.Place {
 		p := place(root, file.File().Pool(pool).Files)
 		return workdir.Place{Dir: p.Root, ReadOnly: p.ReadOnly}

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -79,7 +78,7 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outc
 	}
 	var in struct {
 		Items json.RawMessage `json:"items"`
-		Min   *number         `json:"min_count"`
+		Min   *inputs.Integer `json:"min_count"`
 	}
 	if err := inputs.Decode(ID, call, &in); err != nil {
 		return nil, err
@@ -88,10 +87,7 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outc
 	if err != nil {
 		return nil, executors.Invalid(ID, err.Error())
 	}
-	least := int64(1)
-	if in.Min != nil {
-		least = int64(*in.Min)
-	}
+	least := in.Min.Or(1)
 	if int64(count) < least {
 		return executors.Skip(Reason, &Result{Count: count, Text: fmt.Sprintf("count(%d) < min_count(%d)", count, least)}), nil
 	}
@@ -106,22 +102,6 @@ func (*Executor) Demo(call *executors.Call) (result any, takes time.Duration) {
 	_ = json.Unmarshal(call.Inputs, &in) // a demonstration fails for nothing
 	n, _ := countOf(in.Items)
 	return &Result{HasData: true, Count: max(1, n)}, 0
-}
-
-// number is an integer, or a text that holds one.
-type number int64
-
-// UnmarshalJSON implements [json.Unmarshaler].
-func (n *number) UnmarshalJSON(text []byte) error {
-	word := string(text)
-	if text[0] == '"' {
-		if err := json.Unmarshal(text, &word); err != nil {
-			return err
-		}
-	}
-	value, err := strconv.ParseInt(strings.TrimSpace(word), 10, 64)
-	*n = number(value)
-	return err
 }
 
 // countOf is how many items a value has.

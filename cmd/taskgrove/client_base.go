@@ -94,11 +94,15 @@ func run(cmd *cobra.Command, do func(ctx context.Context, s *session, args []str
 
 // connect makes the connection of a command, as its flags and the environment say.
 func connect(cmd *cobra.Command) (*session, error) {
-	cfg, err := clientSettings(flags(cmd, config.Variables(&config.Client{})))
-	if err != nil {
-		return nil, codedError{err, exitUsage}
+	cfg, local := localSettings(cmd.Context())
+	if !local {
+		named, err := clientSettings(flags(cmd, config.Variables(&config.Client{})))
+		if err != nil {
+			return nil, codedError{err, exitUsage}
+		}
+		cfg = &named
 	}
-	options, err := clientOptions(&cfg)
+	options, err := clientOptions(cfg)
 	if err != nil {
 		return nil, codedError{err, exitUsage}
 	}

@@ -181,6 +181,7 @@ func flowRunCommand() *cobra.Command {
 		}
 		return unreachable(s.explain(ctx, s.runFlow(ctx, tree, options, wait, failOnBlocked)))
 	})
+	alsoLocal(cmd)
 	return cmd
 }
 

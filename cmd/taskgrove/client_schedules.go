@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/internal/cron"
 )
 
 // scheduleCommand looks after schedules.
@@ -320,11 +322,20 @@ func completeSchedules(cmd *cobra.Command, args []string, _ string) ([]cobra.Com
 func scheduleNextCommand() *cobra.Command {
 	var q client.InstantsQuery
 	var after timeFlag
-	cmd := clientCommand("next CRON", "List the next instants of a schedule",
+	var offline string
+	cmd := clientCommand("next [CRON]", "List the next instants of a schedule",
 		"Lists when a schedule would run, as clocks of its time zone read. Nothing is stored. CRON is five fields in one argument, or a short form: @hourly, @daily,\n"+
-			"@midnight, @weekly, @monthly, @yearly, @annually.", cobra.ExactArgs(1),
+			"@midnight, @weekly, @monthly, @yearly, @annually. With --cron instead no cluster is asked, the clock is this machine's, and instants are in UTC.", cobra.MaximumNArgs(1),
 		func(ctx context.Context, s *session, args []string) error {
-			q.Cron, q.After = args[0], after.at
+			q.After = after.at
+			switch {
+			case (len(args) == 1) == (offline != ""):
+				return usage("give five fields as an argument, or by --cron")
+			case offline != "":
+				q.Cron = offline
+				return s.nextOffline(q)
+			}
+			q.Cron = args[0]
 			list, err := s.NextInstants(ctx, q)
 			if err != nil {
 				return err
@@ -344,6 +355,40 @@ func scheduleNextCommand() *cobra.Command {
 	cmd.Flags().IntVarP(&q.Count, "number", "n", 5, "how many instants, at most 1000")
 	clientFlags(cmd)
 	cmd.Flags().StringVar(&q.Timezone, "timezone", "UTC", "a time zone of IANA's database, as Europe/Berlin")
+	cmd.Flags().StringVar(&offline, "cron", "", "five fields, without asking a cluster")
 	cmd.Flags().Var(&after, "after", "the first instant comes after this time, not after now")
 	return cmd
+}
+
+// nextOffline lists instants in UTC, by the clock of this machine unless the query says after what.
+func (s *session) nextOffline(q client.InstantsQuery) error {
+	schedule, err := cron.Parse(q.Cron, q.Timezone)
+	if faults, are := errors.AsType[cron.Faults](err); are {
+		var texts []string
+		for _, f := range faults {
+			texts = append(texts, f.Error())
+		}
+		if s.format != formatText {
+			if err := s.format.write(s.out, map[string][]string{"errors": texts}); err != nil {
+				return err
+			}
+		}
+		return codedError{faults, exitUsage}
+	}
+	if q.Count < 1 || q.Count > cron.MaxList {
+		return usage("--number: takes 1 to %d", cron.MaxList)
+	}
+	from := q.After
+	if from.IsZero() {
+		from = time.Now()
+	}
+	next := []string{}
+	for _, at := range cron.List(schedule, from, q.Count) {
+		next = append(next, at.UTC().Format(time.RFC3339))
+	}
+	return s.print(map[string][]string{"next": next}, func(w io.Writer) {
+		for _, at := range next {
+			fmt.Fprintln(w, at)
+		}
+	})
 }

@@ -31,10 +31,33 @@ func TestInstantsByCommands(t *testing.T) {
 		`did you mean Europe/Berlin?`:                        {"@daily", "--timezone", "europe/berlin"},
 		`cron: never fires: no day of any year fits`:         {"0 0 30 2 *"},
 		`n: must be 1 to 1000`:                               {"@daily", "-n", "1001"},
-		`takes one argument, CRON, but there are 5`:          {"0", "2", "*", "*", "*"},
+		`takes one argument, [CRON], but there are 5`:          {"0", "2", "*", "*", "*"},
 	} {
 		if out, notes, code := next(args...); code != exitUsage || !strings.Contains(notes, want) {
 			t.Errorf("%q: exit %d, want %q:\n%s%s", args, code, want, out, notes)
+		}
+	}
+}
+
+// TestInstantsOffline: --cron asks no cluster, and answers in the shape of flows 11.
+func TestInstantsOffline(t *testing.T) {
+	t.Setenv("TASKGROVE_SERVER", "127.0.0.1:1")
+	for _, row := range []struct {
+		args  []string
+		code  int
+		out   string
+		notes string
+	}{
+		{[]string{"--cron", "30 2 * * *", "--timezone", "Europe/Berlin", "-n", "2", "--after", "2026-03-28T12:00:00Z", "-o", "json"}, exitOK, `{"next":["2026-03-29T01:30:00Z","2026-03-30T00:30:00Z"]}` + "\n", ""},
+		{[]string{"--cron", "0 2 * * *", "-n", "1", "--after", "2026-03-28T12:00:00Z"}, exitOK, "2026-03-29T02:00:00Z\n", ""},
+		{[]string{"--cron", "61 2 * * *", "--timezone", "Mars", "-o", "json"}, exitUsage, `"errors":["cron: minute`, "timezone: "},
+		{[]string{"--cron", "0 2 * * *", "-n", "0"}, exitUsage, "", "takes 1 to 1000"},
+		{[]string{"--cron", "0 2 * * *", "0 3 * * *"}, exitUsage, "", "or by --cron"},
+		{nil, exitUsage, "", "or by --cron"},
+	} {
+		out, notes, code := runCommand(t, append([]string{"schedule", "next"}, row.args...)...)
+		if code != row.code || !strings.Contains(out, row.out) || !strings.Contains(notes, row.notes) {
+			t.Errorf("%q: exit %d: %s%s", row.args, code, out, notes)
 		}
 	}
 }

@@ -61,6 +61,16 @@ const (
 	CodeRun             Code = "spec.run"
 	CodeParameter       Code = "spec.parameter"
 	CodeTree            Code = "spec.tree"
+
+	// Of scheduler files.
+	CodeDuplicateSchedule Code = "spec.duplicate_schedule_id"
+	CodeCron              Code = "spec.cron"
+	CodeCronNever         Code = "spec.cron_never"
+	CodeWeekday           Code = "spec.cron_weekday"
+	CodeDays              Code = "spec.cron_days"
+	CodeZone              Code = "spec.default_timezone"
+	CodeZoneUnknown       Code = "spec.timezone"
+	CodeInstances         Code = "spec.max_instances"
 )
 
 // about says what a code means.
@@ -121,6 +131,15 @@ var codes = map[Code]about{
 	CodeRun:             {means: "The id of the run, or that of the flow once it is rendered, can't be one."},
 	CodeParameter:       {means: "A parameter can't be declared so, lacks a value that it must have, or is given one that it can't have."},
 	CodeTree:            {means: "The tree that the flow compiles to breaks a rule of trees. The message is that of [trees](../tree.md)."},
+
+	CodeDuplicateSchedule: {means: "Two items of a scheduler file have the same id."},
+	CodeCron:              {means: "`cron` has not five fields that are read as such."},
+	CodeCronNever:         {means: "No day of any year fits the five fields."},
+	CodeWeekday:           {warning: true, means: "`cron` numbers weekdays. They are those of crontabs here, where 0 and 7 are Sunday; AetherFlow counts from Monday. `cron_weekday: monday0` keeps its meaning."},
+	CodeDays:              {warning: true, means: "`cron` names days of the month and of the week. A day counts that either names, as in crontabs; in AetherFlow both must fit."},
+	CodeZone:              {warning: true, means: "A scheduler file names no zone, so that it is that of AetherFlow, Europe/Berlin."},
+	CodeZoneUnknown:       {means: "There is no such time zone."},
+	CodeInstances:         {warning: true, means: "`max_instances` is over 1, which means any number here."},
 }
 
 // ErrorsPage is the text of docs/flows/errors.md.

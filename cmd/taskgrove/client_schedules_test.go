@@ -31,7 +31,7 @@ func TestInstantsByCommands(t *testing.T) {
 		`did you mean Europe/Berlin?`:                        {"@daily", "--timezone", "europe/berlin"},
 		`cron: never fires: no day of any year fits`:         {"0 0 30 2 *"},
 		`n: must be 1 to 1000`:                               {"@daily", "-n", "1001"},
-		`takes one argument, [CRON], but there are 5`:          {"0", "2", "*", "*", "*"},
+		`takes one argument, [CRON], but there are 5`:        {"0", "2", "*", "*", "*"},
 	} {
 		if out, notes, code := next(args...); code != exitUsage || !strings.Contains(notes, want) {
 			t.Errorf("%q: exit %d, want %q:\n%s%s", args, code, want, out, notes)

@@ -103,6 +103,7 @@ type TaskLock struct {
 	Key          string
 	OnContention string        // wait, fail or skip; empty: wait
 	WaitTimeout  time.Duration // 0: none
+	Hold         string        // attempt, or parent: once the task has succeeded, until its parent has ended; empty: attempt
 }
 
 // TaskRate lets at most Max tasks start in a time.
@@ -527,7 +528,7 @@ func messageOf(t *dag.Task) *pb.NewTask {
 			out.Limits = append(out.Limits, &pb.Limit{Key: one.Key, Max: one.Max, Cost: one.Cost})
 		}
 		if k := l.Lock; k != nil {
-			out.Lock = (&TaskLock{k.Key, k.OnContention.Word(), k.WaitTimeout}).message()
+			out.Lock = (&TaskLock{k.Key, k.OnContention.Word(), k.WaitTimeout, k.Hold.Word()}).message()
 		}
 		for _, one := range l.Rates {
 			out.Rates = append(out.Rates, &pb.Rate{Key: one.Key, Per: dag.RateWord(one.Per), Max: one.Max, Burst: one.Burst})
@@ -611,7 +612,7 @@ func (l *TaskLock) message() *pb.Lock {
 	if l == nil {
 		return nil
 	}
-	return &pb.Lock{Key: l.Key, OnContention: l.OnContention, WaitTimeout: spanOf(l.WaitTimeout)}
+	return &pb.Lock{Key: l.Key, OnContention: l.OnContention, WaitTimeout: spanOf(l.WaitTimeout), Hold: l.Hold}
 }
 
 func spanOf(d time.Duration) *durationpb.Duration {

@@ -289,7 +289,7 @@ func taskOf(t *pb.Task) *Task {
 		out.Limits = append(out.Limits, TaskLimit{l.Key, int(l.Max), int(l.Cost)})
 	}
 	if l := t.Lock; l != nil {
-		out.Lock = &TaskLock{l.Key, l.OnContention, l.WaitTimeout.AsDuration()}
+		out.Lock = &TaskLock{l.Key, l.OnContention, l.WaitTimeout.AsDuration(), l.Hold}
 	}
 	for _, r := range t.Rates {
 		out.Rates = append(out.Rates, TaskRate{r.Key, r.Per, int(r.Max), int(r.Burst)})

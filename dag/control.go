@@ -141,6 +141,9 @@ func (t *Task) Beyond() (f Flags) {
 	if !t.Limiting.Empty() {
 		f |= FlagLimited
 	}
+	if t.Limiting.ForParent() {
+		f |= FlagKeeps
+	}
 	return f
 }
 

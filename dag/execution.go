@@ -13,6 +13,8 @@ type Node struct {
 	// By is the index of the task that found it, plus one; 0: it was submitted. The dependencies of who found others have them, by edges of the mode
 	// [ChildEdge].
 	By int32
+	// Above is the index of its parent, plus one; 0: it has none. It is looked at for those that take a lock for their parent ([FlagKeeps]).
+	Above int32
 	// Found: of what it found, some is stored. Resumes: that may run again in part, as all of it is there, or what is not is yet to be made, and waits for
 	// nothing that is. Unmade is how much is not there.
 	Found, Resumes bool
@@ -73,6 +75,9 @@ type Plan struct {
 // PlanExecution works out which tasks of a stored tree start, and how, when a user asks to execute one of them (spec
 // 3.1, 3.7). target is an index; a root's means the whole tree, another's the task and its transitive dependencies.
 // deps gives a task's dependencies. Linear in tasks and edges.
+//
+// A lock that is held for a parent goes back with that. So what depends on a task that takes one does not run again without it: the task takes it again, though
+// it has completed, and nothing else runs again for that; and its parent is of the set, with what that depends on, and ends anew.
 //
 // What was found at run time belongs to the task that found it (control 5). If that failed, or was cancelled and is to run again, it waits again for what
 // failed, was cancelled or is blocked of what it found, and for what is not made yet; all else of it stays. It runs anew, and what it had found is discarded,
@@ -238,11 +243,17 @@ func covered(nodes []Node, deps func(i int) []Edge, target int, whole bool) (in 
 	for len(stack) > 0 {
 		i := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		for _, e := range deps(i) {
-			if !in[e.Task] {
-				in[e.Task] = true
-				stack = append(stack, int(e.Task))
+		cover := func(t int32) {
+			if !in[t] {
+				in[t] = true
+				stack = append(stack, int(t))
 			}
+		}
+		for _, e := range deps(i) {
+			cover(e.Task)
+		}
+		if node := nodes[i]; node.Flags&FlagKeeps != 0 && node.Above > 0 && !nodes[node.Above-1].Gone {
+			cover(node.Above - 1)
 		}
 	}
 	return in
@@ -309,6 +320,9 @@ func (p *planning) spread(i int) {
 		p.add(int(by-1), true)
 	}
 	for _, e := range p.deps(i) {
+		if t := p.nodes[e.Task]; t.Flags&FlagKeeps != 0 {
+			p.relock(int(e.Task), t)
+		}
 		switch s := p.nodes[e.Task].State; {
 		case e.Mode.Child():
 			if p.in[i] && (s == Failed || s == Cancelled || s == Blocked) {
@@ -317,6 +331,16 @@ func (p *planning) spread(i int) {
 		case p.asked.RerunDependencies && SuccessfulStates.Has(s):
 			p.add(int(e.Task), true)
 		}
+	}
+}
+
+// relock has a task, on which one depends that runs, take the lock for its parent again, which ends after it.
+func (p *planning) relock(i int, node Node) {
+	if SuccessfulStates.Has(node.State) {
+		p.add(i, false)
+	}
+	if above := int(node.Above) - 1; above >= 0 {
+		p.add(above, OutcomeStates.Has(p.nodes[above].State))
 	}
 }
 

@@ -28,6 +28,8 @@ const (
 	FlagHolds                        // may hold a place in its pool, or of its user, for which an operator has set a limit (control 7)
 	FlagCache                        // may end by an earlier success: a followup looks for one before it runs, and its own success may end others (control 12)
 	FlagFresh                        // with FlagCache: it runs, as a user has it run again, or wants nothing from the cache
+	FlagKeeps                        // with FlagLimited: once it has succeeded, its lock is held on for its parent ([HoldParent])
+	FlagKept                         // a task below takes a lock for it: its end gives that back
 )
 
 // flagsOfExecution are those that each execution says anew.

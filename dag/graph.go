@@ -19,6 +19,7 @@ type Graph struct {
 	Dep      []Edge  // in the order given, each task once (a repeated one: the first place, required if any is)
 	Told     []bool  // whose dependents a followup tells, as what they wait for is not the protocol's; nil: nobody's
 	Judged   []bool  // of which a followup decides whether they run; nil: none
+	Holds    []bool  // for which tasks below take locks; nil: none
 }
 
 // Edge is one dependency of a task.
@@ -45,6 +46,9 @@ func (g *Graph) Flags(i int, dependents int32, own Flags) Flags {
 	}
 	if g.Judged != nil && g.Judged[i] && own&FlagWhen == 0 {
 		own |= FlagJudged
+	}
+	if g.Holds != nil && g.Holds[i] {
+		own |= FlagKept
 	}
 	return own
 }

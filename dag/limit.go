@@ -33,6 +33,16 @@ const (
 	SkipOnContention
 )
 
+// LockHold says for how long a lock is held.
+type LockHold int16
+
+const (
+	// HoldAttempt holds it for the attempt, and gives it back with its end. The default.
+	HoldAttempt LockHold = iota
+	// HoldParent holds it on, once the task has succeeded, until the task's parent has ended, however that ends. If the task does not succeed, it goes back at once.
+	HoldParent
+)
+
 // Bounds of [Limiting].
 const (
 	MaxLimits        = 8 // of one task
@@ -58,9 +68,10 @@ type Limit struct {
 	From string `json:"from,omitempty"` // as stored: the template that Key was rendered from; empty: it is as it was submitted
 }
 
-// Lock lets one attempt hold a key. It is given a token that is greater than any given before.
+// Lock lets one attempt hold a key, and after it, if Hold says so, its task's parent. It is given a token that is greater than any given before.
 type Lock struct {
 	Key          string        `json:"key"`
+	Hold         LockHold      `json:"hold,omitempty"`
 	OnContention OnContention  `json:"on_contention,omitempty"`
 	WaitTimeout  time.Duration `json:"wait_timeout,omitempty"` // 0: none
 	From         string        `json:"from,omitempty"`         // see [Limit]
@@ -79,6 +90,9 @@ type Rate struct {
 func (l *Limiting) Empty() bool {
 	return l == nil || len(l.Limits) == 0 && l.Lock == nil && len(l.Rates) == 0
 }
+
+// ForParent reports whether the lock, if it asks for one, is held on for the task's parent.
+func (l *Limiting) ForParent() bool { return l != nil && l.Lock != nil && l.Lock.Hold == HoldParent }
 
 // Clone is a copy that shares nothing with l but texts.
 func (l *Limiting) Clone() *Limiting {

@@ -15,6 +15,14 @@ func (g Guard) mayHold() bool {
 	return g.State == Cancelled && g.Worker != 0
 }
 
+// KeepsLock reports whether the decision ends the task such that its lock is held on for its parent.
+func (r *Row) KeepsLock() bool { return r.Flags&FlagKeeps != 0 && r.State == Completed && r.Released() }
+
+// GivesBack reports whether the decision ends a task for which others may hold locks, so that these go back.
+func (r *Row) GivesBack() bool {
+	return r.Flags&FlagKept != 0 && r.State.Settled() && !r.was.State.Settled()
+}
+
 // Limiting reports whether limits matter to the task: it may have asked for some, or hold some.
 func (r *Row) Limiting() bool { return r.Flags&(FlagLimited|FlagHolds) != 0 }
 

@@ -301,6 +301,7 @@ func (b *Builder) Build() (*Graph, error) {
 		b.collapse()
 		b.checkNamed()
 		b.checkCalls()
+		b.checkForParents()
 		b.checkCycles()
 		root = b.checkRoots()
 		b.checkKeyed()

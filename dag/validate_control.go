@@ -13,8 +13,9 @@ type trait uint8
 const (
 	traitGate trait = 1 << iota // a group with a condition
 	traitFold
-	traitWhen  // a task of any kind with a condition
-	traitEdges // has edges with a mode
+	traitWhen      // a task of any kind with a condition
+	traitEdges     // has edges with a mode
+	traitForParent // takes a lock for its parent
 )
 
 func traitsOf(t *Task) (tr trait) {
@@ -26,6 +27,9 @@ func traitsOf(t *Task) (tr trait) {
 	}
 	if t.Control != nil && t.Control.When != "" {
 		tr |= traitWhen
+	}
+	if t.Limiting.ForParent() {
+		tr |= traitForParent
 	}
 	for _, d := range t.Dependencies {
 		if d.Mode != 0 {
@@ -183,6 +187,12 @@ func (b *Builder) judge(g *Graph) {
 	for i := range b.ids {
 		row := g.Dep[g.DepStart[i]:g.DepStart[i+1]]
 		tr := b.traits[i]
+		if p := g.Parent[i]; tr&traitForParent != 0 && p >= 0 {
+			if g.Holds == nil {
+				g.Holds = make([]bool, len(b.ids))
+			}
+			g.Holds[p] = true
+		}
 		for k := range row {
 			e := &row[k]
 			switch {

@@ -40,6 +40,29 @@ func ParseOnContention(word string) (o OnContention, known bool) {
 	return OnContention(max(i, 0)), i >= 0
 }
 
+// The words for [LockHold].
+var holdWords = []string{HoldAttempt: "attempt", HoldParent: "parent"}
+
+// HoldFault says what words there are for [LockHold].
+const HoldFault = "must be attempt or parent"
+
+// Word is how documents say it.
+func (h LockHold) Word() string {
+	if h < 0 || int(h) >= len(holdWords) {
+		return ""
+	}
+	return holdWords[h]
+}
+
+// ParseLockHold reads a word; the empty one means attempt.
+func ParseLockHold(word string) (h LockHold, known bool) {
+	if word == "" {
+		return HoldAttempt, true
+	}
+	i := slices.Index(holdWords, word)
+	return LockHold(max(i, 0)), i >= 0
+}
+
 // faults are what is wrong with what a task asks for, each with its field. Keys that are templates are looked at by who knows the task.
 func (l *Limiting) faults() (faults []valueFault) {
 	fault := func(field, format string, args ...any) {
@@ -64,6 +87,9 @@ func (l *Limiting) faults() (faults []valueFault) {
 	if k := l.Lock; k != nil {
 		if k.OnContention.Word() == "" {
 			fault("lock.on_contention", "must be wait, fail or skip")
+		}
+		if k.Hold.Word() == "" {
+			fault("lock.hold", HoldFault)
 		}
 		switch d := k.WaitTimeout; {
 		case d < 0 || d > MaxLockWait:
@@ -137,6 +163,9 @@ func (c *check) limiting() {
 			c.field(field, "a group, which runs nothing, can't have it")
 		}
 	}
+	if t.Limiting.ForParent() {
+		c.forParent()
+	}
 	keyed, keys := t.readKeys(c.b.unfilled)
 	faults := append(t.Limiting.faults(), keys...)
 	switch {
@@ -149,6 +178,32 @@ func (c *check) limiting() {
 	}
 	for _, f := range faults {
 		c.field(f.field, "%s", f.text)
+	}
+}
+
+// forParent checks a task that takes a lock for its parent. Whether that depends on it, the tree as a whole knows.
+func (c *check) forParent() {
+	switch t := c.task; {
+	case t.ParentRef == "":
+		c.field("lock.hold", "is for the task's parent, and it has none here")
+	case t.Imported != nil && SuccessfulStates.Has(t.Imported.State):
+		c.field("lock.hold", "the task takes the lock for its parent when it runs, so it can't have ended well before: leave its outcome out")
+	case t.Control != nil && t.Control.Cache != nil:
+		c.field("lock.hold", "not together with cache: a task that ends by an earlier success takes no lock")
+	}
+}
+
+// checkForParents finds tasks that take a lock for a parent which may end before them, as it does not depend on them.
+func (b *Builder) checkForParents() {
+	for i, tr := range b.traits {
+		p := b.parents[i]
+		if tr&traitForParent == 0 || p < 0 {
+			continue
+		}
+		row := b.edges[b.starts[p]:b.starts[p+1]]
+		if !slices.ContainsFunc(row, func(e Edge) bool { return e.Task == int32(i) }) {
+			b.Fault(i, "lock.hold", fmt.Sprintf("is for the task's parent '%s', which must depend on the task, so that it can't end before it", b.show(int(p))))
+		}
 	}
 }
 

@@ -257,6 +257,9 @@ func (a *adding) grown(g *dag.Graph) *dag.Graph {
 	if g.Told != nil {
 		out.Told, out.Judged = g.Told[:n], g.Judged[:n]
 	}
+	if g.Holds != nil {
+		out.Holds = g.Holds[:n]
+	}
 	a.under = map[dag.Key]bool{}
 	for i := range n {
 		p := index(g.Parent[i])

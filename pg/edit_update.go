@@ -362,6 +362,9 @@ func (u *updating) lookAtLimits(ctx context.Context) error {
 	t := u.changed()
 	t.Limiting = c.Asks(u.task.limiting)
 	asks, faults := t.LimitFaults(dag.Identity{Task: u.task.id, Tree: u.tree.rootID, User: u.tree.user})
+	if asks.ForParent() && !u.task.limiting.ForParent() {
+		faults = append(faults, "lock.hold: parent is said when the task is stored, as its parent has to know it")
+	}
 	u.facts.LimitFaults, u.facts.Limited = faults, !asks.Empty()
 	if string(asks.Stored()) == string(u.task.limiting.Stored()) {
 		return nil
@@ -462,8 +465,11 @@ func (u *updating) decide(edit dag.Edit, counts edgeCounts) {
 	v := dag.Revision{Priority: r.Priority, Pool: r.Pool, Flags: u.flags(r.Flags), Executor: u.executor, Rewired: c.HasDependencies,
 		Sent: c.Inputs != nil || c.Params != nil || c.Schemas != nil || u.asksAnew}
 	if u.asksAnew {
-		if v.Flags &^= dag.FlagLimited; !u.asks.Empty() {
+		if v.Flags &^= dag.FlagLimited | dag.FlagKeeps; !u.asks.Empty() {
 			v.Flags |= dag.FlagLimited
+		}
+		if u.asks.ForParent() {
+			v.Flags |= dag.FlagKeeps
 		}
 	}
 	if c.HasDependencies {

@@ -135,7 +135,10 @@ type leaving struct {
 // add adds one that is locked.
 func (l *leaving) add(r *dag.Row) {
 	if r.Limiting() {
-		l.released.waiting, l.released.holding = append(l.released.waiting, r.Key), append(l.released.holding, r.Key)
+		l.released.waiting, l.released.leaving = append(l.released.waiting, r.Key), append(l.released.leaving, r.Key)
+	}
+	if r.Flags&dag.FlagKept != 0 {
+		l.released.ending = append(l.released.ending, r.Key)
 	}
 	switch {
 	case r.State != dag.Ready:

@@ -201,7 +201,7 @@ func (p *planner) scan(rows pgx.Rows) error {
 	var deps []int32
 	var modes []int16
 	p.start = append(p.start, 0)
-	_, err := pgx.ForEachRow(rows, []any{&key, &n.State, &n.Flags, &n.Attempt, &n.Open, &lane.Priority, &lane.Pool, &deps, &modes}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&key, &n.State, &n.Flags, &n.Attempt, &n.Open, &lane.Priority, &lane.Pool, &n.Above, &deps, &modes}, func() error {
 		for len(p.nodes) < key.Index() { // deleted
 			p.nodes, p.lanes = append(p.nodes, dag.Node{Gone: true}), append(p.lanes, dag.Lane{})
 			p.start = append(p.start, int32(len(p.edges)))
@@ -282,7 +282,8 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of t
 		b.Queue(sql("RecordCancellation"), tree, first, end)
 	}
 	var ready []*dag.Row
-	var releases []dag.Key
+	var releasing []dag.Key
+	var again releases
 	var delta dag.TreeDelta
 	reflagged := false
 	for from := 0; from < len(restarts); from += restartStep {
@@ -302,17 +303,21 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of t
 		delta.Count(node.State, node.Flags, -1)
 		delta.Count(r.State, node.Flags, +1)
 		k := tree.Key(r.Index)
+		if node.Flags&dag.FlagKeeps != 0 {
+			again.leaving = append(again.leaving, k)
+		}
 		if r.Release {
-			releases = append(releases, k)
+			releasing = append(releasing, k)
 		}
 		if r.State == dag.Ready {
 			ready = append(ready, &dag.Row{Key: k, Pool: p.lanes[r.Index].Pool, Priority: p.lanes[r.Index].Priority, Attempt: r.Attempt, Flags: r.Flags})
 		}
 	}
-	if len(releases) > 0 {
-		queueFollowups(b, FollowupRelease, releases)
+	if len(releasing) > 0 {
+		queueFollowups(b, FollowupRelease, releasing)
 	}
-	eff.Followups = len(releases) + p.queueExpansions(b, tree, &delta)
+	eff.Followups = len(releasing) + p.queueExpansions(b, tree, &delta)
+	again.queueHolds(b, eff)
 	stretches, placed := Stretches(ready, nil), &placement{}
 	if len(stretches) > 0 {
 		queueStretches(b, stretches, placed)

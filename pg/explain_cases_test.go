@@ -471,7 +471,7 @@ var unexplained = map[string]string{
 	"AuditSchedules": "the auditor's: by the indexes of what is due, and of runs that are open",
 	"OpenBackfills":  "by an index of backfills that have not ended, which people ask for", "MoveBackfills": "as OpenBackfills",
 	"InsertHolds": insertsOnly, "PublishGranted": insertsOnly, "SetRates": insertsOnly + ", or changes it by its key",
-	"ReleaseWaiters": fewLimited, "ReleaseHolds": fewLimited, "ReleasePlaces": fewLimited, "LeaveLines": fewLimited, "GrantWaiters": fewLimited, "LocksOf": fewLimited, "WhyLines": "for people: 10000 waiters at most of each line of one task", "WhyHolders": "for people: the holds of one key",
+	"ReleaseWaiters": fewLimited, "ReleaseHolds": fewLimited, "ReleasePlaces": fewLimited, "KeepHolds": fewLimited, "ReleaseSpans": fewLimited, "DropHolds": fewLimited, "LeaveLines": fewLimited, "GrantWaiters": fewLimited, "LocksOf": fewLimited, "WhyLines": "for people: 10000 waiters at most of each line of one task", "WhyHolders": "for people: the holds of one key",
 	"ClosedLimits": "for people: what operators have set", "WhyRules": "for people: what operators have set, and 100000 holds of each of two at most",
 	"SweepRates": "every five seconds, the whole of a table of rates that were used of late", "AuditHolds": "the auditor's: reads all that is held, which is bounded by slots",
 	"UnclaimedGrants": "reads 20000 rows at most of what is held", "GrantedAndIdle": "every five seconds, a thousand tasks that hold something, by the primary key", "LastHold": "as GrantedAndIdle",

@@ -35,11 +35,17 @@ type releases struct {
 	waiting []dag.Key // that may be in lines
 	holding []dag.Key // that may hold something: they, too
 	pausing []dag.Key // that run no more, and whose attempts go on: they expanded, or await something
+	keeping []dag.Key // of holding, those whose locks are held on for their parents
+	ending  []dag.Key // that others may hold locks for
+	leaving []dag.Key // that give back all that they have taken, also for their parents
 }
 
 // releasedBy are those of the changed rows that limits matter to.
 func releasedBy(changed []*dag.Row) (out releases) {
 	for _, r := range changed {
+		if r.GivesBack() {
+			out.ending = append(out.ending, r.Key)
+		}
 		if r.Limiting() && (r.State == dag.Expanded || r.State == dag.Awaiting) && r.Expected().State != r.State { // one that started early was ready
 			out.pausing = append(out.pausing, r.Key)
 		}
@@ -50,6 +56,9 @@ func releasedBy(changed []*dag.Row) (out releases) {
 			out.waiting = append(out.waiting, r.Key)
 		}
 		out.holding = append(out.holding, r.Key)
+		if r.KeepsLock() {
+			out.keeping = append(out.keeping, r.Key)
+		}
 	}
 	return out
 }
@@ -65,15 +74,18 @@ func (r releases) queueWaiters(b *pgx.Batch, eff *Effects) {
 
 // queueHolds gives back what they hold. It comes after they were taken out of their lines, and after those that keep their place were put in again.
 func (r releases) queueHolds(b *pgx.Batch, eff *Effects) {
-	if len(r.pausing) > 0 {
-		b.Queue(sql("ReleasePlaces"), r.pausing).Query(func(rows pgx.Rows) error {
-			return eachRow(rows, func(v *values) { eff.Freed = append(eff.Freed, v.limitKey()) })
-		})
+	if len(r.keeping) > 0 {
+		b.Queue(sql("KeepHolds"), r.keeping)
 	}
-	if len(r.holding) > 0 {
-		b.Queue(sql("ReleaseHolds"), r.holding).Query(func(rows pgx.Rows) error {
-			return eachRow(rows, func(v *values) { eff.Freed = append(eff.Freed, v.limitKey()) })
-		})
+	for _, of := range []struct {
+		statement string
+		tasks     []dag.Key
+	}{{"ReleasePlaces", r.pausing}, {"ReleaseHolds", r.holding}, {"ReleaseSpans", r.ending}, {"DropHolds", r.leaving}} {
+		if len(of.tasks) > 0 {
+			b.Queue(sql(of.statement), of.tasks).Query(func(rows pgx.Rows) error {
+				return eachRow(rows, func(v *values) { eff.Freed = append(eff.Freed, v.limitKey()) })
+			})
+		}
 	}
 }
 

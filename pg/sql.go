@@ -94,6 +94,8 @@ var words = func() map[string]string {
 		"flag_child":      list(dag.FlagChild),
 		"flag_limited":    list(dag.FlagLimited),
 		"flag_holds":      list(dag.FlagHolds),
+		"flag_keeps":      list(dag.FlagKeeps),
+		"flag_kept":       list(dag.FlagKept),
 		"flags_limiting":  list(dag.FlagLimited | dag.FlagHolds),
 		"child_edge":      list(dag.ChildEdge),
 		"flags_judged":    list(dag.FlagsJudged),

@@ -334,7 +334,7 @@ func (d *document) asks(l *dag.Limiting) {
 	}
 	d.Limits = l.Limits
 	if k := l.Lock; k != nil {
-		d.Lock = map[string]any{"key": k.Key, "on_contention": k.OnContention.Word(), "wait_timeout": k.WaitTimeout.Seconds()}
+		d.Lock = map[string]any{"key": k.Key, "on_contention": k.OnContention.Word(), "wait_timeout": k.WaitTimeout.Seconds(), "hold": k.Hold.Word()}
 	}
 	for _, r := range l.Rates {
 		one := map[string]any{"key": r.Key, "per": dag.RateWord(r.Per), "max": r.Max}

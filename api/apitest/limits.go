@@ -407,16 +407,16 @@ var asking = map[string]func(*site){
 	"limits, a lock and rates are shown with their keys": func(s *site) {
 		root := s.asker("root", "", &dag.Limiting{Limits: []dag.Limit{{Key: "c-{{inputs.customer}}", Max: 5}, {Key: "all", Max: 9, Cost: 2}},
 			Lock:  &dag.Lock{Key: "{{task.id}}", OnContention: dag.SkipOnContention},
-			Rates: []dag.Rate{{Key: "api", Per: time.Hour, Max: 100, Burst: 7}}})
+			Rates: []dag.Rate{{Key: "api", Per: time.Hour, Max: 100, Burst: 7}}}, "waits")
 		root.Inputs = []byte(`{"customer":"acme"}`)
 		plain := s.task("plain", "root")
-		waits := s.asker("waits", "root", &dag.Limiting{Lock: &dag.Lock{Key: "k", WaitTimeout: 1500 * time.Millisecond}})
+		waits := s.asker("waits", "root", &dag.Limiting{Lock: &dag.Lock{Key: "k", WaitTimeout: 1500 * time.Millisecond, Hold: dag.HoldParent}})
 		s.submit(coordinator.SubmitOptions{Hold: true}, root, plain, waits)
 		for name, want := range map[string]string{
 			"root": fmt.Sprintf(`{"limits":[{"key":"c-acme","max":5},{"key":"all","max":9,"cost":2}],"lock":{"key":%q,"on_contention":2},"rates":[{"key":"api","per":3600000000000,"max":100,"burst":7}]}`,
 				s.id("root")),
 			"plain": "",
-			"waits": `{"lock":{"key":"k","wait_timeout":1500000000}}`,
+			"waits": `{"lock":{"key":"k","hold":1,"wait_timeout":1500000000}}`,
 		} {
 			got, err := s.svc.Task(s.Context(), s.id(name))
 			shown := must(s, got, err).Limiting.Clone()

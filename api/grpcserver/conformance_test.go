@@ -291,7 +291,8 @@ func askedBy(t *client.Task) *dag.Limiting {
 	}
 	if l := t.Lock; l != nil {
 		contention, _ := dag.ParseOnContention(l.OnContention)
-		out.Lock = &dag.Lock{Key: l.Key, OnContention: contention, WaitTimeout: l.WaitTimeout}
+		hold, _ := dag.ParseLockHold(l.Hold)
+		out.Lock = &dag.Lock{Key: l.Key, OnContention: contention, WaitTimeout: l.WaitTimeout, Hold: hold}
 	}
 	for _, r := range t.Rates {
 		out.Rates = append(out.Rates, dag.Rate{Key: r.Key, Per: dag.RatePeriods[r.Per], Max: int32(r.Max), Burst: int32(r.Burst)})

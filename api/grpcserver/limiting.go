@@ -45,6 +45,9 @@ func lockOf(lock *pb.Lock, fault func(field, reason string)) *dag.Lock {
 	if out.OnContention, known = dag.ParseOnContention(lock.OnContention); !known {
 		fault("lock.on_contention", "must be wait, fail or skip")
 	}
+	if out.Hold, known = dag.ParseLockHold(lock.Hold); !known {
+		fault("lock.hold", dag.HoldFault)
+	}
 	if lock.WaitTimeout != nil {
 		if lock.WaitTimeout.CheckValid() != nil {
 			fault("lock.wait_timeout", "must be a time span")
@@ -65,6 +68,9 @@ func showLimiting(out *pb.Task, l *dag.Limiting) {
 	}
 	if k := l.Lock; k != nil {
 		out.Lock = &pb.Lock{Key: k.Key, OnContention: k.OnContention.Word(), WaitTimeout: duration(k.WaitTimeout)}
+		if k.Hold != dag.HoldAttempt {
+			out.Lock.Hold = k.Hold.Word()
+		}
 	}
 	for _, one := range l.Rates {
 		out.Rates = append(out.Rates, &pb.Rate{Key: one.Key, Per: dag.RateWord(one.Per), Max: one.Max, Burst: one.Burst})

@@ -19,6 +19,7 @@ type lock struct {
 	Key          string  `json:"key"`
 	OnContention string  `json:"on_contention,omitempty"`
 	WaitTimeout  float64 `json:"wait_timeout,omitempty" description:"seconds"`
+	Hold         string  `json:"hold,omitempty"`
 }
 
 type rate struct {
@@ -39,6 +40,9 @@ func limitsOf(l *dag.Limiting) (limits []limit, held *lock, rates []rate) {
 		held = &lock{Key: k.Key, WaitTimeout: k.WaitTimeout.Seconds()}
 		if k.OnContention != dag.WaitForLock {
 			held.OnContention = k.OnContention.Word()
+		}
+		if k.Hold != dag.HoldAttempt {
+			held.Hold = k.Hold.Word()
 		}
 	}
 	for _, one := range l.Rates {

@@ -209,7 +209,7 @@ func plain(v reflect.Value) any {
 	case client.TaskLimit:
 		return said(map[string]any{"key": value.Key, "max": value.Max, "cost": value.Cost})
 	case client.TaskLock:
-		return said(map[string]any{"key": value.Key, "on_contention": value.OnContention, "wait_timeout": value.WaitTimeout.Seconds()})
+		return said(map[string]any{"key": value.Key, "on_contention": value.OnContention, "wait_timeout": value.WaitTimeout.Seconds(), "hold": value.Hold})
 	case client.TaskRate:
 		return said(map[string]any{"key": value.Key, "per": value.Per, "max": value.Max, "burst": value.Burst})
 	}

@@ -347,6 +347,9 @@ func (r *reading) look(index int, t *dag.Task) {
 	if t.Due != nil {
 		fault("due", "is of trees")
 	}
+	if t.Limiting.ForParent() {
+		fault("lock.hold", "a task that was found takes no lock for its parent: let its tree be one of a subtree_executor")
+	}
 	if t.Imported != nil {
 		fault("outcome", "a task that was found has not ended")
 	}

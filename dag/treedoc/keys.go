@@ -267,6 +267,8 @@ var lockKeys = []Key{
 		Effect: "What becomes of the task if another one holds it: it waits, fails with the kind `lock_contended`, or is skipped with the reason `locked`."},
 	{Name: "wait_timeout", Default: "none", Example: `600`, Shape: Shape{Type: "number", Bounded: true, Minimum: dag.MinLimit.Seconds(), Maximum: dag.MaxLockWait.Seconds(), OrZero: true}, Meant: words("timeout"),
 		Effect: "Seconds that it waits at most; after that the task fails with the kind `lock_timeout`."},
+	{Name: "hold", Default: "`attempt`", Example: `"parent"`, Shape: Shape{Type: "string", Enum: []string{"", "attempt", "parent"}}, Meant: words("until", "scope", "held_by"),
+		Effect: "How long it is held: to the end of the attempt, or, once the task has succeeded, to the end of its parent ([a lock around several tasks](limits.md#a-lock-around-several-tasks))."},
 }
 
 var rateKeys = []Key{

@@ -87,6 +87,14 @@ func (d *decoder) lock(at string, l *dag.Lock, v part) error {
 			}
 		case "wait_timeout":
 			l.WaitTimeout, err = seconds(at+".wait_timeout", v)
+		case "hold":
+			var word string
+			if word, err = text(at+".hold", v); err == nil {
+				var known bool
+				if l.Hold, known = dag.ParseLockHold(word); !known {
+					err = wrong(at+".hold", dag.HoldFault)
+				}
+			}
 		}
 		return err
 	})

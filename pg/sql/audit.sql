@@ -164,14 +164,20 @@ from stretch r join tree on tree.key = r.first >> 24 where r.n < 1 or (r.first &
 limit $2
 
 -- name: AuditTreeHolds
--- What is held is held by an attempt that is open, or on its way to a worker; who waits in lines is ready, and waits in all of them; who is on its way, or runs, holds
+-- What is held is held by an attempt that is open, or on its way to a worker, or for the parent of who took it, until that has ended; who waits in lines is ready, and waits in all of them; who is on its way, or runs, holds
 -- all that it has asked for. (An update may have changed since what a task asks for: then it says so by the flag of holds.) Reads what trees hold and wait for.
 select 'hold' as kind, h.task >> 24 as tree, h.task, format('attempt %s holds %s of %s (kind %s); the task has state %s, attempt %s', h.attempt, h.cost, h.key, h.kind,
   coalesce(t.state::text, 'missing'), t.attempt) as text
 from unnest($1::bigint[]) u(key) cross join lateral (select * from hold where task >= u.key << 24 and task < (u.key + 1) << 24 offset 0) h
 left join task t on t.key = h.task
-where t.key is null or t.attempt <> h.attempt or t.flags & :flags_limiting = 0
-  or not (t.state in (:ready, :running) or t.state in (:expanded, :awaiting) and h.kind not in (:kind_pool, :kind_user) or t.state = :cancelled and t.worker is not null)
+where h.span is null and (t.key is null or t.attempt <> h.attempt or t.flags & :flags_limiting = 0
+  or not (t.state in (:ready, :running) or t.state in (:expanded, :awaiting) and h.kind not in (:kind_pool, :kind_user) or t.state = :cancelled and t.worker is not null))
+union all
+select 'hold', h.task >> 24, h.task, format('attempt %s took %s (kind %s) for task %s, which has state %s; the task has state %s, attempt %s', h.attempt, h.key, h.kind, h.span,
+  coalesce(p.state::text, 'missing'), coalesce(t.state::text, 'missing'), t.attempt)
+from unnest($1::bigint[]) u(key) cross join lateral (select * from hold where task >= u.key << 24 and task < (u.key + 1) << 24 and span is not null offset 0) h
+left join task t on t.key = h.task left join task p on p.key = h.span
+where p.key is null or p.state in (:settled) or p.flags & :flag_kept = 0 or t.key is null or t.state <> :completed or t.attempt <> h.attempt or h.kind <> :kind_lock
 union all
 select 'hold', h.task >> 24, h.task, format('attempt %s holds %s of %s (kind %s), and waits', h.attempt, h.cost, h.key, h.kind)
 from unnest($1::bigint[]) u(key) cross join lateral (select * from hold where task >= u.key << 24 and task < (u.key + 1) << 24 offset 0) h

@@ -49,8 +49,27 @@ with l as (
 )
 delete from waiter where ctid = any(array(select ctid from l)) returning task, namespace, kind, key
 
+-- name: KeepHolds
+-- The locks of the tasks $1, which have succeeded, are held on for their parents, unless these have ended. Locks: the parents, shared: who ends one meanwhile is
+-- waited for, and who ends it later sees what it holds.
+with p as materialized (
+  select s.key as task, t.key from (
+    select u.key, ((u.key >> 24) << 24) + spec.parent as above from unnest($1::bigint[]) u(key)
+    cross join lateral (select parent from spec where spec.key = u.key and parent >= 0 offset 0) spec order by above) s
+  cross join lateral (select key from task where task.key = s.above and task.state not in (:settled) and task.flags & :flag_kept <> 0 offset 0 for share) t
+)
+update hold h set span = p.key from p where h.task = p.task and h.kind = :kind_lock
+
 -- name: ReleaseHolds
--- Gives back what the tasks $1, which are locked, hold. It comes after ReleaseWaiters, so that it sees what was granted until then.
+-- Gives back what the attempts of the tasks $1, which are locked, hold. It comes after ReleaseWaiters, so that it sees what was granted until then, and after KeepHolds.
+delete from hold where task = any($1::bigint[]) and span is null returning namespace, kind, key
+
+-- name: ReleaseSpans
+-- Gives back what is held for the tasks $1, which are locked and have ended.
+delete from hold where span = any($1::bigint[]) returning namespace, kind, key
+
+-- name: DropHolds
+-- Gives back what the tasks $1, which are locked, hold, and what they took for their parents: they are deleted, or take it anew.
 delete from hold where task = any($1::bigint[]) returning namespace, kind, key
 
 -- name: LoadWaiters

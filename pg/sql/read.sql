@@ -187,7 +187,7 @@ where t.key = u.key and t.attempt = u.attempt and t.state = :running
 
 -- name: PlanRows
 -- Everything that planning an execution reads of a tree.
-select t.key, t.state, t.flags, t.attempt, t.worker is not null, t.priority, t.pool, s.deps, s.dep_modes
+select t.key, t.state, t.flags, t.attempt, t.worker is not null, t.priority, t.pool, s.parent + 1, s.deps, s.dep_modes
 from task t join spec s on s.key = t.key where t.key >= $1 and t.key < $2 order by t.key
 
 -- name: LockExecution

@@ -153,9 +153,10 @@ where t.key = $1 and t.state = :ready and (h.n >= r.max or not r.counted) and no
 order by r.kind
 
 -- name: WhyHolders
--- The first $4 that hold the key $3 of kind $2 in the namespace $1: whose they are, and since when. No locks; reads all holds of the key.
+-- The first $4 that hold the key $3 of kind $2 in the namespace $1: whose they are, and since when. What is held for another task is that one's. No locks; reads all
+-- holds of the key.
 select s.id, s.name, coalesce(tree.user_id, ''), h.since, tree.namespace
-from (select task, since from hold where namespace = $1 and kind = $2 and key = $3 order by since, task limit $4) h
+from (select coalesce(span, task) as task, since from hold where namespace = $1 and kind = $2 and key = $3 order by since, task limit $4) h
 cross join lateral (select id, name from spec where spec.key = h.task offset 0) s
 cross join lateral (select user_id, namespace from tree where tree.key = h.task >> 24 offset 0) tree
 order by h.since, h.task

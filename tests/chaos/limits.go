@@ -42,6 +42,9 @@ func (p *Plan) limit() {
 	for _, s := range p.Trees {
 		if s.How != Commands {
 			keys.Limit(rng, s.Tree)
+			if rng.IntN(3) == 0 {
+				oracle.Span(rng, s.Tree, keys.Prefix+"span")
+			}
 		}
 	}
 	for range rng.IntN(4) {

@@ -89,7 +89,7 @@ func limited(n *client.NewTask, l *dag.Limiting) {
 		n.Limits = append(n.Limits, client.TaskLimit{Key: k.Key, Max: int(k.Max), Cost: int(k.Cost)})
 	}
 	if l.Lock != nil {
-		n.Lock = &client.TaskLock{Key: l.Lock.Key, OnContention: faults.Contentions[l.Lock.OnContention], WaitTimeout: l.Lock.WaitTimeout}
+		n.Lock = &client.TaskLock{Key: l.Lock.Key, OnContention: faults.Contentions[l.Lock.OnContention], WaitTimeout: l.Lock.WaitTimeout, Hold: l.Lock.Hold.Word()}
 	}
 	for _, r := range l.Rates {
 		n.Rates = append(n.Rates, client.TaskRate{Key: r.Key, Per: "second", Max: int(r.Max), Burst: int(r.Burst)})

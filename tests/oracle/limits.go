@@ -3,6 +3,7 @@ package oracle
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -70,6 +71,31 @@ func (k Keys) Limit(rng *rand.Rand, t Tree) {
 		}
 		task.Limiting = k.draw(rng, *task)
 	}
+}
+
+// Span lets one task of a tree at most take a lock for its parent, which depends on it. As all trees that take it have it once, and nothing else asks for the key, none
+// waits for what waits for it.
+func Span(rng *rand.Rand, t Tree, key string) {
+	var may []int
+	for i, task := range t.Tasks {
+		p := task.Parent
+		if p < 0 || task.By > 0 || t.Tasks[p].By > 0 || task.Group || task.Imported != nil || task.Script.Gate || task.Script.Collect != "" {
+			continue
+		}
+		if (task.Limiting == nil || task.Limiting.Lock == nil) && slices.ContainsFunc(t.Tasks[p].Deps, func(d Dep) bool { return d.On == i }) {
+			may = append(may, i)
+		}
+	}
+	if len(may) == 0 {
+		return
+	}
+	task := &t.Tasks[may[rng.IntN(len(may))]]
+	l := task.Limiting.Clone()
+	if l == nil {
+		l = &dag.Limiting{}
+	}
+	l.Lock = &dag.Lock{Key: key, Hold: dag.HoldParent}
+	task.Limiting = l
 }
 
 // draw is what a task asks for; nil: nothing.

@@ -38,7 +38,7 @@ func newCaches(seed uint64) caches {
 // cached lets some tasks end by earlier successes, of few texts.
 func (w *world) cached(row *dag.Row, t *task, st oracle.Task, user int32) {
 	rng := w.store.caches.rng
-	if rng == nil || st.Group || st.Imported != nil || st.By > 0 || st.Script.Wait != nil || st.Script.Collect != "" || st.Script.Repeat != nil || row.Flags&(dag.FlagTimed|dag.FlagUnknown|dag.FlagGroup) != 0 || rng.IntN(3) > 0 {
+	if rng == nil || st.Group || st.Imported != nil || st.By > 0 || st.Script.Wait != nil || st.Script.Collect != "" || st.Script.Repeat != nil || row.Flags&(dag.FlagTimed|dag.FlagUnknown|dag.FlagGroup|dag.FlagKeeps) != 0 || rng.IntN(3) > 0 {
 		return
 	}
 	row.Flags |= dag.FlagCache

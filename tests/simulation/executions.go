@@ -42,6 +42,9 @@ func (s *store) bear(t *tree) *effects {
 // judgeRestart holds a restart against what was asked for.
 func (s *store) judgeRestart(t *tree, r dag.Restart, opts dag.ExecutionOptions) {
 	plain := !opts.Force && !opts.RerunDependencies
+	if t.tasks[r.Index].row.Flags&(dag.FlagKeeps|dag.FlagKept) != 0 {
+		return // it has a lock taken again, or ends anew after that
+	}
 	if opts.KeepCompleted && plain && r.From == dag.Completed {
 		s.w.broken("task %d completed, and runs again though it is to be kept", r.Index)
 	}
@@ -61,6 +64,9 @@ func (s *store) begin(t *tree, restarts []dag.Restart) *effects {
 			s.w.broken("restart of task %d expects %s/%d", r.Index, r.From, r.Was)
 		}
 		s.forget(row.Key, row.State)
+		if row.Flags&dag.FlagKeeps != 0 { // what it took before goes back
+			delete(s.holding, row.Key)
+		}
 		delta.Count(row.State, row.Flags, -1)
 		delta.Count(r.State, row.Flags, +1)
 		row.State, row.Attempt, row.Remaining, row.Failures, row.Crashes, row.Repeats = r.State, r.Attempt, r.Remaining, 0, 0, 0
@@ -103,6 +109,9 @@ func (s *store) nodes(t *tree) (nodes []dag.Node, cancelling bool) {
 	nodes = make([]dag.Node, len(t.tasks))
 	for i, task := range t.tasks {
 		nodes[i] = dag.Node{State: task.row.State, Flags: task.row.Flags, Attempt: task.row.Attempt, Open: task.row.Worker != 0, Gone: !task.made}
+		if task.above != 0 {
+			nodes[i].Above = int32(task.above.Index()) + 1
+		}
 	}
 	for _, c := range s.followups {
 		switch {

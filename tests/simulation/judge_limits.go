@@ -17,10 +17,11 @@ type Limits struct {
 	Recalled, Pauses, Rules     int
 	Counted, Refreshed          int // attempts that ran when a limit was set; tokens that a resource saw
 	Stale                       int // older tokens that it refused
+	Kept                        int // locks that were held on for a parent
 }
 
 func (l *Limits) counts() []*int {
-	return []*int{&l.Asked, &l.Granted, &l.Passed, &l.Contended, &l.TimedOut, &l.Lapsed, &l.Recalled, &l.Pauses, &l.Rules, &l.Counted, &l.Refreshed, &l.Stale}
+	return []*int{&l.Asked, &l.Granted, &l.Passed, &l.Contended, &l.TimedOut, &l.Lapsed, &l.Recalled, &l.Pauses, &l.Rules, &l.Counted, &l.Refreshed, &l.Stale, &l.Kept}
 }
 
 func (l *Limits) add(o Limits) {
@@ -311,6 +312,12 @@ func limitName(key dag.LimitKey) string {
 // judgeHolds: what is held is held by an attempt that is open or on its way to a worker, and of each key not more than it has. Who waits is ready.
 func (w *world) judgeHolds() {
 	s := w.store
+	for _, k := range s.keepers {
+		t := s.task(k)
+		if above := s.task(t.above).row; t.row.State == dag.Completed && !above.State.Settled() && !slices.ContainsFunc(s.holding[k], func(h holdRow) bool { return h.span == t.above }) {
+			w.broken("task %d has completed, and task %d, which is %s, does not hold its lock", k.Index(), t.above.Index(), above.State)
+		}
+	}
 	if len(s.holding)+len(s.waiters) == 0 {
 		return
 	}
@@ -320,6 +327,10 @@ func (w *world) judgeHolds() {
 		for _, h := range list {
 			sums[h.LimitKey] += int(h.Cost)
 			switch st := t.row.State; {
+			case h.span != 0:
+				if above := s.task(h.span).row; st != dag.Completed || above.State.Settled() || h.span != t.above || h.Kind != dag.KindLock {
+					w.broken("task %d is %s, and took %s for task %d, which is %s", k.Index(), st, h.Key, h.span.Index(), above.State)
+				}
 			case h.attempt != t.row.Attempt:
 				w.broken("task %d holds %s for attempt %d, and is in attempt %d", k.Index(), h.Key, h.attempt, t.row.Attempt)
 			case st != dag.Ready && st != dag.Expanded && st != dag.Awaiting && t.row.Worker == 0:

@@ -20,6 +20,7 @@ type limits struct {
 	starts       map[string][]time.Duration // of rates: what was granted, since an operator last changed them
 	ruled        map[dag.LimitKey]bool      // an operator has ever set it
 	widest       map[dag.LimitKey]int       // the largest max that a task says
+	keepers      []dag.Key                  // tasks that take locks for their parents
 	orphanedFrom time.Duration              // since when no worker lives; 0: one does
 }
 
@@ -42,6 +43,7 @@ type holdRow struct {
 	line    int64
 	token   int64
 	at      time.Duration
+	span    dag.Key // the parent for which it is held on; 0: it is the attempt's
 }
 
 // gate reports whether it is a place in a pool, or of a user.
@@ -116,9 +118,50 @@ func (s *store) release(rows []*dag.Row) (places map[dag.Key]int64, any bool) {
 			places[r.Key] = h.line
 		}
 		delete(s.waiters, r.Key)
+		kept := s.kept(r)
 		delete(s.holding, r.Key)
+		if len(kept) > 0 {
+			s.holding[r.Key] = kept
+			s.w.report.Limits.Kept++
+		}
+	}
+	for _, r := range rows {
+		if r.GivesBack() {
+			any = s.giveBack(r.Key) || any
+		}
 	}
 	return places, any
+}
+
+// kept is the lock that a task holds on for its parent, if that has not ended.
+func (s *store) kept(r *dag.Row) (out []holdRow) {
+	t := s.task(r.Key)
+	if !r.KeepsLock() || t.above == 0 {
+		return nil
+	}
+	if above := s.task(t.above).row; above.State.Settled() || above.Flags&dag.FlagKept == 0 {
+		return nil
+	}
+	for _, h := range s.holding[r.Key] {
+		if h.Kind == dag.KindLock {
+			h.span = t.above
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// giveBack gives back what is held for a task. It reports whether that was anything.
+func (s *store) giveBack(k dag.Key) (any bool) {
+	for task, list := range s.holding {
+		if left := slices.DeleteFunc(list, func(h holdRow) bool { return h.span == k }); len(left) < len(list) {
+			any = true
+			if s.holding[task] = left; len(left) == 0 {
+				delete(s.holding, task)
+			}
+		}
+	}
+	return any
 }
 
 // ask puts a ready task into the lines of what it asks for: at its place, or at their ends.
@@ -143,6 +186,9 @@ func (w *world) limit(t oracle.Tree) {
 		return
 	}
 	oracle.Keys{Limits: 0.5 * w.par.Limits, Locks: 0.4 * w.par.Limits, Rates: 0.2 * w.par.Limits, Denies: 0.4}.Limit(w.rng, t)
+	if w.chance(w.par.Limits) {
+		oracle.Span(w.rng, t, "span")
+	}
 }
 
 // restrain gives a task the keys that it asks for.
@@ -167,6 +213,11 @@ func (w *world) restrain(row *dag.Row, t *task, st oracle.Task) {
 	if l := st.Limiting.Lock; l != nil {
 		add(dag.Want{LimitKey: key(dag.KindLock, l.Key), Cost: 1, Max: 1})
 		t.contended, t.lockWait = l.OnContention, l.WaitTimeout*5
+		if l.Hold == dag.HoldParent {
+			row.Flags |= dag.FlagKeeps
+			t.above = row.Key.Tree().Key(st.Parent)
+			w.store.keepers = append(w.store.keepers, row.Key)
+		}
 	}
 	for _, r := range st.Limiting.Rates {
 		add(dag.Want{LimitKey: key(dag.KindRate, r.Key), Cost: 1, Max: r.Max / 5, Per: time.Minute, Burst: 1 + r.Max/20})

@@ -342,6 +342,12 @@ var mutants = []mutation.Mutant{
 		Old: "if !r.counted {", New: "if !r.counted && r.Max == 0 {"},
 	{Name: "place-kept-by-who-waits", File: "tests/simulation/limits.go", What: "who runs no more takes no place in its pool",
 		Old: "s.holding[r.Key] = slices.DeleteFunc(s.holding[r.Key], holdRow.gate)", New: "_ = holdRow.gate"},
+	{Name: "lock-of-who-failed-stays", File: "dag/recall.go", What: "a task that does not succeed keeps no lock for its parent",
+		Old: "r.Flags&FlagKeeps != 0 && r.State == Completed && r.Released()", New: "r.Flags&FlagKeeps != 0 && r.Released()"},
+	{Name: "lock-outlives-its-parent", File: "dag/recall.go", What: "the end of a task gives back what is held for it",
+		Old: "r.Flags&FlagKept != 0 && r.State.Settled()", New: "r.Flags&FlagKept != 0 && r.State != Cancelled && r.State.Settled()"},
+	{Name: "runs-again-without-its-lock", File: "dag/execution.go", What: "what runs again below a lock has that taken again",
+		Old: "if SuccessfulStates.Has(node.State) {\n\t\tp.add(i, false)", New: "if node.State == Skipped {\n\t\tp.add(i, false)"},
 }
 
 // scheduleMutants are bugs of schedules, in the engine's decisions, or in the model of a statement of SQL or of a transaction. The first is built by default.

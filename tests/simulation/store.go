@@ -74,6 +74,7 @@ type task struct {
 	wants      []dag.Want    // keys that it asks for before each attempt starts
 	contended  dag.OnContention
 	lockWait   time.Duration // how long it waits for its lock; 0: for ever
+	above      dag.Key       // its parent, if it takes a lock for that
 	truth      truth
 }
 

@@ -228,6 +228,11 @@ func (w *world) submit(key dag.TreeKey) {
 		t.tasks = append(t.tasks, task)
 	}
 	w.found(t)
+	for _, task := range t.tasks {
+		if task.above != 0 {
+			t.tasks[task.above.Index()].row.Flags |= dag.FlagKept
+		}
+	}
 	for i, task := range t.tasks {
 		if p := script.Tasks[i].Parent; p >= 0 && script.Tasks[i].By != p+1 {
 			t.tasks[p].row.Flags &^= dag.FlagLeaf

@@ -2053,12 +2053,13 @@ func (x *Limit) GetCost() int32 {
 	return 0
 }
 
-// Lock lets one attempt hold a key. It is given a token that is greater than any given before.
+// Lock lets one attempt hold a key, or its task's parent after it. It is given a token that is greater than any given before.
 type Lock struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	OnContention  string                 `protobuf:"bytes,2,opt,name=on_contention,json=onContention,proto3" json:"on_contention,omitempty"` // wait (default), fail or skip
 	WaitTimeout   *durationpb.Duration   `protobuf:"bytes,3,opt,name=wait_timeout,json=waitTimeout,proto3" json:"wait_timeout,omitempty"`    // absent: none
+	Hold          string                 `protobuf:"bytes,4,opt,name=hold,proto3" json:"hold,omitempty"`                                     // attempt (default), or parent: once the task has succeeded, until its parent has ended
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2112,6 +2113,13 @@ func (x *Lock) GetWaitTimeout() *durationpb.Duration {
 		return x.WaitTimeout
 	}
 	return nil
+}
+
+func (x *Lock) GetHold() string {
+	if x != nil {
+		return x.Hold
+	}
+	return ""
 }
 
 // Rate lets at most max tasks start in a time.
@@ -9128,11 +9136,12 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x05Limit\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x10\n" +
 	"\x03max\x18\x02 \x01(\x05R\x03max\x12\x12\n" +
-	"\x04cost\x18\x03 \x01(\x05R\x04cost\"{\n" +
+	"\x04cost\x18\x03 \x01(\x05R\x04cost\"\x8f\x01\n" +
 	"\x04Lock\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12#\n" +
 	"\ron_contention\x18\x02 \x01(\tR\fonContention\x12<\n" +
-	"\fwait_timeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\vwaitTimeout\"R\n" +
+	"\fwait_timeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\vwaitTimeout\x12\x12\n" +
+	"\x04hold\x18\x04 \x01(\tR\x04hold\"R\n" +
 	"\x04Rate\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x10\n" +
 	"\x03per\x18\x02 \x01(\tR\x03per\x12\x10\n" +

@@ -246,7 +246,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		"sleep_executor", "wait_executor", "approval_executor",
 		"file_executor",
 		"kubernetes_executor",
-		"sql_executor",
+		"sql_executor", "db_extract", "db_fetch_small", "db_extract_stream",
 		"python_executor",
 		"map_executor",
 		"subtree_executor",

@@ -4,6 +4,7 @@ package builtin
 
 import (
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/db"
 	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/sql"
 	"github.com/taskgrove/taskgrove/internal/config"
@@ -19,7 +20,9 @@ func sqlPart(cfg Config, net *network.Network, file *workerfile.Source) []execut
 		p := place(cfg.FileRoot, file.File().Pool(pool).Files)
 		return p.Root, p.ReadOnly
 	}
-	return []executors.Executor{sql.New(cfg.SQL)}
+	databases := sql.NewDatabases(cfg.SQL)
+	steps := db.New(db.Config{Databases: databases, Place: workPlace(cfg.FileRoot, file), MaxBytes: cfg.SQL.MaxBytes})
+	return append([]executors.Executor{sql.NewOn(databases)}, steps...)
 }
 
 func sqlSettings(s *config.Executors) sqlConfig {

@@ -9,7 +9,41 @@ import (
 	"github.com/taskgrove/taskgrove/executors/conformance"
 )
 
-func init() { parts["sql_executor"] = sqlFeatures }
+func init() {
+	parts["sql_executor"] = sqlFeatures
+	parts["db_fetch_small"] = func(*testing.T, *builtin.Config) conformance.Features {
+		return stepFeatures("db_fetch_small", ``, "columns", "rows", "row_count", "columns_json", "rows_json", "dtypes", "dtypes_json")
+	}
+	parts["db_extract_stream"] = func(*testing.T, *builtin.Config) conformance.Features {
+		return stepFeatures("db_extract_stream", `, "output": "out/x.csv", "format": "csv"`, "artifact_path", "format", "columns", "row_count", "sha256")
+	}
+	parts["db_extract"] = func(*testing.T, *builtin.Config) conformance.Features {
+		return stepFeatures("db_extract", `, "output": "x.tsv"`, "output", "format", "rows")
+	}
+}
+
+// stepFeatures are those of a step that reads a database. more are its further inputs.
+func stepFeatures(id, more string, demo ...string) conformance.Features {
+	const memory = `"driver": "sqlite", "database": ":memory:", `
+	const endless = `"sql": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT `
+	const secret = "hunter2-canary"
+	return conformance.Features{
+		Quick:    `{` + memory + `"sql": "SELECT 1 AS one, :x AS x", "params": {"x": "y"}` + more + `}`,
+		Slow:     `{` + memory + endless + `count(*) FROM n"` + more + `}`,
+		Missing:  map[string]string{`{"driver": "sqlite", "database": ":memory:"` + more + `}`: "[" + id + "] sql is required in inputs"},
+		TimesOut: map[string]string{`{` + memory + endless + `count(*) FROM n", "timeout": 0.3` + more + `}`: "Database timeout after 0.3 seconds"},
+		Failing: []string{
+			`{` + memory + `"sql": "SELECT nope, :x", "params": {"x": "` + secret + `"}` + more + `}`,
+			`{` + memory + `"sql": "SELECT 1", "params": {"x": "` + secret + `"}` + more + `}`,
+			`{"driver": "postgres", "host": "127.0.0.1", "port": 1, "password": "` + secret + `", "sql": "SELECT 1"` + more + `}`,
+			`{"url": "mysql://u:` + secret + `@127.0.0.1:1/d?x=1", "sql": "SELECT 1"` + more + `}`,
+			`{"dsn": "oracle://u:` + secret + `@127.0.0.1:1/d?x=1", "sql": "SELECT 1"` + more + `}`,
+			`{"driver": "oracle", "dsn": "` + secret + `", "sql": "SELECT 1"` + more + `}`,
+		},
+		Secret: secret,
+		Demo:   map[string][]string{`{"sql": "SELECT 1"` + more + `}`: demo},
+	}
+}
 
 // sqlFeatures uses SQLite in memory; the package of the executor has real servers.
 func sqlFeatures(*testing.T, *builtin.Config) conformance.Features {

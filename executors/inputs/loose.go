@@ -32,15 +32,15 @@ func (n *Integer) Or(otherwise int64) int64 {
 	return int64(*n)
 }
 
-// Flag is true or false, or a text that says so, as defaults of templates do.
+// Flag is true or false, or a text that says so, as defaults of templates do; yes, no, on and off count, too, in any case.
 type Flag bool
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (f *Flag) UnmarshalJSON(text []byte) error {
 	switch strings.ToLower(strings.Trim(string(text), `" `)) {
-	case "true":
+	case "true", "yes", "on":
 		*f = true
-	case "false":
+	case "false", "no", "off":
 		*f = false
 	default:
 		return errors.New("want true or false")

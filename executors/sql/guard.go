@@ -22,6 +22,9 @@ var readers = map[string][]string{
 	postgres: {"select", "with", "values", "table", "show", "explain"},
 	mysql:    {"select", "with", "values", "table", "show", "explain", "describe", "desc"},
 	sqlite:   {"select", "with", "values", "explain", "pragma"},
+
+	sqlserver: {"select", "with"},
+	oracle:    {"select", "with"},
 }
 
 // control are the words that begin statements about transactions, which are the executor's.
@@ -29,6 +32,18 @@ var control = map[string][]string{
 	postgres: {"begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"},
 	mysql:    {"begin", "start", "commit", "rollback", "savepoint", "release", "xa", "lock", "unlock"},
 	sqlite:   {"begin", "commit", "end", "rollback", "savepoint", "release"},
+
+	sqlserver: {"begin", "commit", "rollback", "save"},
+	oracle:    {"commit", "rollback", "savepoint", "lock"},
+}
+
+// writers are words, unquoted, that no statement of SQL Server or Oracle has that only reads: T-SQL needs no semicolon between two statements, and SQL Server has no
+// transaction that only reads, so that its sessions roll back what is left.
+var writers = map[string][]string{
+	sqlserver: {"alter", "backup", "begin", "bulk", "checkpoint", "commit", "create", "dbcc", "declare", "delete", "deny", "disable", "drop", "enable", "exec", "execute", "grant", "insert", "into",
+		"kill", "merge", "openquery", "opendatasource", "openrowset", "raiserror", "reconfigure", "restore", "revert", "revoke", "rollback", "save", "set", "shutdown", "truncate",
+		"update", "updatetext", "use", "waitfor", "writetext"},
+	oracle: {"function", "procedure"},
 }
 
 // outside are functions that do something which no read-only transaction prevents, or run a text as a statement. A star stands for any end.
@@ -42,7 +57,9 @@ var outside = map[string][]string{
 		"pg_prewarm", "pg_buffercache_evict*", "pg_truncate_visibility_map", "heap_force_*"},
 	mysql: {"load_file", "sys_exec", "sys_eval", "sys_set", "sys_get", "get_lock", "release_lock", "release_all_locks", "nextval", "setval", "lastval",
 		"master_pos_wait", "source_pos_wait", "wait_for_executed_gtid_set", "wait_until_sql_thread_after_gtids", "benchmark", "lib_mysqludf*"},
-	sqlite: {"load_extension", "writefile", "readfile", "edit", "fts3_tokenizer"},
+	sqlite:    {"load_extension", "writefile", "readfile", "edit", "fts3_tokenizer"},
+	sqlserver: {"next", "xp_*", "sp_*"},
+	oracle:    {"dbms_*", "utl_*", "httpuritype", "sys_eval", "nextval"},
 }
 
 // statementKind is what is known of a statement by its words.
@@ -106,6 +123,12 @@ func examineReader(dialect, sql string, tokens []token, first string) string {
 			w := t.lower(sql)
 			if t.kind == word && w == "into" && dialect == mysql {
 				return "has INTO, which writes files and variables (set read_only to false to use it)"
+			}
+			if t.kind == word && slices.Contains(writers[dialect], w) {
+				return fmt.Sprintf("has %s, and only reading is allowed (set read_only to false to use it; as a name it must be quoted)", strings.ToUpper(w))
+			}
+			if dialect == oracle && forbidden(dialect, w) || dialect == sqlserver && w == "next" && i+1 < len(tokens) && tokens[i+1].lower(sql) == "value" {
+				return fmt.Sprintf("names %s, which acts outside of the read-only transaction (set read_only to false to use it)", w)
 			}
 			called := i+1 < len(tokens) && sql[tokens[i+1].start:tokens[i+1].end] == "("
 			if called && forbidden(dialect, w) {

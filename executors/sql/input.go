@@ -18,20 +18,9 @@ const maxStatements = 1000
 
 // input is what a task says. Pointers are nil where it says nothing.
 type input struct {
+	Where
 	Query       json.RawMessage `json:"query"`
 	Params      json.RawMessage `json:"params"`
-	Driver      string          `json:"driver"`
-	URL         string          `json:"url"`
-	Host        string          `json:"host"`
-	Port        int             `json:"port"`
-	Username    string          `json:"username"`
-	Password    string          `json:"password"`
-	Database    string          `json:"database"`
-	TLS         string          `json:"tls"`
-	SSLMode     string          `json:"sslmode"`
-	CA          string          `json:"ca"`
-	ClientCert  string          `json:"client_cert"`
-	ClientKey   string          `json:"client_key"`
 	ReadOnly    *bool           `json:"read_only"`
 	Transaction *bool           `json:"transaction"`
 	Isolation   string          `json:"isolation"`
@@ -115,6 +104,9 @@ func (in *input) plan(call *executors.Call, cfg *Config) (*job, error) {
 	}
 	if j.target.driver == sqlite && j.target.database != memory && j.target.filesReadOnly && !j.readOnly {
 		fault("read_only: tasks of this pool may only read files of the worker")
+	}
+	if j.fence != nil && openers[j.target.driver] != nil {
+		fault("fence and once: they are not there for %s", j.target.driver)
 	}
 	if j.fence != nil && j.readOnly {
 		fault("fence and once write into the database: they need read_only false")

@@ -6,9 +6,11 @@ import (
 
 // The kinds of databases that differ in how they are written to.
 const (
-	postgres = "postgres"
-	mysql    = "mysql"
-	sqlite   = "sqlite"
+	postgres  = "postgres"
+	mysql     = "mysql"
+	sqlite    = "sqlite"
+	sqlserver = "sqlserver"
+	oracle    = "oracle"
 )
 
 // kind of a token.
@@ -60,10 +62,12 @@ func (l *lexer) next() {
 		l.quoted(text, '"', true)
 	case c == '"':
 		l.quoted(name, '"', false)
-	case c == '`' && l.dialect != postgres:
+	case c == '`' && (l.dialect == mysql || l.dialect == sqlite):
 		l.quoted(name, '`', false)
 	case c == '[' && l.dialect == sqlite:
 		l.until(name, "]", 1)
+	case c == '[' && l.dialect == sqlserver:
+		l.quoted(name, ']', false)
 	case c == '$' && l.dialect == postgres && dollarTag(rest) > 0:
 		tag := rest[:dollarTag(rest)]
 		l.until(text, tag, len(tag))
@@ -111,7 +115,7 @@ func (l *lexer) blockComment(rest string) {
 		l.add(trick, 3)
 		return // and what is in it is code
 	}
-	if l.dialect != postgres {
+	if l.dialect != postgres && l.dialect != sqlserver {
 		l.skip(strings.Index(rest[2:], "*/"), 4)
 		return
 	}
@@ -174,6 +178,14 @@ func (l *lexer) word(rest string) {
 	dollars := l.dialect == mysql || l.dialect == postgres && !(rest[0] >= '0' && rest[0] <= '9') // a number ends before a dollar quote
 	for size < len(rest) && (wordByte(rest[size]) || rest[size] == '$' && dollars) {
 		size++
+	}
+	if l.dialect == oracle && size <= 2 && strings.HasSuffix(strings.ToLower(rest[:size]), "q") && len(rest) > size+1 && rest[size] == '\'' {
+		end := rest[size+1 : size+2]
+		if i := strings.Index("[]{}()<>", end); i >= 0 && i%2 == 0 {
+			end = "[]{}()<>"[i+1 : i+2]
+		}
+		l.until(text, end+"'", size+2)
+		return
 	}
 	if l.dialect == postgres && size == 1 && len(rest) > 2 {
 		switch {

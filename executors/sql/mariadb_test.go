@@ -5,35 +5,29 @@ import (
 	stdsql "database/sql"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"os/user"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql"
-
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/sql"
-	"github.com/taskgrove/taskgrove/internal/porttest"
+	"github.com/taskgrove/taskgrove/executors/sql/sqltest"
 )
 
 // mariaServer is a MariaDB of its own.
-type mariaServer struct {
-	port int
-	cert []byte       // PEM
-	made atomic.Int64 // databases
+type mariaServer struct{ *sqltest.MariaDB }
+
+// database is a fresh one, as inputs and as a connection of the test's own.
+func (s *mariaServer) database(t testing.TB) (object, *stdsql.DB) {
+	t.Helper()
+	in, db := s.Database(t)
+	return in, db
 }
 
 // TestMariaDB starts a server and runs the tests that need one. Without a server on this machine they are skipped, in CI they fail.
 func TestMariaDB(t *testing.T) {
 	t.Parallel()
-	s := startMaria(t)
+	s := &mariaServer{sqltest.StartMariaDB(t)}
 	for name, test := range map[string]func(*testing.T, *mariaServer){
 		"types become JSON without loss": mariaTypes, "writes and counts": mariaWrites, "cancel ends the statement": mariaCancel,
 		"fence and once": mariaFence, "read only": mariaReadOnly, "the server's certificate is checked": mariaTLS, "errors say what helps": mariaErrors,
@@ -43,165 +37,6 @@ func TestMariaDB(t *testing.T) {
 			test(t, s)
 		})
 	}
-}
-
-// program finds what Debian has where only root's PATH looks.
-func program(names ...string) string {
-	for _, name := range names {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-		if path, err := exec.LookPath("/usr/sbin/" + name); err == nil {
-			return path
-		}
-	}
-	return ""
-}
-
-// database is a fresh one, as inputs and as a connection of the test's own.
-func (s *mariaServer) database(t testing.TB) (object, *stdsql.DB) {
-	t.Helper()
-	name := fmt.Sprintf("t%d", s.made.Add(1))
-	db, err := stdsql.Open("mysql", fmt.Sprintf("test:p4ssword@tcp(127.0.0.1:%d)/", s.port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	db.SetMaxOpenConns(1) // so that USE holds
-	executeMaria(t, db, "CREATE DATABASE "+name, "USE "+name)
-	return object{"driver": "mariadb", "host": "127.0.0.1", "port": s.port, "username": "test", "password": "p4ssword", "database": name, "tls": "disable"}, db
-}
-
-// startMaria starts a server in a directory of its own, which ends with the test.
-func startMaria(t testing.TB) *mariaServer {
-	t.Helper()
-	daemon := program("mariadbd")
-	if daemon == "" {
-		const lacking = "there is no MariaDB server on this machine: apt-get install mariadb-server-core"
-		if os.Getenv("CI") != "" {
-			t.Fatal(lacking)
-		}
-		t.Skip(lacking)
-	}
-	dir, err := os.MkdirTemp("", "taskgrove-maria-") // not the test's: its path may be too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := mariaHome(dir); err != nil {
-		t.Fatal(err)
-	}
-	makeMaria(t, daemon, dir)
-	s := &mariaServer{port: porttest.Port(t)}
-	cert, key := certificate(t, "127.0.0.1")
-	s.cert = cert
-	for name, text := range map[string][]byte{"cert.pem": cert, "key.pem": key} {
-		if err := errors.Join(os.WriteFile(filepath.Join(dir, name), text, 0o600), mariaHome(filepath.Join(dir, name))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	server := exec.Command(daemon, "--no-defaults", "--datadir="+filepath.Join(dir, "data"), "--bind-address=127.0.0.1", "--port="+strconv.Itoa(s.port),
-		"--socket="+filepath.Join(dir, "socket"), "--pid-file="+filepath.Join(dir, "pid"), "--tmpdir="+dir, "--secure-file-priv=", "--innodb-buffer-pool-size=16M",
-		"--innodb-flush-log-at-trx-commit=0", "--skip-log-bin", "--ssl-cert="+filepath.Join(dir, "cert.pem"), "--ssl-key="+filepath.Join(dir, "key.pem"), "--performance-schema=off", "--local-infile=1", "--max-connections=200")
-	server.SysProcAttr = mariaAttributes()
-	var said strings.Builder
-	server.Stderr = &said
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	})
-	if err := mariaReady(filepath.Join(dir, "socket")); err != nil {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-		t.Fatalf("%v\n%s", err, said.String())
-	}
-	return s
-}
-
-// makeMaria makes the server's own tables, as mariadb-install-db does, which wants programs of other packages.
-func makeMaria(t testing.TB, daemon, dir string) {
-	t.Helper()
-	script := "create database mysql;\nuse mysql;\nSET @auth_root_socket=NULL;\n"
-	for _, name := range []string{"system_tables.sql", "performance_tables.sql", "system_tables_data.sql"} {
-		var text []byte
-		for _, path := range []string{"/usr/share/mysql/mysql_", "/usr/share/mysql/mariadb_", "/usr/share/mariadb/mariadb_"} {
-			if found, err := os.ReadFile(path + name); err == nil {
-				text = found
-			}
-		}
-		if text == nil {
-			t.Fatalf("the server's %s is not where Debian has it", name)
-		}
-		script += string(text) + "\n"
-	}
-	data := filepath.Join(dir, "data")
-	if err := os.Mkdir(data, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := mariaHome(data); err != nil {
-		t.Fatal(err)
-	}
-	bootstrap := exec.CommandContext(t.Context(), daemon, "--no-defaults", "--bootstrap", "--datadir="+data, "--tmpdir="+dir, "--log-warnings=0",
-		"--enforce-storage-engine=", "--max-allowed-packet=8M", "--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0")
-	bootstrap.SysProcAttr = mariaAttributes()
-	bootstrap.Stdin = strings.NewReader(script)
-	if out, err := bootstrap.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-}
-
-// mariaReady waits for the server, and makes the account of the tests.
-func mariaReady(socket string) error {
-	root, err := stdsql.Open("mysql", "root@unix("+socket+")/")
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	for deadline := time.Now().Add(60 * time.Second); ; {
-		if err = root.Ping(); err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			return err
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-	for _, statement := range []string{"CREATE USER test@'%' IDENTIFIED BY 'p4ssword'", "GRANT ALL ON *.* TO test@'%'"} {
-		if _, err := root.Exec(statement); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// mariaAccount is who the server runs as if we are root, which it refuses.
-func mariaAccount() *syscall.Credential {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	u, err := user.Lookup("nobody")
-	if err != nil {
-		return nil
-	}
-	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
-	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-}
-
-func mariaAttributes() *syscall.SysProcAttr {
-	a := withParent()
-	a.Credential = mariaAccount()
-	return a
-}
-
-func mariaHome(dir string) error {
-	if c := mariaAccount(); c != nil {
-		return os.Chown(dir, int(c.Uid), int(c.Gid))
-	}
-	return nil
 }
 
 func executeMaria(t testing.TB, db *stdsql.DB, statements ...string) {

@@ -146,7 +146,7 @@ func (s *mySession) run(ctx context.Context, st *statement, out *sink) error {
 		params[i] = plain(p, false)
 	}
 	return s.watched(ctx, func(ctx context.Context) error {
-		return query(ctx, s.conn, st, params, out, "SELECT ROW_COUNT(), LAST_INSERT_ID()", s.kill)
+		return query(ctx, mysql, s.conn, st, params, out, "SELECT ROW_COUNT(), LAST_INSERT_ID()", s.kill)
 	})
 }
 

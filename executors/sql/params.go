@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/big"
+	"maps"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
+
+	"github.com/taskgrove/taskgrove/executors/table"
 )
 
 // statement is one that runs, with the database's own placeholders.
@@ -83,6 +86,77 @@ func numbered(sql string, tokens []token) string {
 	return ""
 }
 
+// mark is how a database writes the place of a value.
+type mark struct {
+	text             string
+	numbered, shared bool // shared: a place may come twice
+}
+
+var marks = map[string]mark{postgres: {"$", true, true}, mysql: {text: "?"}, sqlite: {text: "?"}, sqlserver: {"@p", true, true}, oracle: {":p", true, false}}
+
+// bindStrictly is bind for statements whose params are an object, or its JSON as a text: each value has its :name in the statement, and each :name its value. The
+// faults are all that there are.
+func (j *job) bindStrictly(sql string, tokens []token, params json.RawMessage) (s *statement, faults []string) {
+	params = bytes.TrimSpace(params)
+	if len(params) > 0 && params[0] == '"' {
+		var text string
+		_ = json.Unmarshal(params, &text) // it is valid: it was part of valid JSON
+		params = bytes.TrimSpace([]byte(text))
+	}
+	var named map[string]json.RawMessage
+	if len(params) > 0 && json.Unmarshal(params, &named) != nil {
+		return nil, []string{"params must be an object, with a value for each :name of the statement, or its JSON as a text"}
+	}
+	used, missing := map[string]bool{}, map[string]bool{}
+	for i, t := range tokens {
+		if !placeholder(sql, tokens, i) {
+			if sql[t.start:t.end] == "?" && marks[j.target.driver].text == "?" {
+				faults = append(faults, "has a ?, for which there is no value: values have names here, as in :name")
+			}
+			continue
+		}
+		name := sql[tokens[i+1].start:tokens[i+1].end]
+		used[name] = true
+		if _, ok := named[name]; !ok {
+			if _, ok = j.own(name); !ok {
+				missing[name] = true
+			}
+		}
+	}
+	if number := numbered(sql, tokens); number != "" && j.target.driver == postgres {
+		faults = append(faults, fmt.Sprintf("has %s, for which there is no value: values have names here, as in :name", number))
+	}
+	for _, name := range slices.Sorted(maps.Keys(missing)) {
+		faults = append(faults, fmt.Sprintf("params has no value for :%.64s", name))
+	}
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		switch {
+		case used[name]:
+		case !isName(name):
+			faults = append(faults, fmt.Sprintf("params has %.64q, which is no name: letters, digits and _, no digit first", name))
+		default:
+			faults = append(faults, fmt.Sprintf("params has a value for :%.64s, which the statement does not have", name))
+		}
+	}
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	s, err := j.bindNames(sql, tokens, named)
+	if err != nil {
+		return nil, []string{err.Error()}
+	}
+	return s, nil
+}
+
+func isName(text string) bool {
+	for i := range len(text) {
+		if !wordByte(text[i]) || i == 0 && text[i] >= '0' && text[i] <= '9' {
+			return false
+		}
+	}
+	return text != ""
+}
+
 // bindNames replaces each :name.
 func (j *job) bindNames(sql string, tokens []token, named map[string]json.RawMessage) (*statement, error) {
 	s := &statement{}
@@ -103,15 +177,14 @@ func (j *job) bindNames(sql string, tokens []token, named map[string]json.RawMes
 		}
 		out.WriteString(sql[done:t.start])
 		done = nameToken.end
-		if j.target.driver != postgres {
-			out.WriteByte('?')
+		mark := marks[j.target.driver]
+		if numbers[name] == 0 || !mark.shared {
 			s.params = append(s.params, value(raw))
-		} else {
-			if numbers[name] == 0 {
-				s.params = append(s.params, value(raw))
-				numbers[name] = len(s.params)
-			}
-			out.WriteString("$" + strconv.Itoa(numbers[name]))
+			numbers[name] = len(s.params)
+		}
+		out.WriteString(mark.text)
+		if mark.numbered {
+			out.WriteString(strconv.Itoa(numbers[name]))
 		}
 		s.moved = append(s.moved, move{out.Len(), done - out.Len()})
 	}
@@ -165,25 +238,10 @@ func plain(p any, floats bool) any {
 		if n, err := strconv.ParseInt(string(p), 10, 64); err == nil {
 			return n
 		}
-		if f, err := strconv.ParseFloat(string(p), 64); floats && err == nil && exact(string(p), f) {
+		if f, err := strconv.ParseFloat(string(p), 64); floats && err == nil && table.Exact(string(p), f) {
 			return f
 		}
 		return string(p)
 	}
 	return p
-}
-
-// exact reports whether the shortest decimal of f is what was written.
-func exact(written string, f float64) bool {
-	if len(written) > 400 {
-		return false
-	}
-	if i := strings.IndexAny(written, "eE"); i >= 0 {
-		if exponent, err := strconv.Atoi(written[i+1:]); err != nil || exponent > 400 || exponent < -400 {
-			return false
-		}
-	}
-	want, ok := new(big.Rat).SetString(written)
-	got, ok2 := new(big.Rat).SetString(strconv.FormatFloat(f, 'g', -1, 64))
-	return ok && ok2 && want.Cmp(got) == 0
 }

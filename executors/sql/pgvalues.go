@@ -7,11 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgtype"
 
-	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/table"
 )
 
 // rawJSON is a parameter that is a list or an object.
@@ -110,63 +111,73 @@ func appendArrayText(out, text []byte) []byte {
 	return append(out, '"')
 }
 
-// fromPostgres makes JSON of a type's text.
-func fromPostgres(oid uint32) func([]byte) []byte {
+// pgClasses are those of Postgres's own types; others are text.
+var pgClasses = map[uint32]table.Class{
+	pgtype.BoolOID: table.Bool, pgtype.Int2OID: table.Integer, pgtype.Int4OID: table.Integer, pgtype.Int8OID: table.Integer, pgtype.OIDOID: table.Integer,
+	pgtype.Float4OID: table.Float, pgtype.Float8OID: table.Float, pgtype.NumericOID: table.Decimal, pgtype.JSONOID: table.JSON, pgtype.JSONBOID: table.JSON,
+	pgtype.ByteaOID: table.Bytes, pgtype.DateOID: table.Date, pgtype.TimeOID: table.Time, pgtype.TimetzOID: table.Time,
+	pgtype.TimestampOID: table.Timestamp, pgtype.TimestamptzOID: table.Instant,
+}
+
+// pgClass is the class of a type's values.
+func pgClass(oid uint32) table.Class {
+	if elementOf(oid) != 0 {
+		return table.JSON
+	}
+	if class, ok := pgClasses[oid]; ok {
+		return class
+	}
+	return table.Text
+}
+
+// fromPostgres makes values of a type's text.
+func fromPostgres(oid uint32) func([]byte) table.Value {
+	class := pgClass(oid)
 	switch oid {
 	case pgtype.BoolOID:
-		return func(v []byte) []byte {
-			if string(v) == "t" {
-				return []byte("true")
-			}
-			return []byte("false")
+		return func(v []byte) table.Value {
+			return table.Value{Class: class, Text: strconv.AppendBool(nil, string(v) == "t")}
 		}
-	case pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID, pgtype.OIDOID:
-		return bytes.Clone
-	case pgtype.Float4OID, pgtype.Float8OID:
-		return func(v []byte) []byte {
-			if strings.ContainsAny(string(v), "NI") { // NaN, Infinity
-				return quote(string(v))
-			}
-			return bytes.Clone(v)
-		}
+	case pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID, pgtype.OIDOID, pgtype.Float4OID, pgtype.Float8OID:
+		return func(v []byte) table.Value { return table.Value{Class: class, Text: v} }
 	case pgtype.JSONOID, pgtype.JSONBOID:
 		return document
 	case pgtype.ByteaOID:
-		return func(v []byte) []byte {
+		return func(v []byte) table.Value {
 			if raw, err := hex.DecodeString(strings.TrimPrefix(string(v), `\x`)); err == nil {
-				return quote(base64.StdEncoding.EncodeToString(raw))
+				return table.Value{Class: class, Text: base64.StdEncoding.AppendEncode(nil, raw)}
 			}
-			return quote(executors.Text(v))
+			return plainText(table.Text, v)
 		}
 	case pgtype.TimestamptzOID:
-		return func(v []byte) []byte { return quote(rfc3339(string(v))) }
+		return func(v []byte) table.Value { return table.Value{Class: class, Text: []byte(rfc3339(string(v)))} }
 	case pgtype.TimestampOID:
-		return func(v []byte) []byte {
+		return func(v []byte) table.Value {
 			if strings.HasSuffix(string(v), " BC") {
-				return quote(string(v))
+				return table.Value{Class: class, Text: v}
 			}
-			return quote(strings.Replace(string(v), " ", "T", 1))
+			return table.Value{Class: class, Text: bytes.Replace(v, []byte(" "), []byte("T"), 1)}
 		}
 	}
 	if element := elementOf(oid); element != 0 {
 		convert := fromPostgres(element)
-		return func(v []byte) []byte {
-			if array := fromArray(v, convert); array != nil {
-				return array
+		return func(v []byte) table.Value {
+			if array := fromArray(v, func(v []byte) []byte { return convert(v).AppendJSON(nil, false) }); array != nil {
+				return table.Value{Class: class, Text: array}
 			}
-			return quote(executors.Text(v))
+			return plainText(table.Text, v)
 		}
 	}
-	return func(v []byte) []byte { return quote(executors.Text(v)) }
+	return func(v []byte) table.Value { return plainText(class, v) }
 }
 
 // document is JSON that a database keeps as it was written. NUL, which the result can't hold, becomes U+FFFD, as in all texts.
-func document(v []byte) []byte {
+func document(v []byte) table.Value {
 	if !json.Valid(v) {
-		return quote(executors.Text(v))
+		return plainText(table.Text, v)
 	}
 	if !bytes.Contains(v, []byte(`\u0000`)) {
-		return bytes.Clone(v)
+		return table.Value{Class: table.JSON, Text: bytes.Clone(v)}
 	}
 	out := make([]byte, 0, len(v))
 	for i := 0; i < len(v); i++ {
@@ -182,7 +193,7 @@ func document(v []byte) []byte {
 		}
 		out = append(out, v[i])
 	}
-	return out
+	return table.Value{Class: table.JSON, Text: out}
 }
 
 // rfc3339 is a timestamp with time zone as RFC 3339 has it. Offsets with seconds, years before Christ and infinity are left as they are.

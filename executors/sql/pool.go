@@ -98,12 +98,18 @@ func (p *pool) begun(ctx context.Context, sh *shared, j *job) (session, error) {
 	return s, nil
 }
 
+// openers are of the databases whose drivers the build tag etl puts in.
+var openers = map[string]func(ctx context.Context, t *target) (session, error){}
+
 func open(ctx context.Context, t *target) (session, error) {
 	switch t.driver {
 	case postgres:
 		return openPostgres(ctx, t)
 	case mysql:
 		return openMySQL(ctx, t)
+	}
+	if other := openers[t.driver]; other != nil {
+		return other(ctx, t)
 	}
 	return openSQLite(ctx, t)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/table"
 )
 
 const (
@@ -173,15 +174,15 @@ func (s *pgSession) execute(ctx context.Context, st *statement) (*pgconn.ResultR
 
 // read reads the rows. It reports whether it stopped before their end.
 func (s *pgSession) read(rows *pgconn.ResultReader, out *sink, stop func()) bool {
-	var convert []func([]byte) []byte
-	var values [][]byte
+	var convert []func([]byte) table.Value
+	var values []table.Value
 	for rows.NextRow() {
 		if convert == nil {
 			convert = describePostgres(rows.FieldDescriptions(), out)
-			values = make([][]byte, len(convert))
+			values = make([]table.Value, len(convert))
 		}
 		for i, v := range rows.Values() {
-			values[i] = null
+			values[i] = table.Value{Null: true}
 			if v != nil {
 				values[i] = convert[i](v)
 			}
@@ -197,19 +198,19 @@ func (s *pgSession) read(rows *pgconn.ResultReader, out *sink, stop func()) bool
 	return false
 }
 
-func describePostgres(fields []pgconn.FieldDescription, out *sink) (convert []func([]byte) []byte) {
+func describePostgres(fields []pgconn.FieldDescription, out *sink) (convert []func([]byte) table.Value) {
 	if len(fields) == 0 {
 		return nil
 	}
-	names, types := make([]string, len(fields)), make([]string, len(fields))
+	names, types, classes := make([]string, len(fields)), make([]string, len(fields)), make([]table.Class, len(fields))
 	for i, f := range fields {
 		names[i], types[i] = f.Name, "oid "+strconv.FormatUint(uint64(f.DataTypeOID), 10)
 		if t, ok := pgTypes.TypeForOID(f.DataTypeOID); ok {
 			types[i] = typeName(t)
 		}
-		convert = append(convert, fromPostgres(f.DataTypeOID))
+		convert, classes[i] = append(convert, fromPostgres(f.DataTypeOID)), pgClass(f.DataTypeOID)
 	}
-	out.describe(names, types)
+	out.describe(names, types, classes)
 	return convert
 }
 

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/table"
 )
 
 // Column is one of a statement's rows.
@@ -32,6 +33,7 @@ type Results struct {
 
 // sink takes the rows of one statement, within bounds. One goroutine.
 type sink struct {
+	to                Rows // takes the rows instead, without bounds; nil: the sink does
 	maxRows, maxBytes int
 	askedRows         bool // maxRows is what the task asked for
 	askedBytes        bool // likewise
@@ -46,11 +48,23 @@ type sink struct {
 	affected  int64
 	lastID    *int64
 	truncated bool
-	cut       bool // to less than the task asked for
+	cut       bool  // to less than the task asked for
+	failed    error // why to wants no more
+
+	cells []byte // scratch
+	ends  []int  // of the cells
+}
+
+// Rows takes what a statement gives, a row at a time. Its errors end the statement.
+type Rows interface {
+	// Columns comes first, and once, also where there are no rows.
+	Columns(columns []table.Column) error
+	// Row takes the values of a row, which are good until it returns.
+	Row(values []table.Value) error
 }
 
 // describe says what columns the rows have. The second column of a name gets a number: "id_2".
-func (s *sink) describe(names, types []string) {
+func (s *sink) describe(names, types []string, classes []table.Class) {
 	used := map[string]bool{}
 	for _, name := range names {
 		used[name] = true
@@ -67,17 +81,34 @@ func (s *sink) describe(names, types []string) {
 		s.columns = append(s.columns, Column{name, types[i]})
 		s.keys = append(s.keys, append(quote(name), ':'))
 	}
+	if s.to != nil {
+		columns := make([]table.Column, len(names))
+		for i, c := range s.columns {
+			columns[i] = table.Column{Name: c.Name, Type: c.Type, Class: classes[i]}
+		}
+		s.failed = s.to.Columns(columns)
+	}
 }
 
-// add takes a row, each value as JSON, unless it is over the bounds. It reports whether another row would be taken.
-func (s *sink) add(values [][]byte) bool {
+// add takes a row, unless it is over the bounds. It reports whether another row would be taken.
+func (s *sink) add(values []table.Value) bool {
 	s.seen++
+	if s.to != nil {
+		if s.failed == nil {
+			s.failed = s.to.Row(values)
+		}
+		return s.failed == nil
+	}
 	if s.truncated {
 		return false
 	}
-	size := len(values) + 2
-	for i, v := range values {
-		size += len(v)
+	s.cells, s.ends = s.cells[:0], s.ends[:0]
+	for _, v := range values {
+		s.cells = v.AppendJSON(s.cells, false)
+		s.ends = append(s.ends, len(s.cells))
+	}
+	size := len(values) + 2 + len(s.cells)
+	for i := range values {
 		if !s.arrays {
 			size += len(s.keys[i])
 		}
@@ -96,14 +127,16 @@ func (s *sink) add(values [][]byte) bool {
 		open, end = '[', ']'
 	}
 	row = append(row, open)
-	for i, v := range values {
+	begin := 0
+	for i, end := range s.ends {
 		if i > 0 {
 			row = append(row, ',')
 		}
 		if !s.arrays {
 			row = append(row, s.keys[i]...)
 		}
-		row = append(row, v...)
+		row = append(row, s.cells[begin:end]...)
+		begin = end
 	}
 	s.rows = append(s.rows, append(row, end))
 	s.bytes += size

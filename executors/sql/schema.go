@@ -6,6 +6,24 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 )
 
+// WhereSchema are the properties of [Where] in a JSON Schema, with commas between them.
+const WhereSchema = `    "driver": {"type": ["string", "null"], "enum": ["postgres", "postgresql", "mysql", "mariadb", "sqlite", "sqlite3", "sqlserver", "mssql", "oracle", "oracledb", "sqlalchemy", null], "description": "Kind of database; may be left out where url says it. sqlserver and oracle need a worker that was built with the tag etl. sqlalchemy: what url says"},
+    "url": {"type": ["string", "null"], "description": "postgres://user:password@host:port/database, mysql://…, mariadb://…, sqlserver://…, oracle://…/service or sqlite:path; the other fields go before it. A library in it, as in mysql+pymysql://, is passed over"},
+    "host": {"type": ["string", "null"], "description": "Server; or the directory (Postgres) or path (MySQL) of its unix socket"},
+    "port": {"type": ["integer", "string", "null"], "minimum": 1, "maximum": 65535, "description": "5432 for Postgres, 3306 for MySQL and MariaDB, 1433 for SQL Server, 1521 for Oracle by default; a text holds a number"},
+    "username": {"type": ["string", "null"], "description": "Account at the database"},
+    "user": {"type": ["string", "null"], "description": "Another name of username"},
+    "password": {"type": ["string", "null"], "description": "Its password"},
+    "database": {"type": ["string", "null"], "description": "Name of the database; with oracle, of the service. With sqlite the file's path below the worker's TASKGROVE_FILE_ROOT, or :memory:"},
+    "path": {"type": ["string", "null"], "description": "Another name of database, for sqlite"},
+    "dsn": {"type": ["string", "null"], "description": "Oracle's host:port/service; or another name of url"},
+    "tls": {"type": ["string", "null"], "enum": ["verify-full", "require", "disable", null], "default": "verify-full", "description": "verify-full checks the server's certificate and name; require encrypts without that; disable does not encrypt. Unix sockets and sqlite have none"},
+    "sslmode": {"type": ["string", "null"], "enum": ["verify-full", "require", "disable", null], "description": "Another name of tls, as in URLs of Postgres"},
+    "ca": {"type": ["string", "null"], "description": "Certificates (PEM) of further authorities that the server's may be signed by"},
+    "client_cert": {"type": ["string", "null"], "description": "Certificate (PEM) to show to the server"},
+    "client_key": {"type": ["string", "null"], "description": "Its key (PEM)"},
+    "options": {"type": ["object", "null"], "description": "Options of a flow's resource, such as pool.size. They are taken and have no effect: the worker keeps the connections"}`
+
 var inputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
@@ -22,18 +40,7 @@ var inputSchema = json.RawMessage(`{
       }
     },
     "params": {"type": ["array", "object", "null"], "description": "Values for the statement: a list for the database's own placeholders ($1 in Postgres, ? elsewhere), or an object for :name. Lists and objects in it are sent as JSON, in Postgres lists for array types as arrays. :taskgrove_key, :taskgrove_attempt and :taskgrove_lock_token (null without a lock) are always there beside an object"},
-    "driver": {"type": ["string", "null"], "enum": ["postgres", "mysql", "mariadb", "sqlite", null], "description": "Kind of database; may be left out where url says it"},
-    "url": {"type": ["string", "null"], "description": "postgres://user:password@host:port/database, mysql://…, mariadb://… or sqlite:path; the fields below go before it"},
-    "host": {"type": ["string", "null"], "description": "Server; or the directory (Postgres) or path (MySQL) of its unix socket"},
-    "port": {"type": ["integer", "null"], "minimum": 1, "maximum": 65535, "description": "5432 for Postgres, 3306 for MySQL and MariaDB by default"},
-    "username": {"type": ["string", "null"], "description": "Account at the database"},
-    "password": {"type": ["string", "null"], "description": "Its password"},
-    "database": {"type": ["string", "null"], "description": "Name of the database. With sqlite the file's path below the worker's TASKGROVE_FILE_ROOT, or :memory:"},
-    "tls": {"type": ["string", "null"], "enum": ["verify-full", "require", "disable", null], "default": "verify-full", "description": "verify-full checks the server's certificate and name; require encrypts without that; disable does not encrypt. Unix sockets and sqlite have none"},
-    "sslmode": {"type": ["string", "null"], "enum": ["verify-full", "require", "disable", null], "description": "Another name of tls, as in URLs of Postgres"},
-    "ca": {"type": ["string", "null"], "description": "Certificates (PEM) of further authorities that the server's may be signed by"},
-    "client_cert": {"type": ["string", "null"], "description": "Certificate (PEM) to show to the server"},
-    "client_key": {"type": ["string", "null"], "description": "Its key (PEM)"},
+` + WhereSchema + `,
     "read_only": {"type": ["boolean", "null"], "default": true, "description": "Only statements that read, in a transaction that the database keeps from writing"},
     "transaction": {"type": ["boolean", "null"], "default": true, "description": "false: each statement is committed by itself; for statements that no transaction may hold (VACUUM, CREATE INDEX CONCURRENTLY). Needs read_only false"},
     "isolation": {"type": ["string", "null"], "enum": ["read_uncommitted", "read_committed", "repeatable_read", "serializable", null], "description": "Isolation of the transaction; by default the database's. SQLite's is always serializable"},

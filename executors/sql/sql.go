@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
@@ -27,14 +28,14 @@ type Config struct {
 	IdleTime time.Duration
 }
 
-// Executor is sql_executor. It keeps connections open between attempts, until it is closed.
-type Executor struct {
+// Databases reaches databases for executors that share its connections, which it keeps open between attempts, until it is closed. Safe for concurrent use.
+type Databases struct {
 	cfg  Config
 	pool *pool
 }
 
-// New makes one.
-func New(cfg Config) *Executor {
+// NewDatabases makes one.
+func NewDatabases(cfg Config) *Databases {
 	if cfg.Place == nil {
 		cfg.Place = func(string) (string, bool) { return "", false }
 	}
@@ -47,33 +48,49 @@ func New(cfg Config) *Executor {
 	if cfg.IdleTime <= 0 {
 		cfg.IdleTime = time.Minute
 	}
-	return &Executor{cfg: cfg, pool: newPool(cfg.MaxSessions, cfg.IdleTime)}
+	return &Databases{cfg: cfg, pool: newPool(cfg.MaxSessions, cfg.IdleTime)}
 }
 
 // Close closes idle connections.
-func (e *Executor) Close() error {
-	e.pool.close()
+func (d *Databases) Close() error {
+	d.pool.close()
 	return nil
 }
+
+// Executor is sql_executor.
+type Executor struct{ *Databases }
+
+// New makes one, with connections of its own.
+func New(cfg Config) *Executor { return NewOn(NewDatabases(cfg)) }
+
+// NewOn makes one that shares the connections of others.
+func NewOn(d *Databases) *Executor { return &Executor{d} }
 
 // Describe implements [executors.Executor].
 func (*Executor) Describe() executors.Description {
 	return executors.Description{
 		ID: ID, Name: "SQL Executor", Type: "sql",
-		Description: "Runs SQL in Postgres, MySQL, MariaDB or SQLite and returns the rows",
-		Tags:        []string{"sql", "database", "postgres", "mysql", "mariadb", "sqlite"},
+		Description: "Runs SQL in Postgres, MySQL, MariaDB, SQLite, SQL Server or Oracle and returns the rows",
+		Tags:        []string{"sql", "database", "postgres", "mysql", "mariadb", "sqlite", "sqlserver", "oracle"},
 		Inputs:      inputSchema, Output: outputSchema,
-		Kinds: []executors.ErrorKind{
-			{Word: executors.KindConnect, Text: "There is no connection to the database, or it broke"},
-			{Word: KindConflict, Text: "Another transaction was in the way: a deadlock, a lock that is held, a serialization failure"},
-			{Word: KindStatement, Text: "The database refuses a statement or breaks it off for any other reason"},
-		},
+		Kinds:      Kinds(),
 		Cancelable: true, Secrets: true,
-		Connection: &executors.Connection{
-			Types: []string{"postgres", "mysql", "mariadb", "sqlite"}, TypeField: "driver",
-			Fields: []string{"driver", "url", "host", "port", "username", "password", "database", "tls", "sslmode", "ca", "client_cert", "client_key"},
-		},
-		Examples: examples,
+		Connection: Connection(),
+		Examples:   examples,
+	}
+}
+
+// Connection is what executors of databases take from a connection.
+func Connection() *executors.Connection {
+	return &executors.Connection{Types: []string{postgres, mysql, "mariadb", sqlite, sqlserver, oracle}, TypeField: "driver", Fields: slices.Clone(fields)}
+}
+
+// Kinds are those of the errors of [Databases].
+func Kinds() []executors.ErrorKind {
+	return []executors.ErrorKind{
+		{Word: executors.KindConnect, Text: "There is no connection to the database, or it broke"},
+		{Word: KindConflict, Text: "Another transaction was in the way: a deadlock, a lock that is held, a serialization failure"},
+		{Word: KindStatement, Text: "The database refuses a statement or breaks it off for any other reason"},
 	}
 }
 

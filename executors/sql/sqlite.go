@@ -189,7 +189,7 @@ func (s *liteSession) run(ctx context.Context, st *statement, out *sink) error {
 	if st.kind.changes() { // else changes() is that of a statement before
 		counted = "SELECT changes(), last_insert_rowid()"
 	}
-	return query(ctx, s.conn, st, params, out, counted, func() {})
+	return query(ctx, sqlite, s.conn, st, params, out, counted, func() {})
 }
 
 // commit implements session.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,29 +35,91 @@ type target struct {
 // memory is SQLite's name of a database that has no file.
 const memory = ":memory:"
 
-// aim makes the target of an attempt.
-func (in *input) aim(call *executors.Call, cfg *Config, t *target) error {
-	fields := *in
-	if fields.TLS == "" {
-		fields.TLS = fields.SSLMode
+// Where are the inputs that say where a database is, and as whom to go there. Executors embed them.
+type Where struct {
+	Driver     string          `json:"driver"`
+	URL        string          `json:"url"`
+	Host       string          `json:"host"`
+	Port       Port            `json:"port"`
+	Username   string          `json:"username"`
+	User       string          `json:"user"`
+	Password   string          `json:"password"`
+	Database   string          `json:"database"`
+	Path       string          `json:"path"`
+	DSN        string          `json:"dsn"`
+	TLS        string          `json:"tls"`
+	SSLMode    string          `json:"sslmode"`
+	CA         string          `json:"ca"`
+	ClientCert string          `json:"client_cert"`
+	ClientKey  string          `json:"client_key"`
+	Options    json.RawMessage `json:"options"` // of pools, which are the worker's to decide
+}
+
+// Port is a port, or a text that holds one, as the values of environments do.
+type Port int
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (p *Port) UnmarshalJSON(text []byte) error {
+	word := string(text)
+	switch {
+	case word == "null":
+		return nil
+	case text[0] == '"':
+		if err := json.Unmarshal(text, &word); err != nil {
+			return err
+		}
 	}
-	if in.URL != "" {
+	n, err := strconv.Atoi(strings.TrimSpace(word))
+	*p = Port(n)
+	return err
+}
+
+// fields are the names of the inputs in [Where].
+var fields = []string{"driver", "url", "host", "port", "username", "user", "password", "database", "path", "dsn", "tls", "sslmode", "ca", "client_cert", "client_key", "options"}
+
+// alias takes what other programs call a field, if the field itself is not there.
+func alias(field *string, others ...string) {
+	for _, other := range others {
+		if *field == "" {
+			*field = other
+		}
+	}
+}
+
+// aim makes the target of an attempt.
+func (in *Where) aim(call *executors.Call, cfg *Config, t *target) error {
+	fields := *in // what they come to
+	alias(&fields.TLS, fields.SSLMode)
+	alias(&fields.Username, fields.User)
+	alias(&fields.Database, fields.Path)
+	if !strings.Contains(fields.DSN, "://") && fields.DSN != "" {
+		if err := fields.readDSN(); err != nil {
+			return err
+		}
+	}
+	alias(&fields.URL, fields.DSN)
+	if fields.URL != "" {
 		if err := fields.readURL(); err != nil {
 			return err
 		}
 	}
 	driver := fields.Driver
+	if d, ok := aliases[driver]; ok {
+		driver = d
+	}
 	switch driver {
 	case "":
-		return errors.New("driver is required in inputs (postgres, mysql, mariadb or sqlite), or a url that begins with it")
-	case "mariadb":
-		driver = mysql
+		return errors.New("driver is required in inputs (postgres, mysql, mariadb, sqlite, sqlserver or oracle), or a url that begins with it")
 	case postgres, mysql, sqlite:
+	case sqlserver, oracle:
+		if openers[driver] == nil {
+			return fmt.Errorf("driver: this worker has none for %s: it needs the image taskgrove-worker-etl, or a build with the tag etl", driver)
+		}
 	default:
-		return errors.New("driver must be postgres, mysql, mariadb or sqlite")
+		return errors.New("driver must be postgres, mysql, mariadb, sqlite, sqlserver or oracle")
 	}
 	*t = target{
-		driver: driver, host: fields.Host, port: fields.Port, username: fields.Username, password: fields.Password, database: fields.Database,
+		driver: driver, host: fields.Host, port: int(fields.Port), username: fields.Username, password: fields.Password, database: fields.Database,
 		tls: fields.TLS, ca: fields.CA, cert: fields.ClientCert, key: fields.ClientKey,
 	}
 	t.fileRoot, t.filesReadOnly = cfg.Place(call.Pool)
@@ -89,10 +152,18 @@ func (t *target) check() error {
 		return errors.New("host is required in inputs, or a url")
 	}
 	if t.port == 0 {
-		t.port = map[string]int{postgres: 5432, mysql: 3306}[t.driver]
+		t.port = map[string]int{postgres: 5432, mysql: 3306, sqlserver: 1433, oracle: 1521}[t.driver]
 	}
 	if t.port < 1 || t.port > 65535 {
 		return errors.New("port must be from 1 to 65535")
+	}
+	switch {
+	case strings.HasPrefix(t.host, "/") && openers[t.driver] != nil:
+		return fmt.Errorf("host: %s has no unix socket", t.driver)
+	case t.driver == sqlserver && strings.Contains(t.host, `\`):
+		return errors.New("host must not name an instance: give the port that it listens on")
+	case t.driver == oracle && t.database == "":
+		return errors.New("database is required in inputs: the name of Oracle's service")
 	}
 	if t.tls == "" {
 		t.tls = "verify-full"
@@ -104,44 +175,73 @@ func (t *target) check() error {
 	return err
 }
 
+// aliases are other names of drivers, in fields and as the schemes of URLs.
+var aliases = map[string]string{"mariadb": mysql, "postgresql": postgres, "sqlite3": sqlite, "mssql": sqlserver, "oracledb": oracle, "sqlalchemy": ""}
+
 // readURL sets the fields that are empty to what the URL says. Its errors never show the URL, which may hold a password.
-func (in *input) readURL() error {
-	if path, ok := strings.CutPrefix(in.URL, "sqlite:"); ok {
-		path = strings.TrimPrefix(path, "///")
-		return in.fill(input{Driver: sqlite, Database: path})
+func (in *Where) readURL() error {
+	scheme, rest, _ := strings.Cut(in.URL, ":")
+	scheme, _, _ = strings.Cut(scheme, "+") // the library that SQLAlchemy would use
+	if scheme == sqlite {
+		return in.fill(Where{Driver: sqlite, Database: strings.TrimPrefix(rest, "///")})
 	}
 	u, err := url.Parse(in.URL)
 	if err != nil || u.Opaque != "" {
 		return errors.New("url is no URL (in a user name or password, write special characters as %XX)")
 	}
-	from := input{Driver: u.Scheme, Host: u.Hostname(), Username: u.User.Username(), Database: strings.TrimPrefix(u.Path, "/")}
-	if from.Driver == "postgresql" {
-		from.Driver = postgres
+	from := Where{Driver: scheme, Host: u.Hostname(), Username: u.User.Username(), Database: strings.TrimPrefix(u.Path, "/")}
+	if d := aliases[scheme]; d != "" {
+		from.Driver = d
 	}
 	from.Password, _ = u.User.Password()
-	if !slices.Contains([]string{postgres, mysql, "mariadb"}, from.Driver) {
-		return errors.New("url must begin with postgres://, mysql://, mariadb:// or sqlite:")
+	if !slices.Contains([]string{postgres, mysql, sqlserver, oracle}, from.Driver) {
+		return errors.New("url must begin with postgres://, mysql://, mariadb://, sqlserver://, oracle:// or sqlite:")
 	}
 	if port := u.Port(); port != "" {
-		if from.Port, err = strconv.Atoi(port); err != nil {
+		n, err := strconv.Atoi(port)
+		if err != nil {
 			return errors.New("url has a port that is no number")
 		}
+		from.Port = Port(n)
 	}
 	for key, values := range u.Query() {
-		switch key {
-		case "sslmode", "tls":
+		switch {
+		case key == "sslmode" || key == "tls":
 			from.TLS = values[0]
-		case "host":
+		case key == "host":
 			from.Host = values[0] // a unix socket's directory, which can't be where hosts are
+		case key == "database" && from.Driver == sqlserver, key == "service_name" && from.Driver == oracle:
+			from.Database = values[0]
 		default:
-			return fmt.Errorf("url has the option %.64q, which is not known: only tls (or sslmode) and host are", key)
+			return fmt.Errorf("url has the option %.64q, which is not known: only tls (or sslmode) and host are, database of sqlserver, and service_name of oracle", key)
 		}
 	}
 	return in.fill(from)
 }
 
-func (in *input) fill(from input) error {
-	if in.Driver != "" && in.Driver != from.Driver {
+// dsnForm is host:port/service, as Oracle writes it.
+var dsnForm = regexp.MustCompile(`^(?://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?/([A-Za-z0-9_.$#-]+)$`)
+
+// readDSN reads what Oracle calls its short form of a place.
+func (in *Where) readDSN() error {
+	parts := dsnForm.FindStringSubmatch(in.DSN)
+	if parts == nil {
+		return errors.New("dsn must be host:port/service, or a URL")
+	}
+	from := Where{Driver: in.Driver, Host: strings.Trim(parts[1], "[]"), Database: parts[3]}
+	if n, err := strconv.Atoi(parts[2]); err == nil {
+		from.Port = Port(n)
+	}
+	in.DSN = ""
+	return in.fill(from)
+}
+
+func (in *Where) fill(from Where) error {
+	driver := in.Driver
+	if d, ok := aliases[driver]; ok {
+		driver = d
+	}
+	if driver != "" && driver != from.Driver && in.Driver != from.Driver {
 		return errors.New("url and driver name different kinds of databases")
 	}
 	in.Driver = from.Driver

@@ -1,54 +1,25 @@
 package sql_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/binary"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/taskgrove/taskgrove/executors/sql"
+	"github.com/taskgrove/taskgrove/executors/sql/sqltest"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
 )
-
-// certificate is one for an address, signed by itself, with its key; both as PEM.
-func certificate(t testing.TB, address string) (cert, key []byte) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.ParseIP(address)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})
-}
 
 // wantTLS tries the ways to connect to a server with that certificate. encrypted is a query that tells whether its connection is.
 func wantTLS(t *testing.T, in object, cert []byte, encrypted, want string) {
 	t.Helper()
 	e := newExecutor(t, sql.Config{})
-	other, _ := certificate(t, "127.0.0.1")
+	other, _ := sqltest.Certificate(t, "127.0.0.1")
 	wantRows(t, e, with(in, object{"tls": nil, "ca": string(cert), "query": encrypted}), want)
 	wantRows(t, e, with(in, object{"tls": "verify-full", "ca": string(cert), "query": encrypted}), want)
 	wantRows(t, e, with(in, object{"tls": "require", "query": encrypted}), want)
@@ -66,7 +37,7 @@ func TestPostgresChecksTheServersCertificate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, key := certificate(t, "127.0.0.1")
+	cert, key := sqltest.Certificate(t, "127.0.0.1")
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		t.Fatal(err)
@@ -114,5 +85,5 @@ func terminate(c net.Conn, pair tls.Certificate, server string) {
 
 func mariaTLS(t *testing.T, s *mariaServer) {
 	in, _ := s.database(t)
-	wantTLS(t, in, s.cert, "SELECT variable_value <> '' AS on_ FROM information_schema.session_status WHERE variable_name = 'Ssl_cipher'", `[{"on_":1}]`)
+	wantTLS(t, in, s.Cert, "SELECT variable_value <> '' AS on_ FROM information_schema.session_status WHERE variable_name = 'Ssl_cipher'", `[{"on_":1}]`)
 }

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package sql_test
+package sqltest
 
 import "syscall"
 

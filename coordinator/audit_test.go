@@ -99,6 +99,7 @@ var corruptions = []struct{ fact, kind, sql string }{
 	{"an attempt has a number that was not given", "attempt_number", `update attempt set number = 7 where task = key('au-done-a')`},
 	{"a delayed task has no timer", "delayed_without_timer", `delete from timer where task = key('au-delayed')`},
 	{"a timeout has no timer", "timeout_without_timer", `delete from timer where kind = 3`},
+	{"the time of a group has no timer", "timeout_without_timer", `delete from timer where kind = 8`},
 	{"an attempt ended before it started", "times", `update attempt set started_at = finished_at + interval '1 minute' where task = key('au-done-a')`},
 	{"a task started before its tree was there", "times", `update attempt set started_at = started_at - interval '1 hour' where task = key('au-done-a')`},
 	{"an attempt started before the one before ended", "times", `update attempt set finished_at = finished_at + interval '1 minute' where task = key('au-done-retry') and number = 1`},
@@ -158,6 +159,8 @@ func castOfTrees(c *cluster.Cluster) {
 	}
 	c.Submit(coordinator.SubmitOptions{Timeout: time.Hour, Due: &dag.Due{After: time.Hour}}, live...)
 	c.Submit(coordinator.SubmitOptions{}, expands("au-map", "", "map_executor", `{"items":[600,600,600],"window":2,"task":{"schemas":{"method":"sleep_executor"},"inputs":{"seconds":"{{item}}"}}}`))
+	c.Submit(coordinator.SubmitOptions{}, noop("au-group", "", "au-group-job"), &dag.Task{ID: "au-group-job", Name: "job", ParentRef: "au-group", Timeout: time.Hour,
+		Dependencies: []dag.Dependency{{Ref: "au-group-a"}}}, expands("au-group-a", "au-group-job", "wait_executor", `{"signal":"go"}`))
 	c.Submit(coordinator.SubmitOptions{}, expands("au-wait", "", "wait_executor", `{"signal":"go","timeout":3600}`))
 	c.Submit(coordinator.SubmitOptions{}, expands("au-sub", "", "subtree_executor", `{"tree":[{"name":"inner","schemas":{"method":"wait_executor"},"inputs":{"signal":"go"}}]}`))
 	c.Settled("au-done")

@@ -113,6 +113,9 @@ func (p RetryPolicy) controls() bool {
 	return p.Multiplier != 0 || p.NoJitter || p.NoDelay || len(p.RetryOn) > 0 || len(p.NoRetryOn) > 0
 }
 
+// Bounds reports whether the task is a group with a timeout, for all that is below it.
+func (t *Task) Bounds() bool { return t.Executor == "" && t.Timeout > 0 }
+
 // Beyond are the flags of what the task says beyond the protocol; those that its edges give it, the graph knows.
 func (t *Task) Beyond() (f Flags) {
 	if t.Fold {

@@ -30,8 +30,10 @@ type Decision struct {
 	// ToJudge names tasks whose dependencies have ended and of which a followup decides what becomes of them; ToCollect, expanded tasks whose
 	// children have ended, which a followup ends; ToCancel, cancelled ones whose children a followup cancels.
 	ToJudge, ToCollect, ToCancel []Key
-	Awaits                       []Awaits
-	Expansions                   []Expands
+	// ToTimeUp names groups whose time is up: a followup fails them, and cancels what is below.
+	ToTimeUp   []Key
+	Awaits     []Awaits
+	Expansions []Expands
 	// Spent is what attempts used of models that wait from now on; nothing else of these is said.
 	Spent []Ended
 	// ToCache names completed tasks that others may end by.

@@ -12,7 +12,7 @@ const (
 	FlagDependents                   // some task depends on it
 	FlagWide                         // a followup tells them, in batches: they are more than [InlineDependents], or what they wait for is not what the protocol has ([Edge])
 	FlagTimed                        // has a not-before or schedule-to-start time: look at its policy when it gets ready
-	FlagTimeout                      // has a start-to-close timeout of its own
+	FlagTimeout                      // has a start-to-close timeout of its own; a group: a time for all that is below it
 	FlagUnknown                      // no worker was ever known to have its executor: fails when it gets ready (spec K13)
 	FlagOnce                         // must not be started twice: it is lost with its worker, so it is not claimed before it can start
 	FlagDemo                         // is only demonstrated: its worker does not run it, and makes up a result (spec 3.10)
@@ -30,6 +30,7 @@ const (
 	FlagFresh                        // with FlagCache: it runs, as a user has it run again, or wants nothing from the cache
 	FlagKeeps                        // with FlagLimited: once it has succeeded, its lock is held on for its parent ([HoldParent])
 	FlagKept                         // a task below takes a lock for it: its end gives that back
+	FlagBounded                      // a group above has a timeout, which begins when the first of what is below it may start
 )
 
 // flagsOfExecution are those that each execution says anew.

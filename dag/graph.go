@@ -20,6 +20,7 @@ type Graph struct {
 	Told     []bool  // whose dependents a followup tells, as what they wait for is not the protocol's; nil: nobody's
 	Judged   []bool  // of which a followup decides whether they run; nil: none
 	Holds    []bool  // for which tasks below take locks; nil: none
+	Bounded  []bool  // that are below a group with a timeout; nil: none
 }
 
 // Edge is one dependency of a task.
@@ -50,6 +51,9 @@ func (g *Graph) Flags(i int, dependents int32, own Flags) Flags {
 	if g.Holds != nil && g.Holds[i] {
 		own |= FlagKept
 	}
+	if g.Bounded != nil && g.Bounded[i] {
+		own |= FlagBounded
+	}
 	return own
 }
 
@@ -66,6 +70,7 @@ func (b *Builder) graph(root int32) *Graph {
 		}
 	}
 	b.judge(g)
+	b.bound(g)
 	for i := range g.Leaf {
 		g.Leaf[i] = true
 	}

@@ -46,7 +46,7 @@ const (
 	CacheLevel Level = 13
 	// KeptRunsLevel: a schedule says how long the trees of its runs are kept. Older coordinators would store them without, and delete them when the operator's retention is over.
 	KeptRunsLevel Level = 14
-	// SpansLevel: locks are held on for the parent of who took them. Older coordinators would give them back too early.
+	// SpansLevel: locks are held on for the parent of who took them, and groups have timeouts. Older coordinators would give the locks back too early, and know no such timers.
 	SpansLevel Level = 15
 	// FlowsLevel: conditions may name outputs of dependencies, and call the functions that gates of flows compile to. Older coordinators would fail them.
 	FlowsLevel = KeptRunsLevel
@@ -88,7 +88,7 @@ var AllLevels = Levels{
 	{Level: KeptRunsLevel, Name: "retention of schedules, gates of flows, trees that are due", Since: "0.13.0", Needs: func(t *Task) bool {
 		return t.Due != nil || t.Control != nil && (strings.Contains(t.Control.When, "flow_") || strings.Contains(t.Control.When, "outputs"))
 	}},
-	{Level: SpansLevel, Name: "locks around several tasks", Since: "0.14.0", Needs: func(t *Task) bool { return t.Limiting.ForParent() }},
+	{Level: SpansLevel, Name: "locks around several tasks, timeouts of groups", Since: "0.14.0", Needs: func(t *Task) bool { return t.Limiting.ForParent() || t.Bounds() }},
 }
 
 // Highest is the level of a process that has all of the table.

@@ -16,6 +16,7 @@ const (
 	TimerTree            TimerKind = 4 // the tree's deadline; its task is the root
 	TimerAwait           TimerKind = 5 // what a task waits for has not come in time
 	TimerLock            TimerKind = 6 // the lock that a task waits for has not come in time; the store finds out whether it still waits
+	TimerGroup           TimerKind = 8 // what is below a group has not ended in time
 	TimerLate            TimerKind = 7 // the tree is due; its task is the root. The store finds out whether it has ended
 )
 
@@ -46,6 +47,33 @@ const LineWait = 100 * time.Millisecond
 // or since the offer that it was handed over for was made.
 func TooLate(timeout, waited time.Duration) bool { return timeout > 0 && waited > StartWithin }
 
+// TimeUp fails a group whose time is up; what is below it is to be cancelled then. It reports whether the group had not ended.
+func (d *Decision) TimeUp(k Key) bool {
+	r := d.rows[k]
+	if r == nil || r.State != Waiting || r.cancelled {
+		return false
+	}
+	d.unstarted(r, Ended{Outcome: OutcomeTimedOut, Kind: KindTimeout, Error: fmt.Sprintf("timeout: what is below it has not ended within %s (the group's timeout)", r.policy().Timeout)}, Failed)
+	return true
+}
+
+// TimeUpMessage is why a task is cancelled that is below a group whose time is up.
+const TimeUpMessage = "Timeout of a group above"
+
+// Begun are the changed tasks below groups with a timeout that may start now: those that are ready, and of those that wait for limits or a lock once they are ready, those
+// that run.
+func (d *Decision) Begun() (keys []Key) {
+	for _, r := range d.changed {
+		if r.Flags&FlagBounded == 0 {
+			continue
+		}
+		if r.Flags&FlagLimited == 0 && r.gotReady() || r.Flags&FlagLimited != 0 && r.State == Running && r.was.State != Running {
+			keys = append(keys, r.Key)
+		}
+	}
+	return keys
+}
+
 // Due handles a timer that went off. It reports whether anything changed: a timer of an older attempt, or one whose
 // task has moved on, changes nothing.
 func (d *Decision) Due(t Timer) bool {
@@ -56,6 +84,8 @@ func (d *Decision) Due(t Timer) bool {
 	switch {
 	case t.Kind == TimerDue && r.State == Delayed:
 		d.ready(r)
+	case t.Kind == TimerGroup && r.Flags&FlagGroup != 0 && r.State == Waiting && !r.cancelled:
+		d.ToTimeUp = append(d.ToTimeUp, r.Key)
 	case t.Kind == TimerAwait && r.State == Awaiting && t.Answer != nil:
 		return d.Answer(t.Task, t.Attempt, *t.Answer)
 	case t.Kind == TimerScheduleToStart && r.State == Ready:

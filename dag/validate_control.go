@@ -16,6 +16,7 @@ const (
 	traitWhen      // a task of any kind with a condition
 	traitEdges     // has edges with a mode
 	traitForParent // takes a lock for its parent
+	traitTimed     // a group with a timeout
 )
 
 func traitsOf(t *Task) (tr trait) {
@@ -30,6 +31,9 @@ func traitsOf(t *Task) (tr trait) {
 	}
 	if t.Limiting.ForParent() {
 		tr |= traitForParent
+	}
+	if t.Bounds() {
+		tr |= traitTimed
 	}
 	for _, d := range t.Dependencies {
 		if d.Mode != 0 {
@@ -209,6 +213,28 @@ func (b *Builder) judge(g *Graph) {
 			for _, e := range row {
 				g.Told[e.Task] = true
 			}
+		}
+	}
+}
+
+// bound finds the tasks that are below a group with a timeout.
+func (b *Builder) bound(g *Graph) {
+	if !slices.ContainsFunc(b.traits, func(tr trait) bool { return tr&traitTimed != 0 }) {
+		return
+	}
+	g.Bounded = make([]bool, len(b.ids))
+	known := make([]bool, len(b.ids))
+	var path []int32
+	for i := range b.ids {
+		path = path[:0]
+		at := int32(i)
+		for !known[at] && g.Parent[at] >= 0 {
+			path = append(path, at)
+			at = g.Parent[at]
+		}
+		for _, task := range slices.Backward(path) {
+			p := g.Parent[task]
+			known[task], g.Bounded[task] = true, g.Bounded[p] || b.traits[p]&traitTimed != 0
 		}
 	}
 }

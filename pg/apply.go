@@ -26,13 +26,14 @@ func (s *Store) apply(ctx context.Context, c *pgx.Conn, b *pgx.Batch, d *dag.Dec
 // of ready tasks are published at once where room has room for them.
 func (s *Store) commit(ctx context.Context, c *pgx.Conn, b *pgx.Batch, d *dag.Decision, view *residentView, room Room) (*Effects, error) {
 	changed := d.Changed()
-	eff := &Effects{Stops: d.Stops, Followups: len(d.Unlock) + len(d.ToJudge) + len(d.ToCollect) + len(d.ToCancel), Timers: d.Timers}
+	eff := &Effects{Stops: d.Stops, Followups: len(d.Unlock) + len(d.ToJudge) + len(d.ToCollect) + len(d.ToCancel) + len(d.ToTimeUp), Timers: d.Timers}
 	eff.take(changed)
 	queueUsage(b, d.Ended, d.Now())
 	queueUsage(b, d.Spent, d.Now())
 	if len(d.Timers) > 0 {
 		queueTimers(b, d.Timers, d.Now())
 	}
+	queueTimeLimits(b, d.Begun(), d.Now(), eff)
 	if len(d.Unlock) > 0 {
 		queueFollowups(b, FollowupUnlock, d.Unlock)
 	}

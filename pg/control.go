@@ -63,6 +63,9 @@ func queueBeyond(b *pgx.Batch, d *dag.Decision) (conditions int) {
 	if len(d.ToCollect) > 0 {
 		queueFollowups(b, FollowupCollect, d.ToCollect)
 	}
+	if len(d.ToTimeUp) > 0 {
+		queueFollowups(b, FollowupTimeUp, d.ToTimeUp)
+	}
 	if len(d.ToCancel) > 0 {
 		queueFollowups(b, FollowupCancelBelow, d.ToCancel)
 	}

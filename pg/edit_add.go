@@ -8,6 +8,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -260,6 +261,9 @@ func (a *adding) grown(g *dag.Graph) *dag.Graph {
 	if g.Holds != nil {
 		out.Holds = g.Holds[:n]
 	}
+	if g.Bounded != nil {
+		out.Bounded = g.Bounded[:n]
+	}
 	a.under = map[dag.Key]bool{}
 	for i := range n {
 		p := index(g.Parent[i])
@@ -325,21 +329,25 @@ func (a *adding) store(ctx context.Context, d *dag.Decision, counts edgeCounts) 
 		d.Reflag(k, counts.flags(k, d.Row(k).Flags))
 	}
 	var execution dag.Flags // what the tree's execution says of its tasks
+	var bounded dag.Flags   // a group above has a timeout
 	for k := range a.under {
 		row := d.Row(k)
+		if row.Flags&dag.FlagBounded != 0 || row.Flags&(dag.FlagGroup|dag.FlagTimeout) == dag.FlagGroup|dag.FlagTimeout {
+			bounded = dag.FlagBounded
+		}
 		execution |= row.Flags
 		d.Reflag(k, row.Flags&^dag.FlagLeaf)
 	}
 	for i := range t.in.tasks {
 		t.in.tasks[i].demo, t.in.tasks[i].keyed = execution&dag.FlagDemo != 0, execution&dag.FlagKeyed != 0
-		t.in.tasks[i].beyond |= execution & dag.FlagFresh
+		t.in.tasks[i].beyond |= execution&dag.FlagFresh | bounded
 	}
 	idMap, err := a.copy(ctx)
 	if err != nil {
 		return nil, err
 	}
 	d.Grow(a.tree.key, len(a.tasks), t.leaves, t.sub.Hold)
-	placed := &placement{}
+	placed, limits := &placement{}, &Effects{}
 	late := func(b *pgx.Batch) error {
 		queueLevel(b, t.in.level, a.sub.Version)
 		if len(t.releases) > 0 {
@@ -348,6 +356,7 @@ func (a *adding) store(ctx context.Context, d *dag.Decision, counts edgeCounts) 
 		if len(t.stretches) > 0 {
 			queueStretches(b, t.stretches, placed)
 		}
+		queueTimeLimits(b, t.begun, time.Time{}, limits)
 		if key := a.sub.IdempotencyKey; key != "" {
 			z, err := a.s.seals.sealer(ctx, a.tree.key)
 			if err != nil {
@@ -366,6 +375,7 @@ func (a *adding) store(ctx context.Context, d *dag.Decision, counts edgeCounts) 
 		return nil, err
 	}
 	a.eff.Followups += len(t.releases)
+	a.eff.Timers = append(a.eff.Timers, limits.Timers...)
 	a.eff.place(t.stretches, placed, nil)
 	return &Added{RootID: a.tree.rootID, First: t.key(0), Tasks: len(a.tasks), IDMap: idMap}, nil
 }

@@ -282,7 +282,7 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of t
 		b.Queue(sql("RecordCancellation"), tree, first, end)
 	}
 	var ready []*dag.Row
-	var releasing []dag.Key
+	var releasing, begun []dag.Key
 	var again releases
 	var delta dag.TreeDelta
 	reflagged := false
@@ -309,6 +309,9 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of t
 		if r.Release {
 			releasing = append(releasing, k)
 		}
+		if r.Flags&dag.FlagBounded != 0 && (r.State == dag.Ready && r.Flags&dag.FlagLimited == 0 || r.State == dag.Expanded) {
+			begun = append(begun, k)
+		}
 		if r.State == dag.Ready {
 			ready = append(ready, &dag.Row{Key: k, Pool: p.lanes[r.Index].Pool, Priority: p.lanes[r.Index].Priority, Attempt: r.Attempt, Flags: r.Flags})
 		}
@@ -318,6 +321,7 @@ func (p *planner) write(ctx context.Context, c *pgx.Conn, tree dag.TreeKey, of t
 	}
 	eff.Followups = len(releasing) + p.queueExpansions(b, tree, &delta)
 	again.queueHolds(b, eff)
+	queueTimeLimits(b, begun, time.Time{}, eff)
 	stretches, placed := Stretches(ready, nil), &placement{}
 	if len(stretches) > 0 {
 		queueStretches(b, stretches, placed)

@@ -66,7 +66,10 @@ func (s *Store) Expand(ctx context.Context, of *Expanding, res dag.Result, plan 
 		return false, nil, &PoolLimitError{fmt.Sprintf("the tasks of this tree would name %d pools, the most is %d", n, MaxTreePools)}
 	}
 	needed := dag.ControlLevel
-	if plan.Limited {
+	switch {
+	case plan.Bounded:
+		needed = dag.SpansLevel
+	case plan.Limited:
 		needed = dag.LimitsLevel
 	}
 	l, _, early := loadResults([]dag.Result{res})

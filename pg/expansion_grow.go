@@ -352,6 +352,10 @@ func (g *growing) staged() *batchedTree {
 	sub := Submission{namespace: g.e.namespace, Known: g.opts.Known, Repeatable: g.opts.Repeatable, Room: g.opts.Room}
 	t := &stagedTree{g: graph, in: in, sub: sub, tree: g.tree, first: int(g.e.first + g.e.made), rootID: g.e.rootID, level: dag.RunsLevel, pools: g.known, dependents: make([]int32, n)}
 	out := &batchedTree{stagedTree: t, tasks: make([]*dag.Task, n)}
+	bounded := g.e.flags & dag.FlagBounded
+	if slices.ContainsFunc(g.made, func(m expansion.Made) bool { return m.Task.Bounds() }) {
+		bounded = dag.FlagBounded
+	}
 	for i := range g.made {
 		m := &g.made[i]
 		graph.IDs[i], graph.Refs[i], graph.Leaf[i], graph.Told[i], graph.Judged[i] = uuid.NewString(), m.Ref, m.Leaf, m.Told, m.Judged
@@ -367,7 +371,7 @@ func (g *growing) staged() *batchedTree {
 		t.dependents[i] = m.Dependents + 1 // and the expanded task
 		in.take(m.Task)
 		head := &in.tasks[i]
-		head.beyond |= dag.FlagChild | g.e.flags&dag.FlagFresh
+		head.beyond |= dag.FlagChild | g.e.flags&dag.FlagFresh | bounded
 		head.demo, head.keyed = g.e.flags&dag.FlagDemo != 0, g.e.flags&dag.FlagKeyed != 0
 		out.tasks[i] = m.Task
 	}
@@ -444,6 +448,8 @@ func (g *growing) store(ctx context.Context) (*Effects, bool, error) {
 		queueStretches(b, t.stretches, placed)
 		queueWork(b, directOf(t.stretches), dag.Ready, work)
 	}
+	limits := &Effects{}
+	queueTimeLimits(b, t.begun, d.Now(), limits)
 	g.queueMove(b)
 	if again {
 		b.Queue(sql("MoveFollowup"), FollowupGrow, g.task, g.turns+1)
@@ -463,6 +469,7 @@ func (g *growing) store(ctx context.Context) (*Effects, bool, error) {
 	}
 	g.s.seals.openWork(ctx, work)
 	eff.place(t.stretches, placed, work)
+	eff.Timers = append(eff.Timers, limits.Timers...)
 	eff.Followups += len(t.releases) + len(g.ended)
 	return eff, true, nil
 }

@@ -26,6 +26,7 @@ const (
 	FollowupTree        FollowupKind = 9  // tell a task that the tree which it waits for has ended; the followup's task is the root of that tree
 	FollowupSignal      FollowupKind = 10 // take a kept signal
 	FollowupFire        FollowupKind = 12 // write down how a run of a schedule has ended; the followup's task is the root of its tree
+	FollowupTimeUp      FollowupKind = 13 // fail a group whose time is up, and cancel what is below it
 	FollowupSubtree     FollowupKind = 11 // submit the tree that a task waits for, or cancel one for which it waits no more
 )
 
@@ -82,7 +83,7 @@ type followup struct {
 	task, cursor dag.Key
 
 	dependents []dag.Dependent // unlock
-	tasks      []dag.Key       // cancel
+	tasks      []dag.Key       // cancel, time up
 	told       int             // judge: how many dependencies there are to look at
 	last       bool            // done after this batch
 }
@@ -148,6 +149,13 @@ func (f *followup) find(b *pgx.Batch, limit int) {
 			f.last = len(f.tasks) < limit
 			return err
 		})
+	case FollowupTimeUp:
+		first, end := f.task.Tree().Range()
+		b.Queue(sql("UnfinishedBelow"), f.task, first, end, f.cursor, limit).Query(func(rows pgx.Rows) (err error) {
+			f.tasks, err = pgx.CollectRows(rows, pgx.RowTo[dag.Key])
+			f.last = len(f.tasks) < limit
+			return err
+		})
 	case FollowupJudge:
 		f.last = true
 		b.Queue(sql("CountDependencies"), f.task).QueryRow(func(row pgx.Row) error { return row.Scan(&f.told) })
@@ -178,8 +186,17 @@ func (f *followup) cut(n int) {
 
 // decide asks package dag what the followups change.
 func (p *followupBatchPlan) decide(d *dag.Decision, told map[dag.Key][]dag.Told) {
-	for _, f := range p.followups {
+	for i := range p.followups {
+		f := &p.followups[i]
 		switch f.kind {
+		case FollowupTimeUp:
+			if f.cursor == 0 && !d.TimeUp(f.task) {
+				f.last = true // it has ended meanwhile
+				continue
+			}
+			for _, k := range f.tasks {
+				d.Cancel(k, dag.TimeUpMessage, false)
+			}
 		case FollowupUnlock:
 			d.Unlocked(f.task, f.dependents)
 		case FollowupCancel:

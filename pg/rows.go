@@ -144,6 +144,20 @@ func queueTimers(b *pgx.Batch, timers []dag.Timer, now time.Time) {
 	b.Queue(sql("InsertTimers"), keys, attempts, kinds, delays, at, orNull(now))
 }
 
+// queueTimeLimits begins the time of the groups above tasks that may start from now on; zero: from when the transaction began.
+func queueTimeLimits(b *pgx.Batch, begun []dag.Key, now time.Time, eff *Effects) {
+	if len(begun) == 0 {
+		return
+	}
+	b.Queue(sql("StartTimeLimits"), begun, orNull(now)).Query(func(rows pgx.Rows) error {
+		return eachRow(rows, func(v *values) {
+			t := dag.Timer{Task: v.key(), Attempt: v.integer(), Kind: dag.TimerGroup}
+			t.Delay = time.Duration(v.bigint()) * time.Millisecond
+			eff.Timers = append(eff.Timers, t)
+		})
+	})
+}
+
 func queueFollowups(b *pgx.Batch, kind FollowupKind, keys []dag.Key) {
 	kinds := make([]int16, len(keys))
 	for i := range kinds {

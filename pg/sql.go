@@ -96,6 +96,8 @@ var words = func() map[string]string {
 		"flag_holds":      list(dag.FlagHolds),
 		"flag_keeps":      list(dag.FlagKeeps),
 		"flag_kept":       list(dag.FlagKept),
+		"flag_bounded":    list(dag.FlagBounded),
+		"flags_bounding":  list(dag.FlagGroup | dag.FlagTimeout),
 		"flags_limiting":  list(dag.FlagLimited | dag.FlagHolds),
 		"child_edge":      list(dag.ChildEdge),
 		"flags_judged":    list(dag.FlagsJudged),
@@ -118,12 +120,13 @@ var words = func() map[string]string {
 
 		"delivery_ms": list(int(dag.DeliveryTime / time.Millisecond)),
 
-		"timers":                  list(dag.TimerDue, dag.TimerScheduleToStart, dag.TimerStartToClose, dag.TimerTree, dag.TimerAwait, dag.TimerLock, dag.TimerLate),
+		"timers":                  list(dag.TimerDue, dag.TimerScheduleToStart, dag.TimerStartToClose, dag.TimerTree, dag.TimerAwait, dag.TimerLock, dag.TimerLate, dag.TimerGroup),
 		"timer_due":               list(dag.TimerDue),
 		"timer_schedule_to_start": list(dag.TimerScheduleToStart),
 		"timer_start_to_close":    list(dag.TimerStartToClose),
 		"timer_tree":              list(dag.TimerTree),
 		"timer_late":              list(dag.TimerLate),
+		"timer_group":             list(dag.TimerGroup),
 		"content_open":            list(contentOpen),
 		"content_whole":           list(contentWhole),
 		"content_gone":            list(contentGone),
@@ -158,6 +161,7 @@ var words = func() map[string]string {
 		"followup_signal":       list(FollowupSignal),
 		"followup_subtree":      list(FollowupSubtree),
 		"followup_fire":         list(FollowupFire),
+		"followup_time_up":      list(FollowupTimeUp),
 		"await_tree":            list(dag.AwaitTree),
 
 		"worker_alive":    list(WorkerAlive),

@@ -36,6 +36,7 @@ type stagedTree struct {
 	created   time.Time
 	uid       uuid.UUID // the tree's own name; zero below [dag.RunsLevel]
 	stretches []Stretch // tasks that are ready
+	begun     []dag.Key // of these, those below groups with a timeout, which begins with them
 	releases  []dag.Key // tasks that wait for nothing, and are not simply ready: a followup lets them go
 	leaves    int
 	given     []string // ids before taken ones were replaced; nil: none was
@@ -220,6 +221,9 @@ func (t *stagedTree) firstRow(i int) dag.Row {
 	default:
 		r.State = dag.Ready
 		t.addReady(&r)
+		if r.Flags&(dag.FlagBounded|dag.FlagLimited) == dag.FlagBounded {
+			t.begun = append(t.begun, r.Key)
+		}
 	}
 	return r
 }
@@ -294,6 +298,20 @@ func (t *stagedTree) timers() (all []dag.Timer) {
 	}
 	if t.in.due != nil {
 		all = append(all, dag.Timer{Task: root, Attempt: 1, Kind: dag.TimerLate, Delay: max(0, t.in.due.Moment(t.created).Sub(t.created))})
+	}
+	return append(all, t.timeLimits()...)
+}
+
+// timeLimits are those of the groups above tasks that may start at once.
+func (t *stagedTree) timeLimits() (all []dag.Timer) {
+	seen := map[int32]bool{}
+	for _, k := range t.begun {
+		for p := t.g.Parent[k.Index()]; p >= 0 && !seen[p]; p = t.g.Parent[p] {
+			seen[p] = true
+			if of := &t.in.tasks[p]; of.executor == "" && of.custom != nil && of.custom.timeout > 0 {
+				all = append(all, dag.Timer{Task: t.tree.Key(int(p)), Attempt: 1, Kind: dag.TimerGroup, Delay: of.custom.timeout})
+			}
+		}
 	}
 	return all
 }

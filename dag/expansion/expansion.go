@@ -59,6 +59,7 @@ type Plan struct {
 	Stop    bool
 	Collect Collect
 	Limited bool // a task asks for limits, a lock or rates
+	Bounded bool // a group has a timeout
 	// Unbounded are the limits that need what operators have set to be judged, each key once, with where it stands.
 	Unbounded []Unbounded
 	Alone     bool     // no task waits for another part: what is made may start at once
@@ -360,6 +361,7 @@ func (r *reading) look(index int, t *dag.Task) {
 		r.pools[q] = true
 	}
 	r.limits(index, t)
+	r.plan.Bounded = r.plan.Bounded || t.Bounds()
 	r.plan.Bytes += int64(len(t.Inputs) + len(t.Params) + len(t.Schemas) + len(t.Custom))
 }
 

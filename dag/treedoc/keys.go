@@ -135,8 +135,9 @@ var taskKeys = []Key{
 		Effect: "How often, and how soon, a failed attempt is tried again. A key that is not listed is refused.",
 	}, {
 		Name: "timeout", number: keyTimeout, Default: "the executor's own", Example: `90`, Meant: words("time_limit", "timeout_seconds", "timeout_ms"),
-		Shape:  limit,
-		Effect: "Seconds from the start of an attempt to its end.",
+		Shape: limit,
+		Effect: "Seconds from the start of an attempt to its end. Of a group: from when the first of the tasks below it may start to its own end; after that it fails, and what is below it is cancelled " +
+			"([timeouts of groups](concepts.md#timeouts-of-groups)).",
 	}, {
 		Name: "schedule_to_start", number: keyScheduleToStart, Default: "none", Example: `600`, Shape: limit,
 		Effect: "Seconds from ready to started; after that the task fails.",

@@ -70,6 +70,7 @@ type task struct {
 	deps       []dag.Edge
 	dependents []dag.Dependent
 	parent     *task
+	bounded    int32 // the attempt of a group of which the time has begun
 	finder     *task // whose run found it; nil: it was submitted
 	above      int   // how many found one another above it
 
@@ -333,6 +334,12 @@ func (w *world) apply(d *dag.Decision) {
 	for _, t := range d.Timers {
 		w.timer(t)
 	}
+	for _, k := range d.Begun() {
+		w.begin(w.task(k))
+	}
+	for _, k := range d.ToTimeUp {
+		w.later(func() { w.timeUp(w.task(k)) })
+	}
 	for _, s := range d.Stops {
 		w.later(func() { w.stop(w.task(s.Task), s.Attempt) })
 	}
@@ -453,6 +460,36 @@ func (w *world) timer(t dag.Timer) {
 		}
 		w.decide(func(d *dag.Decision) { d.Due(t) }, of)
 	})
+}
+
+// begin begins the time of the groups with a timeout that are above a task which may start.
+func (w *world) begin(t *task) {
+	for above := t.parent; above != nil; above = above.parent {
+		if above.Bounds() && above.row.State.Unfinished() && above.bounded != above.row.Attempt {
+			above.bounded = above.row.Attempt
+			w.timer(dag.Timer{Task: above.row.Key, Attempt: above.row.Attempt, Kind: dag.TimerGroup, Delay: above.Timeout})
+		}
+	}
+}
+
+// timeUp fails a group whose time is up, and cancels what is below it.
+func (w *world) timeUp(t *task) {
+	var below []*task
+	for _, one := range t.tree.tasks {
+		for above := one.parent; above != nil; above = above.parent {
+			if above == t && one.row.State.Unfinished() {
+				below = append(below, one)
+			}
+		}
+	}
+	w.decideAlone(func(d *dag.Decision) {
+		if !d.TimeUp(t.row.Key) {
+			return
+		}
+		for _, one := range below {
+			d.Cancel(one.row.Key, dag.TimeUpMessage, false)
+		}
+	}, append(below, t)...)
 }
 
 // unlock tells dependents that a task has ended.

@@ -335,7 +335,7 @@ where (t.key is null or t.state <> :awaiting or t.attempt <> s.attempt) and not 
 limit $3
 
 -- name: AuditTaskTimers
--- A delayed task has the timer that lets it go, a running one that of its timeout.
+-- A delayed task has the timer that lets it go, a running one that of its timeout, and a group with a timeout, if what is below it has begun, its own.
 select case when t.state = :delayed then 'delayed_without_timer' else 'timeout_without_timer' end as kind, t.key >> 24 as tree, t.key as task,
   format('state %s, attempt %s, and no timer for it', t.state, t.attempt) as text
 from unnest($1::bigint[], $2::bigint[]) r(first, last)
@@ -343,6 +343,20 @@ cross join lateral (select * from task t where t.key >= r.first and t.key < r.la
 left join spec s on s.key = t.key and t.state = :running
 where (t.state = :delayed or s.timeout_ms > 0)
   and not exists (select from timer m where m.task = t.key and m.attempt = t.attempt and m.kind = case when t.state = :delayed then :timer_due else :timer_start_to_close end)
+union all
+select distinct 'timeout_without_timer', g.key >> 24, g.key, format('attempt %s is a group of which the time has begun, and no timer ends it', g.attempt)
+from (
+  with recursive b as (
+    select t.key >> 24 as tree, s.parent from unnest($1::bigint[], $2::bigint[]) r(first, last)
+    cross join lateral (select key from task t where t.key >= r.first and t.key < r.last and t.flags & :flag_bounded <> 0
+      and (t.state in (:running, :expanded, :awaiting) or t.state = :ready and t.flags & :flag_limited = 0) offset 0) t
+    cross join lateral (select parent from spec where spec.key = t.key and parent >= 0 offset 0) s
+    union
+    select b.tree, s.parent from b cross join lateral (select parent from spec where spec.key = (b.tree << 24) + b.parent and parent >= 0 offset 0) s
+  ) select * from b) b
+cross join lateral (select key, attempt from task where task.key = (b.tree << 24) + b.parent and task.flags & (:flags_bounding) = (:flags_bounding) and task.state = :waiting offset 0) g
+where not exists (select from timer m where m.task = g.key and m.attempt = g.attempt and m.kind = :timer_group)
+  and not exists (select from followup f where f.kind = :followup_time_up and f.task = g.key)
 limit $3
 
 -- name: AuditTaskTimes

@@ -7,6 +7,37 @@ returning task, attempt, kind
 -- name: NextTimer
 select at, now() from timer order by at limit 1
 
+-- name: StartTimeLimits
+-- Begins the time of the groups with a timeout that are above the tasks $1, which may start, from $2 on, unless it has begun. Gives the timers, with milliseconds. No
+-- locks: of two that begin it at once the later one changes nothing.
+with recursive above as (
+  select u.key >> 24 as tree, s.parent from unnest($1::bigint[]) u(key) cross join lateral (select parent from spec where spec.key = u.key and parent >= 0 offset 0) s
+  union
+  select a.tree, s.parent from above a cross join lateral (select parent from spec where spec.key = (a.tree << 24) + a.parent and parent >= 0 offset 0) s
+), g as (
+  select t.key, t.attempt, s.timeout_ms from above a
+  cross join lateral (select key, attempt from task where task.key = (a.tree << 24) + a.parent and task.flags & (:flags_bounding) = (:flags_bounding) and task.state in (:unfinished) offset 0) t
+  cross join lateral (select timeout_ms from spec where spec.key = t.key and timeout_ms > 0 offset 0) s
+  where not exists (select from timer m where m.task = t.key and m.kind = :timer_group and m.attempt = t.attempt)
+    and not exists (select from followup f where f.kind = :followup_time_up and f.task = t.key)
+), i as (
+  insert into timer (at, task, attempt, kind)
+  select coalesce($2::timestamptz, now()) + timeout_ms * interval '1 millisecond', key, attempt, :timer_group from g on conflict do nothing
+)
+select key, attempt, timeout_ms::bigint from g
+
+-- name: UnfinishedBelow
+-- Up to $5 unfinished tasks below the task $1 of the keys in [$2, $3), by key, after $4. No locks; reads what is above the tasks of that tree, once for each level below it.
+with recursive s as materialized (
+  select key, parent from spec where key >= $2::bigint and key < $3::bigint
+), below as (
+  select key from s where parent = ($1::bigint & 16777215)::integer
+  union all
+  select s.key from below b join s on s.parent = (b.key & 16777215)::integer
+)
+select b.key from below b cross join lateral (select from task where task.key = b.key and task.state in (:unfinished) offset 0) t
+where b.key > $4 order by b.key limit $5
+
 -- name: TakeFollowups
 -- Up to $1 followups; those of conditions are taken by who has evaluated them, those of expansions and of trees that tasks submit by who does these, those of signals by who has
 -- checked these, those of schedules by who writes down their runs. Locks: followups, skipping those that another coordinator does.

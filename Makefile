@@ -99,7 +99,7 @@ MCP2 := @modelcontextprotocol/server@2.4.0 @modelcontextprotocol/node@2.1.2 @mod
 # The SDKs of A2A in both versions: Python's, then JavaScript's.
 A2A := 1:1.3.0:1.3.0 03:0.3.26:0.3.14
 
-interop: ## call the protocol's first server with apflow_api_executor, the test service of models with the official SDKs, servers of the MCP SDKs with mcp_executor, /mcp with their clients, A2A with the SDKs of both its versions, webhooks with the library of Standard Webhooks, signing in at an OpenID provider, and our gRPC with grpcurl and the clients of Connect (Python and npm packages, installed in bin)
+interop: ## call the protocol's first server with apflow_api_executor, the test service of models with the official SDKs, servers of the MCP SDKs with mcp_executor, /mcp with their clients, A2A with the SDKs of both its versions, webhooks with the library of Standard Webhooks, filled workbooks with openpyxl, signing in at an OpenID provider, and our gRPC with grpcurl and the clients of Connect (Python and npm packages, installed in bin)
 	@tools/need.sh go python3 nodejs npm
 	test -x $(BIN)/interop/bin/aipartnerupflow-server || { python3 -m venv $(BIN)/interop && $(BIN)/interop/bin/pip install -q $(INTEROP); }
 	TASKGROVE_INTEROP='$(CURDIR)/$(BIN)/interop/bin/aipartnerupflow-server' go test -count=1 -run Python ./executors/apflow
@@ -124,6 +124,8 @@ interop: ## call the protocol's first server with apflow_api_executor, the test 
 	test -x $(BIN)/interop/webhooks/bin/python || { python3 -m venv $(BIN)/interop/webhooks && $(BIN)/interop/webhooks/bin/pip install -q standardwebhooks==1.0.1; }
 	test -d $(BIN)/interop/oidc/node_modules || { mkdir -p $(BIN)/interop/oidc && npm install --silent --no-fund --no-audit --prefix $(BIN)/interop/oidc oidc-provider@9.13.3; }
 	TASKGROVE_INTEROP_OIDC='$(CURDIR)/$(BIN)/interop/oidc' go test -count=1 -run Interop ./tests/hostile
+	test -x $(BIN)/interop/excel/bin/python || { python3 -m venv $(BIN)/interop/excel && $(BIN)/interop/excel/bin/pip install -q openpyxl==3.1.5; }
+	TASKGROVE_INTEROP_OPENPYXL='$(CURDIR)/$(BIN)/interop/excel/bin/python' go test -count=1 -run Interop ./executors/excel/fill
 	TASKGROVE_INTEROP_WEBHOOKS='$(CURDIR)/$(BIN)/interop/webhooks/bin/python' go test -count=1 -run Interop ./coordinator
 
 cancels: ## cancel 1000 tasks and trees of real executors at random moments, and look for what is left (CANCELSFLAGS='-cancels 5000 -seed 1')

@@ -250,13 +250,13 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		"python_executor",
 		"map_executor",
 		"subtree_executor",
-		"external.process", "check_items", "zip", "unzip", "sftp_list_files", "sftp_download_files", "sftp_delete_files", "sftp_upload_files",
+		"external.process", "check_items", "zip", "unzip", "excel_validate_template", "excel_fill_small", "excel_fill_from_file",
 	}
 	want = slices.DeleteFunc(want, func(id string) bool { return leftOut[id] })
 	if !slices.Equal(ids, want) {
 		t.Errorf("got  %v\nwant %v", ids, want)
 	}
-	repeatable := []string{"system_info_executor", "aggregate_results_executor", "noop_repeatable_executor", "check_items"}
+	repeatable := []string{"system_info_executor", "aggregate_results_executor", "noop_repeatable_executor", "check_items", "excel_validate_template"}
 	if !slices.Equal(declared, repeatable) {
 		t.Errorf("repeatable are %v, want %v", declared, repeatable)
 	}

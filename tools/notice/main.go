@@ -25,7 +25,7 @@ import (
 // program is the package that is shipped.
 const program = "./cmd/taskgrove"
 
-// platforms are those that it is built for. What one of them links stands in the notice.
+// platforms are those that it is built for, with the parts that the tag etl adds. What one of them links stands in the notice.
 var platforms = []string{"linux", "darwin"}
 
 // library has the same LICENSE as Go's standard library, which some distributions install without its own.
@@ -78,7 +78,7 @@ func run(dir, out string) error {
 
 // list adds the modules that the program links on a platform.
 func list(dir, platform string, modules map[string]*module) error {
-	cmd := exec.Command("go", "list", "-deps", "-json=Dir,Module", program)
+	cmd := exec.Command("go", "list", "-tags=etl", "-deps", "-json=Dir,Module", program)
 	cmd.Dir, cmd.Stderr = dir, os.Stderr
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64", "GOOS="+platform)
 	out, err := cmd.Output()

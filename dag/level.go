@@ -50,6 +50,8 @@ const (
 	SpansLevel Level = 15
 	// FlowsLevel: conditions may name outputs of dependencies, and call the functions that gates of flows compile to. Older coordinators would fail them.
 	FlowsLevel = KeptRunsLevel
+	// ConnectionsLevel: tasks may define a connection instead of naming one. Older workers would refuse it.
+	ConnectionsLevel = SpansLevel
 )
 
 // FeatureLevel is one row of a table of levels.
@@ -88,7 +90,9 @@ var AllLevels = Levels{
 	{Level: KeptRunsLevel, Name: "retention of schedules, gates of flows, trees that are due", Since: "0.13.0", Needs: func(t *Task) bool {
 		return t.Due != nil || t.Control != nil && (strings.Contains(t.Control.When, "flow_") || strings.Contains(t.Control.When, "outputs"))
 	}},
-	{Level: SpansLevel, Name: "locks around several tasks, timeouts of groups", Since: "0.14.0", Needs: func(t *Task) bool { return t.Limiting.ForParent() || t.Bounds() }},
+	{Level: SpansLevel, Name: "locks around several tasks, timeouts of groups, connections that tasks define", Since: "0.14.0", Needs: func(t *Task) bool {
+		return t.Limiting.ForParent() || t.Bounds() || connectsInline(t.Inputs)
+	}},
 }
 
 // Highest is the level of a process that has all of the table.

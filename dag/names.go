@@ -45,7 +45,7 @@ func (n naming) path() string {
 	return b.String()
 }
 
-// names yields what a task names: each {"secret": "name"} at any depth; the input "connection"; and of each list "tools" in params, which
+// names yields what a task names: each {"secret": "name"} at any depth; the input "connection", or the secrets that it names as {{env.NAME}}; and of each list "tools" in params, which
 // are those of agents, the connections and the executors of its objects, and texts that may name some. Both arguments are valid JSON, or empty.
 // The bytes "secret" are literal where they name one (see [References]); other names may be written with escapes.
 func names(inputs, params json.RawMessage) iter.Seq[naming] {
@@ -53,7 +53,10 @@ func names(inputs, params json.RawMessage) iter.Seq[naming] {
 		w := &nameWalk{yield: yield}
 		w.at = append(w.at, "inputs")
 		for m := range members(inputs) {
-			if m.is("connection") && isText(m.value) && !w.say(namesConnection, unquote(m.value), "connection") {
+			switch {
+			case !m.is("connection"):
+			case isText(m.value) && !w.say(namesConnection, unquote(m.value), "connection"),
+				InlineConnection(m.value) && !w.into("connection", m.value, w.inline):
 				return
 			}
 		}
@@ -171,6 +174,8 @@ func (w *nameWalk) tool(one []byte) bool {
 		switch {
 		case m.is("connection") && isText(m.value):
 			more = w.say(namesConnection, unquote(m.value), "connection")
+		case m.is("connection") && InlineConnection(m.value):
+			more = w.into("connection", m.value, w.inline)
 		case m.is("executor") && isText(m.value):
 			more = w.say(namesTool, unquote(m.value), "executor")
 		case m.is("mcp") && isObject(m.value):

@@ -211,6 +211,9 @@ func (r *templateReader) inputs(t *Task) {
 		switch value := document[name]; {
 		case Unrendered(t.Executor, name):
 			delete(document, name)
+		case name == "connection" && inline(value):
+			r.tell("inputs.connection", connectionRules.Check(value, nil))
+			delete(document, name)
 		case FixedInput(name):
 			r.grants(name, value)
 		default:
@@ -436,7 +439,9 @@ func Templated(executor string, submitted, merged json.RawMessage) (keys []strin
 		if !mayHoldToken(m.value) {
 			continue
 		}
-		if name := m.name(); !Unrendered(executor, name) && bytes.Equal(lookup(merged, name), m.value) && !slices.Contains(keys, name) {
+		if name := m.name(); name == "connection" && InlineConnection(m.value) { // its texts are not the task's to render
+			continue
+		} else if !Unrendered(executor, name) && bytes.Equal(lookup(merged, name), m.value) && !slices.Contains(keys, name) {
 			keys = append(keys, name)
 		}
 	}

@@ -19,6 +19,8 @@ type checker struct {
 	doc   *Document
 	byID  map[string]*Job
 	order map[string][]string // the jobs that one waits for, in a graph
+
+	profiled []use // tokens in what profiles give resources
 }
 
 // maxIDChars is how long an id may be.
@@ -32,6 +34,7 @@ func ValidID(text string) bool { return idForm.MatchString(text) && text != "." 
 func (c *checker) check() {
 	c.versions()
 	c.identities()
+	c.resources()
 	for _, j := range c.all() {
 		for _, s := range j.Steps {
 			c.step(s, s.loc)
@@ -41,7 +44,6 @@ func (c *checker) check() {
 		}
 		c.lock(j.Lock)
 	}
-	c.resources()
 	c.needs()
 	c.whens()
 	c.environment()
@@ -49,9 +51,6 @@ func (c *checker) check() {
 	c.limits()
 	c.references()
 	c.circles()
-	if c.opts.Compat {
-		c.compat()
-	}
 }
 
 // all are the jobs and the handlers.
@@ -194,82 +193,6 @@ func (c *checker) lock(l *Lock) {
 			if path[0] == "run_id" {
 				c.at(CodeLockKey, l.value, l.loc, "the id of the run is in it, so that no two runs ever wait for each other")
 			}
-		}
-	}
-}
-
-// connectors are the drivers of each kind of resource.
-var connectors = map[string][]string{
-	"rest": {"httpx"}, "mail": {"smtp"}, "sftp": {"paramiko", "ssh"}, "db": {"sqlite3", "postgres", "mysql", "sqlalchemy", "duckdb", "oracledb", "exasol"},
-	"smb": {"smbclient", "pysmb"}, "archive": {"zipfile", "pyzipper", "aes", "os", "external"},
-}
-
-func (c *checker) resources() {
-	for _, r := range c.doc.Resources {
-		if r.Kind != "" {
-			drivers, known := connectors[r.Kind]
-			switch kinds := slices.Sorted(maps.Keys(connectors)); {
-			case !known:
-				msg := "there is no kind " + shorten(r.Kind) + ": there are " + strings.Join(kinds, ", ")
-				if near := dag.Nearest(r.Kind, kinds); near != "" {
-					msg = "there is no kind " + shorten(r.Kind) + "; did you mean " + near + "?"
-				}
-				c.at(CodeUnknownDriver, r.value.Get("kind"), r.loc+".kind", "%s", msg)
-			case r.Driver == "pyminizip":
-				c.at(CodeUnknownDriver, r.value.Get("driver"), r.loc+".driver", "pyminizip's encryption is broken: write pyzipper")
-			case r.Driver != "" && !slices.Contains(drivers, r.Driver):
-				msg := fmt.Sprintf("%s has no driver %s: there are %s", r.Kind, shorten(r.Driver), strings.Join(drivers, ", "))
-				if near := dag.Closest(r.Driver, drivers); near != "" {
-					msg += fmt.Sprintf("; did you mean %s?", near)
-				}
-				c.at(CodeUnknownDriver, r.value.Get("driver"), r.loc+".driver", "%s", msg)
-			}
-		}
-		for _, part := range []string{"config", "options"} {
-			c.literals(r.value.Get(part), r.loc+"."+part, "", decoded(r.value.Get("decode"), part))
-		}
-	}
-}
-
-// decoded are the dotted paths of a part of a resource that a provider decodes.
-func decoded(decode treefile.Value, part string) map[string]bool {
-	out := map[string]bool{}
-	for _, path := range textsOf(decode.Get(part + "_paths")) {
-		out[path] = true
-	}
-	var walk func(v treefile.Value, path string)
-	walk = func(v treefile.Value, path string) {
-		if v.Kind() == 't' {
-			out[path] = true
-		}
-		for _, m := range v.Members() {
-			walk(m.Value, join(path, m.Name))
-		}
-	}
-	walk(decode.Get(part), "")
-	return out
-}
-
-var (
-	secretLeaf = regexp.MustCompile(`(?i)^(password|passwd|passphrase|api_?key|authorization|.*token|.*secret)$`)
-	userinfo   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://[^/@\s:]*:([^/@\s]+)@`)
-)
-
-// literals looks for secrets that stand in a resource. path is where in its part it is; encoded are paths of what is no secret as it stands.
-func (c *checker) literals(v treefile.Value, loc, path string, encoded map[string]bool) {
-	for _, m := range v.Members() {
-		below := join(path, m.Name)
-		text := textOf(m.Value)
-		token := strings.Contains(text, "{{")
-		switch {
-		case m.Kind() == '"' && text != "" && !token && secretLeaf.MatchString(m.Name) && !encoded[below]:
-			c.at(CodeSecretLiteral, m.Value, join(loc, m.Name), "a secret must not stand here: name it, as \"{{env.DB_PASSWORD}}\"")
-		case m.Kind() == '"':
-			if in := userinfo.FindStringSubmatch(text); in != nil && !strings.Contains(in[1], "{{") && !encoded[below] {
-				c.at(CodeSecretLiteral, m.Value, join(loc, m.Name), "the URL has a password in it: name it, as \"{{env.DB_PASSWORD}}\"")
-			}
-		default:
-			c.literals(m.Value, join(loc, m.Name), below, encoded)
 		}
 	}
 }

@@ -32,6 +32,9 @@ const (
 	CodeRetryTwice      Code = "spec.retry_twice"
 	CodeUnknownResource Code = "spec.unknown_resource"
 	CodeUnknownDriver   Code = "spec.unknown_driver"
+	CodeUnknownProfile  Code = "spec.unknown_profile"
+	CodeWrongResource   Code = "spec.wrong_resource"
+	CodeNotStandalone   Code = "decode.not_standalone"
 	CodeWhen            Code = "spec.invalid_when"
 	CodeUnknownOutput   Code = "spec.unknown_output"
 	CodeUnknownStep     Code = "spec.unknown_step"
@@ -81,13 +84,7 @@ type about struct {
 }
 
 // codes are all codes: docs/flows/errors.md is made of this table.
-var codes = func() map[Code]about {
-	all := maps.Clone(ownCodes)
-	maps.Copy(all, compatCodes)
-	return all
-}()
-
-var ownCodes = map[Code]about{
+var codes = map[Code]about{
 	CodeYAML:            {means: "The text is no YAML 1.2, or has what a flow must not have: a tag, a key that is there twice, a second document, aliases that stand for over 1 MiB."},
 	CodeSchema:          {alias: "schema:<type>", means: "A value is of another type than its key wants, or out of its bounds. Texts are strict: `id: 5` is a number, `id: \"5\"` a text."},
 	CodeMissing:         {alias: "schema:missing", means: "A key that must be there is not."},
@@ -108,6 +105,9 @@ var ownCodes = map[Code]about{
 	CodeRetryTwice:      {means: "`retry` stands at a step of `external.process` and in its inputs. Write it once."},
 	CodeUnknownResource: {means: "A step names a resource that the flow does not declare."},
 	CodeUnknownDriver:   {means: "There is no connector of this kind and driver."},
+	CodeUnknownProfile:  {means: "A resource names a profile that there is not, or a profile can't be one. Profiles come from `--profiles-file`."},
+	CodeWrongResource:   {means: "A step names a resource that its executor can't reach, or says itself what the resource says: where to go, and as whom."},
+	CodeNotStandalone:   {alias: "template:syntax", means: "A value that is to be decoded mixes a token with other text."},
 	CodeWhen:            {alias: "semantic:invalid_when", means: "`when` is no expression of [the gate grammar](gating.md)."},
 	CodeUnknownOutput:   {means: "`when` or a template names an output that no step of the job promotes."},
 	CodeUnknownStep:     {means: "A template names a step that is not an earlier one of the same job."},
@@ -120,7 +120,7 @@ var ownCodes = map[Code]about{
 	CodeProcessLog:      {alias: "semantic:external_process_log_mode", means: "`log.stdout` or `log.stderr` is none of `inherit`, `capture`, `file` and `discard`."},
 	CodeProcessLogFile:  {alias: "semantic:external_process_log_file", means: "A log goes to a file, and `log.file_path` is missing."},
 	CodeProcessDir:      {alias: "semantic:external_process_atomic_dir", means: "`idempotency.strategy: atomic_dir` lacks `temp_output_dir` or `final_output_dir`."},
-	CodeIgnored:         {warning: true, means: "A key that is taken, as AetherFlow has it, and has no effect: the state of runs is in Postgres, and locks have the leases of workers."},
+	CodeIgnored:         {warning: true, means: "A key that is taken, as AetherFlow has it, and has no effect: the state of runs is in Postgres, locks have the leases of workers, and workers keep connections by themselves."},
 	CodeYesNo:           {warning: true, means: "`yes`, `no`, `on` and `off` are texts where no boolean is expected. Write `true` or `false`, or quote the text."},
 	CodeNotYet:          {means: "The flow asks for what can't be run here. The message says what to write instead, if there is something."},
 	CodeTooLarge:        {means: "The flow has more jobs or steps, or its file more bytes, than one may have."},
@@ -156,12 +156,11 @@ func ErrorsPage() string {
 		"are stable, the messages are not. `alias` is what AetherFlow calls the same thing, as far as it sees it.\n")
 	for _, part := range []struct {
 		title   string
-		codes   map[Code]about
 		warning bool
-	}{{"Errors", ownCodes, false}, {"Warnings", ownCodes, true}, {"Warnings of --compat", compatCodes, true}} {
+	}{{"Errors", false}, {"Warnings", true}} {
 		fmt.Fprintf(&b, "\n## %s\n\n| code | alias | what it means |\n|---|---|---|\n", part.title)
-		for _, code := range slices.Sorted(maps.Keys(part.codes)) {
-			if c := part.codes[code]; c.warning == part.warning {
+		for _, code := range slices.Sorted(maps.Keys(codes)) {
+			if c := codes[code]; c.warning == part.warning {
 				alias := ""
 				if c.alias != "" {
 					alias = "`" + c.alias + "`"

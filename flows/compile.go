@@ -414,9 +414,7 @@ func (c *compiler) step(fold, gateName string, j *Job, i int, s *Step) {
 	if len(s.Outputs) > 0 {
 		t.Outputs, _ = w.value(s.Outputs, s.value.Get("outputs"), s.loc+".outputs", atOutput).(map[string]any)
 	}
-	if r := run.value.Get("inputs").Get(resource); r.Given() && !slices.Contains(notFlows, t.Schemas["method"]) && !slices.Contains(c.opts.Inputs[t.Schemas["method"]].Names, resource) {
-		c.at(CodeNotYet, r, run.loc+".inputs."+resource, "%s can't reach a resource: write its inputs out, or name a connection of the workers by connection", run.Type)
-	}
+	c.connect(run, &t)
 	if t.Retry = retryOf(s.Retry); t.Schemas["method"] == process {
 		if own := c.ownRetry(run, t.Inputs); own != nil {
 			t.Retry = retryOf(own)

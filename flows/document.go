@@ -8,6 +8,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/executors/resource"
 	"github.com/taskgrove/taskgrove/flows/gate"
 	"github.com/taskgrove/taskgrove/internal/treefile"
 )
@@ -25,6 +26,7 @@ type Document struct {
 	Secrets, Public []string
 	Params          map[string]any // parameters that have a value
 
+	decoded    map[string]bool // names of the environment that feed what is decoded
 	parameters treefile.Value
 	Resources  []Resource
 	Jobs       []*Job
@@ -132,12 +134,14 @@ type Options struct {
 	// Faults finds what is wrong with the inputs of a step of an executor, but for what a template stands for; nil: nobody looks.
 	Faults func(executor string, inputs json.RawMessage) []InputFault
 	// Rename gives inputs that stand in a flow by old names those that count; nil: there are none.
-	Rename    func(executor string, inputs json.RawMessage) (json.RawMessage, []Renamed)
-	Workspace []string            // executors that work in a directory which the steps of a job share: their tasks are told of the flow
-	Env       map[string]string   // what is known of the environment, beside flow.env
-	StrictEnv bool                // a name without a value is an error, unless it is a secret's
-	Compat    bool                // tell what the flow does in another way than in AetherFlow
-	Set       *treefile.Arguments // for parameters; nil: there is no run yet, and no value is missed
+	Rename func(executor string, inputs json.RawMessage) (json.RawMessage, []Renamed)
+	// Connections says which executors take connections, by id: their steps may name resources.
+	Connections map[string]Connector
+	Profiles    map[string]resource.Part // that resources may name
+	Workspace   []string                 // executors that work in a directory which the steps of a job share: their tasks are told of the flow
+	Env         map[string]string        // what is known of the environment, beside flow.env
+	StrictEnv   bool                     // a name without a value is an error, unless it is a secret's
+	Set         *treefile.Arguments      // for parameters; nil: there is no run yet, and no value is missed
 }
 
 // Read reads a flow document and tells all that is wrong with it. name is what the report calls it. The document is whole if the report is OK.

@@ -21,8 +21,8 @@ type InputFault struct {
 // Renamed is an input that stands in a flow by an old name: paths within the inputs.
 type Renamed struct{ Old, New string }
 
-// resource is the input by which a step names one.
-const resource = "resource"
+// resourceKey is the input by which a step names one.
+const resourceKey = "resource"
 
 // notFlows are executors whose input of that name means something else.
 var notFlows = []string{"system_info_executor"}
@@ -30,10 +30,11 @@ var notFlows = []string{"system_info_executor"}
 // inputs judges the inputs of a step by what its executor takes.
 func (c *checker) inputs(s *Step, executor string, inputs treefile.Value, loc string) {
 	ours := !slices.Contains(notFlows, executor)
-	r := inputs.Get(resource)
+	r := inputs.Get(resourceKey)
 	if r.Kind() == '"' && ours {
-		c.declared(r, loc+"."+resource)
+		c.declared(r, loc+"."+resourceKey)
 	}
+	c.reachable(s, executor, inputs, loc)
 	in := inputsOf{c: c, step: s, value: inputs, loc: loc}
 	text := in.renamed(executor)
 	if s.Type == process {
@@ -41,7 +42,7 @@ func (c *checker) inputs(s *Step, executor string, inputs treefile.Value, loc st
 	}
 	if c.opts.Faults != nil {
 		for _, f := range c.opts.Faults(executor, text) {
-			if !f.Missing || !r.Given() || !ours { // else the resource may have it
+			if takes, connects := c.opts.Connections[executor]; !f.Missing || !r.Given() || !ours || connects && !slices.Contains(takes.Fields, f.Field) { // else the resource may have it
 				in.fault(f)
 			}
 		}
@@ -51,7 +52,7 @@ func (c *checker) inputs(s *Step, executor string, inputs treefile.Value, loc st
 		return
 	}
 	for _, m := range inputs.Members() {
-		if m.Name == resource || slices.Contains(known.Names, m.Name) || slices.ContainsFunc(in.old, func(r Renamed) bool { return r.Old == m.Name }) {
+		if m.Name == resourceKey || m.Name == connectionKey && c.opts.Connections[executor].Types != nil || slices.Contains(known.Names, m.Name) || slices.ContainsFunc(in.old, func(r Renamed) bool { return r.Old == m.Name }) {
 			continue
 		}
 		msg := fmt.Sprintf("%s has no such input, so that it has no effect", s.Type)

@@ -13,6 +13,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/executors/process"
+	"github.com/taskgrove/taskgrove/executors/resource"
 	"github.com/taskgrove/taskgrove/flows"
 )
 
@@ -173,7 +174,9 @@ jobs:
       - { id: dump, type: db_fetch_small, inputs: { resource: wh, sql: "select * from orders_new", output: orders.csv, format: csv } }
       - { id: push, type: noop, inputs: { resource: drop, items: ["{{steps.dump.artifact_path}}"], remote_dir: /in } }
 `
-	_, report := flows.Read("f.yaml", []byte(text), options())
+	opts := options()
+	opts.Profiles = map[string]resource.Part{"warehouse": {Config: map[string]any{"url": "postgresql://etl:{{env.DB_PASSWORD}}@db/shop"}}}
+	_, report := flows.Read("f.yaml", []byte(text), opts)
 	errors, warnings := told(report)
 	if !slices.Equal(errors, []string{"17:43 spec.unknown_resource jobs[1].steps[1].inputs.resource"}) || len(warnings) > 0 {
 		t.Errorf("got %v, %v", errors, warnings)

@@ -18,9 +18,9 @@ var systemEnv = []string{"AETHERFLOW_ACTIVE_DIR", "AETHERFLOW_LOCAL_ROOT_DIR", "
 // secretWords make a name one of a secret.
 var secretWords = []string{"PASS", "TOKEN", "SECRET", "KEY", "CREDENTIAL"}
 
-// Secret reports whether a name of the environment is a secret's: it is listed in flow.secrets, or looks like one and is not listed in flow.public_env.
+// Secret reports whether a name of the environment is a secret's: it is listed in flow.secrets, feeds what a resource has decoded, or looks like one and is not listed in flow.public_env.
 func (d *Document) Secret(name string) bool {
-	if slices.Contains(d.Secrets, name) {
+	if slices.Contains(d.Secrets, name) || d.decoded[name] {
 		return true
 	}
 	upper := strings.ToUpper(name)
@@ -90,6 +90,9 @@ func (c *checker) references() {
 			}
 		}
 		c.use(&u, at)
+	}
+	for _, u := range c.profiled {
+		c.use(&u, place{})
 	}
 }
 

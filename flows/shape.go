@@ -124,7 +124,7 @@ var resourceKeys = []key{
 	{name: "profile", shape: id, byDefault: "none", effect: "The profile whose settings it takes where it has none of its own.", example: "warehouse"},
 	{name: "config", shape: shape{form: table, phase: atResource, of: &shape{phase: atResource}}, byDefault: "`{}`", effect: "Endpoints and credentials. Secrets are named, never written: `{{env.DB_PASSWORD}}`.", example: "{url: \"{{env.DB_URL}}\"}"},
 	{name: "options", shape: shape{form: table, phase: atResource, of: &shape{phase: atResource}}, byDefault: "`{}`", effect: "Timeouts, pools, retries.", example: "{timeout: 30}"},
-	{name: "decode", shape: shape{form: table, phase: literally, of: &shape{phase: literally}}, byDefault: "`{}`", effect: "Which values a provider decodes: `config` and `options` as nested maps to `true`, `config_paths` and `options_paths` as lists of dotted paths.", example: "{config: {password: true}}"},
+	{name: "decode", shape: shape{form: table, of: &shape{}}, byDefault: "`{}`", effect: "Which values a provider decodes: `config` and `options` as nested maps to `true`, `config_paths` and `options_paths` as lists of dotted paths.", example: "{config: {password: true}}"},
 }
 
 var workspaceKeys = []key{

@@ -31,7 +31,7 @@ func FlowOptions() flows.Options {
 	submitted := inputs.NewSubmitted(Described())
 	violations := submitted.Tree()
 	opts := flows.Options{
-		Executors: Known(), Inputs: InputKeys(),
+		Executors: Known(), Inputs: InputKeys(), Connections: map[string]flows.Connector{},
 		Faults: func(executor string, text json.RawMessage) (faults []flows.InputFault) {
 			for _, v := range violations(inputs.Task{Executor: executor, Inputs: text, Templates: true}) {
 				faults = append(faults, flows.InputFault{Field: v.Field, Reason: v.Reason, Missing: v.Missing})
@@ -51,6 +51,9 @@ func FlowOptions() flows.Options {
 		},
 	}
 	for d := range Described() {
+		if c := d.Connection; c != nil {
+			opts.Connections[d.ID] = flows.Connector{Types: c.Types, Fields: c.Fields}
+		}
 		if d.Workspace {
 			opts.Workspace = append(opts.Workspace, d.ID)
 		}

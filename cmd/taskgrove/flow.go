@@ -59,7 +59,8 @@ func readFlow(cmd *cobra.Command, name string) (shown string, text []byte, err e
 
 func flowValidateCommand() *cobra.Command {
 	var env envFlags
-	var strict, compat bool
+	var profiles profilesFlag
+	var strict bool
 	cmd := &cobra.Command{
 		Use: "validate FILE|-...", Short: "Tell all that is wrong with flows",
 		Long: "Tells all that is wrong with flows, with line and column, and asks no cluster. Each file has its line, OK or INVALID, and one for each fault: errors begin with -, warnings\n" +
@@ -69,7 +70,7 @@ func flowValidateCommand() *cobra.Command {
 	out := outputFlag(cmd, formatText, formatJSON)
 	alsoJSON(cmd, out)
 	env.bind(cmd)
-	cmd.Flags().BoolVar(&compat, "compat", false, "warn of each place where the flow does otherwise than in AetherFlow")
+	profiles.bind(cmd)
 	cmd.Flags().BoolVar(&strict, "strict-env", false, "a name that the flow uses and that has no value, and no default, is an error")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		values, err := env.read(cmd.ErrOrStderr())
@@ -77,15 +78,22 @@ func flowValidateCommand() *cobra.Command {
 			return err
 		}
 		opts := node.FlowOptions()
-		opts.StrictEnv, opts.Compat = strict, compat
+		opts.StrictEnv = strict
 		var reports []*flows.Report
-		invalid := 0
+		invalid, what := 0, "flow"
+		all, uses, bad, err := profiles.read()
+		if err != nil {
+			return err
+		}
+		if opts.Profiles = all; bad != nil {
+			reports, invalid, what = append(reports, bad), 1, "file"
+		}
 		for _, name := range args {
 			shown, text, err := readFlow(cmd, name)
 			if err != nil {
 				return err
 			}
-			opts.Env = values.of(text)
+			opts.Env = values.of(text, uses)
 			_, report := flows.Read(shown, text, opts)
 			if reports = append(reports, report); !report.OK {
 				invalid++
@@ -95,7 +103,7 @@ func flowValidateCommand() *cobra.Command {
 			return err
 		}
 		if invalid > 0 {
-			return codedError{fmt.Errorf("%d of %s invalid", invalid, counted(len(args), "flow")), exitUsage}
+			return codedError{fmt.Errorf("%d of %s invalid", invalid, counted(len(reports), what)), exitUsage}
 		}
 		return nil
 	}
@@ -125,6 +133,7 @@ func printReports(w io.Writer, reports []*flows.Report, f format) error {
 
 func flowRunCommand() *cobra.Command {
 	var env envFlags
+	var profiles profilesFlag
 	var values valueFlags
 	var runID, user string
 	var dry, wait, failOnBlocked bool
@@ -137,6 +146,7 @@ func flowRunCommand() *cobra.Command {
 		cobra.ExactArgs(1), nil)
 	alsoJSON(cmd, cmd.Flag("output").Value.(*formatFlag))
 	env.bind(cmd)
+	profiles.bind(cmd)
 	values.bind(cmd)
 	cmd.Flags().StringVar(&runID, "run-id", "", "the id of the run, letters, digits, '.', '_' and '-'; a new one if it is left out")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print the tree, and run nothing")
@@ -164,8 +174,15 @@ func flowRunCommand() *cobra.Command {
 			}
 			id = made.String()
 		}
+		all, uses, bad, err := profiles.read()
+		if err != nil {
+			return err
+		}
+		if bad != nil {
+			return s.refuseFlow(bad)
+		}
 		opts := node.FlowOptions()
-		opts.Env, opts.Set = given.of(text), set
+		opts.Env, opts.Set, opts.Profiles = given.of(text, uses), set, all
 		tree, report := flows.Compile(name, text, id, opts)
 		if tree == nil {
 			return s.refuseFlow(report)

@@ -62,11 +62,13 @@ func (e *envFlags) read(notes io.Writer) (*envGiven, error) {
 // envUse is what a template names of the environment.
 var envUse = regexp.MustCompile(`\benv\.([A-Za-z_][A-Za-z0-9_]*)`)
 
-// of are the values for a flow: of files, those that its text names.
-func (g *envGiven) of(flow []byte) map[string]string {
+// of are the values for a flow: of files, those that its text, or that of its profiles, names.
+func (g *envGiven) of(texts ...[]byte) map[string]string {
 	used := map[string]bool{}
-	for _, found := range envUse.FindAllSubmatch(flow, -1) {
-		used[string(found[1])] = true
+	for _, text := range texts {
+		for _, found := range envUse.FindAllSubmatch(text, -1) {
+			used[string(found[1])] = true
+		}
 	}
 	return env.Merge(g.files.Only(func(name string) bool { return used[name] }), g.named).Texts()
 }

@@ -34,12 +34,6 @@ func (s *Store) connection(name, pool string, takes *executors.Connection) (*wor
 	if !in(found.Pools, pool) {
 		return nil, errPool
 	}
-	if field := takes.TypeField; field != "" && found.Fields[field] == nil {
-		kind, _ := json.Marshal(found.Type) // text
-		fields := map[string]json.RawMessage{field: kind}
-		maps.Copy(fields, found.Fields)
-		found.Fields = fields
-	}
 	return &found, nil
 }
 

@@ -3,7 +3,6 @@ package secrets
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -12,7 +11,7 @@ import (
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 )
 
-// findConnection looks whether inputs name a connection, finds it and checks that it fits. nil: there is none, or a fault was noted.
+// findConnection looks whether inputs name or define a connection, finds it and checks that it fits. nil: there is none, or a fault was noted.
 func (r *resolver) findConnection(inputs json.RawMessage, references []string) *workerfile.Connection {
 	takes := r.use.connection
 	if takes == nil {
@@ -25,9 +24,14 @@ func (r *resolver) findConnection(inputs json.RawMessage, references []string) *
 	case !slices.Contains(references, "connection"):
 		r.fault("connection: only the task itself may name one, not a result of a dependency", "connection: it is not as it was submitted, or the coordinator is older than 0.5.0", false)
 		return nil
-	case value[0] != '"':
-		r.fault("connection: must be the name of a connection, as text", "connection: it is no text", false)
+	case value[0] != '"' && value[0] != '{':
+		r.fault("connection: must be the name of a connection, as text, or define one: an object with kind and driver", "connection: it is neither text nor an object", false)
 		return nil
+	case value[0] == '{':
+		if len(set) > 0 {
+			r.wrong("connection: it says where to go and as whom: leave out " + strings.Join(set, ", "))
+		}
+		return r.inline(value)
 	}
 	r.name = unquoted(value)
 	c, err := r.use.store.connection(r.name, r.pool, takes)
@@ -44,10 +48,7 @@ func (r *resolver) findConnection(inputs json.RawMessage, references []string) *
 		r.fault(text, text, false)
 		return nil
 	}
-	if slices.Contains(takes.Fields, "driver") && c.Fields["driver"] == nil && c.Fields["url"] == nil {
-		c = &workerfile.Connection{Type: c.Type, Fields: maps.Clone(c.Fields)}
-		c.Fields["driver"], _ = json.Marshal(c.Type) // text
-	}
+	c = typed(c, takes)
 	if unknown := unknownFields(c, takes); len(unknown) > 0 {
 		text := fmt.Sprintf("connection: %q has fields that this executor does not take from one: %s", r.name, strings.Join(unknown, ", "))
 		r.fault(text, text, false)

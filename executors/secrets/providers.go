@@ -3,6 +3,7 @@ package secrets
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -101,15 +102,24 @@ func undecryptable(err error) error {
 	return unreadable{errors.New("age: it can't be decrypted: it is damaged, or nothing that age has made")}
 }
 
-// ofAge decrypts a text, or a file, with the worker's identities.
-func ofAge(a *workerfile.Age, source string) (string, error) {
-	keys, _, err := workerfile.ReadFile(a.Identities, maxBytes)
+// identitiesOf are the keys in a file.
+func identitiesOf(path string) ([]age.Identity, error) {
+	keys, _, err := workerfile.ReadFile(path, maxBytes)
 	if err != nil {
-		return "", unreadable{fmt.Errorf("age: %w", err)}
+		return nil, unreadable{fmt.Errorf("age: %w", err)}
 	}
 	identities, err := age.ParseIdentities(bytes.NewReader(keys))
 	if err != nil {
-		return "", unreadable{fmt.Errorf("age: %s has no identities that can be used", a.Identities)} // the error might show them
+		return nil, unreadable{fmt.Errorf("age: %s has no identities that can be used", path)} // the error might show them
+	}
+	return identities, nil
+}
+
+// ofAge decrypts a text, or a file, with the worker's identities.
+func ofAge(a *workerfile.Age, source string) (string, error) {
+	identities, err := identitiesOf(a.Identities)
+	if err != nil {
+		return "", err
 	}
 	text := []byte(source)
 	if !strings.HasPrefix(strings.TrimSpace(source), workerfile.ArmorHeader) {
@@ -117,6 +127,26 @@ func ofAge(a *workerfile.Age, source string) (string, error) {
 			return "", unreadable{fmt.Errorf("age: %w", err)}
 		}
 	}
+	return decrypted(identities, text)
+}
+
+// decoded decrypts a text that a task has given: armoured, or binary in base64. It is never the name of a file. later: it may go well another time.
+func decoded(a *workerfile.Age, text string) (value string, later bool, err error) {
+	identities, err := identitiesOf(a.Decode)
+	if err != nil {
+		return "", true, err
+	}
+	encrypted := []byte(text)
+	if !strings.HasPrefix(strings.TrimSpace(text), workerfile.ArmorHeader) {
+		if encrypted, err = base64.StdEncoding.DecodeString(strings.TrimSpace(text)); err != nil {
+			return "", false, errors.New("age: it is neither armoured nor in base64")
+		}
+	}
+	value, err = decrypted(identities, encrypted)
+	return value, false, err
+}
+
+func decrypted(identities []age.Identity, text []byte) (string, error) {
 	var encrypted io.Reader = bytes.NewReader(text)
 	if trimmed := bytes.TrimSpace(text); bytes.HasPrefix(trimmed, []byte(workerfile.ArmorHeader)) {
 		encrypted = armor.NewReader(bytes.NewReader(trimmed))

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -81,8 +82,12 @@ func (u *Use) Resolve(ctx context.Context, pool string, inputs json.RawMessage, 
 	out = append(out, '{')
 	for quoted, value := range rawjson.Members(inputs) {
 		name := unquoted(quoted)
-		if connected != nil && connected.Fields[name] != nil { // it is null
+		switch {
+		case connected == nil:
+		case connected.Fields[name] != nil, r.name == "" && name == "connection", value[0] == 'n' && r.defaults[name] != nil: // a field is null
 			continue
+		case r.defaults[name] != nil: // the task says it itself
+			r.defaults[name] = nil
 		}
 		out = appendName(out, quoted)
 		if u.takes(name, references) {
@@ -94,17 +99,29 @@ func (u *Use) Resolve(ctx context.Context, pool string, inputs json.RawMessage, 
 	if connected != nil {
 		as.Connection = r.name
 		for _, field := range u.connection.Fields {
-			if value := connected.Fields[field]; value != nil {
-				quoted, _ := jsontext.AppendQuote(nil, field) // a constant of the executor
-				out = r.replace(appendName(out, quoted), value, "connection."+field, r.ofConnection)
-				r.passwords(field, value)
+			value := connected.Fields[field]
+			if value == nil {
+				continue
+			}
+			quoted, _ := jsontext.AppendQuote(nil, field)    // a constant of the executor
+			if out = appendName(out, quoted); r.name == "" { // what is defined inline names nothing of the operator's
+				out = append(out, value...)
+			} else {
+				out = r.replace(out, value, "connection."+field, r.ofConnection)
+			}
+			r.passwords(field, value)
+		}
+		for _, field := range slices.Sorted(maps.Keys(r.defaults)) {
+			if value := r.defaults[field]; value != nil {
+				quoted, _ := jsontext.AppendQuote(nil, field)
+				out = append(appendName(out, quoted), value...)
 			}
 		}
 	}
 	if len(r.faults) > 0 {
 		return Resolved{Inputs: inputs}, r.refusal()
 	}
-	if as.Connection != "" || len(r.values) > 0 {
+	if connected != nil || len(r.values) > 0 {
 		as.Inputs = append(out, '}')
 		as.Shown = r.masked(inputs, references)
 	}
@@ -149,12 +166,14 @@ type resolver struct {
 	ctx  context.Context
 	use  *Use
 	pool string
-	name string // of the connection
+	name string // of the connection; empty: it is defined inline
 
-	values []string // that were put in
-	faults []string
-	why    []string
-	final  bool // one of the faults can't be mended without the task being changed
+	values   []string // that were put in
+	faults   []string
+	why      []string
+	final    bool                       // one of the faults can't be mended without the task being changed
+	kind     string                     // of the failure; empty: none of its own
+	defaults map[string]json.RawMessage // inputs that an inline connection has, where the task leaves them open; nil: none, or the task says it
 }
 
 var (
@@ -270,7 +289,10 @@ func (r *resolver) fault(text, why string, later bool) {
 
 // refusal is the error of all faults.
 func (r *resolver) refusal() error {
-	err := &Refusal{text: "[" + r.use.id + "] " + several(r.faults), Why: several(r.why)}
+	var err error = &Refusal{text: "[" + r.use.id + "] " + several(r.faults), Why: several(r.why)}
+	if r.kind != "" {
+		err = executors.WithKind(err, r.kind)
+	}
 	if r.final {
 		return executors.Permanent(err)
 	}

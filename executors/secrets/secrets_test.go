@@ -215,7 +215,7 @@ connections:
 		"a place in capitals":            {"etl", `{"Host":"evil","connection":"warehouse","TL\u017f":"disable","PORT":1}`, nil, `[x_executor] connection: "warehouse" says where to go and as whom: leave out Host, TLſ, PORT`},
 		"what it leaves open":            {"p", `{"connection":"env-json","Sslmode":"disable","Port":null}`, nil, `[x_executor] connection: "env-json" says where to go and as whom: leave out Sslmode`},
 		"a connection from a result":     {"etl", `{"connection":"warehouse","q":1}`, []string{"q"}, `[x_executor] connection: only the task itself may name one, not a result of a dependency`},
-		"a connection that is no text":   {"etl", `{"connection":{"secret":"a"}}`, nil, `[x_executor] connection: must be the name of a connection, as text`},
+		"a connection that is no text":   {"etl", `{"connection":{"secret":"a"}}`, nil, `[x_executor] connection: must be the name of a connection, as text, or define one: an object with kind and driver`},
 		"no connection":                  {"etl", `{"connection":null,"host":"h"}`, nil, `{"connection":null,"host":"h"}`},
 		"a connection without its parts": {"p", `{"connection":"broken"}`, nil, `later: [x_executor] connection.password: a secret of the connection can't be read at this worker now`},
 		"a variable that is none":        {"p", `{"connection":"bad"}`, nil, `later: [x_executor] connection: connection "bad" can't be read at this worker now`},

@@ -35,6 +35,9 @@ type Pool struct {
 	Agents *Agents `file:"agents"` // nil: as the worker's settings say
 
 	Kubernetes *Kubernetes `file:"kubernetes"`
+
+	// Profiles are settings of the resources of flows, by the names of their profiles: they go before what the flow was submitted with, and the resource itself before them.
+	Profiles map[string]Profile `file:"profiles"`
 }
 
 // Outlet is the way out of the house. Empty fields are as the worker's settings say.

@@ -41,6 +41,9 @@ type Exec struct {
 // Age is what secrets are decrypted with that are stored as age has them.
 type Age struct {
 	Identities string `file:"identities,required"` // file of keys, as age-keygen makes it
+	// Decode is a file of keys, which may be the same, for values that the resources of flows have decoded; empty: none are. Whoever submits tasks can have decrypted what
+	// is encrypted to these keys, whatever the pools of secrets.
+	Decode string `file:"decode"`
 }
 
 // ArmorHeader begins an encrypted text; other texts of [Secret.Age] name a file.

@@ -165,7 +165,7 @@ type canaries struct {
 func startCanaries(t *testing.T) *canaries {
 	t.Helper()
 	c := &canaries{t: t, path: build(t), all: map[string]canary{}, marker: "marker" + strings.ToLower(rand.Text()), database: pgtest.Database(t), store: t.TempDir()}
-	for _, name := range []string{"by-env", "by-variable", "by-dir", "by-file", "by-vault", "by-program", "by-chain", "by-age", "vault-token", "by-connection", "by-variable-connection", "by-url", "by-request", "by-header", "hook-header", "hook-url", "nats-coordinator", "nats-worker"} {
+	for _, name := range []string{"by-env", "by-variable", "by-dir", "by-file", "by-vault", "by-program", "by-chain", "by-age", "vault-token", "by-connection", "by-variable-connection", "by-url", "by-request", "by-header", "hook-header", "hook-url", "of-resource", "of-resource-url", "of-decoded", "of-profile", "nats-coordinator", "nats-worker"} {
 		c.all[name] = newCanary(name)
 	}
 	for _, name := range []string{"hook-secret", "cluster-secret", "trigger-secret", "trigger-secret-before"} { // which are base64
@@ -316,12 +316,18 @@ func (c *canaries) secrets() []string {
 	must(c.t, err)
 	_, err = io.WriteString(to, c.all["by-age"].value)
 	must(c.t, errors.Join(err, to.Close(), os.WriteFile(filepath.Join(kept, "encrypted"), encrypted.Bytes(), 0o600)))
+	var ciphertext bytes.Buffer
+	to, err = age.Encrypt(&ciphertext, identity.Recipient())
+	must(c.t, err)
+	_, err = io.WriteString(to, c.all["of-decoded"].value)
+	must(c.t, errors.Join(err, to.Close()))
 	at, err := pgx.ParseConfig(c.database)
 	must(c.t, err)
 	file, err := json.Marshal(map[string]any{
 		"providers": map[string]any{
-			"vault": map[string]any{"address": vault.URL, "token_file": filepath.Join(kept, "token")}, "age": map[string]any{"identities": filepath.Join(kept, "identities")}, "order": []string{"vault"},
+			"vault": map[string]any{"address": vault.URL, "token_file": filepath.Join(kept, "token")}, "age": map[string]any{"identities": filepath.Join(kept, "identities"), "decode": filepath.Join(kept, "identities")}, "order": []string{"vault"},
 		},
+		"pools": map[string]any{"rest_executor": map[string]any{"profiles": map[string]any{"canary": map[string]any{"config": map[string]any{"headers": map[string]any{"X-Profile": "{{env.OF_PROFILE}}"}}}}}},
 		"secrets": map[string]any{"by-vault": map[string]any{"vault": "some/where"}, "by-program": map[string]any{"command": []string{"cat", filepath.Join(kept, "program")}}, "by-age": map[string]any{"age": filepath.Join(kept, "encrypted")},
 			"by-file": map[string]any{"file": filepath.Join(kept, "key")}, "by-variable": map[string]any{"env": "SOME_VARIABLE"}, "of-others": map[string]any{"env": "SOME_VARIABLE", "pools": []string{"others"}}},
 		"connections": map[string]any{
@@ -337,6 +343,8 @@ func (c *canaries) secrets() []string {
 		"TASKGROVE_COMMAND_ALLOW=true", "TASKGROVE_EXTERNAL=python3 testdata/indiscreet.py", "TASKGROVE_ADDRESS_LOOPBACK=true",
 		"TASKGROVE_WORKER_FILE=" + filepath.Join(kept, "worker.json"), "TASKGROVE_SECRETS_DIR=" + dir,
 		"TASKGROVE_SECRET_BY_ENV=" + c.all["by-env"].value, "SOME_VARIABLE=" + c.all["by-variable"].value,
+		"TASKGROVE_SECRET_OF_RESOURCE=" + c.all["of-resource"].value, "TASKGROVE_SECRET_OF_RESOURCE_URL=" + c.all["of-resource-url"].value, "TASKGROVE_SECRET_OF_PROFILE=" + c.all["of-profile"].value,
+		"TASKGROVE_SECRET_OF_CIPHERTEXT=" + base64.StdEncoding.EncodeToString(ciphertext.Bytes()),
 		"TASKGROVE_SECRET_OF_CONNECTION=" + c.all["by-connection"].value,
 		"TASKGROVE_SECRET_BY_URL=" + c.service + "/url?token=" + c.all["by-url"].core,
 		"TASKGROVE_CONNECTION_BY_URL=postgres://nobody:" + escaped + "@127.0.0.1:1/none",
@@ -375,10 +383,23 @@ func (c *canaries) tree() string {
 	add("connection", "sql_executor", map[string]any{"connection": "by-connection", "query": "select '" + c.marker + "' as m"}, optional)
 	add("closed", "sql_executor", map[string]any{"connection": "closed", "query": "select 1"}, optional)
 	add("variable", "sql_executor", map[string]any{"connection": "by-url", "query": "select 1"}, optional)
+	defined := func(kind, driver, config string, more string) json.RawMessage {
+		return json.RawMessage(`{"kind":"` + kind + `","driver":"` + driver + `","config":` + config + more + `}`)
+	}
+	host := strings.TrimPrefix(c.service, "http://")
+	rest := defined("rest", "httpx", `{"base_url":"`+c.service+`","headers":{"X-Token":"{{env.OF_RESOURCE}}"},"bearer_token":"{{env.OF_CIPHERTEXT}}"}`, `,"profile":"canary","decode":{"config_paths":["bearer_token"]}`)
+	add("defined", "rest_executor", map[string]any{"url": "headers", "method": "POST", "json": c.marker, "connection": rest}, optional)
+	add("defined-fails", "rest_executor", map[string]any{"url": "fail", "method": "POST", "fail_on_error": true, "connection": rest}, optional)
+	add("defined-url", "rest_executor", map[string]any{"url": "basic", "connection": defined("rest", "httpx", `{"base_url":"http://u:{{env.OF_RESOURCE_URL}}@`+host+`"}`, "")}, optional)
+	add("defined-database", "sql_executor", map[string]any{"query": "select 1", "connection": defined("db", "sqlalchemy", `{"url":"postgresql+psycopg2://u:{{env.OF_RESOURCE_URL}}@127.0.0.1:1/d"}`, "")}, optional)
+	add("defined-wrong", "sql_executor", map[string]any{"query": "select 1", "connection": defined("db", "postgres", `{"host":"h","port":"{{env.OF_RESOURCE}}","url":"{{env.OF_RESOURCE_URL}}"}`, "")}, optional)
+	add("defined-mixed", "sql_executor", map[string]any{"query": "select 1", "connection": defined("db", "postgres", `{"host":"h","password":"x{{env.OF_RESOURCE}}"}`, `,"decode":{"config":{"password":true}}`)}, optional)
+	add("defined-undecodable", "sql_executor", map[string]any{"query": "select 1", "connection": defined("db", "postgres", `{"host":"h","password":"{{env.OF_RESOURCE}}"}`, `,"decode":{"config":{"password":true}}`)}, optional)
+	add("parsed-defined", "noop_executor", map[string]any{"value": map[string]any{"connection": rest}}, optional)
 	add("others", "command_executor", map[string]any{"command": "cat", "stdin": ref("of-others")}, optional)
 	add("names", "rest_executor", map[string]any{"url": c.service + "/names-secrets"}, optional)
 	picks := map[string]any{"type": "object", "properties": map[string]any{"json": map[string]any{}, "stdin": map[string]any{}, "connection": map[string]any{}}}
-	for name, of := range map[string][2]string{"hostile-stdin": {"command_executor", "parsed"}, "hostile-json": {"rest_executor", "names"}, "hostile-connection": {"sql_executor", "parsed"}} {
+	for name, of := range map[string][2]string{"hostile-stdin": {"command_executor", "parsed"}, "hostile-json": {"rest_executor", "names"}, "hostile-connection": {"sql_executor", "parsed"}, "hostile-defined": {"rest_executor", "parsed-defined"}} {
 		add(name, of[0], map[string]any{"command": "cat", "url": c.service + "/hostile", "method": "POST", "query": "select 1"}, map[string]any{
 			"schemas": map[string]any{"method": of[0], "input_schema": picks}, "dependencies": []any{map[string]any{"id": "canary-" + of[1], "required": true}}})
 	}
@@ -411,7 +432,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	c := startCanaries(t)
 	t.Logf("%.2000s", c.cli(c.tree(), "submit", "-", "--wait"))
 	c.cancelled()
-	answers := c.keyed() + c.calling() + c.hooked() + c.answers()
+	answers := c.flow() + c.keyed() + c.calling() + c.hooked() + c.answers()
 	heard := c.heard.Bytes()
 	large := regexp.MustCompile(`"X-Token":\["C\\"` + c.all["by-dir"].core + `[^{}]*\}[^{}]*\{\}[^{}]*"url":"/large"`)
 	for _, name := range named {
@@ -424,6 +445,11 @@ func TestSecretsAreNowhere(t *testing.T) {
 	}
 	if !bytes.Contains(heard, []byte(c.all["by-url"].core)) || !bytes.Contains(heard, []byte(`\"json\":{\"secret\":\"by-env\"}`)) {
 		t.Error("the URL did not reach the service, or what a result names was not sent as it is")
+	}
+	for name, least := range map[string]int{"of-resource": 3, "of-decoded": 3, "of-profile": 3} {
+		if n := bytes.Count(heard, []byte(c.all[name].core)); n < least {
+			t.Errorf("%s reached the service %d times: it was not put in", name, n)
+		}
 	}
 	for _, name := range []string{"hook-header", "hook-url"} {
 		if n := bytes.Count(heard, []byte(c.all[name].core)); n < 10 {
@@ -466,6 +492,24 @@ func (c *canaries) search(place string, text []byte) {
 	}
 }
 
+// flow runs a flow whose resource has secrets of its own, of a profile, and what is decoded.
+func (c *canaries) flow() (answers string) {
+	c.t.Helper()
+	profiles := filepath.Join(c.t.TempDir(), "profiles.yaml")
+	must(c.t, os.WriteFile(profiles, []byte("canary: {config: {bearer_token: '{{env.OF_CIPHERTEXT}}'}, decode: {config: {bearer_token: true}}}\n"), 0o600))
+	text := `flow: {id: canary, secrets: [OF_RESOURCE], env: {BASE: "` + c.service + `"}}
+resources: {api: {kind: rest, driver: httpx, profile: canary, config: {base_url: "{{env.BASE}}", headers: {X-Token: "{{env.OF_RESOURCE}}"}}}}
+jobs: [{id: a, steps: [{id: s, type: rest, inputs: {resource: api, url: "headers?at={{attempt}}", method: POST, json: "` + c.marker + `"}, outputs: {seen: "{{result.body}}"}}]}]
+`
+	for _, args := range [][]string{{"validate", "-"}, {"run", "-", "--dry-run"}, {"run", "-", "--run-id", "canary"}, {"run", "-", "--run-id", "canary", "--json"}} {
+		out := c.cli(text, append(append([]string{"flow"}, args...), "--profiles-file", profiles)...)
+		if answers += out; args[0] == "run" && len(args) == 4 && !strings.Contains(out, "SUCCESS") {
+			c.t.Errorf("the flow: %s", out)
+		}
+	}
+	return answers
+}
+
 // cancelled runs a task that prints its secret, and cancels it in mid-work.
 func (c *canaries) cancelled() {
 	c.t.Helper()
@@ -489,6 +533,7 @@ func (c *canaries) answers() string {
 		{"list", "--tasks", "--tree", "canary-root", "-o", "json"}, {"workers", "-o", "json"}, {"executors", "rest", "-o", "json"}, {"verify"}, {"get", "canary-cancelled", "--attempts"},
 		{"get", "canary-failing-by-env", "--attempts", "-o", "json"}, {"get", "canary-hostile-stdin"}, {"get", "canary-hostile-connection"}, {"get", "canary-others"}, {"get", "canary-env-by-dir"},
 		{"logs", "canary-cancelled"}, {"get", "canary-connection"}, {"get", "canary-closed"}, {"get", "canary-late", "-o", "json"},
+		{"get", "canary-defined", "-o", "json"}, {"get", "canary-defined-fails"}, {"get", "canary-defined-url"}, {"get", "canary-defined-database"}, {"get", "canary-defined-wrong"}, {"get", "canary-defined-undecodable"}, {"get", "canary-hostile-defined"},
 	} {
 		all.WriteString(c.cli("", args...))
 	}

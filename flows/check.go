@@ -51,6 +51,9 @@ func (c *checker) check() {
 	c.limits()
 	c.references()
 	c.circles()
+	if c.opts.Compat {
+		c.compat()
+	}
 }
 
 // all are the jobs and the handlers.

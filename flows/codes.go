@@ -84,7 +84,13 @@ type about struct {
 }
 
 // codes are all codes: docs/flows/errors.md is made of this table.
-var codes = map[Code]about{
+var codes = func() map[Code]about {
+	all := maps.Clone(ownCodes)
+	maps.Copy(all, compatCodes)
+	return all
+}()
+
+var ownCodes = map[Code]about{
 	CodeYAML:            {means: "The text is no YAML 1.2, or has what a flow must not have: a tag, a key that is there twice, a second document, aliases that stand for over 1 MiB."},
 	CodeSchema:          {alias: "schema:<type>", means: "A value is of another type than its key wants, or out of its bounds. Texts are strict: `id: 5` is a number, `id: \"5\"` a text."},
 	CodeMissing:         {alias: "schema:missing", means: "A key that must be there is not."},
@@ -156,11 +162,12 @@ func ErrorsPage() string {
 		"are stable, the messages are not. `alias` is what AetherFlow calls the same thing, as far as it sees it.\n")
 	for _, part := range []struct {
 		title   string
+		codes   map[Code]about
 		warning bool
-	}{{"Errors", false}, {"Warnings", true}} {
+	}{{"Errors", ownCodes, false}, {"Warnings", ownCodes, true}, {"Warnings of --compat", compatCodes, true}} {
 		fmt.Fprintf(&b, "\n## %s\n\n| code | alias | what it means |\n|---|---|---|\n", part.title)
-		for _, code := range slices.Sorted(maps.Keys(codes)) {
-			if c := codes[code]; c.warning == part.warning {
+		for _, code := range slices.Sorted(maps.Keys(part.codes)) {
+			if c := part.codes[code]; c.warning == part.warning {
 				alias := ""
 				if c.alias != "" {
 					alias = "`" + c.alias + "`"

@@ -141,6 +141,7 @@ type Options struct {
 	Workspace   []string                 // executors that work in a directory which the steps of a job share: their tasks are told of the flow
 	Env         map[string]string        // what is known of the environment, beside flow.env
 	StrictEnv   bool                     // a name without a value is an error, unless it is a secret's
+	Compat      bool                     // tell what the flow does in another way than in AetherFlow
 	Set         *treefile.Arguments      // for parameters; nil: there is no run yet, and no value is missed
 }
 

@@ -60,7 +60,7 @@ func readFlow(cmd *cobra.Command, name string) (shown string, text []byte, err e
 func flowValidateCommand() *cobra.Command {
 	var env envFlags
 	var profiles profilesFlag
-	var strict bool
+	var strict, compat bool
 	cmd := &cobra.Command{
 		Use: "validate FILE|-...", Short: "Tell all that is wrong with flows",
 		Long: "Tells all that is wrong with flows, with line and column, and asks no cluster. Each file has its line, OK or INVALID, and one for each fault: errors begin with -, warnings\n" +
@@ -71,6 +71,7 @@ func flowValidateCommand() *cobra.Command {
 	alsoJSON(cmd, out)
 	env.bind(cmd)
 	profiles.bind(cmd)
+	cmd.Flags().BoolVar(&compat, "compat", false, "warn of each place where the flow does otherwise than in AetherFlow")
 	cmd.Flags().BoolVar(&strict, "strict-env", false, "a name that the flow uses and that has no value, and no default, is an error")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		values, err := env.read(cmd.ErrOrStderr())
@@ -78,7 +79,7 @@ func flowValidateCommand() *cobra.Command {
 			return err
 		}
 		opts := node.FlowOptions()
-		opts.StrictEnv = strict
+		opts.StrictEnv, opts.Compat = strict, compat
 		var reports []*flows.Report
 		invalid, what := 0, "flow"
 		all, uses, bad, err := profiles.read()

@@ -234,3 +234,20 @@ jobs:
 		t.Errorf("without a server: exit %d, %s", code, note)
 	}
 }
+
+// TestFlowCompat: what docs/flows/migration.md shows.
+func TestFlowCompat(t *testing.T) {
+	page, err := os.ReadFile("../../docs/flows/migration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	const flow = "version: 1\nflow: {id: hello, workspace: {root: /tmp/work}}\njobs:\n  - id: greet\n    steps:\n      - {id: say, type: external.process, inputs: {command: echo hi}}\n"
+	if err := os.WriteFile("flow.yaml", []byte(flow), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, note, code := runCommand(t, "flow", "validate", "--compat", "flow.yaml")
+	if code != exitOK || out == "OK: flow.yaml\n" || !strings.Contains(string(page), "```text\n"+out+"```") {
+		t.Errorf("exit %d, %s, the page has not\n%s", code, note, out)
+	}
+}

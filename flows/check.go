@@ -159,12 +159,11 @@ func (c *checker) step(s *Step, loc string) {
 			return
 		}
 		c.object(inputs, withLockKeys, loc+".inputs")
-		if s.Inner != nil {
-			if s.Inner.Type == withLock {
-				c.at(CodeNotYet, s.Inner.value.Get("type"), s.Inner.loc+".type", "a step holds one lock: a with_lock can't lie in another one")
-				return
-			}
+		switch step := inputs.Get("step"); {
+		case s.Inner != nil:
 			c.step(s.Inner, s.Inner.loc)
+		case step.Kind() == '{':
+			c.at(CodeNotYet, step, loc+".inputs.step", "steps lie in each other %d deep at most", maxInner)
 		}
 		return
 	}
@@ -332,43 +331,17 @@ func (c *checker) circles() {
 	}
 }
 
-// limits tells of what trees have no primitive for.
+// limits tells of what has no effect.
 func (c *checker) limits() {
-	flow := c.root.Get("flow")
-	if l := c.doc.Locks; l != nil {
-		at := flow.Get("locks").Get("scope")
-		if at.Kind() == 0 {
-			at = flow.Get("locks")
-		}
-		switch {
-		case l.Scope == "flow":
-			c.at(CodeNotYet, at, "flow.locks.scope", "a lock can't lie around a whole run: write lock at the steps that must exclude each other")
-		case l.Scope == "job" && slices.ContainsFunc(c.doc.Jobs, func(j *Job) bool { return len(j.Steps) > 1 }):
-			c.at(CodeNotYet, at, "flow.locks.scope", "a lock can't lie around several steps, and there are jobs with several: write lock at the steps that must exclude each other, or scope: none")
-		}
-		c.ttl(flow.Get("locks").Get("ttl_seconds"), "flow.locks.ttl_seconds")
+	if c.doc.Locks != nil {
+		c.ttl(c.root.Get("flow").Get("locks").Get("ttl_seconds"), "flow.locks.ttl_seconds")
 	}
 	for _, j := range c.all() {
-		if j.Lock != nil && len(j.Steps) > 1 {
-			c.at(CodeNotYet, j.value.Get("lock"), j.loc+".lock", "a lock can't lie around several steps: write lock at the steps that must exclude each other")
-		}
-		if j.Timeout > 0 {
-			c.at(CodeNotYet, j.value.Get("timeout_seconds"), j.loc+".timeout_seconds", "a job has no time of its own: write timeout_seconds at its steps, or at the flow")
-		}
 		c.ttl(j.value.Get("lock").Get("ttl_seconds"), j.loc+".lock.ttl_seconds")
 		for _, s := range j.Steps {
 			c.ttl(s.value.Get("lock").Get("ttl_seconds"), s.loc+".lock.ttl_seconds")
-			if s.Inner != nil {
+			for ; s.Inner != nil; s = s.Inner {
 				c.ttl(s.value.Get("inputs").Get("ttl_seconds"), s.loc+".inputs.ttl_seconds")
-			}
-			locks := 0
-			for _, has := range []bool{s.Lock != nil, s.Inner != nil && s.Inner.Lock != nil, j.Lock != nil && len(j.Steps) == 1, c.doc.Locks != nil && c.doc.Locks.Scope == "job" && len(j.Steps) == 1 && !c.isHandler(j)} {
-				if has {
-					locks++
-				}
-			}
-			if locks > 1 {
-				c.at(CodeNotYet, s.value, s.loc, "a step holds one lock, and this one is to hold several: of its own, of with_lock, of its job or of flow.locks")
 			}
 		}
 	}

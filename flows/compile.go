@@ -29,6 +29,7 @@ type Tree struct {
 
 	needs map[string][]string // by job: those that must end with success
 	gates map[string]string   // by job: the name of its gate
+	locks map[string][]string // by job, by step's task, and of the run by "": the names of the tasks that take their locks
 }
 
 // Coordinates say what of a flow a task is.
@@ -49,6 +50,8 @@ const (
 	KindGate  TaskKind = "gate"  // a group with what a job waits for, and its condition
 	KindStep  TaskKind = "step"  // what runs
 	KindSoFar TaskKind = "sofar" // a fold of all jobs up to one
+	KindLock  TaskKind = "lock"  // takes a lock that is held until the fold around it has ended: of the run, of a job, or of a step
+	KindHeld  TaskKind = "held"  // a fold around a step that holds several locks, or around the whole run
 )
 
 // Compile makes the tree of a run of a flow, which [Options.Env] and [Options.Set] are the values of. It is pure: the same text, options and id of a run give the same bytes.
@@ -65,7 +68,7 @@ func Compile(name string, text []byte, runID string, opts Options) (*Tree, *Repo
 	if report := r.done(); !report.OK {
 		return nil, report
 	}
-	c := &compiler{reader: r, doc: d, run: runID, names: map[string]bool{}, byID: map[string]*Job{}, jobs: map[*Job]string{}, steps: map[*Step]string{}}
+	c := &compiler{reader: r, doc: d, run: runID, names: map[string]bool{}, byID: map[string]*Job{}, jobs: map[*Job]string{}, steps: map[*Step]string{}, locks: map[string][]string{}, held: map[*Step]string{}}
 	tree := c.compile()
 	report := r.done()
 	if !report.OK {
@@ -130,6 +133,7 @@ type (
 		Key          string  `json:"key"`
 		OnContention string  `json:"on_contention"`
 		WaitTimeout  float64 `json:"wait_timeout,omitempty"`
+		Hold         string  `json:"hold,omitempty"`
 	}
 )
 
@@ -157,7 +161,9 @@ type compiler struct {
 	used  map[string][]string // jobs that templates name, by the path of the job that they stand in
 	env   map[string]any      // of the run, without secrets
 	dirs  workspaceDoc
-	all   string // the name of the fold of all jobs, which handlers wait for; empty: there is none
+	all   string              // the name of the fold of all jobs, which handlers wait for; empty: there is none
+	locks map[string][]string // see [Tree]
+	held  map[*Step]string    // folds around steps that hold several locks
 
 	tasks []taskDoc
 	where []Coordinates
@@ -190,6 +196,7 @@ func (c *compiler) compile() *Tree {
 		}
 	}
 	c.add(taskDoc{Name: root, TreeTimeout: c.doc.Timeout, Labels: map[string]string{"flow": c.flow, "run": c.run}}, KindRoot, place{index: -1})
+	c.holdRun(root, every)
 	before := "" // the fold of all jobs so far
 	for i, j := range c.doc.Jobs {
 		c.job(root, j, c.entries(j, before))
@@ -341,11 +348,31 @@ func (c *compiler) promoters(j *Job, key string) (out []*Step) {
 func (c *compiler) job(root string, j *Job, entries []edgeDoc) {
 	fold := c.jobs[j]
 	gateName := c.unique(j.ID + "__gate")
-	edges := []edgeDoc{folded(gateName, true)}
-	for _, s := range j.Steps {
-		edges = append(edges, folded(c.steps[s], s.SkipJob))
+	c.twice(j)
+	locks := c.locksOf(j)
+	if c.carries(j, locks) {
+		locks = nil
 	}
-	c.add(taskDoc{Name: fold, Parent: root, Fold: true, Dependencies: edges}, KindJob, place{j, -1})
+	taking := c.taking(j.ID, j.ID, len(locks))
+	edges := []edgeDoc{folded(gateName, true)}
+	for _, name := range taking {
+		edges = append(edges, folded(name, true))
+	}
+	for _, s := range j.Steps {
+		own := []edgeDoc{folded(c.steps[s], s.SkipJob)}
+		if n := len(c.stepLocks(j, s)) - 1; n > 0 {
+			c.taking(c.steps[s], c.steps[s], n)
+			c.held[s] = c.unique(c.steps[s] + "__held")
+			if own = append(own, folded(c.held[s], s.SkipJob)); s.SkipJob { // it knows why a lock was not taken
+				slices.Reverse(own)
+			}
+		}
+		edges = append(edges, own...)
+	}
+	c.add(taskDoc{Name: fold, Parent: root, Fold: true, Timeout: j.Timeout, Dependencies: edges}, KindJob, place{j, -1})
+	for _, name := range c.locks[""] {
+		entries = with(entries, accepting(name, "", "success"))
+	}
 	g := taskDoc{Name: gateName, Parent: fold, Dependencies: entries}
 	if j.When != nil && !j.When.Empty() {
 		g.When = j.When.CEL(c.reference)
@@ -354,6 +381,7 @@ func (c *compiler) job(root string, j *Job, entries []edgeDoc) {
 		}
 	}
 	c.add(g, KindGate, place{j, -1})
+	c.take(fold, taking, locks, []edgeDoc{accepting(gateName, "", "success")}, cmp.Or(j.Pool, c.doc.Pool), cmp.Or(j.Priority, c.doc.Priority), place{j, -1})
 	for i, s := range j.Steps {
 		c.step(fold, gateName, j, i, s)
 	}
@@ -392,6 +420,10 @@ func (c *compiler) step(fold, gateName string, j *Job, i int, s *Step) {
 	if slices.Contains(c.opts.Workspace, t.Schemas["method"]) {
 		t.Params = &paramsDoc{Flow: c.flow, Run: c.run, Job: j.ID, Step: s.ID, Env: c.env, Workspace: c.dirs}
 	}
+	taking := c.taking(j.ID, j.ID, 0)
+	for _, name := range taking {
+		t.Dependencies = append(t.Dependencies, accepting(name, "", "success"))
+	}
 	if i == 0 {
 		t.Dependencies = append(t.Dependencies, accepting(gateName, "", "success")) // a gate may be skipped without a condition
 	} else if before := j.Steps[i-1]; before.SkipJob {
@@ -401,6 +433,9 @@ func (c *compiler) step(fold, gateName string, j *Job, i int, s *Step) {
 	}
 	if i > 0 && (j.When != nil && !j.When.Empty() || j == c.doc.OnFailure) { // the step before was skipped, too, where the gate was, which alone would not keep this one
 		t.Dependencies = append(t.Dependencies, accepting(gateName, "", "success"))
+	}
+	if i > 0 && c.held[j.Steps[i-1]] != "" { // then its locks have gone back
+		t.Dependencies = append(t.Dependencies, anyway(c.held[j.Steps[i-1]]))
 	}
 	for _, before := range j.Steps[:max(i-1, 0)] {
 		if before.SkipJob {
@@ -420,7 +455,13 @@ func (c *compiler) step(fold, gateName string, j *Job, i int, s *Step) {
 			t.Retry = retryOf(own)
 		}
 	}
-	t.Lock = c.lockOf(j, s, run)
+	if locks := c.stepLocks(j, s); len(locks) > 0 {
+		last := len(locks) - 1
+		t.Lock = locks[last]
+		if last > 0 {
+			c.hold(&t, fold, c.held[s], c.taking(c.steps[s], c.steps[s], last), locks[:last], at)
+		}
+	}
 	c.add(t, KindStep, at)
 }
 
@@ -446,6 +487,21 @@ func (c *compiler) renamed(executor string, inputs map[string]any) map[string]an
 	return out
 }
 
+// hold puts a fold around a step, for which tasks take the outer ones of its locks.
+func (c *compiler) hold(t *taskDoc, job, held string, outer []string, locks []*lockDoc, at place) {
+	fold := taskDoc{Name: held, Parent: job, Fold: true}
+	for _, name := range outer {
+		fold.Dependencies = append(fold.Dependencies, folded(name, true))
+	}
+	fold.Dependencies = append(fold.Dependencies, folded(t.Name, true))
+	c.add(fold, KindHeld, place{at.job, -1})
+	c.take(held, outer, locks, t.Dependencies, t.Pool, t.Priority, at)
+	t.Parent = held
+	for _, name := range outer {
+		t.Dependencies = append(t.Dependencies, accepting(name, "", "success"))
+	}
+}
+
 // retryOf is when a step is tried again: there is no chance in it unless it says so, and a wait that has no bound has the largest.
 func retryOf(r *Retry) *retryDoc {
 	if r == nil {
@@ -466,27 +522,119 @@ func retryOf(r *Retry) *retryDoc {
 	return out
 }
 
-// lockOf is the one lock that a step holds; nil: none.
-func (c *compiler) lockOf(j *Job, s, run *Step) *lockDoc {
-	l := s.Lock
-	switch {
-	case run.Lock != nil:
-		l = run.Lock
-	case l == nil:
-		l = j.Lock
-	}
-	if l == nil {
-		if c.doc.Locks != nil && c.doc.Locks.Scope == "job" && j != c.doc.OnFailure && j != c.doc.Finally {
-			return &lockDoc{Key: "flow:" + c.flow + ":job:" + j.ID, OnContention: "wait"}
-		}
+// lockExecutor does nothing: its tasks take locks.
+const lockExecutor = "noop_executor"
+
+// locksOf are the locks around a job, the one taken first before the others.
+func (c *compiler) locksOf(j *Job) (out []*lockDoc) {
+	if len(j.Steps) == 0 {
 		return nil
 	}
+	if c.doc.Locks != nil && c.doc.Locks.Scope == "job" && j != c.doc.OnFailure && j != c.doc.Finally {
+		out = append(out, &lockDoc{Key: "flow:" + c.flow + ":job:" + j.ID, OnContention: "wait"})
+	}
+	if j.Lock != nil {
+		out = append(out, c.lockDoc(j, j.Lock))
+	}
+	return out
+}
+
+// carries reports whether the only step of a job holds the only lock around it.
+func (c *compiler) carries(j *Job, locks []*lockDoc) bool {
+	return len(j.Steps) == 1 && len(locks) == 1 && len(j.Steps[0].locks()) == 0
+}
+
+// stepLocks are the locks around a step, the one taken first before the others. It holds the last itself.
+func (c *compiler) stepLocks(j *Job, s *Step) (out []*lockDoc) {
+	if locks := c.locksOf(j); c.carries(j, locks) {
+		return locks
+	}
+	for _, l := range s.locks() {
+		out = append(out, c.lockDoc(j, l))
+	}
+	return out
+}
+
+// locks are those of a step itself, the outer ones first.
+func (s *Step) locks() (out []*Lock) {
+	for ; s != nil; s = s.Inner {
+		if s.Lock != nil {
+			out = append(out, s.Lock)
+		}
+	}
+	return out
+}
+
+func (c *compiler) lockDoc(j *Job, l *Lock) *lockDoc {
 	key := c.literal(l.Key, l.value, l.loc, j)
 	text, is := key.(string)
 	if !is {
 		text = fmt.Sprint(key)
 	}
 	return &lockDoc{Key: text, OnContention: l.OnContention, WaitTimeout: l.WaitTimeout}
+}
+
+// twice tells of a lock around something that holds a lock of the same key already, for which it would wait, and not get it.
+func (c *compiler) twice(j *Job) {
+	around := map[string]bool{}
+	if c.doc.Locks != nil && c.doc.Locks.Scope == "flow" {
+		around["flow:"+c.flow] = true
+	}
+	again := func(at treefile.Value, loc, key string, held map[string]bool) {
+		if held[key] {
+			c.at(CodeNotYet, at, loc, "a lock with the key %s is around it already, and would not go back before it has this one", shorten(key))
+		}
+		held[key] = true
+	}
+	for _, l := range c.locksOf(j) {
+		again(j.value, j.loc, l.Key, around)
+	}
+	for _, s := range j.Steps {
+		held := maps.Clone(around)
+		for _, l := range s.locks() {
+			again(l.value, l.loc, c.lockDoc(j, l).Key, held)
+		}
+	}
+}
+
+// taking are the names of so many tasks that take locks of what is called of; the same each time.
+func (c *compiler) taking(of, name string, n int) []string {
+	names, known := c.locks[of]
+	for i := 0; !known && i < n; i++ {
+		names = append(names, c.unique(name+"__lock"))
+	}
+	if n > 0 {
+		c.locks[of] = names
+	}
+	return names
+}
+
+// take adds the tasks of the names, which take locks for their parent, each after those before it. Whatever is below the parent depends on each of them, so that it has the locks
+// taken again where it runs again.
+func (c *compiler) take(parent string, names []string, locks []*lockDoc, after []edgeDoc, pool string, priority *int, at place) {
+	for i, name := range names {
+		l := *locks[i]
+		l.Hold = dag.HoldParent.Word()
+		t := taskDoc{Name: name, Parent: parent, Schemas: map[string]string{"method": lockExecutor}, Pool: pool, Priority: priority, Lock: &l, Dependencies: slices.Clone(after)}
+		for _, before := range names[:i] {
+			t.Dependencies = append(t.Dependencies, accepting(before, "", "success"))
+		}
+		c.add(t, KindLock, place{at.job, -1})
+	}
+}
+
+// holdRun adds the lock around the whole run, and the fold that holds it, which ends after all jobs.
+func (c *compiler) holdRun(root string, every []*Job) {
+	if c.doc.Locks == nil || c.doc.Locks.Scope != "flow" || len(every) == 0 {
+		return
+	}
+	held, names := c.unique("run__held"), c.taking("", "run", 1)
+	fold := taskDoc{Name: held, Parent: root, Fold: true, Dependencies: []edgeDoc{folded(names[0], false)}}
+	for _, j := range every {
+		fold.Dependencies = append(fold.Dependencies, folded(c.jobs[j], false))
+	}
+	c.add(fold, KindHeld, place{index: -1})
+	c.take(held, names, []*lockDoc{{Key: "flow:" + c.flow, OnContention: "wait"}}, nil, c.doc.Pool, c.doc.Priority, place{index: -1})
 }
 
 // handlers adds the jobs that run once all others have ended.
@@ -584,7 +732,7 @@ func (c *compiler) finish() *Tree {
 		c.tell(CodeTree, "", "", treedoc.Position{}, "%v", err)
 		return nil
 	}
-	t := &Tree{FlowID: c.flow, RunID: c.run, Document: f.JSON, Tasks: c.where, needs: map[string][]string{}, gates: map[string]string{}}
+	t := &Tree{FlowID: c.flow, RunID: c.run, Document: f.JSON, Tasks: c.where, needs: map[string][]string{}, gates: map[string]string{}, locks: c.locks}
 	for _, j := range c.doc.Jobs {
 		for _, n := range j.Needs {
 			if !n.Done {

@@ -65,6 +65,10 @@ func TestCompileFaults(t *testing.T) {
 		{"one directory twice", "flow: {id: f, workspace: {layout: {scratch: artifacts}}}" + two, "1:36 spec.schema flow.workspace.layout.scratch"},
 		{"one directory in another", "flow: {id: f, workspace: {layout: {artifacts: scratch/out}}}" + two, "1:36 spec.schema flow.workspace.layout.artifacts"},
 		{"directories beside each other", "flow: {id: f, workspace: {layout: {artifacts: x/out, scratch: x/tmp/}}}" + two, ""},
+		{"a lock in one of the same key", "flow: {id: f}\njobs: [{id: a, lock: {key: k}, steps: [{id: s, type: noop}, {id: t, type: noop, lock: {key: '{{env.K:k}}'}}]}]", "2:88 spec.not_supported jobs[0].steps[1].lock.key"},
+		{"a with_lock in one of the same key", "flow: {id: f}\njobs: [{id: a, steps: [{id: s, type: with_lock, inputs: {lock_key: k, step: {type: with_lock, inputs: {lock_key: k, step: {type: noop}}}}}]}]", "2:104 spec.not_supported jobs[0].steps[0].inputs.step.inputs.lock_key"},
+		{"the lock of the run, once more", "flow: {id: f, locks: {scope: flow}}\njobs: [{id: a, lock: {key: 'flow:f'}, steps: [{id: s, type: noop}]}]", "2:8 spec.not_supported jobs[0]"},
+		{"locks of different keys, side by side and in each other", "flow: {id: f, locks: {scope: flow}}\njobs: [{id: a, lock: {key: k}, steps: [{id: s, type: noop, lock: {key: l}}, {id: t, type: noop, lock: {key: l}}]}]", ""},
 		{"retries that only results know", "flow: {id: f}\njobs: [{id: a, steps: [{id: s, type: noop}, {id: t, type: external.process, inputs: {command: x, retry: {max_attempts: '{{steps.s.n}}'}}}]}]", "2:106 spec.invalid_input jobs[0].steps[1].inputs.retry.max_attempts"},
 	} {
 		_, report := flows.Compile("f.yaml", []byte(row.text), "r", options())

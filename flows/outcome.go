@@ -97,6 +97,11 @@ func (t *Tree) Outcome(ends map[string]End) *Outcome {
 		}
 		out.Jobs = append(out.Jobs, j)
 	}
+	for _, name := range t.locks[""] {
+		if ends[name].Outcome == dag.Failed.Outcome() {
+			out.Outcome = failed
+		}
+	}
 	return out
 }
 
@@ -126,6 +131,14 @@ func (t *Tree) job(w *Coordinates, ends map[string]End, statuses map[string]stri
 		}
 	case failed:
 		j.Reason = end.Error
+		if end.ErrorKind == string(dag.KindTimeout) {
+			j.ErrorKind = end.ErrorKind
+		}
+		for _, name := range t.locks[w.Job] {
+			if l := ends[name]; l.Outcome == dag.Failed.Outcome() {
+				j.Reason, j.ErrorKind = l.Error, l.ErrorKind
+			}
+		}
 		if g := ends[t.gates[w.Job]]; g.Outcome == string(dag.Failed.Outcome()) {
 			j.Reason, j.ErrorKind = g.Error, g.ErrorKind
 			if strings.Contains(g.Error, "when.type_error") {
@@ -142,6 +155,13 @@ func (t *Tree) step(j *JobOutcome, w *Coordinates, ends map[string]End) {
 		return
 	}
 	end := ends[w.Name]
+	for _, name := range t.locks[w.Name] { // what holds up the step is how it ended
+		if l := ends[name]; l.Outcome == dag.Failed.Outcome() || l.Outcome == dag.Skipped.Outcome() && !strings.HasPrefix(l.SkipReason, dag.SkipDependency) {
+			l.Result, l.StartedAt, l.Attempts = end.Result, time.Time{}, 0
+			end = l
+			break
+		}
+	}
 	s := StepOutcome{ID: w.Step, Status: statusOf(end), Error: end.Error, ErrorKind: end.ErrorKind, Attempts: end.Attempts, Result: end.Result, StartedAt: instant(end.StartedAt), CompletedAt: instant(end.CompletedAt)}
 	if s.Status == skipped {
 		s.ReasonCode = end.SkipReason

@@ -55,3 +55,48 @@ func TestOutcome(t *testing.T) {
 		}
 	}
 }
+
+// TestOutcomeOfLocks: a lock that was not given is why a job, or a step, ended, and a job's time that is up is its kind.
+func TestOutcomeOfLocks(t *testing.T) {
+	text, err := os.ReadFile("testdata/locks.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, report := flows.Compile("f.yaml", text, "run-1", options())
+	if tree == nil {
+		t.Fatal(report.Errors)
+	}
+	late := flows.End{Outcome: "failed", Error: "its lock was not free in time", ErrorKind: "lock_timeout"}
+	blocked, cut := flows.End{Outcome: "blocked"}, flows.End{Outcome: "skipped", SkipReason: "dependency_skipped"}
+	for _, row := range []struct {
+		name string
+		ends map[string]flows.End
+		want string
+	}{
+		{"the lock of a job", map[string]flows.End{"books": {Outcome: "failed", Error: "books__lock: no"}, "books__lock": late, "books__post": blocked, "books__sum": blocked},
+			"FAILED books FAILED lock_timeout its lock was not free in time [BLOCKED BLOCKED]"},
+		{"the time of a job", map[string]flows.End{"books": {Outcome: "failed", Error: "timeout", ErrorKind: "timeout"}, "books__post": {Outcome: "success"}, "books__sum": {Outcome: "cancelled"}},
+			"FAILED books FAILED timeout timeout [SUCCESS CANCELLED]"},
+		{"the lock of a step fails", map[string]flows.End{"nested": {Outcome: "failed", Error: "no"}, "nested__a": {Outcome: "success"}, "nested__s__lock": late, "nested__s__lock_2": blocked, "nested__s": blocked, "nested__b": blocked},
+			"FAILED nested FAILED lock_timeout no [SUCCESS FAILED lock_timeout BLOCKED]"},
+		{"the lock of a step is held", map[string]flows.End{"nested": {Outcome: "success"}, "nested__a": {Outcome: "success"}, "nested__s__lock": {Outcome: "success"}, "nested__s__lock_2": {Outcome: "skipped", SkipReason: "locked"}, "nested__s": cut, "nested__b": {Outcome: "success"}},
+			"SUCCESS nested SUCCESS [SUCCESS SKIPPED locked SUCCESS]"},
+		{"the lock of the run", map[string]flows.End{"run__lock": late, "books": blocked, "one": blocked, "nested": blocked}, "FAILED"},
+	} {
+		o := tree.Outcome(row.ends)
+		got := o.Outcome
+		for _, j := range o.Jobs {
+			if j.Status == "PENDING" || j.Status == "BLOCKED" {
+				continue
+			}
+			var steps []string
+			for _, s := range j.Steps {
+				steps = append(steps, strings.Join(strings.Fields(s.Status+" "+s.ReasonCode+" "+s.ErrorKind), " "))
+			}
+			got += " " + strings.Join(strings.Fields(fmt.Sprint(j.ID, " ", j.Status, " ", j.ErrorKind, " ", j.Reason)), " ") + " [" + strings.Join(steps, " ") + "]"
+		}
+		if got != row.want {
+			t.Errorf("%s:\n%s\nwant\n%s", row.name, got, row.want)
+		}
+	}
+}

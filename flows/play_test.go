@@ -20,6 +20,7 @@ type scripted struct {
 	Graph              bool
 	Jobs               []*scriptedJob
 	OnFailure, Finally bool
+	Scope              string // of locks; empty: not written
 }
 
 type scriptedJob struct {
@@ -27,6 +28,7 @@ type scriptedJob struct {
 	Needs []scriptedNeed
 	When  string
 	Steps []scriptedStep
+	Lock  bool // around it, and a time that is not up
 
 	status, reason string
 	outputs        map[string]any
@@ -43,6 +45,7 @@ type scriptedStep struct {
 	N       int
 	SkipJob bool
 	Output  string // the key that it promotes its n to; empty: none
+	Locks   int    // that it holds
 }
 
 // random makes a flow of up to seven jobs, whose names and values are few, so that gates hold and fail.
@@ -68,6 +71,19 @@ func random(r *rand.Rand) *scripted {
 		f.Jobs = append(f.Jobs, j)
 	}
 	return f
+}
+
+// lock puts locks around some of it, which change nothing of what it comes to.
+func (f *scripted) lock(r *rand.Rand) {
+	f.Scope = []string{"", "", "job", "flow"}[r.IntN(4)]
+	for _, j := range f.Jobs {
+		j.Lock = r.IntN(4) == 0
+		for i := range j.Steps {
+			if r.IntN(4) == 0 {
+				j.Steps[i].Locks = 1 + r.IntN(3)
+			}
+		}
+	}
 }
 
 // condition is one over the jobs that there are.
@@ -126,14 +142,30 @@ func (f *scripted) text() []byte {
 			if s.Output != "" {
 				step["outputs"] = map[string]any{s.Output: "{{result.n}}"}
 			}
+			for n := range max(s.Locks-1, 0) {
+				inner := map[string]any{"type": step["type"]}
+				if step["inputs"] != nil {
+					inner["inputs"] = step["inputs"]
+				}
+				step["type"], step["inputs"] = "with_lock", map[string]any{"lock_key": fmt.Sprint(j.ID, i, n), "step": inner}
+			}
+			if s.Locks > 0 {
+				step["lock"] = map[string]any{"key": "step"}
+			}
 			steps = append(steps, step)
 		}
 		job["depends_on"], job["steps"] = needs, steps
+		if j.Lock {
+			job["lock"], job["timeout_seconds"] = map[string]any{"key": "job", "on_contention": "wait"}, 3600
+		}
 		jobs = append(jobs, job)
 	}
 	flow := map[string]any{"id": "f"}
 	if f.Graph {
 		flow["execution"] = "graph"
+	}
+	if f.Scope != "" {
+		flow["locks"] = map[string]any{"scope": f.Scope}
 	}
 	handler := []any{map[string]any{"id": "s", "type": "noop"}}
 	if f.OnFailure {
@@ -247,12 +279,15 @@ func (f *scripted) mocks() []byte {
 // TestFlowsPlayAsTheyRead: every random flow compiles to a tree that is taken as one, and played by the rules that decide in a cluster its jobs and steps come to what the
 // documentation says: the order of jobs, gates, skips, blocks, failures, and handlers.
 func TestFlowsPlayAsTheyRead(t *testing.T) {
-	flowsPlayed, seen := 200, map[string]int{}
+	flowsPlayed, seen := 300, map[string]int{}
 	if testing.Short() {
 		flowsPlayed = 100
 	}
 	for seed := range uint64(flowsPlayed) {
 		f := random(rand.New(rand.NewPCG(seed, 7)))
+		if seed%2 == 1 {
+			f.lock(rand.New(rand.NewPCG(seed, 9)))
+		}
 		text := f.text()
 		tree, report := flows.Compile("f.json", text, "r", options())
 		if tree == nil {

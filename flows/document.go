@@ -139,6 +139,7 @@ type Options struct {
 	Connections map[string]Connector
 	Profiles    map[string]resource.Part // that resources may name
 	Workspace   []string                 // executors that work in a directory which the steps of a job share: their tasks are told of the flow
+	workers     map[string]bool          // names that workers have, whatever they are called
 	Env         map[string]string        // what is known of the environment, beside flow.env
 	StrictEnv   bool                     // a name without a value is an error, unless it is a secret's
 	Compat      bool                     // tell what the flow does in another way than in AetherFlow

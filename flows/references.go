@@ -94,6 +94,7 @@ func (c *checker) references() {
 	for _, u := range c.profiled {
 		c.use(&u, place{})
 	}
+	c.uses = append(c.uses, c.profiled...)
 }
 
 func (c *checker) use(u *use, at place) {

@@ -65,8 +65,15 @@ func (r *Report) Text(w io.Writer) error {
 	if !r.OK {
 		word = "INVALID"
 	}
+	if _, err := fmt.Fprintf(w, "%s: %s\n", word, r.FlowYAML); err != nil {
+		return err
+	}
+	return r.Lines(w)
+}
+
+// Lines writes the faults as [Report.Text] does, without the line before them.
+func (r *Report) Lines(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", word, r.FlowYAML)
 	for _, f := range r.Errors {
 		fmt.Fprintf(&b, "- %s\n", f.line(r.FlowYAML))
 	}

@@ -38,6 +38,7 @@ var resourceCodes = map[resource.FaultKind]Code{
 // resources looks at the resources, and notes which names of the environment feed what is decoded.
 func (c *checker) resources() {
 	c.doc.decoded = map[string]bool{}
+	maps.Copy(c.doc.decoded, c.opts.workers)
 	for i := range c.doc.Resources {
 		r := &c.doc.Resources[i]
 		known := true

@@ -27,7 +27,7 @@ func flowCommand() *cobra.Command {
 		Long: "Flows are YAML files of jobs and steps with strict templates, as AetherFlow has them. They compile to task trees.",
 		Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(flowValidateCommand(), flowRunCommand())
+	cmd.AddCommand(flowValidateCommand(), flowRunCommand(), flowExplainCommand(), flowDoctorCommand())
 	for _, below := range cmd.Commands() {
 		below.GroupID = ""
 	}

@@ -3,8 +3,6 @@ package resource
 import (
 	"fmt"
 	"maps"
-	"net"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -253,8 +251,6 @@ func (d *Driver) finish(c *Connection) *Fault {
 			f.Value = strings.TrimRight(f.Value.(string), "/")
 		case f.Path == "config.bearer_token":
 			f.Value = map[string]any{"type": "bearer", "token": f.Value}
-		case f.Path == "config.dsn" && d.Type == "oracle":
-			dsnFields(c, f.Value.(string))
 		}
 	}
 	return nil
@@ -283,26 +279,4 @@ func databaseURL(text string) (typ, out, reason string) {
 		return "", "", "must be sqlite:///path"
 	}
 	return typ, scheme + ":" + rest, ""
-}
-
-// dsnFields are the parts of a name as Oracle has it: host:port/service. Another one stays as it is.
-func dsnFields(c *Connection, dsn string) {
-	u, err := url.Parse("oracle://" + dsn)
-	if err != nil || u.Hostname() == "" || strings.ContainsAny(dsn, "()@?") {
-		return
-	}
-	set := func(name string, value any) {
-		c.Fields = append(c.Fields, Field{Path: "config.dsn", Names: []string{name}, Value: value, Soft: true})
-	}
-	host, port, err := net.SplitHostPort(u.Host)
-	if err != nil {
-		host, port = u.Host, ""
-	}
-	set("host", host)
-	if n, reason := isInteger.read(port); reason == "" {
-		set("port", n)
-	}
-	if service := strings.TrimPrefix(u.Path, "/"); service != "" {
-		set("database", service)
-	}
 }

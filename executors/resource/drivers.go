@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -99,7 +100,7 @@ var drivers = []Driver{
 		config: []key{
 			{path: "host", fields: []string{"host"}}, {path: "port", form: isInteger, fields: []string{"port"}, preset: "587"}, {path: "username", also: []string{"user"}, fields: []string{"username", "user"}},
 			{path: "password", fields: []string{"password"}, secret: true}, {path: "starttls", form: isBoolean, fields: []string{"starttls"}, preset: "true with port 587"},
-			{path: "tls", form: isBoolean, fields: []string{"tls"}}, {path: "from_addr", fields: []string{"from_addr"}, preset: "`username`"},
+			{path: "tls", form: isBoolean, fields: []string{"tls"}}, {path: "from_addr", fields: []string{"from_addr"}, preset: "that of `username`"},
 		}, options: fileOptions},
 	{Kind: "sftp", Name: "paramiko", Type: "sftp", config: sftpConfig, options: fileOptions, needs: sftpNeeds},
 	{Kind: "sftp", Name: "ssh", Type: "sftp", config: sftpConfig, options: fileOptions, needs: sftpNeeds},
@@ -194,4 +195,34 @@ func (d *Driver) find(part, path string) *key {
 		}
 	}
 	return nil
+}
+
+// Defaults are the settings that count where nothing else is said, as far as they are constants.
+func (d *Driver) Defaults() (p Part) {
+	for _, part := range []string{"config", "options"} {
+		for _, k := range d.keys(part) {
+			if k.preset == "" || k.fields == nil {
+				continue
+			}
+			var value any
+			word := strings.Trim(k.preset, "`")
+			if json.Unmarshal([]byte(word), &value) != nil {
+				if value = word; word == k.preset || strings.Contains(word, " ") {
+					continue
+				}
+			}
+			at := Part{}
+			names := strings.Split(k.path, ".")
+			for _, name := range slices.Backward(names) {
+				value = map[string]any{name: value}
+			}
+			if m := value.(map[string]any); part == "options" {
+				at.Options = m
+			} else {
+				at.Config = m
+			}
+			p = Merge(p, at)
+		}
+	}
+	return p
 }

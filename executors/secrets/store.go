@@ -231,3 +231,9 @@ func usable(value string) (string, error) {
 	}
 	return value, nil
 }
+
+// Lacks says why tasks of a pool can't have a secret; nil: they can. It asks for the value, and keeps nothing of it.
+func (s *Store) Lacks(ctx context.Context, name, pool string) error {
+	_, err := s.secret(ctx, name, pool)
+	return err
+}

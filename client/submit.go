@@ -515,7 +515,7 @@ func messageOf(t *dag.Task) *pb.NewTask {
 		out.Dependencies = append(out.Dependencies, Dependency{d.Ref, d.Optional, d.Type, d.Mode.Accept(), d.Mode.Otherwise(), d.Mode.OrderOnly(), d.Mode.Skips()}.message())
 	}
 	if c := t.Control; c != nil {
-		out.When, out.Template, out.Outputs, out.Artifacts = c.When, c.Template, slices.Clone(c.Outputs), c.Artifacts
+		out.When, out.Template, out.Outputs, out.Artifacts, out.FlowStep = c.When, c.Template, slices.Clone(c.Outputs), c.Artifacts, c.FlowStep.Text()
 		if r := c.Repeat; r != nil {
 			out.Repeat = &pb.Repeat{Until: r.Until, Max: int32(r.Max), Delay: durationpb.New(r.Delay)}
 		}

@@ -101,6 +101,7 @@ type TaskOptions struct {
 	Retention                string          // of the root: how long its tree is kept once it has ended; empty: as the operator says
 	Outputs                  json.RawMessage // an object of templates; nil: none
 	Artifacts                []string        // patterns of the files that it makes
+	FlowStep                 json.RawMessage // what a step of a flow says of that; nil: it is none
 	Imported                 *Imported       // it was submitted as settled, and has not run since; nil otherwise
 	Found                    bool            // another task found it when it ran: no submission has it
 }
@@ -262,7 +263,7 @@ func taskOf(t *pb.Task) *Task {
 		if r := o.Retry; r != nil {
 			out.Options.Retry = retryOf(r)
 		}
-		out.Options.Outputs, out.Options.Artifacts, out.Options.Found = o.Outputs, o.Artifacts, o.Found
+		out.Options.Outputs, out.Options.Artifacts, out.Options.FlowStep, out.Options.Found = o.Outputs, o.Artifacts, o.FlowStep, o.Found
 		if i := o.Imported; i != nil {
 			out.Options.Imported = &Imported{Outcome: i.Outcome, Error: i.Error, Attempts: int(i.Attempts)}
 			if i.Result != nil {

@@ -236,7 +236,7 @@ func showOptions(t *pg.Shown) TaskOptions {
 		return out
 	}
 	if c := controlOfShown(t); c != nil {
-		out.Outputs, out.Artifacts = c.Outputs, c.Artifacts
+		out.Outputs, out.Artifacts, out.FlowStep = c.Outputs, c.Artifacts, c.FlowStep.Text()
 	}
 	if t.Flags&dag.FlagImported != 0 && t.State.Settled() {
 		out.Imported = &dag.Imported{State: t.State, Attempts: t.Attempt}

@@ -25,7 +25,7 @@ func controlOf(w *pg.Work, merged []byte) *workerv1.Control {
 	if !c.ToWorker() {
 		return nil
 	}
-	m := &workerv1.Control{Template: c.Template, Outputs: c.Outputs, Artifacts: c.Artifacts}
+	m := &workerv1.Control{Template: c.Template, Outputs: c.Outputs, Artifacts: c.Artifacts, FlowStep: c.FlowStep != nil}
 	if c.Template {
 		m.Templated = dag.Templated(w.Executor, w.Inputs, merged)
 	}

@@ -75,6 +75,7 @@ type TaskOptions struct {
 	Retention   time.Duration   // of the root; [dag.KeepForever]; 0: as the operator says
 	Outputs     json.RawMessage // an object of templates; nil: none
 	Artifacts   []string        // patterns of the files that it makes
+	FlowStep    json.RawMessage // what a step of a flow says of that, see [dag.FlowStep]; nil: it is none
 	Imported    *dag.Imported   // it was submitted as settled, and has not run since; nil otherwise
 	Found       bool            // another task found it when it ran: no submission has it
 }
@@ -82,7 +83,7 @@ type TaskOptions struct {
 // IsZero reports whether nothing was said.
 func (o TaskOptions) IsZero() bool {
 	return o.Executor == "" && o.Retry.IsZero() && o.OnLost == 0 && o.Timeout == 0 && o.ScheduleToStart == 0 && o.NotBefore.IsZero() && o.TreeTimeout == 0 && o.Retention == 0 &&
-		o.Outputs == nil && o.Artifacts == nil && o.Imported == nil && !o.Found
+		o.Outputs == nil && o.Artifacts == nil && o.FlowStep == nil && o.Imported == nil && !o.Found
 }
 
 // TreeStatus is the aggregate of one tree: one row, whatever its size.

@@ -18,6 +18,7 @@ type Control struct {
 	Repeat    *Repeat         `json:"repeat,omitempty"`    // nil: it runs once
 	Artifacts []string        `json:"artifacts,omitempty"` // patterns of the files that it makes
 	Cache     *Cache          `json:"cache,omitempty"`     // nil: it always runs
+	FlowStep  *FlowStep       `json:"flow_step,omitempty"` // nil: it is no step of a flow
 
 	// Of a task that was made for an item: the item and its index, for its templates, and the inputs into which the item was put so that they are data
 	// (see [References]). No submission says these.

@@ -17,6 +17,7 @@ type Told struct {
 	Cause    Key    // of a blocked one
 	Reason   string // of a skipped one
 	Error    string // of a failed or cancelled one
+	Kind     Kind   // of the error of a failed one
 }
 
 func (t *Told) edge() Dependent { return Dependent{Key: t.Task, Required: t.Required, Mode: t.Mode} }
@@ -147,7 +148,7 @@ func (d *Decision) fold(r *Row, deps []Told) {
 		t := &deps[worst]
 		switch t.State {
 		case Failed:
-			d.unstarted(r, Ended{Outcome: OutcomeFailed, Error: t.Ref + ": " + cmp.Or(t.Error, "failed")}, Failed)
+			d.unstarted(r, Ended{Outcome: OutcomeFailed, Kind: t.Kind, Error: t.Ref + ": " + cmp.Or(t.Error, "failed")}, Failed)
 		case Cancelled:
 			d.unstarted(r, Ended{Outcome: OutcomeCancelled, Error: t.Ref + ": " + cmp.Or(t.Error, "cancelled")}, Cancelled)
 		default:

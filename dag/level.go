@@ -52,6 +52,8 @@ const (
 	FlowsLevel = KeptRunsLevel
 	// ConnectionsLevel: tasks may define a connection instead of naming one. Older workers would refuse it.
 	ConnectionsLevel = SpansLevel
+	// FlowStepsLevel: tasks are steps of flows (see [FlowStep]). Older workers would drop what a skipped one gives, older coordinators would find nothing for its templates.
+	FlowStepsLevel = SpansLevel
 )
 
 // FeatureLevel is one row of a table of levels.
@@ -90,8 +92,8 @@ var AllLevels = Levels{
 	{Level: KeptRunsLevel, Name: "retention of schedules, gates of flows, trees that are due", Since: "0.13.0", Needs: func(t *Task) bool {
 		return t.Due != nil || t.Control != nil && (strings.Contains(t.Control.When, "flow_") || strings.Contains(t.Control.When, "outputs"))
 	}},
-	{Level: SpansLevel, Name: "locks around several tasks, timeouts of groups, connections that tasks define", Since: "0.14.0", Needs: func(t *Task) bool {
-		return t.Limiting.ForParent() || t.Bounds() || connectsInline(t.Inputs)
+	{Level: SpansLevel, Name: "locks around several tasks, timeouts of groups, connections that tasks define, steps of flows", Since: "0.14.0", Needs: func(t *Task) bool {
+		return t.Limiting.ForParent() || t.Bounds() || connectsInline(t.Inputs) || t.Control != nil && t.Control.FlowStep != nil
 	}},
 }
 

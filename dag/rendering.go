@@ -46,7 +46,7 @@ func (r *Rendering) Inputs(inputs json.RawMessage, templated []string, sent []by
 	for _, name := range templated {
 		documents[name] = merged[name]
 	}
-	whole, err := inputRules.Render(documents, scope, most)
+	whole, err := renderInputRules.Render(documents, scope, most)
 	if err != nil {
 		return nil, nil, placedAt("inputs", err)
 	}
@@ -93,7 +93,7 @@ func (r *Rendering) Outputs(outputs, inputs json.RawMessage, sent, result []byte
 	if err := decodeExact(outputs, &document); err != nil {
 		return nil, fmt.Errorf("outputs: %w", err)
 	}
-	rendered, err := outputRules.Render(document, scope, most)
+	rendered, err := renderOutputRules.Render(document, scope, most)
 	if err != nil {
 		return nil, placedAt("outputs", err)
 	}

@@ -13,6 +13,7 @@ import (
 type Paths struct {
 	whole   bool // of the value at hand
 	members map[string]*Paths
+	flow    *flowPaths // of a step of a flow, beside what is named of dependencies; nil: nothing
 }
 
 // Add adds a path.
@@ -39,12 +40,25 @@ func (p *Paths) below(name string) *Paths {
 	return p.members[name]
 }
 
-// Names are the members of which anything is named, sorted.
+// all are the members of which anything is named.
+func (p *Paths) all() map[string]*Paths {
+	if p == nil {
+		return nil
+	}
+	return p.members
+}
+
+// Names are the members of which anything is named, and what a flow has of what is named, sorted.
 func (p *Paths) Names() []string {
 	if p == nil {
 		return nil
 	}
-	return slices.Sorted(maps.Keys(p.members))
+	names := slices.Collect(maps.Keys(p.members))
+	if p.flow != nil {
+		names = append(names, p.flow.names()...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // pick appends what is named of a valid value: all of it, or an object of less. What an object says of members that were cut goes along.
@@ -82,26 +96,32 @@ func (p *Paths) pick(out, value []byte) ([]byte, bool) {
 
 // ValuePaths are what the templates of a task's inputs and outputs name of its dependencies: by name, result, outputs, outcome and error. nil: nothing.
 func (c *Control) ValuePaths(executor string, inputs json.RawMessage) *Paths {
-	p := &Paths{}
+	p, flow := &Paths{}, &flowPaths{step: c.FlowStep}
 	add := func(rules *template.Rules, document map[string]any) {
 		for _, path := range rules.Refs(document) {
-			if path[0] == "deps" && len(path) > 2 {
+			switch _, ofFlow := flowRoots[path[0]]; {
+			case path[0] == "deps" && len(path) > 2:
 				p.Add(path[1:])
+			case ofFlow && c.FlowStep != nil:
+				flow.named.Add(path)
 			}
 		}
 	}
 	if c.Template && mayHoldToken(inputs) {
 		document := decoded(inputs)
 		maps.DeleteFunc(document, func(name string, _ any) bool { return Unrendered(executor, name) })
-		add(&inputRules, document)
+		add(&renderInputRules, document)
 	}
 	if c.Outputs != nil {
-		add(&outputRules, decoded(c.Outputs))
+		add(&renderOutputRules, decoded(c.Outputs))
 	}
 	if c.Cache != nil {
 		add(&inputRules, map[string]any{"key": c.Cache.Key})
 	}
-	if p.members == nil {
+	if flow.named.members != nil {
+		p.flow = flow
+	}
+	if p.members == nil && p.flow == nil {
 		return nil
 	}
 	return p
@@ -112,10 +132,12 @@ type DependencyValue struct {
 	Ref, Name       string
 	State           State
 	Error           string
+	Kind            Kind // of the error
 	Result, Outputs json.RawMessage
 }
 
 // Scope is the JSON object of what templates find by the root deps: what is named of dependencies, by their names. Of one that has not completed there is no result, and are no outputs.
+// Of a step of a flow it has what is named of that, too.
 func (p *Paths) Scope(dependencies []DependencyValue) json.RawMessage {
 	all := make([]Addressed, len(dependencies))
 	for i, d := range dependencies {
@@ -124,7 +146,7 @@ func (p *Paths) Scope(dependencies []DependencyValue) json.RawMessage {
 	addresses := NewAddresses(all)
 	const root = `{"deps":{`
 	out := []byte(root)
-	for _, name := range p.Names() {
+	for _, name := range slices.Sorted(maps.Keys(p.members)) {
 		i, reason := addresses.Find(name)
 		if reason != "" {
 			continue
@@ -135,7 +157,15 @@ func (p *Paths) Scope(dependencies []DependencyValue) json.RawMessage {
 		out = append(appendQuoted(out, name), ':')
 		out = dependencies[i].scope(out, p.members[name])
 	}
-	return append(out, "}}"...)
+	if out = append(out, '}'); p.flow != nil {
+		out = p.flow.append(out, func(name string) *DependencyValue {
+			if i, reason := addresses.Find(name); reason == "" {
+				return &dependencies[i]
+			}
+			return nil
+		})
+	}
+	return append(out, '}')
 }
 
 func (d *DependencyValue) scope(out []byte, p *Paths) []byte {

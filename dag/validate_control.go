@@ -89,7 +89,7 @@ func (c *check) control() {
 		for _, only := range []struct {
 			field string
 			given bool
-		}{{"template", co.Template}, {"outputs", co.Outputs != nil}, {"repeat", co.Repeat != nil}, {"artifacts", len(co.Artifacts) > 0}} {
+		}{{"template", co.Template}, {"outputs", co.Outputs != nil}, {"repeat", co.Repeat != nil}, {"artifacts", len(co.Artifacts) > 0}, {"flow_step", co.FlowStep != nil}} {
 			if only.given {
 				c.field(only.field, "a group, which runs nothing, can't have it")
 			}

@@ -37,6 +37,12 @@ var (
 	// As these, of tasks that are made for no item.
 	ownInputRules  = template.Rules{Plain: true, Keys: true, Cut: true, Roots: withoutItem(inputRoots)}
 	ownOutputRules = template.Rules{Plain: true, Keys: true, Cut: true, Roots: withoutItem(outputRoots)}
+
+	// As these, of steps of flows, and of all that there are.
+	flowInputRules    = template.Rules{Plain: true, Keys: true, Cut: true, Roots: withFlow(withoutItem(inputRoots))}
+	flowOutputRules   = template.Rules{Plain: true, Keys: true, Cut: true, Roots: withFlow(withoutItem(outputRoots))}
+	renderInputRules  = template.Rules{Plain: true, Keys: true, Cut: true, Roots: withFlow(inputRoots)}
+	renderOutputRules = template.Rules{Plain: true, Keys: true, Cut: true, Roots: withFlow(outputRoots)}
 )
 
 func withoutItem(roots template.Roots) template.Roots {
@@ -84,11 +90,15 @@ type valueFault struct {
 // a few of the places. ofItem: the task is made for an item, which they may name.
 func (t *Task) templates(ofItem bool) (faults []valueFault, named []Named) {
 	c := t.Control
-	if c == nil || !c.Template && c.Outputs == nil && c.Cache == nil {
+	if c == nil || !c.Template && c.Outputs == nil && c.Cache == nil && c.FlowStep == nil {
 		return nil, nil
 	}
 	r := templateReader{seen: map[string]int{}, inputRules: &ownInputRules, outputRules: &ownOutputRules}
-	if ofItem || c.Item != nil {
+	switch {
+	case c.FlowStep != nil:
+		r.inputRules, r.outputRules, r.step = &flowInputRules, &flowOutputRules, c.FlowStep
+		r.flowStep(c.FlowStep)
+	case ofItem || c.Item != nil:
 		r.inputRules, r.outputRules = &inputRules, &outputRules
 	}
 	if c.Template {
@@ -181,6 +191,7 @@ type templateReader struct {
 	names  map[string]bool // dependencies
 
 	inputRules, outputRules *template.Rules
+	step                    *FlowStep // nil: it is none of a flow
 }
 
 func (r *templateReader) fault(field, format string, args ...any) {
@@ -301,10 +312,13 @@ func (r *templateReader) outputs(raw json.RawMessage) {
 
 func (r *templateReader) check(field string, rules *template.Rules, document map[string]any) {
 	r.tell(field, rules.Check(document, func(ref template.Ref) string {
-		if ref.Path[0] != "deps" {
-			return ""
+		switch _, ofFlow := flowRoots[ref.Path[0]]; {
+		case ref.Path[0] == "deps":
+			return r.dependency(field, ref)
+		case ofFlow && r.step != nil:
+			return r.step.unknown(ref.Path)
 		}
-		return r.dependency(field, ref)
+		return ""
 	}))
 }
 

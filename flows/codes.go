@@ -38,7 +38,6 @@ const (
 	CodeWhen            Code = "spec.invalid_when"
 	CodeUnknownOutput   Code = "spec.unknown_output"
 	CodeUnknownStep     Code = "spec.unknown_step"
-	CodeWholeOutputs    Code = "spec.whole_outputs"
 	CodeUnknownParam    Code = "spec.unknown_parameter"
 	CodeMissingEnv      Code = "spec.missing_env"
 	CodeUnsetEnv        Code = "spec.unset_env"
@@ -117,7 +116,6 @@ var ownCodes = map[Code]about{
 	CodeWhen:            {alias: "semantic:invalid_when", means: "`when` is no expression of [the gate grammar](gating.md)."},
 	CodeUnknownOutput:   {means: "`when` or a template names an output that no step of the job promotes."},
 	CodeUnknownStep:     {means: "A template names a step that is not an earlier one of the same job."},
-	CodeWholeOutputs:    {means: "A template names all outputs of a job. Name one: `jobs.X.outputs.KEY`."},
 	CodeUnknownParam:    {means: "A template names a parameter that the flow does not declare."},
 	CodeMissingEnv:      {alias: "semantic:missing_env", means: "A name of the environment has no value, is used without a default, and `--strict-env` is on. The empty text counts as no value."},
 	CodeUnsetEnv:        {alias: "semantic:missing_env", warning: true, means: "As `spec.missing_env`, without `--strict-env`: a step that needs the value will fail with `template.missing_key`."},

@@ -30,6 +30,8 @@ type Tree struct {
 	needs map[string][]string // by job: those that must end with success
 	gates map[string]string   // by job: the name of its gate
 	locks map[string][]string // by job, by step's task, and of the run by "": the names of the tasks that take their locks
+
+	handlers map[string]bool // on_failure and finally, by the ids of their jobs
 }
 
 // Coordinates say what of a flow a task is.
@@ -90,6 +92,7 @@ type (
 		Inputs       map[string]any    `json:"inputs,omitempty"`
 		Template     bool              `json:"template,omitempty"`
 		Outputs      map[string]any    `json:"outputs,omitempty"`
+		FlowStep     *dag.FlowStep     `json:"flow_step,omitempty"`
 		Pool         string            `json:"pool,omitempty"`
 		Priority     *int              `json:"priority,omitempty"`
 		Timeout      float64           `json:"timeout,omitempty"`
@@ -450,6 +453,9 @@ func (c *compiler) step(fold, gateName string, j *Job, i int, s *Step) {
 		t.Outputs, _ = w.value(s.Outputs, s.value.Get("outputs"), s.loc+".outputs", atOutput).(map[string]any)
 	}
 	c.connect(run, &t)
+	if w.looks || len(s.Outputs) > 0 { // else it is a task like others
+		t.FlowStep = &w.sees
+	}
 	if t.Retry = retryOf(s.Retry); t.Schemas["method"] == process {
 		if own := c.ownRetry(run, t.Inputs); own != nil {
 			t.Retry = retryOf(own)
@@ -732,12 +738,17 @@ func (c *compiler) finish() *Tree {
 		c.tell(CodeTree, "", "", treedoc.Position{}, "%v", err)
 		return nil
 	}
-	t := &Tree{FlowID: c.flow, RunID: c.run, Document: f.JSON, Tasks: c.where, needs: map[string][]string{}, gates: map[string]string{}, locks: c.locks}
+	t := &Tree{FlowID: c.flow, RunID: c.run, Document: f.JSON, Tasks: c.where, needs: map[string][]string{}, gates: map[string]string{}, locks: c.locks, handlers: map[string]bool{}}
 	for _, j := range c.doc.Jobs {
 		for _, n := range j.Needs {
 			if !n.Done {
 				t.needs[j.ID] = append(t.needs[j.ID], n.Job)
 			}
+		}
+	}
+	for _, j := range []*Job{c.doc.OnFailure, c.doc.Finally} {
+		if j != nil {
+			t.handlers[j.ID] = true
 		}
 	}
 	for _, w := range c.where {

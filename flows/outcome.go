@@ -131,6 +131,9 @@ func (t *Tree) job(w *Coordinates, ends map[string]End, statuses map[string]stri
 		}
 	case failed:
 		j.Reason = end.Error
+		if t.handlers[w.Job] {
+			j.ReasonCode = "handler_failed"
+		}
 		if end.ErrorKind == string(dag.KindTimeout) {
 			j.ErrorKind = end.ErrorKind
 		}
@@ -173,7 +176,7 @@ func (t *Tree) step(j *JobOutcome, w *Coordinates, ends map[string]End) {
 	if s.Status == failed && j.ErrorKind == "" {
 		j.ErrorKind = s.ErrorKind
 	}
-	if s.Status == succeeded && end.Outputs != nil {
+	if (s.Status == succeeded || s.Status == skipped) && end.Outputs != nil {
 		var outputs map[string]json.RawMessage
 		if json.Unmarshal(end.Outputs, &outputs) == nil {
 			maps.Copy(j.Outputs, outputs)

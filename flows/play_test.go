@@ -1,8 +1,10 @@
 package flows_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -31,6 +33,7 @@ type scriptedJob struct {
 	Lock  bool // around it, and a time that is not up
 
 	status, reason string
+	failure        string // of a failed one
 	outputs        map[string]any
 	steps          []string
 }
@@ -44,8 +47,11 @@ type scriptedStep struct {
 	Comes   string // success, skipped or failed
 	N       int
 	SkipJob bool
-	Output  string // the key that it promotes its n to; empty: none
-	Locks   int    // that it holds
+	Output  string   // the key that it promotes its n to; empty: none
+	Locks   int      // that it holds
+	Reads   []string // paths that its inputs name
+
+	saw map[string]any // what these were
 }
 
 // random makes a flow of up to seven jobs, whose names and values are few, so that gates hold and fail.
@@ -59,6 +65,11 @@ func random(r *rand.Rand) *scripted {
 				s.Output = []string{"x", "y"}[r.IntN(2)]
 			}
 			j.Steps = append(j.Steps, s)
+		}
+		for i := range j.Steps {
+			for range r.IntN(3) {
+				j.Steps[i].Reads = append(j.Steps[i].Reads, f.path(r, j, i))
+			}
 		}
 		for _, on := range f.Jobs {
 			if r.IntN(4) == 0 {
@@ -84,6 +95,73 @@ func (f *scripted) lock(r *rand.Rand) {
 			}
 		}
 	}
+}
+
+// path is something that a step of a job may name.
+func (f *scripted) path(r *rand.Rand, j *scriptedJob, step int) string {
+	before := (&scriptedJob{Steps: j.Steps[:step]}).keys()
+	switch n := r.IntN(8); {
+	case n < 2 && step > 0:
+		return fmt.Sprintf("steps.s%d%s", r.IntN(step), []string{".n", ".reason", ""}[r.IntN(3)])
+	case n == 2 && len(before) > 0:
+		return "job.outputs." + before[r.IntN(len(before))]
+	case n < 4 || len(f.Jobs) == 0:
+		return "job.outputs"
+	}
+	on := f.Jobs[r.IntN(len(f.Jobs))]
+	if keys := on.keys(); len(keys) > 0 && r.IntN(2) == 0 {
+		return fmt.Sprintf("jobs.%s.outputs.%s", on.ID, keys[r.IntN(len(keys))])
+	}
+	return fmt.Sprintf("jobs.%s.%s", on.ID, []string{"status", "skip_reason", "skip_trigger", "outputs"}[r.IntN(4)])
+}
+
+// nothing is the default of paths.
+const nothing = "nothing"
+
+// see is what a step of a job finds at a path.
+func see(byID map[string]*scriptedJob, j *scriptedJob, path string) any {
+	names := strings.Split(path, ".")
+	given := func(v any, there bool) any {
+		if !there {
+			return nothing
+		}
+		return v
+	}
+	switch names[0] {
+	case "steps":
+		var i int
+		fmt.Sscanf(names[1], "s%d", &i)
+		s := j.Steps[i]
+		result := map[string]any{"n": s.N}
+		if s.Comes == "skipped" {
+			result["skipped"], result["reason"] = true, "no_data"
+		}
+		if len(names) == 2 {
+			return result
+		}
+		v, there := result[names[2]]
+		return given(v, there)
+	case "job":
+		if len(names) == 2 {
+			return maps.Clone(j.outputs)
+		}
+		v, there := j.outputs[names[2]]
+		return given(v, there)
+	}
+	on := byID[names[1]]
+	switch names[2] {
+	case "status":
+		return on.status
+	case "skip_reason":
+		return given(on.reason, on.status == "SKIPPED")
+	case "skip_trigger":
+		return given("step", on.status == "SKIPPED" && on.reason != "condition=false")
+	}
+	if len(names) == 3 {
+		return on.outputs
+	}
+	v, there := on.outputs[names[3]]
+	return given(v, there)
 }
 
 // condition is one over the jobs that there are.
@@ -139,7 +217,11 @@ func (f *scripted) text() []byte {
 			if s.SkipJob {
 				step["on_no_data"] = "skip_job"
 			}
-			if s.Output != "" {
+			inputs := map[string]any{}
+			for n, path := range s.Reads {
+				inputs[fmt.Sprint("see", n)] = "{{" + path + ":" + nothing + "}}"
+			}
+			if step["inputs"] = inputs; s.Output != "" {
 				step["outputs"] = map[string]any{s.Output: "{{result.n}}"}
 			}
 			for n := range max(s.Locks-1, 0) {
@@ -169,7 +251,7 @@ func (f *scripted) text() []byte {
 	}
 	handler := []any{map[string]any{"id": "s", "type": "noop"}}
 	if f.OnFailure {
-		flow["on_failure"] = handler
+		flow["on_failure"] = []any{map[string]any{"id": "s", "type": "noop", "inputs": map[string]any{"what": "{{failure.job}} {{failure.step}} {{failure.kind}}: {{failure.message}}"}}}
 	}
 	if f.Finally {
 		flow["finally"] = handler
@@ -222,7 +304,7 @@ func (f *scripted) run(t *testing.T) {
 		})
 		switch {
 		case err != nil:
-			j.status = "FAILED"
+			j.status, j.failure = "FAILED", j.ID+" when when_error: when_error: "
 			j.all(0, "blocked")
 			continue
 		case !holds:
@@ -234,17 +316,22 @@ func (f *scripted) run(t *testing.T) {
 	steps:
 		for i, s := range j.Steps {
 			j.steps = append(j.steps, s.Comes)
+			j.Steps[i].saw = map[string]any{}
+			for n, path := range s.Reads {
+				j.Steps[i].saw[fmt.Sprint("see", n)] = see(byID, j, path)
+			}
+			if s.Comes != "failed" && s.Output != "" {
+				j.outputs[s.Output] = s.N
+			}
 			switch {
 			case s.Comes == "failed":
-				j.status = "FAILED"
+				j.status, j.failure = "FAILED", fmt.Sprintf("%s s%d executor: as it is told", j.ID, i)
 				j.all(i+1, "blocked")
 				break steps
 			case s.Comes == "skipped" && s.SkipJob:
 				j.status, j.reason = "SKIPPED", "no_data"
 				j.all(i+1, "skipped")
 				break steps
-			case s.Comes == "success" && s.Output != "":
-				j.outputs[s.Output] = s.N
 			}
 		}
 	}
@@ -302,11 +389,11 @@ func TestFlowsPlayAsTheyRead(t *testing.T) {
 		}
 		c := suite.Run().Cases[0]
 		f.run(t)
-		got := map[string]string{}
+		got, inputs := map[string]string{}, map[string]json.RawMessage{}
 		for _, task := range c.Tasks {
-			got[task.Name] = task.Outcome
+			got[task.Name], inputs[task.Name] = task.Outcome, task.Inputs
 		}
-		failed := false
+		failed, failure := false, ""
 		expect := func(name, want string) {
 			seen[want]++
 			if got[name] != want {
@@ -315,13 +402,31 @@ func TestFlowsPlayAsTheyRead(t *testing.T) {
 		}
 		for _, j := range f.Jobs {
 			expect(j.ID, strings.ToLower(j.status))
-			failed = failed || j.status == "FAILED"
+			failed, failure = failed || j.status == "FAILED", cmp.Or(failure, j.failure)
 			for i, outcome := range j.steps {
-				expect(fmt.Sprintf("%s__s%d", j.ID, i), outcome)
+				name := fmt.Sprintf("%s__s%d", j.ID, i)
+				if expect(name, outcome); j.Steps[i].saw == nil {
+					continue
+				}
+				for _, path := range j.Steps[i].Reads {
+					seen[strings.Join(strings.Split(path, ".")[:1], "")]++
+				}
+				var in any
+				if err := json.Unmarshal(inputs[name], &in); err != nil && len(j.Steps[i].saw) > 0 {
+					t.Errorf("seed %d: %s has the inputs %s: %v", seed, name, inputs[name], err)
+				}
+				got, _ := json.Marshal(in)
+				if want, _ := json.Marshal(j.Steps[i].saw); string(got) != string(want) && len(j.Steps[i].saw) > 0 {
+					t.Errorf("seed %d: %s sees %s, want %s, of %v\n%s", seed, name, got, want, j.Steps[i].Reads, text)
+				}
 			}
 		}
 		if f.OnFailure {
 			expect("on_failure__s", map[bool]string{true: "success", false: "skipped"}[failed])
+			var in struct{ What string }
+			if err := json.Unmarshal(inputs["on_failure__s"], &in); failed && (err != nil || !strings.HasPrefix(in.What, failure)) {
+				t.Errorf("seed %d: on_failure is told %q, want %q: %v\n%s", seed, in.What, failure, err, text)
+			}
 		}
 		if f.Finally {
 			expect("finally__s", "success")
@@ -338,7 +443,7 @@ func TestFlowsPlayAsTheyRead(t *testing.T) {
 		}
 	}
 	t.Log(seen)
-	for _, word := range []string{"success", "skipped", "failed", "blocked"} {
+	for _, word := range []string{"success", "skipped", "failed", "blocked", "steps", "job", "jobs"} {
 		if seen[word] == 0 {
 			t.Errorf("nothing is %s: %v", word, seen)
 		}

@@ -113,8 +113,7 @@ func (c *checker) use(u *use, at place) {
 			return
 		}
 		if len(u.path) < 3 {
-			tell(CodeWholeOutputs, "name one of the outputs")
-			return
+			return // all of them
 		}
 		var all []string
 		for _, s := range at.job.Steps[:max(at.index, 0)] {
@@ -227,11 +226,13 @@ func (c *checker) ofJob(u *use, at place, tell func(Code, string, ...any)) {
 		tell(CodeUnknownJob, "%s is the job itself: name job.outputs.KEY or steps.ID", name)
 		return
 	}
-	if !c.wait(at.job, name, u.value, u.loc) || field != "outputs" {
+	if !c.wait(at.job, name, u.value, u.loc) {
 		return
 	}
-	if len(u.path) < 4 {
-		tell(CodeWholeOutputs, "name one of the outputs")
+	if field != "outputs" && len(u.path) > 3 {
+		tell(CodeUnknownOutput, "%s is a text, and has no members", field)
+	}
+	if field != "outputs" || len(u.path) < 4 {
 		return
 	}
 	c.promoted(c.byID[name], u.path[3], u.value, u.loc, u.token)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/template"
 	"github.com/taskgrove/taskgrove/internal/treefile"
 )
@@ -14,7 +15,9 @@ type writer struct {
 	*compiler
 	at     place
 	task   *taskDoc
-	tokens bool // something is left to render
+	sees   dag.FlowStep // what its templates name of the flow, if they name anything
+	looks  bool         // they do
+	tokens bool         // something is left to render
 }
 
 func (w *writer) value(v any, at treefile.Value, loc string, p phase) any {
@@ -66,7 +69,7 @@ func (w *writer) text(text string, at treefile.Value, loc string, p phase) any {
 			b.WriteString("{{" + path + "}}")
 		}
 	}
-	out, fillErr := (&template.Rules{Plain: true}).Fill(b.String(), w.scope(w.at.job), maxRendered)
+	out, fillErr := (&template.Rules{Plain: true}).Fill(b.String(), w.scope(nil), maxRendered)
 	made := w.told(out, fillErr, text, at, loc)
 	if s, is := made.(string); is && strings.Contains(s, "{{") {
 		w.tokens = true
@@ -74,78 +77,94 @@ func (w *writer) text(text string, at treefile.Value, loc string, p phase) any {
 	return made
 }
 
-// path is what a token names, in a tree. A path that is known when the run is made stays as it is. path empty: a constant stands for it. reason: why it can't be named.
+// path is what a token names, in the template of a task. A path that is known when the run is made stays as it is. path empty: a constant stands for it. reason: why it can't be named.
 func (w *writer) path(piece template.Piece, p phase) (path, constant, reason string) {
 	names := piece.Path
-	rest := func(of string, below []string) string { return strings.Join(append([]string{of}, below...), ".") }
+	path = strings.Join(names, ".")
 	switch names[0] {
 	case "attempt":
 		return "task.attempt", "", ""
 	case "steps":
 		i := slices.IndexFunc(w.at.job.Steps, func(s *Step) bool { return s.ID == names[1] })
 		if i == w.at.index {
-			return rest("result", names[2:]), "", ""
+			return strings.Join(append([]string{"result"}, names[2:]...), "."), "", ""
 		}
-		return rest(w.result(w.at.job.Steps[i]), names[2:]), "", ""
+		name := w.steps[w.at.job.Steps[i]]
+		w.wait(name)
+		if w.sees.Steps == nil {
+			w.sees.Steps = map[string]string{}
+		}
+		w.sees.Steps[names[1]] = name
 	case "job":
-		if names[1] != "outputs" {
-			break
+		if names[1] == "id" {
+			return "", w.at.job.ID, ""
 		}
-		return w.output(w.at.job, w.at.index, names[2:])
+		w.sees.Job = w.outputs(w.sees.Job, w.at.job.Steps[:w.at.index], names[2:])
 	case "jobs":
-		return w.ofJob(w.byID[names[1]], piece)
+		w.ofJob(w.byID[names[1]], names[2], names[3:])
 	case "failure":
-		if names[1] != "message" {
-			return "", "", "of a failure only the message can be named: failure.message"
-		}
-		w.task.Dependencies = with(w.task.Dependencies, anyway(w.all))
-		return "deps." + w.all + ".error", "", ""
-	case "env":
-		if slices.Contains(systemEnv, names[1]) {
+		w.wait(w.all)
+		w.sees.Failure = w.failed()
+	default: // it is known when the run is made
+		if names[0] == "env" && slices.Contains(systemEnv, names[1]) {
 			return "", "", "there are no bundles here, whose directories it names"
 		}
+		return path, "", ""
 	}
-	return strings.Join(names, "."), "", ""
+	w.looks = true
+	return path, "", ""
 }
 
-// result is the path of what a step of the same job has returned.
-func (w *writer) result(s *Step) string {
-	name := w.steps[s]
-	w.task.Dependencies = with(w.task.Dependencies, anyway(name))
-	return "deps." + name + ".result"
-}
+// wait has the task depend on one whose values its templates name.
+func (w *writer) wait(task string) { w.task.Dependencies = with(w.task.Dependencies, anyway(task)) }
 
-// output is the path of what the steps of a job before one have promoted. names: its key, and what is below it.
-func (w *writer) output(j *Job, before int, names []string) (path, constant, reason string) {
-	var all []int
-	for i, s := range j.Steps[:before] {
-		if _, does := s.Outputs[names[0]]; does {
-			all = append(all, i)
+// outputs adds the tasks of steps that promote an output, or any, to those whose outputs are seen, in the order of the steps.
+func (w *writer) outputs(seen []string, steps []*Step, key []string) []string {
+	all := map[string]bool{}
+	for _, name := range seen {
+		all[name] = true
+	}
+	seen = nil
+	for _, s := range steps {
+		_, promotes := s.Outputs[strings.Join(key[:min(1, len(key))], "")]
+		if name := w.steps[s]; all[name] || promotes || len(key) == 0 && len(s.Outputs) > 0 {
+			w.wait(name)
+			seen = append(seen, name)
 		}
 	}
-	last := all[len(all)-1]
-	if len(all) > 1 && j != w.at.job && slices.ContainsFunc(j.Steps[:last+1], func(s *Step) bool { return s.SkipJob }) {
-		return "", "", fmt.Sprintf("several steps of %s promote %s, and the last may be left out by on_no_data: give them keys of their own", j.ID, names[0])
-	}
-	name := w.steps[j.Steps[last]]
-	w.task.Dependencies = with(w.task.Dependencies, anyway(name))
-	return "deps." + name + ".outputs." + strings.Join(names, "."), "", ""
+	return seen
 }
 
-// ofJob is the path of what another job has come to.
-func (w *writer) ofJob(j *Job, piece template.Piece) (path, constant, reason string) {
-	names := piece.Path
-	if names[2] == "outputs" {
-		return w.output(j, len(j.Steps), names[3:])
+// ofJob notes that what another job has come to is seen.
+func (w *writer) ofJob(j *Job, field string, key []string) {
+	if w.sees.Jobs == nil {
+		w.sees.Jobs = map[string]dag.FlowJob{}
 	}
-	succeeded := slices.ContainsFunc(w.at.job.Needs, func(n Need) bool { return n.Job == j.ID && !n.Done })
-	switch {
-	case !succeeded:
-		return "", "", fmt.Sprintf("in a template it can be named only of a job in depends_on: let a gate decide, as when: jobs.%s.%s == …", j.ID, names[2])
-	case names[2] == "status":
-		return "", "SUCCESS", ""
-	case piece.HasDefault: // it was not skipped
-		return "", piece.Default, ""
+	seen := w.sees.Jobs[j.ID]
+	if field == "outputs" {
+		seen.Outputs = w.outputs(seen.Outputs, j.Steps, key)
+	} else {
+		seen.Task = w.jobs[j]
+		w.wait(seen.Task)
 	}
-	return "", "", "a job in depends_on was never skipped, so that it is always missing"
+	w.sees.Jobs[j.ID] = seen
+}
+
+// failed says which task tells of the first failure.
+func (c *compiler) failed() *dag.FlowFailure {
+	out := &dag.FlowFailure{Task: c.all}
+	if len(c.doc.Jobs) == 1 {
+		out.Job = c.doc.Jobs[0].ID
+	}
+	for _, j := range c.doc.Jobs {
+		for _, s := range j.Steps {
+			if c.steps[s] != j.ID+"__"+s.ID {
+				if out.Steps == nil {
+					out.Steps = map[string]string{}
+				}
+				out.Steps[c.steps[s]] = s.ID
+			}
+		}
+	}
+	return out
 }

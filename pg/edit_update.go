@@ -381,7 +381,7 @@ func (u *updating) lookAtLimits(ctx context.Context) error {
 
 // lookAtTemplates gathers the faults of the task's templates, as they will be, with the dependencies that it will have.
 func (u *updating) lookAtTemplates(ctx context.Context) error {
-	if c := u.task.control; c == nil || !c.Template && c.Outputs == nil {
+	if c := u.task.control; c == nil || !c.Template && c.Outputs == nil && c.FlowStep == nil {
 		return nil
 	}
 	rows, err := u.c.Query(ctx, sql("AddressesOf"), keysOf(u.now.on))

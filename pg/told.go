@@ -29,7 +29,7 @@ func (s *Store) told(ctx context.Context, c *pgx.Conn, keys []dag.Key) (map[dag.
 	if err := eachRow(rows, func(v *values) {
 		k := v.key()
 		t := dag.Told{Ref: v.text(), Task: v.key(), Attempt: v.integer(), Required: v.boolean(), Mode: dag.EdgeMode(v.smallint()),
-			State: dag.State(v.smallint()), Allowed: v.boolean(), Cause: v.key(), Error: v.text()}
+			State: dag.State(v.smallint()), Allowed: v.boolean(), Cause: v.key(), Error: v.text(), Kind: dag.Kind(v.text())}
 		if z := (closed{k, len(all[k]), v.json(), v.bytea()}); z.result != nil || z.envelope != nil {
 			rest = append(rest, z)
 		}

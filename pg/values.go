@@ -128,7 +128,7 @@ func (s *Store) readScope(ctx context.Context, w *Work, rows pgx.Rows, most int)
 	var all []dag.DependencyValue
 	var hidden []sealedValue
 	if err := eachRow(rows, func(v *values) {
-		d := dag.DependencyValue{Ref: v.text(), Name: v.text(), State: dag.State(v.smallint()), Error: v.text(), Result: v.json(), Outputs: v.json()}
+		d := dag.DependencyValue{Ref: v.text(), Name: v.text(), State: dag.State(v.smallint()), Error: v.text(), Kind: dag.Kind(v.text()), Result: v.json(), Outputs: v.json()}
 		envelope := v.bytea()
 		if most -= len(d.Error) + len(d.Result) + len(d.Outputs) + len(envelope); most < 0 {
 			v.fail(ErrTooLarge)

@@ -131,7 +131,7 @@ func (w *Worker) complete(a *attempt, r *workerv1.Result, done *finished) {
 			await.UntilUnixUs = wait.Until.UnixMicro()
 		}
 	}
-	if w.attach(a, r, done.value); endOf(r) == dag.OutcomeCompleted {
+	if w.attach(a, r, done.value); endOf(r) == dag.OutcomeCompleted || endOf(r) == dag.OutcomeSkipped {
 		r.Outputs = done.outputs
 	}
 }

@@ -270,7 +270,7 @@ func (w *Worker) carryOut(ctx context.Context, a *attempt, call *executors.Call)
 	if err == nil {
 		made, err = w.loop(a, made)
 	}
-	if err == nil && made.outcome == nil && made.again == nil {
+	if err == nil && made.again == nil && (made.outcome == nil || made.outcome.Kind() == executors.KindSkipped && a.given.control.GetFlowStep()) {
 		if made.outputs, err = w.outputs(a, a.given, made.value); err != nil {
 			made = product{}
 		}

@@ -111,7 +111,7 @@ func (r *taskReader) kinds(field string, words []string) (kinds []dag.Kind) {
 func (r *taskReader) beyond(out *dag.Task, t *pb.NewTask) {
 	r.retry(&out.Retry, t.Retry)
 	out.Fold, out.AllowFailure = t.Fold, t.AllowFailure
-	if t.When != "" || t.Template || len(t.Outputs) > 0 || t.Repeat != nil || len(t.Artifacts) > 0 || t.Cache != nil {
+	if t.When != "" || t.Template || len(t.Outputs) > 0 || t.Repeat != nil || len(t.Artifacts) > 0 || t.Cache != nil || len(t.FlowStep) > 0 {
 		out.Control = r.control(t)
 	}
 	r.imported(out, t.Imported)
@@ -132,6 +132,13 @@ func (r *taskReader) control(t *pb.NewTask) *dag.Control {
 	}
 	if x := t.Cache; x != nil {
 		c.Cache = &dag.Cache{Key: x.Key, Version: x.Version, For: r.duration("cache.for", x.For)}
+	}
+	if len(t.FlowStep) > 0 {
+		step, err := dag.ReadFlowStep(t.FlowStep)
+		if err != nil {
+			r.fault("flow_step", err.Error())
+		}
+		c.FlowStep = step
 	}
 	if len(t.Artifacts) > dag.MaxArtifacts {
 		r.fault("artifacts", fmt.Sprintf("must be at most %d", dag.MaxArtifacts))

@@ -82,7 +82,7 @@ func optionsOf(o coordinator.TaskOptions) *pb.TaskOptions {
 	if r := o.Retry; !r.IsZero() {
 		out.Retry = retryOf(r)
 	}
-	out.Outputs, out.Artifacts, out.Found = o.Outputs, o.Artifacts, o.Found
+	out.Outputs, out.Artifacts, out.FlowStep, out.Found = o.Outputs, o.Artifacts, o.FlowStep, o.Found
 	if i := o.Imported; i != nil {
 		out.Imported = &pb.Imported{Outcome: i.State.Outcome(), Result: i.Result, Error: i.Error, Attempts: i.Attempts}
 	}

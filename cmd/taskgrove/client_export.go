@@ -76,6 +76,9 @@ func addOptions(out map[string]any, o *client.TaskOptions) {
 	if o.Artifacts != nil {
 		out["artifacts"] = o.Artifacts
 	}
+	if o.FlowStep != nil {
+		out["flow_step"] = o.FlowStep
+	}
 	if o.Imported != nil {
 		out["imported"] = true
 	}

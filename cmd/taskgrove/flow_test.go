@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -213,6 +214,23 @@ jobs:
 	}
 	if out, note, code := runCommand(t, "flow", "run", good, "--run-id", "two"); code != exitOK || !strings.HasPrefix(out, "run two of good, tree ") || !strings.Contains(out, "condition=false") {
 		t.Errorf("exit %d, %s, %s", code, note, out)
+	}
+	told := file(t, "told.yaml", `
+flow: {id: told, execution: graph, on_failure: [{id: tell, type: noop, outputs: {what: "{{failure.job}} {{failure.step}} {{failure.kind}}", how: "{{failure.message}}"}}]}
+jobs:
+- {id: look, steps: [{id: s, type: check_items, inputs: {items: []}, outputs: {n: "{{result.count}}", why: "{{result.reason}}"}, on_no_data: skip_job}, {id: t, type: noop}]}
+- {id: fall, steps: [{id: s, type: rest, inputs: {url: "http://127.0.0.1:1/"}}]}
+- {id: sum, steps: [{id: s, type: noop, outputs: {of: "{{jobs.look.status}} {{jobs.look.skip_reason}} {{jobs.look.skip_trigger}} {{jobs.look.outputs}} {{jobs.fall.status}} {{jobs.fall.skip_reason:-}}", n: "{{jobs.look.outputs.n}}"}}]}
+`)
+	jobs = run(exitError, "FAILED", told)
+	if j := jobs["look"]; string(j.Outputs["n"]) != "0" || j.Status != "SKIPPED" {
+		t.Errorf("look: %+v", j)
+	}
+	if j := jobs["sum"]; string(j.Outputs["of"]) != `"SKIPPED no_data step {\"n\":0,\"why\":\"no_data\"} FAILED -"` || string(j.Outputs["n"]) != "0" {
+		t.Errorf("sum: %+v", j)
+	}
+	if j := jobs["on_failure"]; string(j.Outputs["what"]) != fmt.Sprintf(`"fall s %s"`, jobs["fall"].ErrorKind) || string(j.Outputs["how"]) != fmt.Sprintf("%q", jobs["fall"].Steps[0].Error) {
+		t.Errorf("on_failure: %+v, of %+v", j, jobs["fall"])
 	}
 	tool := file(t, "tool.yaml", `
 flow: {id: tool, env: {REGION: eu}}

@@ -45,6 +45,13 @@ func (d *decoder) beyond(k key, v part) (err error) {
 		return d.limiting(k, v)
 	case keyCache:
 		return d.cache(v)
+	case keyFlowStep:
+		step, err := dag.ReadFlowStep(v.raw)
+		if err != nil {
+			return wrong("flow_step", "%v", err)
+		}
+		d.control().FlowStep = step
+		return d.repeated("flow_step", v)
 	case keyUnique:
 		return d.unique(v)
 	}

@@ -28,6 +28,13 @@ type meant struct {
 	as   string // what to write instead; empty: the key
 }
 
+var flowStepKeys = []Key{
+	{Name: "steps", Default: "none", Example: `{"look": "ingest__look"}`, Shape: Shape{Type: "object"}, Effect: "Earlier steps of the job: the tasks, by the ids of the steps."},
+	{Name: "job", Default: "none", Example: `["ingest__look"]`, Shape: Shape{Type: "array", Items: &Shape{Type: "string"}}, Effect: "The tasks whose outputs are those of the job so far. Of a name that several have, the last one counts."},
+	{Name: "jobs", Default: "none", Example: `{"ingest": {"task": "ingest", "outputs": ["ingest__look"]}}`, Shape: Shape{Type: "object"}, Effect: "Other jobs, by their ids: `task`, which says how the job has ended, and `outputs`, as those of `job`."},
+	{Name: "failure", Default: "none", Example: `{"task": "all_jobs"}`, Shape: Shape{Type: "object"}, Effect: "`task`: the fold of all jobs, whose error begins with the failed one; `job`: the id of that, if there is one only; `steps`: ids of steps whose tasks are not called `JOB__STEP`, by their tasks."},
+}
+
 // key numbers the keys of a task that have a meaning; each may be there once.
 type key uint
 
@@ -67,6 +74,7 @@ const (
 	keyRetention
 	keyDue
 	keyCache
+	keyFlowStep
 	keyStored // the first of those that the engine writes, numbered from here on
 )
 
@@ -219,6 +227,9 @@ var taskKeys = []Key{
 		Name: "cache", number: keyCache, Default: "none: the task runs", Example: `{"for": "24h", "version": "2"}`, Meant: words("cached", "memoize", "cache_policy", "cache_key", "memo"),
 		Shape: Shape{Type: "object", Closed: true, Required: []string{"for"}}, Keys: cacheKeys,
 		Effect: "Ends the task without a run, by an earlier success of the same executor with the same rendered inputs, of the same user in the same namespace. [Cached tasks](cache.md) tells more.",
+	}, {
+		Name: "flow_step", number: keyFlowStep, Default: "none", Example: `{}`, Shape: Shape{Type: "object", Closed: true}, Keys: flowStepKeys,
+		Effect: "Makes the task a step of a [flow](flows/quickstart.md), as flows compile to: its templates may name `steps`, `job`, `jobs` and `failure` as [those of flows](flows/templating.md), and what it gives counts if it is skipped, too. It says which dependencies have these values.",
 	}, {
 		Name: "unique", number: keyUnique, Default: "none", Example: `{"key": "nightly-report", "while": "running"}`, Meant: words("unique_key", "dedupe", "deduplication", "singleton", "workflow_id"),
 		Shape: Shape{Type: "object", Closed: true, Required: []string{"key"}}, Keys: uniqueKeys,

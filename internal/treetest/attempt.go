@@ -1,6 +1,7 @@
 package treetest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -171,7 +172,7 @@ func (w *world) runMock(a *attempt) {
 		case m.fails:
 			return dag.Result{Outcome: dag.OutcomeFailed, Error: m.failure, Kind: dag.Kind(m.kind), Permanent: m.permanent, RetryAfter: m.retryAfter}
 		case m.skip != "":
-			return dag.Result{Outcome: dag.OutcomeSkipped, Value: dag.SkippedResult(m.skip, m.result)}
+			return w.skip(a, dag.Result{Outcome: dag.OutcomeSkipped, Value: dag.SkippedResult(m.skip, m.result)})
 		case m.expand != nil:
 			return w.expand(a, m.expand)
 		}
@@ -194,7 +195,7 @@ func (w *world) render(a *attempt) (fault *dag.Result) {
 		if dag.SuccessfulStates.Has(state) && !e.Mode.OrderOnly() {
 			results = append(results, dag.DependencyResult{Ref: on.ref, Result: result, Skipped: state == dag.Skipped})
 		}
-		values = append(values, dag.DependencyValue{Ref: on.ref, Name: on.Name, State: state, Error: on.failure(), Result: result, Outputs: on.outputs()})
+		values = append(values, dag.DependencyValue{Ref: on.ref, Name: on.Name, State: state, Error: on.failure(), Kind: on.kind(), Result: result, Outputs: on.outputs()})
 	}
 	merged, err := dag.Merge(t.Inputs, t.Schemas, results)
 	if err != nil {
@@ -271,6 +272,14 @@ func (t *task) failure() string {
 	return t.last.Error
 }
 
+// kind is that of the error of a failed task.
+func (t *task) kind() dag.Kind {
+	if t.row.State != dag.Failed || t.last == nil {
+		return ""
+	}
+	return cmp.Or(t.last.Kind, dag.KindExecutor)
+}
+
 // validate checks the inputs of an attempt by the schema of its executor, as far as this can be done without its secrets.
 func (w *world) validate(a *attempt) (fault *dag.Result) {
 	t := a.t
@@ -306,11 +315,24 @@ func (w *world) complete(a *attempt, result json.RawMessage) dag.Result {
 		}
 		result = end
 	}
-	res := dag.Result{Outcome: dag.OutcomeCompleted, Value: result}
+	return w.outputs(a, dag.Result{Outcome: dag.OutcomeCompleted, Value: result})
+}
+
+// skip is how a skipped attempt ends: one of a step of a flow gives its outputs, too.
+func (w *world) skip(a *attempt, res dag.Result) dag.Result {
+	if c := a.t.Control; c == nil || c.FlowStep == nil {
+		return res
+	}
+	return w.outputs(a, res)
+}
+
+// outputs adds what the task names of a result.
+func (w *world) outputs(a *attempt, res dag.Result) dag.Result {
+	c := a.t.Control
 	if c.Outputs == nil {
 		return res
 	}
-	outputs, err := w.rendering(a).Outputs(c.Outputs, a.merged, a.scope, result, maxOutputs)
+	outputs, err := w.rendering(a).Outputs(c.Outputs, a.merged, a.scope, res.Value, maxOutputs)
 	if err != nil {
 		return templateFault(err)
 	}

@@ -111,7 +111,7 @@ func (w *world) judge(t *task) {
 	for _, e := range t.deps {
 		on := t.tree.tasks[e.Task]
 		one := dag.Told{Ref: on.ref, Task: on.row.Key, Attempt: on.row.Attempt, Required: e.Required, Mode: e.Mode, State: on.row.State,
-			Allowed: on.row.Flags&dag.FlagAllowed != 0, Cause: on.row.BlockedBy, Error: on.failure()}
+			Allowed: on.row.Flags&dag.FlagAllowed != 0, Cause: on.row.BlockedBy, Error: on.failure(), Kind: on.kind()}
 		if on.row.State == dag.Skipped {
 			one.Reason = dag.SkipReason(on.result())
 		}

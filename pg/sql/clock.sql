@@ -62,7 +62,7 @@ select coalesce((select cardinality(deps) from spec where key = $1), 0)
 -- are few however many it has. What they ended with is read where a fold may take it: errors, and the results of skips that are to be its own.
 -- No locks: the tasks $1 are locked, so that nothing sets what they wait for back. Reads the row of each dependency.
 select g.key, coalesce(ds.ref, ds.id), dt.key, dt.attempt, g.required, g.mode, g.state, g.allowed, coalesce(dt.blocked_by, 0),
-  coalesce(a.error, ''), case when g.state = :skipped then a.result end, a.sealed
+  coalesce(a.error, ''), coalesce(a.kind, ''), case when g.state = :skipped then a.result end, a.sealed
 from (
   select u.key, t.fold, d.i > 0 as required, coalesce(d.mode, 0)::smallint as mode, r.state, r.allowed,
     min((d.ord << 24) + abs(d.i) - 1) as first -- the place in the list, and the index in the tree
@@ -77,7 +77,7 @@ from (
 cross join lateral (select key, attempt, blocked_by from task where task.key = ((g.key >> 24) << 24) + (g.first & 16777215) offset 0) dt
 cross join lateral (select id, ref from spec where spec.key = dt.key offset 0) ds
 left join lateral (
-  select error, result, sealed from attempt where g.fold and (g.state in (:failed, :cancelled) or g.state = :skipped and g.mode & :edge_skips <> 0)
+  select error, kind, result, sealed from attempt where g.fold and (g.state in (:failed, :cancelled) or g.state = :skipped and g.mode & :edge_skips <> 0)
     and attempt.task = dt.key and number = dt.attempt offset 0) a on true
 order by g.key, g.first
 

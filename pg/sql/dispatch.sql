@@ -190,14 +190,14 @@ select t.key, t.repeats from unnest($1::bigint[]) u(key) cross join lateral (sel
 
 -- name: LoadDependencyValues
 -- What those dependencies of the task $1 that are called by one of $2 show to its templates, in their order. No locks. Reads the specs of all of them.
-select coalesce(ds.ref, ds.id), ds.name, dt.state, coalesce(a.error, ''), a.result, a.outputs, a.sealed
+select coalesce(ds.ref, ds.id), ds.name, dt.state, coalesce(a.error, ''), coalesce(a.kind, ''), a.result, a.outputs, a.sealed
 from (select deps from spec where key = $1 offset 0) s
 cross join lateral unnest(s.deps) with ordinality d(i, ord)
 cross join lateral (
   select key, ref, id, name from spec
   where spec.key = (($1 >> 24) << 24) + abs(d.i) - 1 and (coalesce(ref, id) = any($2::text[]) or name = any($2::text[])) offset 0) ds
 cross join lateral (select key, state, attempt from task where task.key = ds.key offset 0) dt
-left join lateral (select error, result, outputs, sealed from attempt where task = dt.key and number = dt.attempt offset 0) a on true
+left join lateral (select error, kind, result, outputs, sealed from attempt where task = dt.key and number = dt.attempt offset 0) a on true
 order by d.ord
 
 -- name: Backlog

@@ -1620,6 +1620,7 @@ type NewTask struct {
 	Rates           []*Rate                `protobuf:"bytes,30,rep,name=rates,proto3" json:"rates,omitempty"`
 	Unique          *Unique                `protobuf:"bytes,31,opt,name=unique,proto3" json:"unique,omitempty"` // of the root
 	Cache           *Cache                 `protobuf:"bytes,32,opt,name=cache,proto3" json:"cache,omitempty"`
+	FlowStep        []byte                 `protobuf:"bytes,33,opt,name=flow_step,json=flowStep,proto3" json:"flow_step,omitempty"` // JSON object: the task is a step of a flow, and which dependencies have what its templates name of that
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -1874,6 +1875,13 @@ func (x *NewTask) GetUnique() *Unique {
 func (x *NewTask) GetCache() *Cache {
 	if x != nil {
 		return x.Cache
+	}
+	return nil
+}
+
+func (x *NewTask) GetFlowStep() []byte {
+	if x != nil {
+		return x.FlowStep
 	}
 	return nil
 }
@@ -4250,6 +4258,7 @@ type TaskOptions struct {
 	Imported        *Imported              `protobuf:"bytes,9,opt,name=imported,proto3" json:"imported,omitempty"`                          // it was submitted as settled, and has not run since
 	Found           bool                   `protobuf:"varint,10,opt,name=found,proto3" json:"found,omitempty"`                              // another task found it when it ran: no submission has it
 	Retention       string                 `protobuf:"bytes,11,opt,name=retention,proto3" json:"retention,omitempty"`                       // of the root: as in SubmitOptions
+	FlowStep        []byte                 `protobuf:"bytes,12,opt,name=flow_step,json=flowStep,proto3" json:"flow_step,omitempty"`         // JSON object: the task is a step of a flow
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -4359,6 +4368,13 @@ func (x *TaskOptions) GetRetention() string {
 		return x.Retention
 	}
 	return ""
+}
+
+func (x *TaskOptions) GetFlowStep() []byte {
+	if x != nil {
+		return x.FlowStep
+	}
+	return nil
 }
 
 type Tree struct {
@@ -9082,7 +9098,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04body\x18\a \x01(\fR\x04body\x1a:\n" +
 	"\fHeadersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe7\t\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x84\n" +
+	"\n" +
 	"\aNewTask\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x1b\n" +
@@ -9119,7 +9136,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04lock\x18\x1d \x01(\v2\x12.taskgrove.v1.LockR\x04lock\x12(\n" +
 	"\x05rates\x18\x1e \x03(\v2\x12.taskgrove.v1.RateR\x05rates\x12,\n" +
 	"\x06unique\x18\x1f \x01(\v2\x14.taskgrove.v1.UniqueR\x06unique\x12)\n" +
-	"\x05cache\x18  \x01(\v2\x13.taskgrove.v1.CacheR\x05cache\x1a9\n" +
+	"\x05cache\x18  \x01(\v2\x13.taskgrove.v1.CacheR\x05cache\x12\x1b\n" +
+	"\tflow_step\x18! \x01(\fR\bflowStep\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
@@ -9345,7 +9363,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\n" +
 	"unfinished\x18\x03 \x01(\x05R\n" +
 	"unfinished\x12\x16\n" +
-	"\x06window\x18\x04 \x01(\x05R\x06window\"\xec\x03\n" +
+	"\x06window\x18\x04 \x01(\x05R\x06window\"\x89\x04\n" +
 	"\vTaskOptions\x12/\n" +
 	"\x05retry\x18\x01 \x01(\v2\x19.taskgrove.v1.RetryPolicyR\x05retry\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12E\n" +
@@ -9359,7 +9377,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\bimported\x18\t \x01(\v2\x16.taskgrove.v1.ImportedR\bimported\x12\x14\n" +
 	"\x05found\x18\n" +
 	" \x01(\bR\x05found\x12\x1c\n" +
-	"\tretention\x18\v \x01(\tR\tretention\"\x86\b\n" +
+	"\tretention\x18\v \x01(\tR\tretention\x12\x1b\n" +
+	"\tflow_step\x18\f \x01(\fR\bflowStep\"\x86\b\n" +
 	"\x04Tree\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x17\n" +

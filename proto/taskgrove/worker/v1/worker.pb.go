@@ -480,9 +480,10 @@ type Control struct {
 	Template      bool                   `protobuf:"varint,1,opt,name=template,proto3" json:"template,omitempty"` // strings of the inputs are templates
 	Outputs       []byte                 `protobuf:"bytes,2,opt,name=outputs,proto3" json:"outputs,omitempty"`    // JSON object of templates; empty: none
 	Repeat        *Control_Repeat        `protobuf:"bytes,3,opt,name=repeat,proto3" json:"repeat,omitempty"`
-	Artifacts     []string               `protobuf:"bytes,4,rep,name=artifacts,proto3" json:"artifacts,omitempty"` // patterns of the files that it makes
-	Scope         []byte                 `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"`         // JSON object: the values that its templates name, by their paths
-	Templated     []string               `protobuf:"bytes,7,rep,name=templated,proto3" json:"templated,omitempty"` // with template: the inputs that are to be rendered
+	Artifacts     []string               `protobuf:"bytes,4,rep,name=artifacts,proto3" json:"artifacts,omitempty"`                // patterns of the files that it makes
+	Scope         []byte                 `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"`                        // JSON object: the values that its templates name, by their paths
+	Templated     []string               `protobuf:"bytes,7,rep,name=templated,proto3" json:"templated,omitempty"`                // with template: the inputs that are to be rendered
+	FlowStep      bool                   `protobuf:"varint,8,opt,name=flow_step,json=flowStep,proto3" json:"flow_step,omitempty"` // a step of a flow: its outputs are rendered if it is skipped, too
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -557,6 +558,13 @@ func (x *Control) GetTemplated() []string {
 		return x.Templated
 	}
 	return nil
+}
+
+func (x *Control) GetFlowStep() bool {
+	if x != nil {
+		return x.FlowStep
+	}
+	return false
 }
 
 // Answer is how a wait has ended.
@@ -4972,14 +4980,15 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x06passes\x18\x1e \x01(\bR\x06passes\".\n" +
 	"\x04Lock\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05token\x18\x02 \x01(\x03R\x05token\"\xb3\x02\n" +
+	"\x05token\x18\x02 \x01(\x03R\x05token\"\xd0\x02\n" +
 	"\aControl\x12\x1a\n" +
 	"\btemplate\x18\x01 \x01(\bR\btemplate\x12\x18\n" +
 	"\aoutputs\x18\x02 \x01(\fR\aoutputs\x12;\n" +
 	"\x06repeat\x18\x03 \x01(\v2#.taskgrove.worker.v1.Control.RepeatR\x06repeat\x12\x1c\n" +
 	"\tartifacts\x18\x04 \x03(\tR\tartifacts\x12\x14\n" +
 	"\x05scope\x18\x05 \x01(\fR\x05scope\x12\x1c\n" +
-	"\ttemplated\x18\a \x03(\tR\ttemplated\x1ac\n" +
+	"\ttemplated\x18\a \x03(\tR\ttemplated\x12\x1b\n" +
+	"\tflow_step\x18\b \x01(\bR\bflowStep\x1ac\n" +
 	"\x06Repeat\x12\x14\n" +
 	"\x05until\x18\x01 \x01(\tR\x05until\x12\x10\n" +
 	"\x03max\x18\x02 \x01(\x05R\x03max\x12\x19\n" +

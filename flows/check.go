@@ -28,7 +28,7 @@ const maxIDChars = 64
 
 var idForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// ValidID reports whether a text can be the id of a flow or a run: 1 to 64 letters, digits, dots, _ and -, and no name of a directory.
+// ValidID reports whether a text can be the id of a flow, a run, a job or a step: 1 to 64 letters, digits, dots, _ and -, and no name of a directory.
 func ValidID(text string) bool { return idForm.MatchString(text) && text != "." && text != ".." }
 
 func (c *checker) check() {
@@ -117,8 +117,8 @@ func (c *checker) identity(id string, at treefile.Value, loc string) {
 	if at.Kind() != '"' || len(template.Tokens(id)) > 0 {
 		return
 	}
-	if !template.Identifier(id) || len(id) > maxIDChars {
-		c.at(CodeBadID, at, loc, "%s must be 1 to %d letters, digits and _, with no digit first, so that templates and gates can name it", shorten(id), maxIDChars)
+	if !ValidID(id) {
+		c.at(CodeBadID, at, loc, "%s must be 1 to %d letters, digits, '.', '_' and '-', and neither . nor ..", shorten(id), maxIDChars)
 	}
 }
 
@@ -264,7 +264,13 @@ func (c *checker) whens() {
 		}
 		expr, err := gate.Parse(j.WhenText)
 		if err != nil {
-			c.at(CodeWhen, v, loc, "%v", err)
+			hint := ""
+			for _, other := range c.doc.Jobs {
+				if !template.Identifier(other.ID) && strings.Contains(j.WhenText, "jobs."+other.ID) && other.ID != "" {
+					hint = fmt.Sprintf("; a gate can't name %s: give that job an id of letters, digits and _, with no digit first", shorten(other.ID))
+				}
+			}
+			c.at(CodeWhen, v, loc, "%v%s", err, hint)
 			continue
 		}
 		j.When = expr

@@ -95,7 +95,7 @@ var ownCodes = map[Code]about{
 	CodeMissing:         {alias: "schema:missing", means: "A key that must be there is not."},
 	CodeUnknownKey:      {alias: "schema:extra_forbidden", means: "A key has no meaning where it stands. The message has the nearest one that has."},
 	CodeVersion:         {means: "`version` is another one than 1."},
-	CodeBadID:           {means: "An id can't be one. Ids of jobs and steps are letters, digits and `_`, with no digit first, so that templates can name them; those of flows and runs are letters, digits, `.`, `_` and `-`; 64 characters at most."},
+	CodeBadID:           {means: "An id can't be one: it is letters, digits, `.`, `_` and `-`, 64 characters at most, and neither `.` nor `..`. Names of the environment, of parameters and of outputs are letters, digits and `_`, with no digit first."},
 	CodeDuplicateJob:    {alias: "semantic:duplicate_job_id", means: "Two jobs have the same id."},
 	CodeDuplicateStep:   {alias: "semantic:duplicate_step_id", means: "Two steps of a job have the same id."},
 	CodeUnknownJob:      {alias: "semantic:depends_on_unknown_job", means: "`depends_on`, `when` or a template names a job that the flow does not have."},

@@ -59,6 +59,9 @@ func random(r *rand.Rand) *scripted {
 	f := &scripted{Graph: r.IntN(2) == 0, OnFailure: r.IntN(4) == 0, Finally: r.IntN(4) == 0}
 	for i := range 1 + r.IntN(7) {
 		j := &scriptedJob{ID: string(rune('a' + i))}
+		if r.IntN(6) == 0 { // an id that only depends_on can name
+			j.ID += "-1.x"
+		}
 		for range r.IntN(4) {
 			s := scriptedStep{Comes: []string{"success", "success", "success", "success", "skipped", "failed"}[r.IntN(6)], N: r.IntN(3), SkipJob: r.IntN(3) == 0}
 			if r.IntN(2) == 0 {
@@ -109,6 +112,9 @@ func (f *scripted) path(r *rand.Rand, j *scriptedJob, step int) string {
 		return "job.outputs"
 	}
 	on := f.Jobs[r.IntN(len(f.Jobs))]
+	if strings.Contains(on.ID, "-") {
+		return "job.outputs"
+	}
 	if keys := on.keys(); len(keys) > 0 && r.IntN(2) == 0 {
 		return fmt.Sprintf("jobs.%s.outputs.%s", on.ID, keys[r.IntN(len(keys))])
 	}
@@ -177,6 +183,9 @@ func (f *scripted) condition(r *rand.Rand, depth int) string {
 		}
 	}
 	on := f.Jobs[r.IntN(len(f.Jobs))]
+	if strings.Contains(on.ID, "-") {
+		return "1 < 2"
+	}
 	sign := []string{"==", "!=", ">", "<", ">=", "<="}[r.IntN(6)]
 	switch keys := on.keys(); {
 	case r.IntN(6) == 0:

@@ -371,6 +371,9 @@ func (r *reader) template(v treefile.Value, p phase, loc string) {
 		case template.Truncated, template.TooLarge:
 			code = CodeTemplateLarge
 		}
+		if inner := strings.Trim(f.Token, "{} \t"); f.Kind == template.Syntax && (strings.HasPrefix(inner, "jobs.") || strings.HasPrefix(inner, "steps.")) {
+			reason += "; a job or step that is to be named needs an id of these"
+		}
 		r.at(code, v, loc, "%s: %s", shorten(f.Token), reason)
 	}
 	parsed, err := by.Parse(v.Text())

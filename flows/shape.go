@@ -88,7 +88,7 @@ var lockKeys = []key{
 }
 
 var stepKeys = []key{
-	{name: "id", shape: id, required: true, effect: "What the step is called in its job: letters, digits and `_`.", example: "count", meant: []string{"name"}},
+	{name: "id", shape: id, required: true, effect: "What the step is called in its job: letters, digits, `.`, `_` and `-`. Templates can name only what is of letters, digits and `_`, with no digit first.", example: "count", meant: []string{"name"}},
 	{name: "type", shape: id, required: true, effect: "What runs it: the id of an executor, with or without `_executor`; or `with_lock`.", example: "rest", meant: []string{"executor", "uses", "kind", "method"}},
 	{name: "inputs", shape: shape{form: table, phase: atInput, of: &shape{phase: atInput}}, byDefault: "`{}`", effect: "What it is given. Texts are templates.", example: "{url: \"https://example.org/{{params.day}}\"}", meant: []string{"with", "args", "params", "input"}},
 	{name: "outputs", shape: shape{form: table, phase: atOutput, of: &shape{phase: atOutput}, ident: true}, byDefault: "`{}`", effect: "What it promotes to the outputs of its job: a template for each key.", example: "{rows: \"{{result.row_count}}\"}", meant: []string{"output", "export"}},
@@ -106,7 +106,7 @@ var needKeys = []key{
 }
 
 var jobKeys = []key{
-	{name: "id", shape: id, required: true, effect: "What the job is called in its flow: letters, digits and `_`.", example: "export", meant: []string{"name"}},
+	{name: "id", shape: id, required: true, effect: "What the job is called in its flow: letters, digits, `.`, `_` and `-`. Templates and gates can name only what is of letters, digits and `_`, with no digit first.", example: "export", meant: []string{"name"}},
 	{name: "description", shape: shape{form: text, most: maxText}, byDefault: "none", effect: "For people.", example: "Exports the orders of a day."},
 	{name: "depends_on", shape: listOf(shape{form: either, either: []shape{id, {form: object, keys: needKeys}}}), byDefault: "`[]`",
 		effect: "The jobs that must have ended with success; else this one is blocked. An entry is an id, or [a map](#keys-of-an-entry-of-depends_on).", example: "[probe]", meant: []string{"needs", "after", "requires", "dependencies"}},

@@ -25,7 +25,7 @@ type FlowStep struct {
 type FlowFailure struct {
 	Task string `json:"task"`          // the fold of all jobs, or of the only one
 	Job  string `json:"job,omitempty"` // that one's id
-	// Steps are the ids of steps, by their tasks, as far as these are not called JOB__STEP.
+	// Steps are the ids of steps, by their tasks, as far as these are not called JOB__STEP, and by what else is there for them: folds around them, and tasks that take locks.
 	Steps map[string]string `json:"steps,omitempty"`
 }
 
@@ -261,6 +261,10 @@ func (f *FlowFailure) of(d *DependencyValue) map[string]string {
 		step = "when"
 	case !renamed:
 		step = strings.TrimPrefix(task, job+"__")
+	default: // perhaps a fold around the step, whose error begins with that
+		if inner, rest, more := strings.Cut(message, ": "); more && (f.Steps[inner] != "" || inner == job+"__"+step) {
+			message = rest
+		}
 	}
 	return map[string]string{"job": job, "step": step, "kind": string(cmp.Or(d.Kind, KindExecutor)), "message": message}
 }

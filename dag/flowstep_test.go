@@ -53,6 +53,7 @@ func TestFlowScope(t *testing.T) {
 	}{
 		{dag.FlowFailure{Task: "all", Job: "only"}, dag.DependencyValue{Error: "only__s: no", Kind: "connect"}, `{"job":"only","kind":"connect","message":"no","step":"s"}`},
 		{dag.FlowFailure{Task: "all"}, dag.DependencyValue{Error: "x: x__gate: when_error: no", Kind: dag.KindWhen}, `{"job":"x","kind":"when_error","message":"when_error: no","step":"when"}`},
+		{dag.FlowFailure{Task: "all", Steps: map[string]string{"x__s__held": "s"}}, dag.DependencyValue{Error: "x: x__s__held: x__s: no: way"}, `{"job":"x","kind":"executor","message":"no: way","step":"s"}`},
 		{dag.FlowFailure{Task: "all", Steps: map[string]string{"x__s_2": "s"}}, dag.DependencyValue{Error: "x: x__s_2: no"}, `{"job":"x","kind":"executor","message":"no","step":"s"}`},
 	} {
 		c := &dag.Control{Template: true, FlowStep: &dag.FlowStep{Failure: &row.failure}}

@@ -156,13 +156,21 @@ func (c *compiler) failed() *dag.FlowFailure {
 	if len(c.doc.Jobs) == 1 {
 		out.Job = c.doc.Jobs[0].ID
 	}
+	out.Steps = map[string]string{}
 	for _, j := range c.doc.Jobs {
+		for _, name := range c.locks[j.ID] {
+			out.Steps[name] = "lock"
+		}
 		for _, s := range j.Steps {
-			if c.steps[s] != j.ID+"__"+s.ID {
-				if out.Steps == nil {
-					out.Steps = map[string]string{}
-				}
-				out.Steps[c.steps[s]] = s.ID
+			name := c.steps[s]
+			for _, lock := range c.locks[name] {
+				out.Steps[lock] = s.ID
+			}
+			if held := c.held[s]; held != "" {
+				out.Steps[held] = s.ID
+			}
+			if name != j.ID+"__"+s.ID {
+				out.Steps[name] = s.ID
 			}
 		}
 	}

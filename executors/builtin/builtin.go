@@ -31,12 +31,14 @@ import (
 	"github.com/taskgrove/taskgrove/executors/process"
 	"github.com/taskgrove/taskgrove/executors/python"
 	"github.com/taskgrove/taskgrove/executors/rest"
+	"github.com/taskgrove/taskgrove/executors/sftp"
 	"github.com/taskgrove/taskgrove/executors/sleep"
 	"github.com/taskgrove/taskgrove/executors/ssh"
 	"github.com/taskgrove/taskgrove/executors/subtree"
 	"github.com/taskgrove/taskgrove/executors/systeminfo"
 	"github.com/taskgrove/taskgrove/executors/tools"
 	"github.com/taskgrove/taskgrove/executors/tools/web"
+	"github.com/taskgrove/taskgrove/executors/transfer"
 	"github.com/taskgrove/taskgrove/executors/wait"
 	"github.com/taskgrove/taskgrove/executors/websocket"
 	"github.com/taskgrove/taskgrove/executors/workdir"
@@ -116,14 +118,15 @@ func New(cfg Config) []executors.Executor {
 		subtree.New(),
 		process.New(cfg.Command, workPlace(cfg.FileRoot, file)),
 		checkitems.New(),
-	}, fileSteps(cfg, workPlace(cfg.FileRoot, file)), excelPart(cfg, file))
+	}, fileSteps(cfg, net, workPlace(cfg.FileRoot, file)), excelPart(cfg, file))
 	return all
 }
 
 // fileSteps are the steps of flows that work with files.
-func fileSteps(cfg Config, place func(pool string) workdir.Place) []executors.Executor {
+func fileSteps(cfg Config, net *network.Network, place func(pool string) workdir.Place) []executors.Executor {
 	zips := zipfile.Config{Place: place, MaxBytes: cfg.File.MaxUnpackedBytes}
-	return []executors.Executor{zipfile.NewZip(zips), zipfile.NewUnzip(zips)}
+	transfers := transfer.Config{Place: place}
+	return slices.Concat([]executors.Executor{zipfile.NewZip(zips), zipfile.NewUnzip(zips)}, sftp.New(transfers, cfg.SSH, net))
 }
 
 // asker opens conversations with models.

@@ -250,7 +250,8 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		"python_executor",
 		"map_executor",
 		"subtree_executor",
-		"external.process", "check_items", "zip", "unzip", "excel_validate_template", "excel_fill_small", "excel_fill_from_file",
+		"external.process", "check_items", "zip", "unzip", "sftp_list_files", "sftp_download_files", "sftp_delete_files", "sftp_upload_files",
+		"excel_validate_template", "excel_fill_small", "excel_fill_from_file",
 	}
 	want = slices.DeleteFunc(want, func(id string) bool { return leftOut[id] })
 	if !slices.Equal(ids, want) {

@@ -172,12 +172,7 @@ func read(call *executors.Call) (*input, error) {
 		return nil, invalid("Either password or key_file must be provided (or key, or agent)") // spec 8.4's words, and ours
 	}
 	faults := in.target.check("")
-	if len(in.Jump) > maxJumps {
-		faults = append(faults, fmt.Sprintf("jump: more than %d hosts", maxJumps))
-	}
-	for i := range in.Jump {
-		faults = append(faults, in.Jump[i].checkJump(fmt.Sprintf("jump[%d].", i))...)
-	}
+	faults = append(faults, checkJumps(in.Jump)...)
 	faults = append(faults, in.checkCommand()...)
 	faults = append(faults, in.checkFiles()...)
 	if len(faults) > 0 {
@@ -219,6 +214,16 @@ func (t *target) check(prefix string) []string {
 	}
 	if !t.verifies() && (t.KnownHosts != "" || t.HostKey != "") {
 		fault("verify_host_key", "must not be false beside known_hosts or host_key")
+	}
+	return faults
+}
+
+func checkJumps(jump []target) (faults []string) {
+	if len(jump) > maxJumps {
+		faults = append(faults, fmt.Sprintf("jump: more than %d hosts", maxJumps))
+	}
+	for i := range jump {
+		faults = append(faults, jump[i].checkJump(fmt.Sprintf("jump[%d].", i))...)
 	}
 	return faults
 }

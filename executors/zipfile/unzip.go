@@ -234,7 +234,7 @@ func (u *unpacking) unpack(field string, at workdir.Spot) (files int, err error)
 	if err := to.Root.MkdirAll(to.Name, 0o755); err != nil {
 		return 0, fileError(to.Err("dest_dir", err))
 	}
-	temporary := stage(to.Below("unzip"), u.call.Attempt)
+	temporary := to.Below("unzip").Stage(u.call.Attempt)
 	if err := to.Root.Mkdir(temporary, 0o700); err != nil {
 		return 0, fileError(to.Err("dest_dir", err))
 	}

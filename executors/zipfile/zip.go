@@ -355,7 +355,7 @@ func (p *packing) write() error {
 	if err := root.MkdirAll(filepath.Dir(p.dest.Name), 0o755); err != nil {
 		return fileError(p.dest.Err(field, err))
 	}
-	temporary := stage(p.dest, p.call.Attempt)
+	temporary := p.dest.Stage(p.call.Attempt)
 	f, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return fileError(p.dest.Err(field, err))

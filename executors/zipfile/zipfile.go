@@ -12,7 +12,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -122,18 +121,6 @@ func shown(at workdir.Spot, field string, err error) error {
 		return err
 	}
 	return fileError(at.Err(field, err))
-}
-
-// stage names what an attempt writes before it takes its place, and removes what earlier attempts have left there.
-func stage(at workdir.Spot, attempt int) string {
-	name := func(attempt int) string {
-		return filepath.Join(filepath.Dir(at.Name), fmt.Sprintf(".%s.%d.tmp", filepath.Base(at.Name), attempt))
-	}
-	const before = 20
-	for earlier := max(1, attempt-before); earlier <= attempt; earlier++ {
-		_ = at.Root.RemoveAll(name(earlier)) // if there is one
-	}
-	return name(attempt)
 }
 
 // poured copies, unless ctx ends.

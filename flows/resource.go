@@ -177,8 +177,18 @@ func (c *checker) reachable(s *Step, executor string, inputs treefile.Value, loc
 	if r == nil {
 		return // it was told
 	}
-	if driver, bad := resource.Find(r.Kind, r.Driver); bad == nil && !slices.ContainsFunc(driver.Types(), func(t string) bool { return slices.Contains(takes.Types, t) }) {
+	driver, bad := resource.Find(r.Kind, r.Driver)
+	if bad != nil {
+		return // likewise
+	}
+	if !slices.ContainsFunc(driver.Types(), func(t string) bool { return slices.Contains(takes.Types, t) }) {
 		c.at(CodeWrongResource, named, at+resourceKey, "%s can't reach %s with the driver %s: it takes connections to %s", s.Type, r.Kind, r.Driver, strings.Join(takes.Types, ", "))
+		return
+	}
+	if _, whole := c.layers(r); takes.Fields != nil {
+		if none := driver.Untaken(&whole, takes.Fields); len(none) > 0 {
+			c.at(CodeWrongResource, named, at+resourceKey, "%s has no use for %s of the resource", s.Type, strings.Join(none, ", "))
+		}
 	}
 }
 

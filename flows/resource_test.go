@@ -16,7 +16,7 @@ func connected() flows.Options {
 	opts := options()
 	opts.Executors.Add("sql_executor", "sql")
 	opts.Connections = map[string]flows.Connector{
-		"sql_executor":  {Types: []string{"postgres", "mysql", "sqlite"}, Fields: []string{"driver", "url", "host", "password"}},
+		"sql_executor":  {Types: []string{"postgres", "mysql", "sqlite"}, Fields: []string{"driver", "url", "host", "port", "username", "password", "database", "client_key"}},
 		"rest_executor": {Types: []string{"http"}, Fields: []string{"base_url", "auth"}},
 	}
 	opts.Profiles = map[string]resource.Part{
@@ -62,6 +62,7 @@ func TestResourceFaults(t *testing.T) {
 		{"a profile that needs what is not there", strings.Replace(wh("kind: db, driver: postgres, profile: warehouse"), "WH_HOST: db", "X: y", 1), "3 spec.missing_env resources.wh.profile"},
 		{"what a resource says itself its profile need not", strings.Replace(wh("kind: db, driver: postgres, profile: warehouse, config: {host: h}"), "WH_HOST: db", "X: y", 1), ""},
 		{"another executor", strings.Replace(wh("kind: db, driver: postgres, config: {host: h}"), "type: sql", "type: rest", 1), "4 spec.missing_input jobs[0].steps[0].inputs.url\n4 spec.wrong_resource jobs[0].steps[0].inputs.resource\n! 4 spec.unknown_input jobs[0].steps[0].inputs.query"},
+		{"settings that the executor has no use for", wh("kind: db, driver: postgres, config: {host: h, ca: PEM, sslmode: require}"), "4 spec.wrong_resource jobs[0].steps[0].inputs.resource"},
 		{"an executor without connections", strings.Replace(wh("kind: db, driver: postgres, config: {host: h}"), "type: sql", "type: noop", 1), "4 spec.not_supported jobs[0].steps[0].inputs.resource"},
 		{"fields beside a resource", strings.Replace(wh("kind: db, driver: postgres, config: {host: h}"), "query:", "Host: evil, connection: c, query:", 1), "4 spec.wrong_resource jobs[0].steps[0].inputs.Host\n4 spec.wrong_resource jobs[0].steps[0].inputs.connection"},
 		{"a template for a resource", strings.Replace(wh("kind: db, driver: postgres, config: {host: h}"), "resource: wh", "resource: '{{run_id}}'", 1), "4 spec.schema jobs[0].steps[0].inputs.resource"},

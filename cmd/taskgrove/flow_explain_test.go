@@ -147,3 +147,23 @@ func TestProfilesPage(t *testing.T) {
 		}
 	}
 }
+
+// TestResourcesReachExecutors: what executors take and what resources become have the same words.
+func TestResourcesReachExecutors(t *testing.T) {
+	for _, row := range []struct{ resource, step string }{
+		{"kind: db, driver: postgres, config: {url: 'postgresql://u:{{env.DB_PASSWORD}}@h/d', ca: PEM, client_cert: PEM, client_key: '{{env.DB_KEY}}', sslmode: require}", "type: sql, inputs: {resource: r, query: q}"},
+		{"kind: db, driver: mysql, config: {host: h, port: 3306, user: u, password: '{{env.DB_PASSWORD}}', database: d, tls: require}", "type: sql, inputs: {resource: r, query: q}"},
+		{"kind: db, driver: sqlite3, config: {path: a.db}", "type: sql, inputs: {resource: r, query: q}"},
+		{"kind: db, driver: sqlalchemy, config: {url: '{{env.DB_URL_SECRET}}'}", "type: sql, inputs: {resource: r, query: q}"},
+		{"kind: db, driver: oracledb, config: {user: u, password: '{{env.DB_PASSWORD}}', dsn: 'h:1521/s'}", "type: sql, inputs: {resource: r, query: q}"},
+		{"kind: db, driver: sqlserver, config: {host: h, username: u, password: '{{env.DB_PASSWORD}}'}", "type: sql, inputs: {resource: r, query: q}"},
+		{"kind: rest, driver: httpx, config: {base_url: 'https://h', headers: {X: y}, bearer_token: '{{env.API_TOKEN}}'}, options: {timeout: 5, verify_ssl: false, retry: {max_attempts: 2}}", "type: rest, inputs: {resource: r, url: orders}"},
+		{"kind: archive, driver: pyzipper, config: {encryption: aes, aes_strength: 256}", "type: zip, inputs: {resource: r, items: [a], dest_path: b.zip}"},
+	} {
+		text := "flow: {id: f}\nresources: {r: {" + row.resource + "}}\njobs: [{id: a, steps: [{id: s, " + row.step + "}]}]\n"
+		out, note, code := runWithInput(t, strings.NewReader(text), "flow", "run", "-", "--dry-run")
+		if code != exitOK || !strings.Contains(out, `"connection": {`) {
+			t.Errorf("%s: exit %d, %s", row.resource, code, note)
+		}
+	}
+}

@@ -249,6 +249,8 @@ func (d *Driver) finish(c *Connection) *Fault {
 			c.Type, f.Value = typ, text
 		case f.Path == "config.base_url":
 			f.Value = strings.TrimRight(f.Value.(string), "/")
+		case f.Names[0] == "retry":
+			f.Value = map[string]any{"max_attempts": f.Value}
 		case f.Path == "config.bearer_token":
 			f.Value = map[string]any{"type": "bearer", "token": f.Value}
 		}
@@ -279,4 +281,16 @@ func databaseURL(text string) (typ, out, reason string) {
 		return "", "", "must be sqlite:///path"
 	}
 	return typ, scheme + ":" + rest, ""
+}
+
+// Untaken are the settings in config that no field of an executor takes, by path, sorted.
+func (d *Driver) Untaken(p *Part, fields []string) (paths []string) {
+	for i := range d.config {
+		k := &d.config[i]
+		if k.fields != nil && d.value(p, "config", k) != nil && !slices.ContainsFunc(k.fields, func(name string) bool { return slices.Contains(fields, name) }) {
+			paths = append(paths, "config."+k.path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
 }

@@ -100,7 +100,7 @@ var drivers = []Driver{
 		config: []key{
 			{path: "host", fields: []string{"host"}}, {path: "port", form: isInteger, fields: []string{"port"}, preset: "587"}, {path: "username", also: []string{"user"}, fields: []string{"username", "user"}},
 			{path: "password", fields: []string{"password"}, secret: true}, {path: "starttls", form: isBoolean, fields: []string{"starttls"}, preset: "true with port 587"},
-			{path: "tls", form: isBoolean, fields: []string{"tls"}}, {path: "from_addr", fields: []string{"from_addr"}, preset: "that of `username`"},
+			{path: "from_addr", fields: []string{"from_addr"}, preset: "that of `username`"},
 		}, options: fileOptions},
 	{Kind: "sftp", Name: "paramiko", Type: "sftp", config: sftpConfig, options: fileOptions, needs: sftpNeeds},
 	{Kind: "sftp", Name: "ssh", Type: "sftp", config: sftpConfig, options: fileOptions, needs: sftpNeeds},

@@ -75,7 +75,7 @@ func TestConnect(t *testing.T) {
 	}{
 		{"rest", "httpx", Part{Config: map[string]any{"base_url": "https://h/v2/", "headers": map[string]any{"X": "y"}, "bearer_token": "t"}, Options: map[string]any{"timeouts": map[string]any{"total": "5"}, "verify_ssl": "False", "retries": 2}},
 			"http base_url=https://h/v2 auth_headers=map[X:y] auth=map[token:t type:bearer] timeout=5 verify=false retries=2"},
-		{"mail", "smtp", Part{Config: map[string]any{"host": "m", "port": 25.0, "starttls": false, "from_addr": "a@b"}, Options: map[string]any{"retry": map[string]any{"max_attempts": 3.0}}}, "smtp host=m port=25 starttls=false from_addr=a@b retry=3"},
+		{"mail", "smtp", Part{Config: map[string]any{"host": "m", "port": 25.0, "starttls": false, "from_addr": "a@b"}, Options: map[string]any{"retry": map[string]any{"max_attempts": 3.0}}}, "smtp host=m port=25 starttls=false from_addr=a@b retry=map[max_attempts:3]"},
 		{"sftp", "paramiko", Part{Config: map[string]any{"host": "s", "username": "u", "pkey_path": "/k"}}, "sftp host=s user=u pkey_path=/k"},
 		{"smb", "pysmb", Part{Config: map[string]any{"server": "s", "user": "u", "domain": "d"}}, "smb server=s username=u domain=d"},
 		{"archive", "aes", Part{Config: map[string]any{"aes_strength": "128"}}, "archive aes_strength=128 driver=pyzipper"},

@@ -58,6 +58,12 @@ func TestALockAroundSeveralTasks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l.Submit(coordinator.SubmitOptions{}, spanTree(name, ledger)...)
 			l.running(name, name+"-a")
+			l.Eventually("the step is told the lock around it", func() error {
+				if key, _ := l.gate.locks.Load(name + "-a"); key != "ledger" {
+					return fmt.Errorf("it is told %v", key)
+				}
+				return nil
+			})
 			second := name + " 2"
 			l.Submit(coordinator.SubmitOptions{}, spanTree(second, ledger)...)
 			e, err := l.Service().Why(t.Context(), second+"-take")

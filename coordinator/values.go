@@ -12,8 +12,12 @@ import (
 // worker asks for.
 const maxLoadedValues = 4 << 20
 
-// loadValues completes attempts on their way to workers by what their tasks say beyond the protocol. Where that fails, the worker asks.
+// loadValues completes attempts on their way to workers by what their tasks say beyond the protocol, where that fails, the worker asks; and by the locks that are held around
+// them.
 func (c *Coordinator) loadValues(ctx context.Context, work []*pg.Work) {
+	if err := c.store.LoadLocks(ctx, work); err != nil {
+		c.log.Warn("the locks around tasks could not be read, of which their workers are told nothing", "tasks", len(work), "error", err)
+	}
 	if err := c.store.LoadValues(ctx, work, maxLoadedValues); err != nil {
 		c.log.Warn("values for templates could not be read", "tasks", len(work), "error", err)
 	}

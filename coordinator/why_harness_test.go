@@ -23,6 +23,7 @@ type gate struct {
 	mu     sync.Mutex
 	closed map[string]chan struct{}
 	begun  sync.Map // ids of tasks that an attempt of runs, or ran
+	locks  sync.Map // by these: the key of the lock that it was told of
 }
 
 func (g *gate) of(id string) chan struct{} {
@@ -57,6 +58,9 @@ func (g *gate) Run(ctx context.Context, call *executors.Call) (*executors.Outcom
 	}
 	if in.Stubborn {
 		ctx = context.WithoutCancel(ctx)
+	}
+	if call.Lock != nil && call.Lock.Token > 0 {
+		g.locks.Store(call.TaskID, call.Lock.Key)
 	}
 	g.begun.Store(call.TaskID, true)
 	select {

@@ -30,6 +30,7 @@ const (
 	FlagFresh                        // with FlagCache: it runs, as a user has it run again, or wants nothing from the cache
 	FlagKeeps                        // with FlagLimited: once it has succeeded, its lock is held on for its parent ([HoldParent])
 	FlagKept                         // a task below takes a lock for it: its end gives that back
+	FlagUnder                        // a lock may be held for a task above: its worker is told of it
 	FlagBounded                      // a group above has a timeout, which begins when the first of what is below it may start
 )
 

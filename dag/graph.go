@@ -21,6 +21,7 @@ type Graph struct {
 	Judged   []bool  // of which a followup decides whether they run; nil: none
 	Holds    []bool  // for which tasks below take locks; nil: none
 	Bounded  []bool  // that are below a group with a timeout; nil: none
+	Under    []bool  // that are below one of Holds; nil: none
 }
 
 // Edge is one dependency of a task.
@@ -53,6 +54,9 @@ func (g *Graph) Flags(i int, dependents int32, own Flags) Flags {
 	}
 	if g.Bounded != nil && g.Bounded[i] {
 		own |= FlagBounded
+	}
+	if g.Under != nil && g.Under[i] {
+		own |= FlagUnder
 	}
 	return own
 }

@@ -56,6 +56,9 @@ func TestLocksForParents(t *testing.T) {
 				if above := task.ID == tasks[2].ParentRef; f&FlagKept != 0 != above || f&FlagKeeps != 0 != (i == 2) {
 					t.Errorf("%s: flags %b", task.ID, f)
 				}
+				if under := tasks[2].ParentRef == "job" && task.ParentRef == "job" || tasks[2].ParentRef == "root" && i > 0; f&FlagUnder != 0 != under {
+					t.Errorf("%s: it is below the lock: %t", task.ID, f&FlagUnder != 0)
+				}
 			}
 			if got := AllLevels.Needed(tasks[2]); got != SpansLevel {
 				t.Errorf("it needs level %d, want %d", got, SpansLevel)

@@ -217,26 +217,31 @@ func (b *Builder) judge(g *Graph) {
 	}
 }
 
-// bound finds the tasks that are below a group with a timeout.
+// bound finds the tasks that are below a group with a timeout, and those that are below one for which locks are held.
 func (b *Builder) bound(g *Graph) {
-	if !slices.ContainsFunc(b.traits, func(tr trait) bool { return tr&traitTimed != 0 }) {
-		return
+	if slices.ContainsFunc(b.traits, func(tr trait) bool { return tr&traitTimed != 0 }) {
+		g.Bounded = g.below(func(i int32) bool { return b.traits[i]&traitTimed != 0 })
 	}
-	g.Bounded = make([]bool, len(b.ids))
-	known := make([]bool, len(b.ids))
+	if g.Holds != nil {
+		g.Under = g.below(func(i int32) bool { return g.Holds[i] })
+	}
+}
+
+// below tells which tasks have one above them that is meant.
+func (g *Graph) below(meant func(i int32) bool) []bool {
+	out, known := make([]bool, len(g.Parent)), make([]bool, len(g.Parent))
 	var path []int32
-	for i := range b.ids {
+	for i := range g.Parent {
 		path = path[:0]
-		at := int32(i)
-		for !known[at] && g.Parent[at] >= 0 {
+		for at := int32(i); !known[at] && g.Parent[at] >= 0; at = g.Parent[at] {
 			path = append(path, at)
-			at = g.Parent[at]
 		}
 		for _, task := range slices.Backward(path) {
 			p := g.Parent[task]
-			known[task], g.Bounded[task] = true, g.Bounded[p] || b.traits[p]&traitTimed != 0
+			known[task], out[task] = true, out[p] || meant(p)
 		}
 	}
+	return out
 }
 
 // judgedEdges reports whether one of the edges asks for more than an order without merging.

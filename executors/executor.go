@@ -136,7 +136,7 @@ type Call struct {
 	Answer *Answer
 	// Repeat is how many runs of a repeated task came before this one.
 	Repeat int
-	// Lock is the lock that the attempt holds; nil: its task asks for none.
+	// Lock is the lock that the attempt holds, or else the nearest one that is held around its task; nil: there is none.
 	Lock *Lock
 	// Files keeps files that the attempt makes, and gives those that it is told of; nil: the worker has no place for them.
 	Files Files

@@ -264,6 +264,9 @@ func (a *adding) grown(g *dag.Graph) *dag.Graph {
 	if g.Bounded != nil {
 		out.Bounded = g.Bounded[:n]
 	}
+	if g.Under != nil {
+		out.Under = g.Under[:n]
+	}
 	a.under = map[dag.Key]bool{}
 	for i := range n {
 		p := index(g.Parent[i])
@@ -329,18 +332,21 @@ func (a *adding) store(ctx context.Context, d *dag.Decision, counts edgeCounts) 
 		d.Reflag(k, counts.flags(k, d.Row(k).Flags))
 	}
 	var execution dag.Flags // what the tree's execution says of its tasks
-	var bounded dag.Flags   // a group above has a timeout
+	var above dag.Flags     // what groups above have to say
 	for k := range a.under {
 		row := d.Row(k)
 		if row.Flags&dag.FlagBounded != 0 || row.Flags&(dag.FlagGroup|dag.FlagTimeout) == dag.FlagGroup|dag.FlagTimeout {
-			bounded = dag.FlagBounded
+			above |= dag.FlagBounded
+		}
+		if row.Flags&(dag.FlagUnder|dag.FlagKept) != 0 {
+			above |= dag.FlagUnder
 		}
 		execution |= row.Flags
 		d.Reflag(k, row.Flags&^dag.FlagLeaf)
 	}
 	for i := range t.in.tasks {
 		t.in.tasks[i].demo, t.in.tasks[i].keyed = execution&dag.FlagDemo != 0, execution&dag.FlagKeyed != 0
-		t.in.tasks[i].beyond |= execution&dag.FlagFresh | bounded
+		t.in.tasks[i].beyond |= execution&dag.FlagFresh | above
 	}
 	idMap, err := a.copy(ctx)
 	if err != nil {

@@ -352,9 +352,12 @@ func (g *growing) staged() *batchedTree {
 	sub := Submission{namespace: g.e.namespace, Known: g.opts.Known, Repeatable: g.opts.Repeatable, Room: g.opts.Room}
 	t := &stagedTree{g: graph, in: in, sub: sub, tree: g.tree, first: int(g.e.first + g.e.made), rootID: g.e.rootID, level: dag.RunsLevel, pools: g.known, dependents: make([]int32, n)}
 	out := &batchedTree{stagedTree: t, tasks: make([]*dag.Task, n)}
-	bounded := g.e.flags & dag.FlagBounded
+	above := g.e.flags & (dag.FlagBounded | dag.FlagUnder)
+	if g.e.flags&dag.FlagKept != 0 {
+		above |= dag.FlagUnder
+	}
 	if slices.ContainsFunc(g.made, func(m expansion.Made) bool { return m.Task.Bounds() }) {
-		bounded = dag.FlagBounded
+		above |= dag.FlagBounded
 	}
 	for i := range g.made {
 		m := &g.made[i]
@@ -371,7 +374,7 @@ func (g *growing) staged() *batchedTree {
 		t.dependents[i] = m.Dependents + 1 // and the expanded task
 		in.take(m.Task)
 		head := &in.tasks[i]
-		head.beyond |= dag.FlagChild | g.e.flags&dag.FlagFresh | bounded
+		head.beyond |= dag.FlagChild | g.e.flags&dag.FlagFresh | above
 		head.demo, head.keyed = g.e.flags&dag.FlagDemo != 0, g.e.flags&dag.FlagKeyed != 0
 		out.tasks[i] = m.Task
 	}

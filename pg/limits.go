@@ -250,9 +250,27 @@ func (s *Store) addLocks(ctx context.Context, work []*Work) error {
 	if len(tasks) == 0 {
 		return nil
 	}
+	return s.readLocks(ctx, work, "LocksOf", tasks, numbers)
+}
+
+// LoadLocks adds the locks that are held for tasks above attempts on their way to workers, of those that hold none themselves.
+func (s *Store) LoadLocks(ctx context.Context, work []*Work) error {
+	var tasks []dag.Key
+	for _, w := range work {
+		if w.Flags&dag.FlagUnder != 0 && w.Lock == nil {
+			tasks = append(tasks, w.Key)
+		}
+	}
+	if len(tasks) == 0 {
+		return nil
+	}
+	return s.readLocks(ctx, work, "LocksAbove", tasks)
+}
+
+func (s *Store) readLocks(ctx context.Context, work []*Work, statement string, args ...any) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	rows, err := s.pool.Query(ctx, sql("LocksOf"), tasks, numbers)
+	rows, err := s.pool.Query(ctx, sql(statement), args...)
 	if err != nil {
 		return fmt.Errorf("read locks: %w", err)
 	}

@@ -29,7 +29,7 @@ type Work struct {
 	Spent                   []dag.Used             // what earlier attempts of its run used of models, by currency
 	Waited                  time.Duration          // in Postgres for room in its pool; known of what was dispatched
 	Express                 bool                   // it is to pass what lies in NATS of its pool and priority; known likewise
-	Lock                    *HeldLock              // that it holds; nil: none
+	Lock                    *HeldLock              // that it holds, or that is held for the nearest task above it for which one is; nil: none
 	Answer                  *dag.WaitAnswer        // how the wait ended that an earlier attempt of its run began, to go on from there; nil: there was none
 	Unreadable              error                  // why what it carries can't be opened, however often it is tried; nil: it is all here
 

@@ -186,6 +186,18 @@ cross join lateral (select pool from task where task.key = h.task and task.state
 select h.task, h.key, h.token from unnest($1::bigint[], $2::integer[]) u(task, attempt)
 cross join lateral (select task, key, token from hold where hold.task = u.task and hold.attempt = u.attempt and hold.kind = :kind_lock offset 0) h
 
+-- name: LocksAbove
+-- The lock that is held for the nearest task above each of the tasks $1 for which one is; of several the last one that was taken. No locks; a probe for each task above.
+with recursive above as (
+  select u.key as task, ((u.key >> 24) << 24) + s.parent as at, 1 as up from unnest($1::bigint[]) u(key)
+  cross join lateral (select parent from spec where spec.key = u.key and parent >= 0 offset 0) s
+  union all
+  select a.task, ((a.at >> 24) << 24) + s.parent, a.up + 1 from above a cross join lateral (select parent from spec where spec.key = a.at and parent >= 0 offset 0) s
+)
+select distinct on (a.task) a.task, h.key, h.token from above a
+cross join lateral (select key, token from hold where hold.span = a.at and hold.kind = :kind_lock offset 0) h
+order by a.task, a.up, h.token desc
+
 -- name: SweepRates
 -- Forgets rates whose time has passed: they say nothing any more. Locks: their rows, skipping those that a grant holds.
 delete from rate where ctid = any(array(select ctid from rate where tat < now() - interval '1 minute' limit $1 for update skip locked))

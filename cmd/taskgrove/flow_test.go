@@ -269,3 +269,16 @@ func TestFlowCompat(t *testing.T) {
 		t.Errorf("exit %d, %s, the page has not\n%s", code, note, out)
 	}
 }
+
+// TestFlowExamples: the flows of examples are valid in every build, also those whose steps only some builds can run.
+func TestFlowExamples(t *testing.T) {
+	files, err := filepath.Glob("../../examples/flows/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("there are none: %v", err)
+	}
+	for _, file := range files {
+		if out, note, code := runCommand(t, "flow", "validate", file); code != exitOK || note != "" {
+			t.Errorf("%s: exit %d, %s%s", file, code, out, note)
+		}
+	}
+}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/taskgrove/taskgrove/executors/table"
 )
 
 // Bounds of one task.
@@ -344,23 +346,14 @@ func (r *reader) columns(key string, values []any) []string {
 	return names
 }
 
-// aliases are other words for the types of columns, as databases and other tools have them.
-var aliases = map[string]string{
-	"string": "string", "str": "string", "text": "string", "json": "string", "time": "string", "bytes": "string", "object": "string",
-	"int": "int", "integer": "int", "int64": "int", "bigint": "int",
-	"float": "float", "float64": "float", "double": "float", "decimal": "float", "number": "float", "numeric": "float",
-	"bool": "bool", "boolean": "bool",
-	"date": "date", "date32": "date", "datetime": "datetime", "timestamp": "datetime",
-}
-
 func (r *reader) types(key string, given map[string]string) map[string]string {
 	types := map[string]string{}
 	for _, column := range slices.Sorted(maps.Keys(given)) {
-		known, ok := aliases[strings.ToLower(strings.TrimSpace(given[column]))]
+		class, ok := table.ClassOf(given[column])
 		if !ok {
 			r.fault("%s%s: the type of %.100q must be string, int, float, bool, date or datetime, not %.100q", r.at, key, column, given[column])
 		}
-		types[column] = known
+		types[column] = class.Dtype()
 	}
 	return types
 }

@@ -115,6 +115,9 @@ for thing in "$@"; do
     proxies)
       { command -v tinyproxy && command -v microsocks; } >/dev/null || install tinyproxy microsocks ||
         echo "need: tinyproxy or microsocks is not installed, so the test of connections through them is skipped; to install them: apt-get install tinyproxy microsocks" ;;
+    smtpd)
+      /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || python3 -c 'import aiosmtpd' 2>/dev/null || install python3-aiosmtpd ||
+        echo "need: no aiosmtpd is installed, so the tests of mail_send with a server are skipped; to install it: apt-get install python3-aiosmtpd" ;;
     uv)
       command -v uv >/dev/null || uv_of_python ||
         missing "uv is missing, which the tests of python_executor need: pip install uv" ;;

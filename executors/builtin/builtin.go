@@ -23,6 +23,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/generate"
 	grpccall "github.com/taskgrove/taskgrove/executors/grpc"
 	"github.com/taskgrove/taskgrove/executors/llm"
+	"github.com/taskgrove/taskgrove/executors/mail"
 	"github.com/taskgrove/taskgrove/executors/mapper"
 	"github.com/taskgrove/taskgrove/executors/mcp"
 	"github.com/taskgrove/taskgrove/executors/model"
@@ -122,11 +123,12 @@ func New(cfg Config) []executors.Executor {
 	return all
 }
 
-// fileSteps are the steps of flows that work with files.
+// fileSteps are the steps of flows that work with files, or send them.
 func fileSteps(cfg Config, net *network.Network, place func(pool string) workdir.Place) []executors.Executor {
 	zips := zipfile.Config{Place: place, MaxBytes: cfg.File.MaxUnpackedBytes}
 	transfers := transfer.Config{Place: place}
-	return slices.Concat([]executors.Executor{zipfile.NewZip(zips), zipfile.NewUnzip(zips)}, sftp.New(transfers, cfg.SSH, net))
+	return slices.Concat([]executors.Executor{zipfile.NewZip(zips), zipfile.NewUnzip(zips)}, sftp.New(transfers, cfg.SSH, net),
+		[]executors.Executor{mail.New(mail.Config{Place: place}, net)})
 }
 
 // asker opens conversations with models.

@@ -237,8 +237,11 @@ func (f *flowPaths) job(id string, p *Paths, find func(name string) *DependencyV
 
 // flowSkip is why a job was skipped, in the words of AetherFlow, and what had it skipped: a step; empty: its condition.
 func flowSkip(reason string) (text, trigger string) {
-	if reason == SkipWhenFalse {
+	switch reason {
+	case SkipWhenFalse:
 		return "condition=false", ""
+	case SkipNotSelected:
+		return reason, ""
 	}
 	return reason, "step"
 }

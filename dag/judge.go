@@ -46,7 +46,9 @@ const (
 	SkipFold       = "dependency_skipped"
 	SkipDependency = "dependency_" // and the outcome
 	SkipUser       = "user"
-	SkipLocked     = "locked" // its lock was held, and it does not wait for it
+	// SkipNotSelected is of a job of a flow that a run is not for.
+	SkipNotSelected = "not_selected"
+	SkipLocked      = "locked" // its lock was held, and it does not wait for it
 )
 
 // Judge decides about a task whose dependencies have all ended: it runs, is skipped, blocked, or ends as its fold does (control 2, 3). when is what

@@ -92,6 +92,8 @@ type (
 		Inputs       map[string]any    `json:"inputs,omitempty"`
 		Template     bool              `json:"template,omitempty"`
 		Outputs      map[string]any    `json:"outputs,omitempty"`
+		Outcome      string            `json:"outcome,omitempty"` // it has ended so already
+		Result       map[string]any    `json:"result,omitempty"`
 		FlowStep     *dag.FlowStep     `json:"flow_step,omitempty"`
 		Pool         string            `json:"pool,omitempty"`
 		Priority     *int              `json:"priority,omitempty"`
@@ -154,19 +156,20 @@ func folded(id string, skips bool) edgeDoc { return edgeDoc{ID: id, Merge: &no, 
 
 type compiler struct {
 	*reader
-	doc   *Document
-	run   string
-	flow  string // its id, rendered
-	names map[string]bool
-	byID  map[string]*Job
-	jobs  map[*Job]string     // names of folds
-	steps map[*Step]string    // names of tasks
-	used  map[string][]string // jobs that templates name, by the path of the job that they stand in
-	env   map[string]any      // of the run, without secrets
-	dirs  workspaceDoc
-	all   string              // the name of the fold of all jobs, which handlers wait for; empty: there is none
-	locks map[string][]string // see [Tree]
-	held  map[*Step]string    // folds around steps that hold several locks
+	doc    *Document
+	run    string
+	flow   string // its id, rendered
+	names  map[string]bool
+	byID   map[string]*Job
+	jobs   map[*Job]string     // names of folds
+	steps  map[*Step]string    // names of tasks
+	used   map[string][]string // jobs that templates name, by the path of the job that they stand in
+	chosen map[*Job]bool       // that the run is for; nil: all
+	env    map[string]any      // of the run, without secrets
+	dirs   workspaceDoc
+	all    string              // the name of the fold of all jobs, which handlers wait for; empty: there is none
+	locks  map[string][]string // see [Tree]
+	held   map[*Step]string    // folds around steps that hold several locks
 
 	tasks []taskDoc
 	where []Coordinates
@@ -198,17 +201,61 @@ func (c *compiler) compile() *Tree {
 			c.steps[s] = c.unique(j.ID + "__" + s.ID)
 		}
 	}
+	c.choose()
 	c.add(taskDoc{Name: root, TreeTimeout: c.doc.Timeout, Labels: map[string]string{"flow": c.flow, "run": c.run}}, KindRoot, place{index: -1})
 	c.holdRun(root, every)
 	before := "" // the fold of all jobs so far
 	for i, j := range c.doc.Jobs {
-		c.job(root, j, c.entries(j, before))
+		if c.selected(j) {
+			c.job(root, j, c.entries(j, before))
+		} else {
+			c.add(taskDoc{Name: c.jobs[j], Parent: root, Outcome: dag.Skipped.Outcome(), Result: map[string]any{"skipped": true, "reason": dag.SkipNotSelected}}, KindJob, place{j, -1})
+		}
 		if !c.doc.Graph && i+1 < len(c.doc.Jobs) {
 			before = c.soFar(root, before, j)
 		}
 	}
 	c.handlers(root)
 	return c.finish()
+}
+
+// selected reports whether the run is for a job.
+func (c *compiler) selected(j *Job) bool {
+	return c.chosen == nil || c.chosen[j] || j == c.doc.OnFailure || j == c.doc.Finally
+}
+
+// choose finds the jobs that the run is for: one, and those that it needs or names, and so on.
+func (c *compiler) choose() {
+	if c.opts.Job == "" {
+		return
+	}
+	first := c.byID[c.opts.Job]
+	if !slices.Contains(c.doc.Jobs, first) {
+		msg := "there is no job " + shorten(c.opts.Job) + " in the list of the flow"
+		var all []string
+		for _, j := range c.doc.Jobs {
+			all = append(all, j.ID)
+		}
+		if near := dag.Closest(c.opts.Job, all); near != "" {
+			msg += fmt.Sprintf("; did you mean %s?", near)
+		}
+		c.tell(CodeUnknownJob, "", "job", treedoc.Position{}, "%s", msg)
+		return
+	}
+	c.chosen = map[*Job]bool{}
+	for next := []*Job{first}; len(next) > 0; next = next[1:] {
+		j := next[0]
+		if c.chosen[j] {
+			continue
+		}
+		c.chosen[j] = true
+		for _, n := range j.Needs {
+			next = append(next, c.byID[n.Job])
+		}
+		for _, id := range c.named(j) {
+			next = append(next, c.byID[id])
+		}
+	}
 }
 
 // unique is a name that no other task has.

@@ -77,3 +77,56 @@ func TestCompileFaults(t *testing.T) {
 		}
 	}
 }
+
+// TestOneJob: a run for one job has what that needs or names, and so on, and the handlers; the others are skipped.
+func TestOneJob(t *testing.T) {
+	const text = `flow: {id: f, on_failure: [{id: s, type: noop, inputs: {x: "{{jobs.other.status}} {{jobs.other.outputs.k:none}} {{jobs.other.outputs}}"}}]}
+jobs:
+- {id: first, steps: [{id: s, type: noop}]}
+- {id: other, steps: [{id: s, type: noop, outputs: {k: 1}}]}
+- {id: named, steps: [{id: s, type: noop, outputs: {k: 1}}]}
+- {id: mid, when: jobs.named.outputs.k > 0, steps: [{id: s, type: noop}]}
+- {id: last, depends_on: [mid], steps: [{id: s, type: noop}]}
+`
+	opts := options()
+	opts.Job = "last"
+	tree, report := flows.Compile("f.yaml", []byte(text), "r", opts)
+	if tree == nil {
+		t.Fatal(report.Errors)
+	}
+	var tasks []struct {
+		Name, Outcome string
+		Result        struct{ Reason string }
+	}
+	if err := json.Unmarshal(tree.Document, &tasks); err != nil {
+		t.Fatal(err)
+	}
+	var runs, skipped []string
+	ends := map[string]flows.End{}
+	for _, task := range tasks {
+		if strings.HasSuffix(task.Name, "__s") {
+			runs = append(runs, task.Name)
+		}
+		if task.Outcome != "" {
+			skipped = append(skipped, task.Name+" "+task.Outcome+" "+task.Result.Reason)
+			ends[task.Name] = flows.End{Outcome: task.Outcome, SkipReason: task.Result.Reason}
+		}
+	}
+	if got := strings.Join(runs, " "); got != "named__s mid__s last__s on_failure__s" {
+		t.Errorf("it runs %s", got)
+	}
+	if got := strings.Join(skipped, ", "); got != "first skipped not_selected, other skipped not_selected" {
+		t.Errorf("it skips %s", got)
+	}
+	if j := tree.Outcome(ends).Jobs[1]; j.ID != "other" || j.Status != "SKIPPED" || j.ReasonCode != "not_selected" || j.SkipTrigger != "" || len(j.Steps) > 0 {
+		t.Errorf("other: %+v", j)
+	}
+	for job, want := range map[string]string{"lst": "0:0 spec.unknown_job job", "on_failure": "0:0 spec.unknown_job job"} {
+		opts.Job = job
+		if _, report := flows.Compile("f.yaml", []byte(text), "r", opts); len(report.Errors) != 1 {
+			t.Errorf("%s: %v", job, report.Errors)
+		} else if errors, _ := told(report); errors[0] != want {
+			t.Errorf("%s: %v", job, errors)
+		}
+	}
+}

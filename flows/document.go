@@ -143,6 +143,7 @@ type Options struct {
 	Env         map[string]string        // what is known of the environment, beside flow.env
 	StrictEnv   bool                     // a name without a value is an error, unless it is a secret's
 	Compat      bool                     // tell what the flow does in another way than in AetherFlow
+	Job         string                   // the only one that a run is for, with all that it needs or names; empty: all
 	Set         *treefile.Arguments      // for parameters; nil: there is no run yet, and no value is missed
 }
 

@@ -118,7 +118,7 @@ func (t *Tree) job(w *Coordinates, ends map[string]End, statuses map[string]stri
 	switch j.Status {
 	case skipped:
 		j.ReasonCode, j.Reason = end.SkipReason, gate.SkipReason(end.SkipReason)
-		if end.SkipReason != gate.WhenFalse {
+		if end.SkipReason != gate.WhenFalse && end.SkipReason != dag.SkipNotSelected {
 			j.SkipTrigger = gate.SkippedByStep
 		}
 	case blocked:

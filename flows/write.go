@@ -141,9 +141,11 @@ func (w *writer) ofJob(j *Job, field string, key []string) {
 		w.sees.Jobs = map[string]dag.FlowJob{}
 	}
 	seen := w.sees.Jobs[j.ID]
-	if field == "outputs" {
+	switch {
+	case field == "outputs" && !w.selected(j): // it has no steps, and gives nothing
+	case field == "outputs":
 		seen.Outputs = w.outputs(seen.Outputs, j.Steps, key)
-	} else {
+	default:
 		seen.Task = w.jobs[j]
 		w.wait(seen.Task)
 	}

@@ -136,7 +136,7 @@ func flowRunCommand() *cobra.Command {
 	var env envFlags
 	var profiles profilesFlag
 	var values valueFlags
-	var runID, user string
+	var runID, user, job string
 	var dry, wait, failOnBlocked bool
 	cmd := clientCommand("run FILE|-", "Run a flow, or show the tree that a run is",
 		"Submits the task tree that a run of the flow is, waits for its end, and prints what each job and step has come to. The exit code is 0 if no job has failed, skipped and blocked\n"+
@@ -152,6 +152,7 @@ func flowRunCommand() *cobra.Command {
 	cmd.Flags().StringVar(&runID, "run-id", "", "the id of the run, letters, digits, '.', '_' and '-'; a new one if it is left out")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print the tree, and run nothing")
 	cmd.Flags().BoolVar(&wait, "wait", true, "wait for the end of the run; without, print the id of its tree")
+	cmd.Flags().StringVar(&job, "job", "", "run this job only, with all jobs that it needs or names; the others are skipped, with the reason not_selected")
 	cmd.Flags().BoolVar(&failOnBlocked, "fail-on-blocked", false, "exit with 3 if no job failed and one was blocked")
 	cmd.Flags().StringVar(&user, "user", "", "owner of the run")
 	run(cmd, func(ctx context.Context, s *session, args []string) error {
@@ -183,7 +184,7 @@ func flowRunCommand() *cobra.Command {
 			return s.refuseFlow(bad)
 		}
 		opts := node.FlowOptions()
-		opts.Env, opts.Set, opts.Profiles = given.of(text, uses), set, all
+		opts.Env, opts.Set, opts.Profiles, opts.Job = given.of(text, uses), set, all, job
 		tree, report := flows.Compile(name, text, id, opts)
 		if tree == nil {
 			return s.refuseFlow(report)

@@ -189,6 +189,10 @@ jobs:
 		t.Errorf("after: %+v", j)
 	}
 	first := o.TreeID
+	jobs = run(exitOK, "SUCCESS", good, "--run-id", "some", "--job", "some")
+	if j := jobs["some"]; j.Status != "SUCCESS" || jobs["look"].Status != "SUCCESS" || jobs["none"].ReasonCode != "not_selected" || jobs["after"].Status != "SKIPPED" || len(jobs["after"].Steps) > 0 {
+		t.Errorf("one job: %+v", jobs)
+	}
 	if run(exitFlowBlocked, "SUCCESS", good, "--run-id", "one", "--fail-on-blocked"); o.TreeID != first {
 		t.Errorf("the same run again is the tree %s, and was %s", o.TreeID, first)
 	}

@@ -2,6 +2,7 @@
 #
 #   docker build .                         taskgrove: the one static binary, and nothing else that runs
 #   docker build --target worker-tools .   the same with a shell, git, Python, uv and an SSH client, for pools that run commands
+#   docker build --build-arg TAGS=etl --build-arg TITLE=taskgrove-worker-etl .   with what steps need that extract data: SQL Server, Oracle, Parquet
 #
 # There is no "# syntax" line and nothing that only BuildKit knows, so every builder takes it, also one that reaches no registry.
 # To pin what it stands on, give GO_IMAGE and TOOLS_IMAGE with their digests.
@@ -27,7 +28,7 @@ COPY . .
 # What the binary calls itself: VERSION, or else the file VERSION, and COMMIT.
 ARG VERSION=
 ARG COMMIT=
-# Build tags that leave parts out, such as nodocker,nosql.
+# Build tags that leave parts out, such as nodocker,nosql, or put some in: etl.
 ARG TAGS=
 # The time of all files in seconds. Give that of the commit, and the same source makes the same layers.
 ARG SOURCE_DATE_EPOCH=0
@@ -75,7 +76,8 @@ FROM scratch AS taskgrove
 COPY --from=build /rootfs/ /
 ARG VERSION=
 ARG COMMIT=
-LABEL org.opencontainers.image.title="taskgrove" \
+ARG TITLE=taskgrove
+LABEL org.opencontainers.image.title="${TITLE}" \
       org.opencontainers.image.description="Coordinators and workers of Taskgrove, in one static binary" \
       org.opencontainers.image.version="${VERSION}" org.opencontainers.image.revision="${COMMIT}"
 # Listeners of a container must be reached from outside it. A coordinator that asks nobody who it is refuses to serve there

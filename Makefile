@@ -61,6 +61,11 @@ versions: ## build the version before from the history, and run it together with
 	@tools/need.sh go postgres
 	TASKGROVE_VERSIONS=true go test -count=1 -timeout 10m -v -run TestTwoVersionsRunTogether ./tests/versions
 
+.PHONY: test-etl
+test-etl: ## run the tests of what the build tag etl puts in
+	@tools/need.sh go postgres
+	go test -tags etl -count=1 -timeout 20m ./executors/sql ./executors/table ./executors/db
+
 test-llm: ## ask the real services of models what the tests ask of the test service, where OPENAI_API_KEY or ANTHROPIC_API_KEY is set
 	@tools/need.sh go
 	@if [ -n "$$OPENAI_API_KEY$$ANTHROPIC_API_KEY" ]; then \
@@ -167,6 +172,7 @@ lint: $(TOOLS)/.installed ## check format, go vet, staticcheck
 	@unformatted=$$("$$(go env GOROOT)/bin/gofmt" -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
 		test -z "$$unformatted" || { echo "not formatted (make fmt does it):" $$unformatted; exit 1; }
 	go vet ./...
+	go vet -tags etl ./executors/sql ./executors/table ./executors/db ./executors/builtin
 	go vet -C tools ./...
 	$(TOOLS)/staticcheck ./...
 
@@ -210,6 +216,13 @@ image: ## build the images taskgrove:VERSION and taskgrove-worker-tools:VERSION 
 		name='$(IMAGE)'; test $$target = taskgrove || name="$$name-$$target"; \
 		DOCKER_BUILDKIT=1 docker build $(DOCKERFROM) $(IMAGEFLAGS) --target $$target -t "$$name:$(IMAGETAG)" .; \
 	done
+
+.PHONY: image-etl
+image-etl: ## build the image taskgrove-worker-etl:VERSION with Docker: taskgrove with what the build tag etl puts in
+	@tools/need.sh go docker
+	rm -rf $(BIN)/image/$(IMAGEARCH)-etl
+	TAGS=etl TARGETOS=linux TARGETARCH=$(IMAGEARCH) COMMIT=$(COMMIT) SOURCE_DATE_EPOCH=$(EPOCH) tools/rootfs.sh $(BIN)/image/$(IMAGEARCH)-etl
+	DOCKER_BUILDKIT=1 docker build $(DOCKERFROM) --build-arg PREBUILT=$(IMAGEARCH)-etl --build-arg TITLE=taskgrove-worker-etl $(IMAGEFLAGS) -t "$(IMAGE)-worker-etl:$(IMAGETAG)" .
 
 .PHONY: compose-test
 compose-test: ## bring compose.yaml up, run its tree and kill one container after the other, where docker compose is installed

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"strings"
 
 	sqldriver "github.com/go-sql-driver/mysql"
@@ -96,11 +97,19 @@ func kindOf(err error) string {
 		}
 		return KindStatement
 	}
+	for _, judge := range judges {
+		if kind, _, known := judge(err); known {
+			return kind
+		}
+	}
 	if isA[net.Error](err) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, sqldriver.ErrInvalidConn) {
 		return executors.KindConnect
 	}
 	return KindStatement
 }
+
+// judges know the errors of drivers that the build tag etl puts in: their kind, and whether another attempt fails likewise.
+var judges []func(err error) (kind string, permanent, known bool)
 
 func isA[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
@@ -171,7 +180,7 @@ func (j *job) mask(text string) string {
 			text = strings.ReplaceAll(text, fmt.Sprintf(q, v), fmt.Sprintf(q, "***"))
 		}
 	}
-	for _, secret := range []string{j.target.password, j.target.key} {
+	for _, secret := range []string{j.target.password, url.PathEscape(j.target.password), url.QueryEscape(j.target.password), j.target.key} {
 		if secret != "" {
 			text = strings.ReplaceAll(text, secret, "***")
 		}
@@ -201,6 +210,11 @@ func permanent(err error) bool {
 	}
 	if lite, ok := errors.AsType[*sqlitedriver.Error](err); ok {
 		return permanentSQLite(lite.Code() & 0xff)
+	}
+	for _, judge := range judges {
+		if _, permanent, known := judge(err); known {
+			return permanent
+		}
 	}
 	refusesTLS := errors.Is(err, sqldriver.ErrNoTLS) || strings.HasSuffix(err.Error(), "server refused TLS connection")
 	return refusesTLS || executors.IsPermanent(network.Classed(err))

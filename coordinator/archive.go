@@ -203,7 +203,7 @@ func (w *treeWriter) usage(ctx context.Context, from, end dag.Key) error {
 	return nil
 }
 
-var fileKinds = map[int16]string{pg.ArtifactFile: "file", pg.ArtifactOutput: "output", pg.ArtifactLog: "log"}
+var fileKinds = map[int16]string{pg.ArtifactFile: "file", pg.ArtifactOutput: "output", pg.ArtifactLog: "log", pg.ArtifactManifest: "manifest"}
 
 // files writes which files there are, and the lines of logs that are not sealed.
 func (w *treeWriter) files(ctx context.Context, from, end dag.Key) error {

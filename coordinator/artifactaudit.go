@@ -29,7 +29,7 @@ func (c *Coordinator) lost(ctx context.Context, content *pg.Content) (string, er
 // lostArtifacts are artifacts of a tree whose contents are not in the store.
 func (c *Coordinator) lostArtifacts(ctx context.Context, tree dag.TreeKey) (found []pg.Violation, err error) {
 	from, end := tree.Range()
-	list, err := c.store.ArtifactsIn(ctx, from, end, &pg.Artifact{}, []int16{pg.ArtifactFile, pg.ArtifactOutput, pg.ArtifactLog}, treeArtifacts)
+	list, err := c.store.ArtifactsIn(ctx, from, end, &pg.Artifact{}, []int16{pg.ArtifactFile, pg.ArtifactOutput, pg.ArtifactLog, pg.ArtifactManifest}, treeArtifacts)
 	if err != nil {
 		return nil, err
 	}

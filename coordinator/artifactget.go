@@ -11,6 +11,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/internal/artifact"
 	"github.com/taskgrove/taskgrove/internal/failpoint"
+	"github.com/taskgrove/taskgrove/internal/workers"
 	"github.com/taskgrove/taskgrove/pg"
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
@@ -27,12 +28,72 @@ func (c *Coordinator) findArtifact(ctx context.Context, k dag.Key, n int32, m *w
 	if err != nil {
 		return nil, err
 	}
+	return c.found(ctx, k, n, a)
+}
+
+// found says how an attempt can read an artifact that it may read.
+func (c *Coordinator) found(ctx context.Context, k dag.Key, n int32, a *pg.Artifact) (*workerv1.ArtifactFound, error) {
 	if a.Content == nil {
 		data, err := c.store.ArtifactData(ctx, a)
 		return &workerv1.ArtifactFound{Size: uint64(a.Size), Data: data, Inline: true}, err
 	}
 	id := artifact.ID(a.Content.ID)
 	return &workerv1.ArtifactFound{Id: id[:], Size: uint64(a.Size), Block: uint32(a.Content.Block), Pass: c.pass(k, n, id)}, nil
+}
+
+// newestManifest looks for what the steps of a flow's job in the attempt's tree have left so far; nil: nothing.
+func (c *Coordinator) newestManifest(ctx context.Context, k dag.Key, n int32, m *workerv1.ArtifactNewest) (*workerv1.ArtifactFound, error) {
+	if m.Name == "" || len(m.Name) > maxJobBytes {
+		return nil, refuse(artifactInput, "a name of %d bytes", len(m.Name))
+	}
+	a, err := c.store.NewestManifest(ctx, k.Tree(), m.Name)
+	if errors.Is(err, pg.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	found, err := c.found(ctx, k, n, a)
+	if err != nil {
+		return nil, err
+	}
+	found.Sha256, found.Number = a.Digest, uint32(a.Number)
+	return found, nil
+}
+
+// treesOf says how the trees of attempts are, which may have ended.
+func (c *Coordinator) treesOf(ctx context.Context, m *workerv1.ArtifactTrees) ([]workerv1.ArtifactTree, error) {
+	if len(m.Attempts) > maxTreesAsked {
+		return nil, refuse(artifactInput, "%d trees at once", len(m.Attempts))
+	}
+	var keys []dag.TreeKey
+	proved := make([]bool, len(m.Attempts))
+	for i, g := range m.Attempts {
+		k := dag.Key(g.GetAttempt().GetTask())
+		if proved[i] = c.proof(ctx, k, int32(g.GetAttempt().GetNumber()), g.GetToken()) == workers.Proved; proved[i] {
+			keys = append(keys, k.Tree())
+		}
+	}
+	ends, err := c.store.TreeEnds(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]workerv1.ArtifactTree, len(m.Attempts))
+	for i, g := range m.Attempts {
+		end, there := ends[dag.Key(g.GetAttempt().GetTask()).Tree()]
+		switch {
+		case !proved[i]:
+		case !there:
+			out[i] = workerv1.ArtifactTree_ARTIFACT_TREE_GONE
+		case !end.Ended:
+			out[i] = workerv1.ArtifactTree_ARTIFACT_TREE_OPEN
+		case end.Successful:
+			out[i] = workerv1.ArtifactTree_ARTIFACT_TREE_COMPLETED
+		default:
+			out[i] = workerv1.ArtifactTree_ARTIFACT_TREE_FAILED
+		}
+	}
+	return out, nil
 }
 
 // pass proves that a coordinator let an attempt read a content.

@@ -82,6 +82,9 @@ const (
 	maxNameBytes    = 512
 	maxMediaBytes   = 128
 	maxLogArchive   = 256 << 10 // of one attempt in ArtifactLogs
+	maxManifests    = 1 << 22   // one after the other
+	maxJobBytes     = 64        // of the name of a manifest
+	maxTreesAsked   = 100
 )
 
 // refusedError is why a request about files is refused for good: a word and a text.
@@ -186,6 +189,12 @@ func (c *Coordinator) artifactFor(ctx context.Context, k dag.Key, n int32, m *wo
 	case *workerv1.ArtifactAsk_Get:
 		data, err := c.getBlock(ctx, k, n, ask.Get)
 		return &workerv1.ArtifactReply{Data: data}, err
+	case *workerv1.ArtifactAsk_Newest:
+		found, err := c.newestManifest(ctx, k, n, ask.Newest)
+		return &workerv1.ArtifactReply{Found: found}, err
+	case *workerv1.ArtifactAsk_Trees:
+		trees, err := c.treesOf(ctx, ask.Trees)
+		return &workerv1.ArtifactReply{Trees: trees}, err
 	case *workerv1.ArtifactAsk_Logs:
 		return &workerv1.ArtifactReply{}, c.keepLogs(ctx, ask.Logs)
 	}
@@ -361,9 +370,11 @@ func (c *Coordinator) checkArtifact(a *pg.Artifact, m *workerv1.ArtifactKeep) er
 	switch {
 	case len(m.Sha256) != digestBytes:
 		return refuse(artifactInput, "a digest of %d bytes", len(m.Sha256))
-	case m.Kind < pg.ArtifactFile || m.Kind > pg.ArtifactLog:
+	case m.Kind < pg.ArtifactFile || m.Kind > pg.ArtifactManifest:
 		return refuse(artifactInput, "an artifact of kind %d", m.Kind)
-	case m.Number >= uint32(c.cfg.Artifacts.PerTask):
+	case m.Kind == pg.ArtifactManifest && (m.Number > maxManifests || strings.Contains(a.Name, "/") || len(a.Name) > maxJobBytes):
+		return refuse(artifactInput, "manifest %d of %.100q", m.Number, a.Name)
+	case m.Kind != pg.ArtifactManifest && m.Number >= uint32(c.cfg.Artifacts.PerTask):
 		return refuse(artifactLarge, "an attempt makes at most %d artifacts", c.cfg.Artifacts.PerTask)
 	case a.Kind != pg.ArtifactLog && !validName(a.Name):
 		return refuse(artifactInput, "%.100q is no name of an artifact: a path without . and .., of %d bytes at most", a.Name, maxNameBytes)

@@ -1,6 +1,7 @@
 package dag
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -54,6 +55,8 @@ const (
 	ConnectionsLevel = SpansLevel
 	// FlowStepsLevel: tasks are steps of flows (see [FlowStep]). Older workers would drop what a skipped one gives, older coordinators would find nothing for its templates.
 	FlowStepsLevel = SpansLevel
+	// WorkspacesLevel: steps of a flow's job share files. Older workers would give each step a directory of its own, and older coordinators would not find what is shared.
+	WorkspacesLevel = SpansLevel
 )
 
 // FeatureLevel is one row of a table of levels.
@@ -92,9 +95,14 @@ var AllLevels = Levels{
 	{Level: KeptRunsLevel, Name: "retention of schedules, gates of flows, trees that are due", Since: "0.13.0", Needs: func(t *Task) bool {
 		return t.Due != nil || t.Control != nil && (strings.Contains(t.Control.When, "flow_") || strings.Contains(t.Control.When, "outputs"))
 	}},
-	{Level: SpansLevel, Name: "locks around several tasks, timeouts of groups, connections that tasks define, steps of flows", Since: "0.14.0", Needs: func(t *Task) bool {
-		return t.Limiting.ForParent() || t.Bounds() || connectsInline(t.Inputs) || t.Control != nil && t.Control.FlowStep != nil
+	{Level: SpansLevel, Name: "locks around several tasks, timeouts of groups, connections that tasks define, steps of flows and files that they share", Since: "0.14.0", Needs: func(t *Task) bool {
+		return t.Limiting.ForParent() || t.Bounds() || connectsInline(t.Inputs) || t.Control != nil && t.Control.FlowStep != nil || sharesFiles(t.Params)
 	}},
+}
+
+// sharesFiles reports whether params say that a task is a step of a flow that shares files with others.
+func sharesFiles(params []byte) bool {
+	return bytes.Contains(params, []byte(`"workspace"`)) && bytes.Contains(params, []byte(`"flow_id"`))
 }
 
 // Highest is the level of a process that has all of the table.

@@ -140,6 +140,8 @@ type Call struct {
 	Lock *Lock
 	// Files keeps files that the attempt makes, and gives those that it is told of; nil: the worker has no place for them.
 	Files Files
+	// JobDirs are where steps of flows work that share files; nil: the worker has no place for them.
+	JobDirs JobDirs
 	// Artifacts are patterns of files that the task makes, below its working directory: see package workdir. An executor that has such a
 	// directory saves them when it has completed.
 	Artifacts []string

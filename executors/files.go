@@ -45,6 +45,8 @@ type SavedFile struct {
 	Size      int64  // bytes that the content has
 	// Output: it is not a file that the task named, but an output that is too large for the result. It is not listed among the result's artifacts.
 	Output bool
+	// Unlisted: it is a file as it is, with what secrets there are in it, and not listed among the result's artifacts: the steps of a flow's job share it.
+	Unlisted bool
 }
 
 // Files keeps files of tasks, and gives them back. It is safe for concurrent use.
@@ -57,4 +59,19 @@ type Files interface {
 	Open(ctx context.Context, ref FileRef) (io.ReadCloser, error)
 	// MaxOutput is how large an output may be that is saved.
 	MaxOutput() int64
+}
+
+// JobFiles keep what the steps of a flow's job share. The [Files] of a worker are some. Package workdir is who uses them.
+type JobFiles interface {
+	Files
+	// Newest opens the manifest that the last successful step of a job in the attempt's tree left, and gives its number; nil: there is none.
+	Newest(ctx context.Context, job string) (manifest io.ReadCloser, number int, err error)
+	// SaveManifest keeps a manifest, which counts once the attempt has succeeded. Its number is one more than that of the newest; that of the first is 1.
+	SaveManifest(ctx context.Context, job string, number int, manifest []byte) error
+}
+
+// JobDirs are the directories on the worker's host in which steps of flows work. Package workdir makes and knows them.
+type JobDirs interface {
+	// Base is what they are below: an absolute path.
+	Base() (string, error)
 }

@@ -152,6 +152,10 @@ func (s *Store) FilesToArchive(ctx context.Context, from, end dag.Key) (list []F
 		one.Digest = bytes.Clone(a.Digest)
 		if one.Sealed {
 			one.Digest = nil // it is keyed
+		} else if one.Kind == ArtifactManifest {
+			if err := one.manifest(); err != nil {
+				return err
+			}
 		}
 		if id != nil {
 			one.Content = &Content{ID: *id, Task: a.Task, Attempt: a.Attempt, Stored: true, Size: a.Size, Block: *block, Digests: bytes.Clone(digests)}

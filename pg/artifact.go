@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,9 +20,10 @@ import (
 
 // Kinds of artifacts. Numbers are stored: never use one twice.
 const (
-	ArtifactFile   = 1 // a file that the task named
-	ArtifactOutput = 2 // what an executor made of an output that is over its bound
-	ArtifactLog    = 3 // of an attempt that has ended
+	ArtifactFile     = 1 // a file that the task named, or left for the other steps of its flow's job
+	ArtifactOutput   = 2 // what an executor made of an output that is over its bound
+	ArtifactLog      = 3 // of an attempt that has ended
+	ArtifactManifest = 4 // of what the steps of a flow's job share; it is found by its name
 )
 
 // The states of contents. Numbers are stored.
@@ -206,11 +209,31 @@ type artifactRow struct {
 
 func (a *Artifact) row(z *sealer, data []byte) artifactRow {
 	r := artifactRow{name: a.Name, mediaType: a.MediaType, tag: z.tag(a.Digest), data: data}
+	if a.Kind == ArtifactManifest {
+		r.name, r.tag = a.Name+"/"+hex.EncodeToString(a.Digest), z.tag(manifestTag(a.Name))
+	}
 	if z != nil {
-		r.envelope = z.seal(a.Task.Tree(), kindArtifact, []byte(a.Name), []byte(a.MediaType), a.Digest, data)
+		r.envelope = z.seal(a.Task.Tree(), kindArtifact, []byte(r.name), []byte(a.MediaType), a.Digest, data)
 		r.name, r.mediaType, r.data = "", "", nil
 	}
 	return r
+}
+
+// manifestTag stands for the digest by what a manifest is found: it is looked for by its name. The digest of its content is kept behind that.
+func manifestTag(name string) []byte {
+	sum := sha256.Sum256([]byte("taskgrove: manifest of\x00" + name))
+	return sum[:]
+}
+
+// manifest takes the name and the digest of a manifest apart.
+func (a *Artifact) manifest() error {
+	at := strings.LastIndexByte(a.Name, '/')
+	digest, err := hex.DecodeString(a.Name[at+1:])
+	if at < 0 || err != nil || len(digest) != sha256.Size {
+		return fmt.Errorf("the manifest %.100q of task %d has no digest", a.Name, a.Task)
+	}
+	a.Name, a.Digest = a.Name[:at], digest
+	return nil
 }
 
 func addArtifact(ctx context.Context, c *pgx.Conn, a *Artifact, r artifactRow, id [16]byte, root, digests []byte, late bool) error {
@@ -359,6 +382,11 @@ func (s *Store) scanArtifacts(ctx context.Context, rows pgx.Rows, before ...any)
 		if envelopes[i][0] != nil {
 			a.Name, a.MediaType = string(name), string(mediaType)
 		}
+		if a.Kind == ArtifactManifest {
+			if err := a.manifest(); err != nil {
+				return nil, err
+			}
+		}
 		if a.Content != nil {
 			if err := s.seals.open(ctx, a.Task.Tree(), kindContent, envelopes[i][1], &a.Content.Key); err != nil {
 				return nil, err
@@ -420,6 +448,52 @@ func (s *Store) FindArtifact(ctx context.Context, tree dag.TreeKey, digest []byt
 		return nil, ErrNotFound
 	}
 	return &list[0], nil
+}
+
+// NewestManifest looks for the manifest of a name with the highest number that a successful attempt of a tree left. [ErrNotFound].
+func (s *Store) NewestManifest(ctx context.Context, tree dag.TreeKey, name string) (*Artifact, error) {
+	tags, err := s.seals.tags(ctx, manifestTag(name))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	from, end := tree.Range()
+	rows, err := s.pool.Query(ctx, sql("NewestManifest"), tags, from, end)
+	var list []Artifact
+	if err == nil {
+		list, err = s.scanArtifacts(ctx, rows)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for a manifest of tree %d: %w", tree, err)
+	}
+	if len(list) == 0 || list[0].Name != name {
+		return nil, ErrNotFound
+	}
+	return &list[0], nil
+}
+
+// TreeEnd is how a tree is.
+type TreeEnd struct{ Ended, Successful bool }
+
+// TreeEnds is how trees are; those that are gone are not in it.
+func (s *Store) TreeEnds(ctx context.Context, trees []dag.TreeKey) (map[dag.TreeKey]TreeEnd, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	ends := map[dag.TreeKey]TreeEnd{}
+	rows, err := s.pool.Query(ctx, sql("TreeEnds"), trees)
+	if err == nil {
+		var key dag.TreeKey
+		var end TreeEnd
+		_, err = pgx.ForEachRow(rows, []any{&key, &end.Ended, &end.Successful}, func() error {
+			ends[key] = end
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look whether %d trees have ended: %w", len(trees), err)
+	}
+	return ends, nil
 }
 
 // ArtifactData gives the content of an artifact that has it with it. [ErrNotFound].

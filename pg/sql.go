@@ -131,6 +131,7 @@ var words = func() map[string]string {
 		"content_whole":           list(contentWhole),
 		"content_gone":            list(contentGone),
 		"artifact_log":            list(ArtifactLog),
+		"artifact_manifest":       list(ArtifactManifest),
 
 		"timer_await": list(dag.TimerAwait),
 		"timer_lock":  list(dag.TimerLock),

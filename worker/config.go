@@ -93,6 +93,10 @@ type Config struct {
 	// DemoSleepScale is by how much longer demonstrations last than their executors say (spec 3.10); default 1; below 0: they take no time.
 	DemoSleepScale float64
 
+	// WorkDir is the directory below which steps of flows work that share files, in one for each worker process; empty: one of this user's below the
+	// system's directory for temporary files.
+	WorkDir string
+
 	// Hooks are called around each attempt.
 	Hooks []Hook
 

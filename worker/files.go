@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -36,6 +38,7 @@ const (
 	fileOutput      = 2       // kinds of artifacts
 	fileNamed       = 1
 	fileLog         = 3
+	fileManifest    = 4
 	maxOutputBytes  = 4 << 30
 )
 
@@ -88,7 +91,7 @@ func (f *files) Save(ctx context.Context, file executors.SavedFile, content io.R
 		return ref, fmt.Errorf("save artifact %q of %d bytes: %w", file.Name, file.Size, err)
 	}
 	ref.SHA256 = hex.EncodeToString(keep.Sha256)
-	if !file.Output {
+	if !file.Output && !file.Unlisted {
 		f.mu.Lock()
 		f.saved = append(f.saved, ref)
 		f.mu.Unlock()
@@ -255,11 +258,47 @@ func (f *files) Open(ctx context.Context, ref executors.FileRef) (io.ReadCloser,
 		return nil, fmt.Errorf("artifact %.200q: %w", ref.Artifact, err)
 	}
 	found := reply.GetFound()
-	if found == nil || found.Size != uint64(ref.Size) || !found.Inline && (len(found.Id) == 0 || artifact.Shape(ref.Size, int(found.Block)) != nil) {
-		return nil, fmt.Errorf("artifact %.200q: the coordinator's answer makes no sense", ref.Artifact)
+	if found == nil || found.Size != uint64(ref.Size) {
+		return nil, fmt.Errorf("artifact %.200q: %w", ref.Artifact, errNoSense)
 	}
+	return f.read(ctx, ref.Artifact, digest, found)
+}
+
+var errNoSense = errors.New("the coordinator's answer makes no sense")
+
+// Newest implements [executors.JobFiles].
+func (f *files) Newest(ctx context.Context, job string) (io.ReadCloser, int, error) {
+	reply, err := f.w.askFiles(ctx, f.a, &workerv1.ArtifactAsk{Ask: &workerv1.ArtifactAsk_Newest{Newest: &workerv1.ArtifactNewest{Name: job}}})
+	found := reply.GetFound()
+	if err != nil || found == nil {
+		return nil, 0, err
+	}
+	if len(found.Sha256) != sha256.Size || found.Number > math.MaxInt32-1 {
+		return nil, 0, errNoSense
+	}
+	content, err := f.read(ctx, job, found.Sha256, found)
+	return content, int(found.Number), err
+}
+
+// SaveManifest implements [executors.JobFiles].
+func (f *files) SaveManifest(ctx context.Context, job string, number int, manifest []byte) error {
+	keep := &workerv1.ArtifactKeep{Name: job, MediaType: "application/json", Kind: fileManifest, Number: uint32(number)}
+	sum := sha256.New()
+	if err := f.w.put(ctx, f.a, keep, int64(len(manifest)), io.TeeReader(bytes.NewReader(manifest), sum), sum); err != nil {
+		return fmt.Errorf("save the manifest of job %s: %w", job, err)
+	}
+	failpoint.Hit("worker.after-manifest")
+	return nil
+}
+
+// read reads a content that was found.
+func (f *files) read(ctx context.Context, name string, digest []byte, found *workerv1.ArtifactFound) (io.ReadCloser, error) {
+	if found.Size > math.MaxInt64 || !found.Inline && (len(found.Id) == 0 || artifact.Shape(int64(found.Size), int(found.Block)) != nil) {
+		return nil, fmt.Errorf("artifact %.200q: %w", name, errNoSense)
+	}
+	size := int64(found.Size)
 	ctx, cancel := context.WithCancel(ctx)
-	r := &fileReader{name: ref.Artifact, want: digest, sum: sha256.New(), left: ref.Size, cancel: cancel, blocks: make(chan chan fetched, readAhead)}
+	r := &fileReader{name: name, want: digest, sum: sha256.New(), left: size, cancel: cancel, blocks: make(chan chan fetched, readAhead)}
 	if found.Inline {
 		one := make(chan fetched, 1)
 		one <- fetched{data: found.Data}
@@ -267,7 +306,7 @@ func (f *files) Open(ctx context.Context, ref executors.FileRef) (io.ReadCloser,
 		close(r.blocks)
 		return r, nil
 	}
-	go f.fetch(ctx, found, ref.Size, r.blocks)
+	go f.fetch(ctx, found, size, r.blocks)
 	return r, nil
 }
 

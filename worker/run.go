@@ -195,7 +195,7 @@ func (w *Worker) call(ctx context.Context, a *attempt) (product, error) {
 		Attempt: int(a.Key.Number), IdempotencyKey: a.work.IdempotencyKey,
 		Checkpoint: a.work.Checkpoint, Answer: answerOf(a.work.Answer), Repeat: int(in.control.GetRepeat().GetBefore()), Lock: lockOf(a.work.Lock),
 		Inputs: in.inputs, Pool: a.pool.name, Params: a.work.Params, Schemas: a.work.Schemas,
-		Files: &a.files, Artifacts: in.control.GetArtifacts(), KeepOutputs: in.control != nil, Reporter: &a.out, Lease: a.session.lease, Submitted: in.references, Live: a.out.Live, Trace: w.outward(ctx),
+		Files: &a.files, JobDirs: w.runs.dirs, Artifacts: in.control.GetArtifacts(), KeepOutputs: in.control != nil, Reporter: &a.out, Lease: a.session.lease, Submitted: in.references, Live: a.out.Live, Trace: w.outward(ctx),
 		Catalogue: func(ctx context.Context) ([]executors.Description, error) { return w.catalogue.of(ctx, w, a) },
 	}
 	if len(w.cfg.Hooks) == 0 {
@@ -242,6 +242,7 @@ func (w *Worker) carryOut(ctx context.Context, a *attempt, call *executors.Call)
 		return product{}, executors.ErrLeaseLost
 	}
 	failpoint.Hit("worker.mid-task")
+	defer w.runs.note(a) // there is a directory then, if it has made one
 	outcome, err := a.kind.executor.Run(ctx, call)
 	if err == nil && outcome.Kind() == executors.KindPartial {
 		err = errNoReason

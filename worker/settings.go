@@ -36,7 +36,7 @@ func FromSettings(s *config.Worker) (url string, cfg Config) {
 		MaxKept: s.MaxKept, MaxKeptBytes: int(s.MaxKeptBytes), MaxResultBytes: int(s.MaxResultBytes),
 		MaxInputBytes: int(s.MaxInputBytes), InlineBytes: int(s.InlineResult), MaxLogBytes: int(s.MaxLogBytes),
 		Resend: s.Resend, AskWithin: s.AskWithin, Ahead: s.ClaimAhead, Override: s.ExecutorOverride,
-		WorkerFile: s.WorkerFile, SecretsDir: s.SecretsDir, AgentTools: s.AgentTools,
+		WorkerFile: s.WorkerFile, SecretsDir: s.SecretsDir, AgentTools: s.AgentTools, WorkDir: s.WorkDir,
 		TraceInside: !bool(s.TraceOutward),
 		TaskLogs:    string(s.TaskLogs), TaskLogsSealed: bool(s.TaskLogsSealed),
 		Login: queue.Login{PasswordFile: s.NATSPassword, CredsFile: s.CredsFile, NKeyFile: s.NKeyFile, CAFile: s.NATSCA, CertFile: s.NATSCert, KeyFile: s.NATSKey},

@@ -33,6 +33,7 @@ type Worker struct {
 	results   *batcher[*attempt]
 	voices    voices
 	archive   archive
+	runs      runs
 	parts     chan struct{} // a place for each request for a part of a payload
 	metrics   *metrics
 	wayOut
@@ -64,7 +65,9 @@ func newWorker(cfg Config, conn *queue.Conn) (*Worker, error) {
 		parts: make(chan struct{}, partsInFlight), over: make(chan struct{}),
 		catalogue: catalogue{asking: make(chan struct{}, 1)},
 	}
-	w.close = sync.OnceValue(func() error { return closeExecutors(slices.Concat(cfg.Executors, cfg.replaced)) })
+	w.close = sync.OnceValue(func() error {
+		return errors.Join(closeExecutors(slices.Concat(cfg.Executors, cfg.replaced)), w.runs.dirs.Close())
+	})
 	w.described = newDescriptions(w.kinds, cfg.off)
 	w.quiet = &quietLog{log: w.log}
 	for i, p := range cfg.Pools {
@@ -77,6 +80,7 @@ func newWorker(cfg Config, conn *queue.Conn) (*Worker, error) {
 	w.results = w.newReporter()
 	w.voices.init(w)
 	w.archive.init(w)
+	w.runs.init(w)
 	var err error
 	if w.metrics, err = newMetrics(cfg.Meter, w); err != nil {
 		return nil, fmt.Errorf("worker metrics: %w", err)
@@ -123,6 +127,7 @@ func (w *Worker) run(ctx context.Context) error {
 		func() error { return w.voices.flushLive(life) },
 		func() error { return w.archive.run(life) },
 		func() error { return w.voices.flushNotes(life) },
+		func() error { return w.runs.run(life) },
 	} {
 		group.Go(part)
 	}

@@ -25,6 +25,13 @@ func TestFlowRunLocal(t *testing.T) {
 			t.Errorf("%s: exit code %d, %v: %s%s", row.words, code, err, stdout, stderr)
 		}
 	}
+	stdout, stderr, code := program(t, environment, "flow", "run", "--local", "--json", "../../examples/flows/numbers.yaml") // docs/flows/workspace.md
+	if code != 0 || !strings.Contains(stdout, `"stdout": "7\n"`) && !strings.Contains(stdout, `"stdout":"7\n"`) || !strings.Contains(stdout, `artifact:make/numbers.txt`) {
+		t.Errorf("steps that share files: exit code %d, %s%s", code, stdout, stderr)
+	}
+	if left, err := filepath.Glob(filepath.Join(temp, "taskgrove-work-*", "*")); err != nil || len(left) > 0 {
+		t.Errorf("left are %v, %v", left, err)
+	}
 	if _, stderr, code := program(t, environment, "flow", "run", "--local", "--server", "127.0.0.1:1", file); code != exitUsage || !strings.Contains(stderr, "--server") {
 		t.Errorf("with a server: exit code %d, %s", code, stderr)
 	}

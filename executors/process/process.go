@@ -95,6 +95,9 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 		return nil, err
 	}
 	defer w.Close()
+	if err := w.Restore(ctx); err != nil {
+		return nil, err
+	}
 	given := *call
 	given.Inputs = w.Inputs
 	in, err := read(&given, e.programs.Confined())

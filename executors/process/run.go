@@ -40,7 +40,7 @@ func (r *run) do(ctx context.Context) (*executors.Outcome, error) {
 	if r.checks, err = newChecks(r.workspace.Sandbox, &r.in.Success); err != nil {
 		return nil, err
 	}
-	if out, err := r.marked(); out != nil || err != nil {
+	if out, err := r.marked(ctx); out != nil || err != nil {
 		return out, err
 	}
 	cmd, err := r.prepare()
@@ -94,7 +94,7 @@ func (r *run) do(ctx context.Context) (*executors.Outcome, error) {
 }
 
 // marked is the outcome of work that is done already; nil: it is not.
-func (r *run) marked() (*executors.Outcome, error) {
+func (r *run) marked(ctx context.Context) (*executors.Outcome, error) {
 	i := &r.in.Idempotency
 	if i.Strategy != "marker" {
 		return nil, nil
@@ -112,7 +112,11 @@ func (r *run) marked() (*executors.Outcome, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	return executors.Skip("marker_present", map[string]any{"skipped": true, "marker": marker.Shown()}), nil
+	result, err := r.workspace.KeepShared(ctx, map[string]any{"skipped": true, "marker": marker.Shown()}) // an attempt that failed may have left what it says
+	if err != nil {
+		return nil, err
+	}
+	return executors.Skip("marker_present", result), nil
 }
 
 // prepare makes all that the program finds. What it opens, close closes.

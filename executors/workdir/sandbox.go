@@ -27,7 +27,8 @@ type Place struct {
 // Sandbox is where an attempt may use files: its own directory, which relative paths are below, and further ones, which are named by absolute paths.
 // No path and no symbolic link leads out of them.
 type Sandbox struct {
-	roots []*sandboxRoot // the first is the attempt's own
+	roots  []*sandboxRoot // the first is the attempt's own
+	shared bool           // it is, and others find it again: paths are shown whole
 }
 
 type sandboxRoot struct {
@@ -116,7 +117,7 @@ func (s *Sandbox) At(field, given string) (Spot, error) {
 }
 
 func (s *Sandbox) spot(r *sandboxRoot, name, given string) Spot {
-	return Spot{Root: r.root, Name: name, Path: filepath.Join(r.real, name), ReadOnly: r.ReadOnly, given: given, own: r == s.roots[0]}
+	return Spot{Root: r.root, Name: name, Path: filepath.Join(r.real, name), ReadOnly: r.ReadOnly, given: given, own: r == s.roots[0] && !s.shared}
 }
 
 func escapes(field, given string) error {

@@ -471,6 +471,7 @@ type Executors struct {
 	PythonCacheCount int           `envconfig:"PYTHON_ENVIRONMENTS" default:"50" min:"1" max:"10000" desc:"how many environments are kept"`
 	PythonBuild      Bool          `envconfig:"PYTHON_BUILD" default:"false" desc:"let packages be built from source, which runs code of theirs that sees the addresses of registries and their passwords"`
 	PythonKeepEnv    List          `envconfig:"PYTHON_KEEP_ENV" desc:"variables of the worker's environment that Python code also gets, besides PATH, HOME, LANG and the like; never TASKGROVE_ ones"`
+	WorkDir          string        `envconfig:"WORK_DIR" desc:"directory below which steps of flows work that share files, in one for each worker process ([workspace](flows/workspace.md)); empty: taskgrove-work-UID in the system's directory for temporary files"`
 	FileRoot         string        `envconfig:"FILE_ROOT" flag:"file-root" desc:"directory below which file_executor, and SQLite in sql_executor, use files of the worker; empty: none"`
 	PricesFile       string        `envconfig:"PRICES_FILE" desc:"YAML or JSON file with what models cost, for costs in results and budgets of money; read again when it changes; empty: no model has a price"`
 	SSHKnownHosts    string        `envconfig:"SSH_KNOWN_HOSTS" desc:"known_hosts file with the host keys that ssh_executor trusts where a task names none; empty: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts"`

@@ -106,13 +106,24 @@ order by a.task, a.attempt, a.kind, a.number limit $8
 -- One with a tag of $1 and the size $2: of the tasks of the keys in [$3, $4), else one of the same owner as the tree $5 among a thousand. No locks.
 select * from (
   (select 1 as turn, a.task, a.attempt, a.kind, a.number, a.size, a.name, a.media_type, a.tag, a.sealed, a.created_at, c.id, c.block, c.digests, c.sealed as key, a.data is not null as inline, null::text as id2, null::text
-   from artifact a left join content c on c.key = a.content where a.tag = any($1::bytea[]) and a.task >= $3 and a.task < $4 and a.size = $2 and a.kind <> :artifact_log limit 1)
+   from artifact a left join content c on c.key = a.content where a.tag = any($1::bytea[]) and a.task >= $3 and a.task < $4 and a.size = $2 and a.kind not in (:artifact_log, :artifact_manifest) limit 1)
   union all
   (select 2, a.task, a.attempt, a.kind, a.number, a.size, a.name, a.media_type, a.tag, a.sealed, a.created_at, c.id, c.block, c.digests, c.sealed, a.data is not null, null, null
-   from (select * from artifact where tag = any($1::bytea[]) and size = $2 and kind <> :artifact_log limit 1000) a
+   from (select * from artifact where tag = any($1::bytea[]) and size = $2 and kind not in (:artifact_log, :artifact_manifest) limit 1000) a
    join tree t on t.key = $5 and a.namespace = t.namespace and a.user_id = coalesce(t.user_id, '') and a.user_id <> ''
    left join content c on c.key = a.content limit 1)
 ) f order by turn limit 1
+
+-- name: NewestManifest
+-- Of the manifests with a tag of $1 that the successful tasks of the keys in [$2, $3) left, the one with the highest number. One look-up of a task for each. No locks.
+select a.task, a.attempt, a.kind, a.number, a.size, a.name, a.media_type, a.tag, a.sealed, a.created_at, c.id, c.block, c.digests, c.sealed, a.data is not null, null::text, null::text
+from artifact a join task t on t.key = a.task and t.attempt = a.attempt and t.state in (:successful) left join content c on c.key = a.content
+where a.tag = any($1::bytea[]) and a.task >= $2 and a.task < $3 and a.kind = :artifact_manifest
+order by a.number desc, a.task desc limit 1
+
+-- name: TreeEnds
+-- Whether the trees $1 have ended, and well. Two look-ups for each.
+select t.key, t.finished_at is not null, k.state in (:successful) from tree t join task k on k.key = t.root where t.key = any($1::bigint[])
 
 -- name: ArtifactData
 -- The data of one, and its envelope.

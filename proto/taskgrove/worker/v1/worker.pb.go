@@ -138,6 +138,61 @@ func (OutcomeV1) EnumDescriptor() ([]byte, []int) {
 	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{1}
 }
 
+type ArtifactTree int32
+
+const (
+	ArtifactTree_ARTIFACT_TREE_UNKNOWN   ArtifactTree = 0 // a token that can't be checked now
+	ArtifactTree_ARTIFACT_TREE_OPEN      ArtifactTree = 1
+	ArtifactTree_ARTIFACT_TREE_COMPLETED ArtifactTree = 2
+	ArtifactTree_ARTIFACT_TREE_FAILED    ArtifactTree = 3 // or it was cancelled
+	ArtifactTree_ARTIFACT_TREE_GONE      ArtifactTree = 4 // it was deleted
+)
+
+// Enum value maps for ArtifactTree.
+var (
+	ArtifactTree_name = map[int32]string{
+		0: "ARTIFACT_TREE_UNKNOWN",
+		1: "ARTIFACT_TREE_OPEN",
+		2: "ARTIFACT_TREE_COMPLETED",
+		3: "ARTIFACT_TREE_FAILED",
+		4: "ARTIFACT_TREE_GONE",
+	}
+	ArtifactTree_value = map[string]int32{
+		"ARTIFACT_TREE_UNKNOWN":   0,
+		"ARTIFACT_TREE_OPEN":      1,
+		"ARTIFACT_TREE_COMPLETED": 2,
+		"ARTIFACT_TREE_FAILED":    3,
+		"ARTIFACT_TREE_GONE":      4,
+	}
+)
+
+func (x ArtifactTree) Enum() *ArtifactTree {
+	p := new(ArtifactTree)
+	*p = x
+	return p
+}
+
+func (x ArtifactTree) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ArtifactTree) Descriptor() protoreflect.EnumDescriptor {
+	return file_taskgrove_worker_v1_worker_proto_enumTypes[2].Descriptor()
+}
+
+func (ArtifactTree) Type() protoreflect.EnumType {
+	return &file_taskgrove_worker_v1_worker_proto_enumTypes[2]
+}
+
+func (x ArtifactTree) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ArtifactTree.Descriptor instead.
+func (ArtifactTree) EnumDescriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{2}
+}
+
 // Work is one attempt, offered to whichever worker of its pool takes the message first (WORK stream).
 type Work struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -4071,6 +4126,8 @@ type ArtifactAsk struct {
 	//	*ArtifactAsk_Find
 	//	*ArtifactAsk_Get
 	//	*ArtifactAsk_Logs
+	//	*ArtifactAsk_Newest
+	//	*ArtifactAsk_Trees
 	Ask           isArtifactAsk_Ask `protobuf_oneof:"ask"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -4167,6 +4224,24 @@ func (x *ArtifactAsk) GetLogs() *ArtifactLogs {
 	return nil
 }
 
+func (x *ArtifactAsk) GetNewest() *ArtifactNewest {
+	if x != nil {
+		if x, ok := x.Ask.(*ArtifactAsk_Newest); ok {
+			return x.Newest
+		}
+	}
+	return nil
+}
+
+func (x *ArtifactAsk) GetTrees() *ArtifactTrees {
+	if x != nil {
+		if x, ok := x.Ask.(*ArtifactAsk_Trees); ok {
+			return x.Trees
+		}
+	}
+	return nil
+}
+
 type isArtifactAsk_Ask interface {
 	isArtifactAsk_Ask()
 }
@@ -4195,6 +4270,14 @@ type ArtifactAsk_Logs struct {
 	Logs *ArtifactLogs `protobuf:"bytes,6,opt,name=logs,proto3,oneof"`
 }
 
+type ArtifactAsk_Newest struct {
+	Newest *ArtifactNewest `protobuf:"bytes,7,opt,name=newest,proto3,oneof"` // since 0.14
+}
+
+type ArtifactAsk_Trees struct {
+	Trees *ArtifactTrees `protobuf:"bytes,8,opt,name=trees,proto3,oneof"` // since 0.14
+}
+
 func (*ArtifactAsk_Open) isArtifactAsk_Ask() {}
 
 func (*ArtifactAsk_Put) isArtifactAsk_Ask() {}
@@ -4206,6 +4289,10 @@ func (*ArtifactAsk_Find) isArtifactAsk_Ask() {}
 func (*ArtifactAsk_Get) isArtifactAsk_Ask() {}
 
 func (*ArtifactAsk_Logs) isArtifactAsk_Ask() {}
+
+func (*ArtifactAsk_Newest) isArtifactAsk_Ask() {}
+
+func (*ArtifactAsk_Trees) isArtifactAsk_Ask() {}
 
 // ArtifactOpen begins to put a content. It may be repeated.
 type ArtifactOpen struct {
@@ -4354,8 +4441,8 @@ type ArtifactKeep struct {
 	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
 	MediaType     string                 `protobuf:"bytes,5,opt,name=media_type,json=mediaType,proto3" json:"media_type,omitempty"`
 	Sha256        []byte                 `protobuf:"bytes,6,opt,name=sha256,proto3" json:"sha256,omitempty"`  // of the content: who reads it compares it
-	Kind          uint32                 `protobuf:"varint,7,opt,name=kind,proto3" json:"kind,omitempty"`     // 1 a file that the task named, 2 an output of its executor, 3 its log
-	Number        uint32                 `protobuf:"varint,8,opt,name=number,proto3" json:"number,omitempty"` // within attempt and kind, from 0
+	Kind          uint32                 `protobuf:"varint,7,opt,name=kind,proto3" json:"kind,omitempty"`     // 1 a file that the task named, 2 an output of its executor, 3 its log, 4 a manifest: what the steps of a flow's job share
+	Number        uint32                 `protobuf:"varint,8,opt,name=number,proto3" json:"number,omitempty"` // within attempt and kind, from 0; of a manifest, one more than that of the one before
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4499,6 +4586,96 @@ func (x *ArtifactFind) GetSize() uint64 {
 	return 0
 }
 
+// ArtifactNewest looks for the newest manifest of a name that a successful task of the attempt's tree left; the answer without found: there is none.
+type ArtifactNewest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactNewest) Reset() {
+	*x = ArtifactNewest{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactNewest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactNewest) ProtoMessage() {}
+
+func (x *ArtifactNewest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactNewest.ProtoReflect.Descriptor instead.
+func (*ArtifactNewest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ArtifactNewest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// ArtifactTrees asks how the trees are of attempts, which may have ended.
+type ArtifactTrees struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Attempts      []*Grant               `protobuf:"bytes,1,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactTrees) Reset() {
+	*x = ArtifactTrees{}
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactTrees) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactTrees) ProtoMessage() {}
+
+func (x *ArtifactTrees) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactTrees.ProtoReflect.Descriptor instead.
+func (*ArtifactTrees) Descriptor() ([]byte, []int) {
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ArtifactTrees) GetAttempts() []*Grant {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
 // ArtifactLogs has logs of attempts, compressed, that are small.
 type ArtifactLogs struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4509,7 +4686,7 @@ type ArtifactLogs struct {
 
 func (x *ArtifactLogs) Reset() {
 	*x = ArtifactLogs{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[49]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4521,7 +4698,7 @@ func (x *ArtifactLogs) String() string {
 func (*ArtifactLogs) ProtoMessage() {}
 
 func (x *ArtifactLogs) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[49]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4534,7 +4711,7 @@ func (x *ArtifactLogs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArtifactLogs.ProtoReflect.Descriptor instead.
 func (*ArtifactLogs) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{49}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ArtifactLogs) GetLogs() []*ArtifactLog {
@@ -4556,7 +4733,7 @@ type ArtifactLog struct {
 
 func (x *ArtifactLog) Reset() {
 	*x = ArtifactLog{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[50]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4568,7 +4745,7 @@ func (x *ArtifactLog) String() string {
 func (*ArtifactLog) ProtoMessage() {}
 
 func (x *ArtifactLog) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[50]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4581,7 +4758,7 @@ func (x *ArtifactLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArtifactLog.ProtoReflect.Descriptor instead.
 func (*ArtifactLog) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{50}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ArtifactLog) GetAttempt() *Attempt {
@@ -4620,15 +4797,16 @@ type ArtifactReply struct {
 	Kind          string                 `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`       // with error: what went wrong, a word
 	Receipt       []byte                 `protobuf:"bytes,5,opt,name=receipt,proto3" json:"receipt,omitempty"` // of a block that was put
 	Found         *ArtifactFound         `protobuf:"bytes,6,opt,name=found,proto3" json:"found,omitempty"`
-	Data          []byte                 `protobuf:"bytes,7,opt,name=data,proto3" json:"data,omitempty"`     // of a block
-	Sealed        []byte                 `protobuf:"bytes,8,opt,name=sealed,proto3" json:"sealed,omitempty"` // ArtifactReply, of found and data
+	Data          []byte                 `protobuf:"bytes,7,opt,name=data,proto3" json:"data,omitempty"`                                                 // of a block
+	Sealed        []byte                 `protobuf:"bytes,8,opt,name=sealed,proto3" json:"sealed,omitempty"`                                             // ArtifactReply, of found and data
+	Trees         []ArtifactTree         `protobuf:"varint,9,rep,packed,name=trees,proto3,enum=taskgrove.worker.v1.ArtifactTree" json:"trees,omitempty"` // of the attempts of ArtifactTrees, in their order
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ArtifactReply) Reset() {
 	*x = ArtifactReply{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[51]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4640,7 +4818,7 @@ func (x *ArtifactReply) String() string {
 func (*ArtifactReply) ProtoMessage() {}
 
 func (x *ArtifactReply) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[51]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4653,7 +4831,7 @@ func (x *ArtifactReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArtifactReply.ProtoReflect.Descriptor instead.
 func (*ArtifactReply) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{51}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ArtifactReply) GetError() string {
@@ -4712,6 +4890,13 @@ func (x *ArtifactReply) GetSealed() []byte {
 	return nil
 }
 
+func (x *ArtifactReply) GetTrees() []ArtifactTree {
+	if x != nil {
+		return x.Trees
+	}
+	return nil
+}
+
 // ArtifactFound is how a content can be read.
 type ArtifactFound struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4721,13 +4906,15 @@ type ArtifactFound struct {
 	Pass          []byte                 `protobuf:"bytes,4,opt,name=pass,proto3" json:"pass,omitempty"`      // goes with each block that is asked for
 	Data          []byte                 `protobuf:"bytes,5,opt,name=data,proto3" json:"data,omitempty"`      // the content itself, if it is small
 	Inline        bool                   `protobuf:"varint,6,opt,name=inline,proto3" json:"inline,omitempty"` // it is in data
+	Sha256        []byte                 `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`  // of ArtifactNewest: of the content
+	Number        uint32                 `protobuf:"varint,8,opt,name=number,proto3" json:"number,omitempty"` // likewise: that of its ArtifactKeep
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ArtifactFound) Reset() {
 	*x = ArtifactFound{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[52]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4739,7 +4926,7 @@ func (x *ArtifactFound) String() string {
 func (*ArtifactFound) ProtoMessage() {}
 
 func (x *ArtifactFound) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[52]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4752,7 +4939,7 @@ func (x *ArtifactFound) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArtifactFound.ProtoReflect.Descriptor instead.
 func (*ArtifactFound) Descriptor() ([]byte, []int) {
-	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{52}
+	return file_taskgrove_worker_v1_worker_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ArtifactFound) GetId() []byte {
@@ -4797,6 +4984,20 @@ func (x *ArtifactFound) GetInline() bool {
 	return false
 }
 
+func (x *ArtifactFound) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *ArtifactFound) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 type Control_Repeat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Until         string                 `protobuf:"bytes,1,opt,name=until,proto3" json:"until,omitempty"` // a condition in CEL
@@ -4809,7 +5010,7 @@ type Control_Repeat struct {
 
 func (x *Control_Repeat) Reset() {
 	*x = Control_Repeat{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[53]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4821,7 +5022,7 @@ func (x *Control_Repeat) String() string {
 func (*Control_Repeat) ProtoMessage() {}
 
 func (x *Control_Repeat) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[53]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4877,7 +5078,7 @@ type Description_Example struct {
 
 func (x *Description_Example) Reset() {
 	*x = Description_Example{}
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[54]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4889,7 +5090,7 @@ func (x *Description_Example) String() string {
 func (*Description_Example) ProtoMessage() {}
 
 func (x *Description_Example) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[54]
+	mi := &file_taskgrove_worker_v1_worker_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5319,14 +5520,16 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x05grant\x18\x02 \x01(\v2\x1a.taskgrove.worker.v1.GrantR\x05grant\x12\x16\n" +
 	"\x06number\x18\x03 \x01(\x04R\x06number\x122\n" +
 	"\x03ask\x18\x04 \x01(\v2 .taskgrove.worker.v1.ArtifactAskR\x03ask\x12\x16\n" +
-	"\x06sealed\x18\x05 \x01(\fR\x06sealed\"\xe8\x02\n" +
+	"\x06sealed\x18\x05 \x01(\fR\x06sealed\"\xe3\x03\n" +
 	"\vArtifactAsk\x127\n" +
 	"\x04open\x18\x01 \x01(\v2!.taskgrove.worker.v1.ArtifactOpenH\x00R\x04open\x126\n" +
 	"\x03put\x18\x02 \x01(\v2\".taskgrove.worker.v1.ArtifactBlockH\x00R\x03put\x127\n" +
 	"\x04keep\x18\x03 \x01(\v2!.taskgrove.worker.v1.ArtifactKeepH\x00R\x04keep\x127\n" +
 	"\x04find\x18\x04 \x01(\v2!.taskgrove.worker.v1.ArtifactFindH\x00R\x04find\x126\n" +
 	"\x03get\x18\x05 \x01(\v2\".taskgrove.worker.v1.ArtifactBlockH\x00R\x03get\x127\n" +
-	"\x04logs\x18\x06 \x01(\v2!.taskgrove.worker.v1.ArtifactLogsH\x00R\x04logsB\x05\n" +
+	"\x04logs\x18\x06 \x01(\v2!.taskgrove.worker.v1.ArtifactLogsH\x00R\x04logs\x12=\n" +
+	"\x06newest\x18\a \x01(\v2#.taskgrove.worker.v1.ArtifactNewestH\x00R\x06newest\x12:\n" +
+	"\x05trees\x18\b \x01(\v2\".taskgrove.worker.v1.ArtifactTreesH\x00R\x05treesB\x05\n" +
 	"\x03ask\"Z\n" +
 	"\fArtifactOpen\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
@@ -5350,14 +5553,18 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x06number\x18\b \x01(\rR\x06number\":\n" +
 	"\fArtifactFind\x12\x16\n" +
 	"\x06sha256\x18\x01 \x01(\fR\x06sha256\x12\x12\n" +
-	"\x04size\x18\x02 \x01(\x04R\x04size\"D\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\"$\n" +
+	"\x0eArtifactNewest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"G\n" +
+	"\rArtifactTrees\x126\n" +
+	"\battempts\x18\x01 \x03(\v2\x1a.taskgrove.worker.v1.GrantR\battempts\"D\n" +
 	"\fArtifactLogs\x124\n" +
 	"\x04logs\x18\x01 \x03(\v2 .taskgrove.worker.v1.ArtifactLogR\x04logs\"\x87\x01\n" +
 	"\vArtifactLog\x126\n" +
 	"\aattempt\x18\x01 \x01(\v2\x1c.taskgrove.worker.v1.AttemptR\aattempt\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\fR\x05token\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x12\x16\n" +
-	"\x06sealed\x18\x04 \x01(\fR\x06sealed\"\xe3\x01\n" +
+	"\x06sealed\x18\x04 \x01(\fR\x06sealed\"\x9c\x02\n" +
 	"\rArtifactReply\x12\x14\n" +
 	"\x05error\x18\x01 \x01(\tR\x05error\x12\x14\n" +
 	"\x05final\x18\x02 \x01(\bR\x05final\x12\x12\n" +
@@ -5366,14 +5573,17 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\areceipt\x18\x05 \x01(\fR\areceipt\x128\n" +
 	"\x05found\x18\x06 \x01(\v2\".taskgrove.worker.v1.ArtifactFoundR\x05found\x12\x12\n" +
 	"\x04data\x18\a \x01(\fR\x04data\x12\x16\n" +
-	"\x06sealed\x18\b \x01(\fR\x06sealed\"\x89\x01\n" +
+	"\x06sealed\x18\b \x01(\fR\x06sealed\x127\n" +
+	"\x05trees\x18\t \x03(\x0e2!.taskgrove.worker.v1.ArtifactTreeR\x05trees\"\xb9\x01\n" +
 	"\rArtifactFound\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x14\n" +
 	"\x05block\x18\x03 \x01(\rR\x05block\x12\x12\n" +
 	"\x04pass\x18\x04 \x01(\fR\x04pass\x12\x12\n" +
 	"\x04data\x18\x05 \x01(\fR\x04data\x12\x16\n" +
-	"\x06inline\x18\x06 \x01(\bR\x06inline*C\n" +
+	"\x06inline\x18\x06 \x01(\bR\x06inline\x12\x16\n" +
+	"\x06sha256\x18\a \x01(\fR\x06sha256\x12\x16\n" +
+	"\x06number\x18\b \x01(\rR\x06number*C\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vVERDICT_YES\x10\x01\x12\x0e\n" +
@@ -5385,7 +5595,13 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x11OUTCOME_V1_FAILED\x10\x02\x12\x18\n" +
 	"\x14OUTCOME_V1_CANCELLED\x10\x03\x12\x17\n" +
 	"\x13OUTCOME_V1_RETURNED\x10\x04\x12\x18\n" +
-	"\x14OUTCOME_V1_TIMED_OUT\x10\x05BCZAgithub.com/taskgrove/taskgrove/proto/taskgrove/worker/v1;workerv1b\x06proto3"
+	"\x14OUTCOME_V1_TIMED_OUT\x10\x05*\x90\x01\n" +
+	"\fArtifactTree\x12\x19\n" +
+	"\x15ARTIFACT_TREE_UNKNOWN\x10\x00\x12\x16\n" +
+	"\x12ARTIFACT_TREE_OPEN\x10\x01\x12\x1b\n" +
+	"\x17ARTIFACT_TREE_COMPLETED\x10\x02\x12\x18\n" +
+	"\x14ARTIFACT_TREE_FAILED\x10\x03\x12\x16\n" +
+	"\x12ARTIFACT_TREE_GONE\x10\x04BCZAgithub.com/taskgrove/taskgrove/proto/taskgrove/worker/v1;workerv1b\x06proto3"
 
 var (
 	file_taskgrove_worker_v1_worker_proto_rawDescOnce sync.Once
@@ -5399,144 +5615,151 @@ func file_taskgrove_worker_v1_worker_proto_rawDescGZIP() []byte {
 	return file_taskgrove_worker_v1_worker_proto_rawDescData
 }
 
-var file_taskgrove_worker_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_taskgrove_worker_v1_worker_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_taskgrove_worker_v1_worker_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_taskgrove_worker_v1_worker_proto_goTypes = []any{
 	(Verdict)(0),                // 0: taskgrove.worker.v1.Verdict
 	(OutcomeV1)(0),              // 1: taskgrove.worker.v1.OutcomeV1
-	(*Work)(nil),                // 2: taskgrove.worker.v1.Work
-	(*Lock)(nil),                // 3: taskgrove.worker.v1.Lock
-	(*Control)(nil),             // 4: taskgrove.worker.v1.Control
-	(*Answer)(nil),              // 5: taskgrove.worker.v1.Answer
-	(*WorkValues)(nil),          // 6: taskgrove.worker.v1.WorkValues
-	(*Attempt)(nil),             // 7: taskgrove.worker.v1.Attempt
-	(*Grant)(nil),               // 8: taskgrove.worker.v1.Grant
-	(*ClaimRequest)(nil),        // 9: taskgrove.worker.v1.ClaimRequest
-	(*ClaimReply)(nil),          // 10: taskgrove.worker.v1.ClaimReply
-	(*Result)(nil),              // 11: taskgrove.worker.v1.Result
-	(*ResultValues)(nil),        // 12: taskgrove.worker.v1.ResultValues
-	(*Failed)(nil),              // 13: taskgrove.worker.v1.Failed
-	(*Cancelled)(nil),           // 14: taskgrove.worker.v1.Cancelled
-	(*Returned)(nil),            // 15: taskgrove.worker.v1.Returned
-	(*Skipped)(nil),             // 16: taskgrove.worker.v1.Skipped
-	(*Expanded)(nil),            // 17: taskgrove.worker.v1.Expanded
-	(*Awaiting)(nil),            // 18: taskgrove.worker.v1.Awaiting
-	(*Repeated)(nil),            // 19: taskgrove.worker.v1.Repeated
-	(*TimedOut)(nil),            // 20: taskgrove.worker.v1.TimedOut
-	(*Usage)(nil),               // 21: taskgrove.worker.v1.Usage
-	(*ResultBatch)(nil),         // 22: taskgrove.worker.v1.ResultBatch
-	(*PoolCapacity)(nil),        // 23: taskgrove.worker.v1.PoolCapacity
-	(*Beat)(nil),                // 24: taskgrove.worker.v1.Beat
-	(*Checkpoint)(nil),          // 25: taskgrove.worker.v1.Checkpoint
-	(*Description)(nil),         // 26: taskgrove.worker.v1.Description
-	(*Fault)(nil),               // 27: taskgrove.worker.v1.Fault
-	(*BeatReply)(nil),           // 28: taskgrove.worker.v1.BeatReply
-	(*News)(nil),                // 29: taskgrove.worker.v1.News
-	(*Handover)(nil),            // 30: taskgrove.worker.v1.Handover
-	(*ProgressBatch)(nil),       // 31: taskgrove.worker.v1.ProgressBatch
-	(*Live)(nil),                // 32: taskgrove.worker.v1.Live
-	(*Piece)(nil),               // 33: taskgrove.worker.v1.Piece
-	(*Progress)(nil),            // 34: taskgrove.worker.v1.Progress
-	(*LogBatch)(nil),            // 35: taskgrove.worker.v1.LogBatch
-	(*LogLine)(nil),             // 36: taskgrove.worker.v1.LogLine
-	(*ChunkRequest)(nil),        // 37: taskgrove.worker.v1.ChunkRequest
-	(*ChunkReply)(nil),          // 38: taskgrove.worker.v1.ChunkReply
-	(*ModelKeyRequest)(nil),     // 39: taskgrove.worker.v1.ModelKeyRequest
-	(*ModelKeyReply)(nil),       // 40: taskgrove.worker.v1.ModelKeyReply
-	(*CatalogueRequest)(nil),    // 41: taskgrove.worker.v1.CatalogueRequest
-	(*CatalogueReply)(nil),      // 42: taskgrove.worker.v1.CatalogueReply
-	(*InputsRequest)(nil),       // 43: taskgrove.worker.v1.InputsRequest
-	(*InputsReply)(nil),         // 44: taskgrove.worker.v1.InputsReply
-	(*ArtifactRequest)(nil),     // 45: taskgrove.worker.v1.ArtifactRequest
-	(*ArtifactAsk)(nil),         // 46: taskgrove.worker.v1.ArtifactAsk
-	(*ArtifactOpen)(nil),        // 47: taskgrove.worker.v1.ArtifactOpen
-	(*ArtifactBlock)(nil),       // 48: taskgrove.worker.v1.ArtifactBlock
-	(*ArtifactKeep)(nil),        // 49: taskgrove.worker.v1.ArtifactKeep
-	(*ArtifactFind)(nil),        // 50: taskgrove.worker.v1.ArtifactFind
-	(*ArtifactLogs)(nil),        // 51: taskgrove.worker.v1.ArtifactLogs
-	(*ArtifactLog)(nil),         // 52: taskgrove.worker.v1.ArtifactLog
-	(*ArtifactReply)(nil),       // 53: taskgrove.worker.v1.ArtifactReply
-	(*ArtifactFound)(nil),       // 54: taskgrove.worker.v1.ArtifactFound
-	(*Control_Repeat)(nil),      // 55: taskgrove.worker.v1.Control.Repeat
-	(*Description_Example)(nil), // 56: taskgrove.worker.v1.Description.Example
-	nil,                         // 57: taskgrove.worker.v1.Handover.HeaderEntry
+	(ArtifactTree)(0),           // 2: taskgrove.worker.v1.ArtifactTree
+	(*Work)(nil),                // 3: taskgrove.worker.v1.Work
+	(*Lock)(nil),                // 4: taskgrove.worker.v1.Lock
+	(*Control)(nil),             // 5: taskgrove.worker.v1.Control
+	(*Answer)(nil),              // 6: taskgrove.worker.v1.Answer
+	(*WorkValues)(nil),          // 7: taskgrove.worker.v1.WorkValues
+	(*Attempt)(nil),             // 8: taskgrove.worker.v1.Attempt
+	(*Grant)(nil),               // 9: taskgrove.worker.v1.Grant
+	(*ClaimRequest)(nil),        // 10: taskgrove.worker.v1.ClaimRequest
+	(*ClaimReply)(nil),          // 11: taskgrove.worker.v1.ClaimReply
+	(*Result)(nil),              // 12: taskgrove.worker.v1.Result
+	(*ResultValues)(nil),        // 13: taskgrove.worker.v1.ResultValues
+	(*Failed)(nil),              // 14: taskgrove.worker.v1.Failed
+	(*Cancelled)(nil),           // 15: taskgrove.worker.v1.Cancelled
+	(*Returned)(nil),            // 16: taskgrove.worker.v1.Returned
+	(*Skipped)(nil),             // 17: taskgrove.worker.v1.Skipped
+	(*Expanded)(nil),            // 18: taskgrove.worker.v1.Expanded
+	(*Awaiting)(nil),            // 19: taskgrove.worker.v1.Awaiting
+	(*Repeated)(nil),            // 20: taskgrove.worker.v1.Repeated
+	(*TimedOut)(nil),            // 21: taskgrove.worker.v1.TimedOut
+	(*Usage)(nil),               // 22: taskgrove.worker.v1.Usage
+	(*ResultBatch)(nil),         // 23: taskgrove.worker.v1.ResultBatch
+	(*PoolCapacity)(nil),        // 24: taskgrove.worker.v1.PoolCapacity
+	(*Beat)(nil),                // 25: taskgrove.worker.v1.Beat
+	(*Checkpoint)(nil),          // 26: taskgrove.worker.v1.Checkpoint
+	(*Description)(nil),         // 27: taskgrove.worker.v1.Description
+	(*Fault)(nil),               // 28: taskgrove.worker.v1.Fault
+	(*BeatReply)(nil),           // 29: taskgrove.worker.v1.BeatReply
+	(*News)(nil),                // 30: taskgrove.worker.v1.News
+	(*Handover)(nil),            // 31: taskgrove.worker.v1.Handover
+	(*ProgressBatch)(nil),       // 32: taskgrove.worker.v1.ProgressBatch
+	(*Live)(nil),                // 33: taskgrove.worker.v1.Live
+	(*Piece)(nil),               // 34: taskgrove.worker.v1.Piece
+	(*Progress)(nil),            // 35: taskgrove.worker.v1.Progress
+	(*LogBatch)(nil),            // 36: taskgrove.worker.v1.LogBatch
+	(*LogLine)(nil),             // 37: taskgrove.worker.v1.LogLine
+	(*ChunkRequest)(nil),        // 38: taskgrove.worker.v1.ChunkRequest
+	(*ChunkReply)(nil),          // 39: taskgrove.worker.v1.ChunkReply
+	(*ModelKeyRequest)(nil),     // 40: taskgrove.worker.v1.ModelKeyRequest
+	(*ModelKeyReply)(nil),       // 41: taskgrove.worker.v1.ModelKeyReply
+	(*CatalogueRequest)(nil),    // 42: taskgrove.worker.v1.CatalogueRequest
+	(*CatalogueReply)(nil),      // 43: taskgrove.worker.v1.CatalogueReply
+	(*InputsRequest)(nil),       // 44: taskgrove.worker.v1.InputsRequest
+	(*InputsReply)(nil),         // 45: taskgrove.worker.v1.InputsReply
+	(*ArtifactRequest)(nil),     // 46: taskgrove.worker.v1.ArtifactRequest
+	(*ArtifactAsk)(nil),         // 47: taskgrove.worker.v1.ArtifactAsk
+	(*ArtifactOpen)(nil),        // 48: taskgrove.worker.v1.ArtifactOpen
+	(*ArtifactBlock)(nil),       // 49: taskgrove.worker.v1.ArtifactBlock
+	(*ArtifactKeep)(nil),        // 50: taskgrove.worker.v1.ArtifactKeep
+	(*ArtifactFind)(nil),        // 51: taskgrove.worker.v1.ArtifactFind
+	(*ArtifactNewest)(nil),      // 52: taskgrove.worker.v1.ArtifactNewest
+	(*ArtifactTrees)(nil),       // 53: taskgrove.worker.v1.ArtifactTrees
+	(*ArtifactLogs)(nil),        // 54: taskgrove.worker.v1.ArtifactLogs
+	(*ArtifactLog)(nil),         // 55: taskgrove.worker.v1.ArtifactLog
+	(*ArtifactReply)(nil),       // 56: taskgrove.worker.v1.ArtifactReply
+	(*ArtifactFound)(nil),       // 57: taskgrove.worker.v1.ArtifactFound
+	(*Control_Repeat)(nil),      // 58: taskgrove.worker.v1.Control.Repeat
+	(*Description_Example)(nil), // 59: taskgrove.worker.v1.Description.Example
+	nil,                         // 60: taskgrove.worker.v1.Handover.HeaderEntry
 }
 var file_taskgrove_worker_v1_worker_proto_depIdxs = []int32{
-	7,  // 0: taskgrove.worker.v1.Work.attempt:type_name -> taskgrove.worker.v1.Attempt
-	21, // 1: taskgrove.worker.v1.Work.spent:type_name -> taskgrove.worker.v1.Usage
-	2,  // 2: taskgrove.worker.v1.Work.more:type_name -> taskgrove.worker.v1.Work
-	4,  // 3: taskgrove.worker.v1.Work.control:type_name -> taskgrove.worker.v1.Control
-	5,  // 4: taskgrove.worker.v1.Work.answer:type_name -> taskgrove.worker.v1.Answer
-	3,  // 5: taskgrove.worker.v1.Work.lock:type_name -> taskgrove.worker.v1.Lock
-	55, // 6: taskgrove.worker.v1.Control.repeat:type_name -> taskgrove.worker.v1.Control.Repeat
-	4,  // 7: taskgrove.worker.v1.WorkValues.control:type_name -> taskgrove.worker.v1.Control
-	5,  // 8: taskgrove.worker.v1.WorkValues.answer:type_name -> taskgrove.worker.v1.Answer
-	7,  // 9: taskgrove.worker.v1.Grant.attempt:type_name -> taskgrove.worker.v1.Attempt
-	8,  // 10: taskgrove.worker.v1.ClaimRequest.grants:type_name -> taskgrove.worker.v1.Grant
+	8,  // 0: taskgrove.worker.v1.Work.attempt:type_name -> taskgrove.worker.v1.Attempt
+	22, // 1: taskgrove.worker.v1.Work.spent:type_name -> taskgrove.worker.v1.Usage
+	3,  // 2: taskgrove.worker.v1.Work.more:type_name -> taskgrove.worker.v1.Work
+	5,  // 3: taskgrove.worker.v1.Work.control:type_name -> taskgrove.worker.v1.Control
+	6,  // 4: taskgrove.worker.v1.Work.answer:type_name -> taskgrove.worker.v1.Answer
+	4,  // 5: taskgrove.worker.v1.Work.lock:type_name -> taskgrove.worker.v1.Lock
+	58, // 6: taskgrove.worker.v1.Control.repeat:type_name -> taskgrove.worker.v1.Control.Repeat
+	5,  // 7: taskgrove.worker.v1.WorkValues.control:type_name -> taskgrove.worker.v1.Control
+	6,  // 8: taskgrove.worker.v1.WorkValues.answer:type_name -> taskgrove.worker.v1.Answer
+	8,  // 9: taskgrove.worker.v1.Grant.attempt:type_name -> taskgrove.worker.v1.Attempt
+	9,  // 10: taskgrove.worker.v1.ClaimRequest.grants:type_name -> taskgrove.worker.v1.Grant
 	0,  // 11: taskgrove.worker.v1.ClaimReply.verdicts:type_name -> taskgrove.worker.v1.Verdict
-	7,  // 12: taskgrove.worker.v1.Result.attempt:type_name -> taskgrove.worker.v1.Attempt
-	13, // 13: taskgrove.worker.v1.Result.failed:type_name -> taskgrove.worker.v1.Failed
-	14, // 14: taskgrove.worker.v1.Result.cancelled:type_name -> taskgrove.worker.v1.Cancelled
-	15, // 15: taskgrove.worker.v1.Result.returned:type_name -> taskgrove.worker.v1.Returned
-	20, // 16: taskgrove.worker.v1.Result.timed_out:type_name -> taskgrove.worker.v1.TimedOut
-	16, // 17: taskgrove.worker.v1.Result.skipped:type_name -> taskgrove.worker.v1.Skipped
-	17, // 18: taskgrove.worker.v1.Result.expanded:type_name -> taskgrove.worker.v1.Expanded
-	18, // 19: taskgrove.worker.v1.Result.awaiting:type_name -> taskgrove.worker.v1.Awaiting
-	19, // 20: taskgrove.worker.v1.Result.repeated:type_name -> taskgrove.worker.v1.Repeated
-	21, // 21: taskgrove.worker.v1.Result.usage:type_name -> taskgrove.worker.v1.Usage
-	25, // 22: taskgrove.worker.v1.Result.checkpoint:type_name -> taskgrove.worker.v1.Checkpoint
+	8,  // 12: taskgrove.worker.v1.Result.attempt:type_name -> taskgrove.worker.v1.Attempt
+	14, // 13: taskgrove.worker.v1.Result.failed:type_name -> taskgrove.worker.v1.Failed
+	15, // 14: taskgrove.worker.v1.Result.cancelled:type_name -> taskgrove.worker.v1.Cancelled
+	16, // 15: taskgrove.worker.v1.Result.returned:type_name -> taskgrove.worker.v1.Returned
+	21, // 16: taskgrove.worker.v1.Result.timed_out:type_name -> taskgrove.worker.v1.TimedOut
+	17, // 17: taskgrove.worker.v1.Result.skipped:type_name -> taskgrove.worker.v1.Skipped
+	18, // 18: taskgrove.worker.v1.Result.expanded:type_name -> taskgrove.worker.v1.Expanded
+	19, // 19: taskgrove.worker.v1.Result.awaiting:type_name -> taskgrove.worker.v1.Awaiting
+	20, // 20: taskgrove.worker.v1.Result.repeated:type_name -> taskgrove.worker.v1.Repeated
+	22, // 21: taskgrove.worker.v1.Result.usage:type_name -> taskgrove.worker.v1.Usage
+	26, // 22: taskgrove.worker.v1.Result.checkpoint:type_name -> taskgrove.worker.v1.Checkpoint
 	1,  // 23: taskgrove.worker.v1.Result.outcome_v1:type_name -> taskgrove.worker.v1.OutcomeV1
-	11, // 24: taskgrove.worker.v1.ResultBatch.results:type_name -> taskgrove.worker.v1.Result
-	37, // 25: taskgrove.worker.v1.ResultBatch.parts:type_name -> taskgrove.worker.v1.ChunkRequest
-	23, // 26: taskgrove.worker.v1.Beat.pools:type_name -> taskgrove.worker.v1.PoolCapacity
-	7,  // 27: taskgrove.worker.v1.Beat.asked:type_name -> taskgrove.worker.v1.Attempt
-	7,  // 28: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
-	7,  // 29: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
-	27, // 30: taskgrove.worker.v1.Beat.faults:type_name -> taskgrove.worker.v1.Fault
-	25, // 31: taskgrove.worker.v1.Beat.checkpoints:type_name -> taskgrove.worker.v1.Checkpoint
-	7,  // 32: taskgrove.worker.v1.Checkpoint.attempt:type_name -> taskgrove.worker.v1.Attempt
-	56, // 33: taskgrove.worker.v1.Description.examples:type_name -> taskgrove.worker.v1.Description.Example
-	7,  // 34: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
-	7,  // 35: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
-	7,  // 36: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
-	8,  // 37: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
-	7,  // 38: taskgrove.worker.v1.BeatReply.noted:type_name -> taskgrove.worker.v1.Attempt
-	7,  // 39: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
-	7,  // 40: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
-	30, // 41: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
-	7,  // 42: taskgrove.worker.v1.News.incomplete:type_name -> taskgrove.worker.v1.Attempt
-	7,  // 43: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
-	2,  // 44: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
-	57, // 45: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
-	34, // 46: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
-	32, // 47: taskgrove.worker.v1.ProgressBatch.live:type_name -> taskgrove.worker.v1.Live
-	7,  // 48: taskgrove.worker.v1.Live.attempt:type_name -> taskgrove.worker.v1.Attempt
-	33, // 49: taskgrove.worker.v1.Live.pieces:type_name -> taskgrove.worker.v1.Piece
-	7,  // 50: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
-	36, // 51: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
-	7,  // 52: taskgrove.worker.v1.LogBatch.attempt:type_name -> taskgrove.worker.v1.Attempt
-	7,  // 53: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
-	8,  // 54: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	8,  // 55: taskgrove.worker.v1.ModelKeyRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	8,  // 56: taskgrove.worker.v1.CatalogueRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	8,  // 57: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	4,  // 58: taskgrove.worker.v1.InputsReply.control:type_name -> taskgrove.worker.v1.Control
-	8,  // 59: taskgrove.worker.v1.ArtifactRequest.grant:type_name -> taskgrove.worker.v1.Grant
-	46, // 60: taskgrove.worker.v1.ArtifactRequest.ask:type_name -> taskgrove.worker.v1.ArtifactAsk
-	47, // 61: taskgrove.worker.v1.ArtifactAsk.open:type_name -> taskgrove.worker.v1.ArtifactOpen
-	48, // 62: taskgrove.worker.v1.ArtifactAsk.put:type_name -> taskgrove.worker.v1.ArtifactBlock
-	49, // 63: taskgrove.worker.v1.ArtifactAsk.keep:type_name -> taskgrove.worker.v1.ArtifactKeep
-	50, // 64: taskgrove.worker.v1.ArtifactAsk.find:type_name -> taskgrove.worker.v1.ArtifactFind
-	48, // 65: taskgrove.worker.v1.ArtifactAsk.get:type_name -> taskgrove.worker.v1.ArtifactBlock
-	51, // 66: taskgrove.worker.v1.ArtifactAsk.logs:type_name -> taskgrove.worker.v1.ArtifactLogs
-	52, // 67: taskgrove.worker.v1.ArtifactLogs.logs:type_name -> taskgrove.worker.v1.ArtifactLog
-	7,  // 68: taskgrove.worker.v1.ArtifactLog.attempt:type_name -> taskgrove.worker.v1.Attempt
-	54, // 69: taskgrove.worker.v1.ArtifactReply.found:type_name -> taskgrove.worker.v1.ArtifactFound
-	70, // [70:70] is the sub-list for method output_type
-	70, // [70:70] is the sub-list for method input_type
-	70, // [70:70] is the sub-list for extension type_name
-	70, // [70:70] is the sub-list for extension extendee
-	0,  // [0:70] is the sub-list for field type_name
+	12, // 24: taskgrove.worker.v1.ResultBatch.results:type_name -> taskgrove.worker.v1.Result
+	38, // 25: taskgrove.worker.v1.ResultBatch.parts:type_name -> taskgrove.worker.v1.ChunkRequest
+	24, // 26: taskgrove.worker.v1.Beat.pools:type_name -> taskgrove.worker.v1.PoolCapacity
+	8,  // 27: taskgrove.worker.v1.Beat.asked:type_name -> taskgrove.worker.v1.Attempt
+	8,  // 28: taskgrove.worker.v1.Beat.running:type_name -> taskgrove.worker.v1.Attempt
+	8,  // 29: taskgrove.worker.v1.Beat.reported:type_name -> taskgrove.worker.v1.Attempt
+	28, // 30: taskgrove.worker.v1.Beat.faults:type_name -> taskgrove.worker.v1.Fault
+	26, // 31: taskgrove.worker.v1.Beat.checkpoints:type_name -> taskgrove.worker.v1.Checkpoint
+	8,  // 32: taskgrove.worker.v1.Checkpoint.attempt:type_name -> taskgrove.worker.v1.Attempt
+	59, // 33: taskgrove.worker.v1.Description.examples:type_name -> taskgrove.worker.v1.Description.Example
+	8,  // 34: taskgrove.worker.v1.BeatReply.cancel:type_name -> taskgrove.worker.v1.Attempt
+	8,  // 35: taskgrove.worker.v1.BeatReply.disowned:type_name -> taskgrove.worker.v1.Attempt
+	8,  // 36: taskgrove.worker.v1.BeatReply.settled:type_name -> taskgrove.worker.v1.Attempt
+	9,  // 37: taskgrove.worker.v1.BeatReply.missed:type_name -> taskgrove.worker.v1.Grant
+	8,  // 38: taskgrove.worker.v1.BeatReply.noted:type_name -> taskgrove.worker.v1.Attempt
+	8,  // 39: taskgrove.worker.v1.News.receipts:type_name -> taskgrove.worker.v1.Attempt
+	8,  // 40: taskgrove.worker.v1.News.cancel:type_name -> taskgrove.worker.v1.Attempt
+	31, // 41: taskgrove.worker.v1.News.handovers:type_name -> taskgrove.worker.v1.Handover
+	8,  // 42: taskgrove.worker.v1.News.incomplete:type_name -> taskgrove.worker.v1.Attempt
+	8,  // 43: taskgrove.worker.v1.Handover.after:type_name -> taskgrove.worker.v1.Attempt
+	3,  // 44: taskgrove.worker.v1.Handover.work:type_name -> taskgrove.worker.v1.Work
+	60, // 45: taskgrove.worker.v1.Handover.header:type_name -> taskgrove.worker.v1.Handover.HeaderEntry
+	35, // 46: taskgrove.worker.v1.ProgressBatch.progress:type_name -> taskgrove.worker.v1.Progress
+	33, // 47: taskgrove.worker.v1.ProgressBatch.live:type_name -> taskgrove.worker.v1.Live
+	8,  // 48: taskgrove.worker.v1.Live.attempt:type_name -> taskgrove.worker.v1.Attempt
+	34, // 49: taskgrove.worker.v1.Live.pieces:type_name -> taskgrove.worker.v1.Piece
+	8,  // 50: taskgrove.worker.v1.Progress.attempt:type_name -> taskgrove.worker.v1.Attempt
+	37, // 51: taskgrove.worker.v1.LogBatch.lines:type_name -> taskgrove.worker.v1.LogLine
+	8,  // 52: taskgrove.worker.v1.LogBatch.attempt:type_name -> taskgrove.worker.v1.Attempt
+	8,  // 53: taskgrove.worker.v1.LogLine.attempt:type_name -> taskgrove.worker.v1.Attempt
+	9,  // 54: taskgrove.worker.v1.ChunkRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	9,  // 55: taskgrove.worker.v1.ModelKeyRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	9,  // 56: taskgrove.worker.v1.CatalogueRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	9,  // 57: taskgrove.worker.v1.InputsRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	5,  // 58: taskgrove.worker.v1.InputsReply.control:type_name -> taskgrove.worker.v1.Control
+	9,  // 59: taskgrove.worker.v1.ArtifactRequest.grant:type_name -> taskgrove.worker.v1.Grant
+	47, // 60: taskgrove.worker.v1.ArtifactRequest.ask:type_name -> taskgrove.worker.v1.ArtifactAsk
+	48, // 61: taskgrove.worker.v1.ArtifactAsk.open:type_name -> taskgrove.worker.v1.ArtifactOpen
+	49, // 62: taskgrove.worker.v1.ArtifactAsk.put:type_name -> taskgrove.worker.v1.ArtifactBlock
+	50, // 63: taskgrove.worker.v1.ArtifactAsk.keep:type_name -> taskgrove.worker.v1.ArtifactKeep
+	51, // 64: taskgrove.worker.v1.ArtifactAsk.find:type_name -> taskgrove.worker.v1.ArtifactFind
+	49, // 65: taskgrove.worker.v1.ArtifactAsk.get:type_name -> taskgrove.worker.v1.ArtifactBlock
+	54, // 66: taskgrove.worker.v1.ArtifactAsk.logs:type_name -> taskgrove.worker.v1.ArtifactLogs
+	52, // 67: taskgrove.worker.v1.ArtifactAsk.newest:type_name -> taskgrove.worker.v1.ArtifactNewest
+	53, // 68: taskgrove.worker.v1.ArtifactAsk.trees:type_name -> taskgrove.worker.v1.ArtifactTrees
+	9,  // 69: taskgrove.worker.v1.ArtifactTrees.attempts:type_name -> taskgrove.worker.v1.Grant
+	55, // 70: taskgrove.worker.v1.ArtifactLogs.logs:type_name -> taskgrove.worker.v1.ArtifactLog
+	8,  // 71: taskgrove.worker.v1.ArtifactLog.attempt:type_name -> taskgrove.worker.v1.Attempt
+	57, // 72: taskgrove.worker.v1.ArtifactReply.found:type_name -> taskgrove.worker.v1.ArtifactFound
+	2,  // 73: taskgrove.worker.v1.ArtifactReply.trees:type_name -> taskgrove.worker.v1.ArtifactTree
+	74, // [74:74] is the sub-list for method output_type
+	74, // [74:74] is the sub-list for method input_type
+	74, // [74:74] is the sub-list for extension type_name
+	74, // [74:74] is the sub-list for extension extendee
+	0,  // [0:74] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_worker_v1_worker_proto_init() }
@@ -5563,14 +5786,16 @@ func file_taskgrove_worker_v1_worker_proto_init() {
 		(*ArtifactAsk_Find)(nil),
 		(*ArtifactAsk_Get)(nil),
 		(*ArtifactAsk_Logs)(nil),
+		(*ArtifactAsk_Newest)(nil),
+		(*ArtifactAsk_Trees)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_worker_v1_worker_proto_rawDesc), len(file_taskgrove_worker_v1_worker_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   56,
+			NumEnums:      3,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -100,6 +100,9 @@ func Classify(ctx context.Context, log *slog.Logger, operation string, err error
 	if schedule, ok := errors.AsType[*coordinator.ScheduleFaultsError](err); ok {
 		return &Fault{Kind: Invalid, Text: schedule.Error(), Problems: schedule.Problems(), More: schedule.More}
 	}
+	if flow, ok := errors.AsType[*coordinator.FlowFaultsError](err); ok {
+		return &Fault{Kind: Invalid, Text: flow.Error(), Problems: flow.Problems(), More: flow.Report.More}
+	}
 	if arg, ok := errors.AsType[*coordinator.InvalidArgumentError](err); ok {
 		return &Fault{Kind: Invalid, Text: arg.Error(), Field: arg.Field}
 	}

@@ -14,6 +14,8 @@ type Call struct {
 	UserID     string // the owner that it names, of what it lists or stores
 	Webhook    string // the id of the webhook that it names
 	Schedule   string // the id of the schedule that it names
+	Flow       string // the id of the registered flow that it names
+	Run        string // the run of a flow that it names, as RUN or FLOW/RUN
 	AgentTask  string // the task of the A2A protocol that it names
 	// Namespace is what it is about, if that is not where it is made; [AllNamespaces]: the cluster itself.
 	Namespace string
@@ -105,6 +107,7 @@ type part struct {
 	there      bool
 	permission Permission
 	schedule   string // whose runs the call is to know; empty: none
+	flow       string // that the call is to know; empty: none
 }
 
 // allow asks the policy, also for the parts of a call, and has the record know of a refusal and of what may be changed. end is called when the call has ended.
@@ -116,6 +119,8 @@ func (g *guarded) allow(ctx context.Context, call Call, parts ...part) (to Grant
 			asked := call
 			if asked.Permission = p.permission; p.schedule != "" {
 				asked = Call{Method: "ScheduleRuns", Schedule: p.schedule}
+			} else if p.flow != "" {
+				asked = Call{Method: "Flow", Flow: p.flow}
 			}
 			_, err = g.policy(ctx, g.caller, asked)
 		}

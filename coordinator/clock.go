@@ -169,6 +169,7 @@ func (c *Coordinator) runRetention(ctx context.Context) error {
 			c.log.Warn("departed workers and parts of results could not be deleted", "error", err)
 		}
 		c.forgetFires(ctx)
+		c.forgetFlowTexts(ctx)
 		remove := c.expiry()
 		c.expireKept(ctx, remove)
 		for c.cfg.Retention > 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/flows"
 	"github.com/taskgrove/taskgrove/internal/archive"
 	"github.com/taskgrove/taskgrove/internal/doctor"
 )
@@ -31,6 +32,8 @@ type Config struct {
 	Catalogue func() []Executor
 	// InputKeys are the keys of the inputs of executors, as far as they are known; likely mistakes are warned of, also in these executors' ids.
 	InputKeys map[string]treedoc.InputKeys
+	// Flows gives what a flow is compiled with: the executors that its steps may name, and what is known of these. Values of a run are added. Default: Known and InputKeys.
+	Flows func() flows.Options
 	// InputFaults gives what finds faults in the inputs of a tree's tasks, of executors that are known here; nil: nothing does. Results of
 	// dependencies are still to come. Each tree gets one of its own.
 	InputFaults func() func(*dag.Task) []InputFault

@@ -111,7 +111,7 @@ func (c *Coordinator) Erase(ctx context.Context, spec EraseSpec) (*ErasureInfo, 
 		if err != nil {
 			return nil, c.internal("look what there is of a user", err)
 		}
-		counts := map[string]int64{"schedules": found.Schedules, "trees": found.Trees - found.Held, "tasks": found.Tasks, "running_trees": found.Running, "held_trees": found.Held}
+		counts := map[string]int64{"schedules": found.Schedules, "flows": found.Flows, "trees": found.Trees - found.Held, "tasks": found.Tasks, "running_trees": found.Running, "held_trees": found.Held}
 		if c.cfg.Archive != nil {
 			keys, err := c.archivedOf(ctx, here, spec.UserID, math.MaxInt64)
 			if err != nil {

@@ -90,6 +90,9 @@ func plant(t *testing.T, c *cluster.Cluster, svc coordinator.Service, mark strin
 	if _, err := svc.CreateSchedule(ctx, scheduledoc.Spec{ID: p.schedule(), Cron: "@yearly", Tree: []byte(`{"name":"n","schemas":{"method":"noop_executor"}}`), UserID: p.user}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := svc.ApplyFlow(ctx, coordinator.FlowSpec{Text: []byte("flow: {id: " + p.flow() + "}\njobs: []\n"), UserID: p.user}); err != nil {
+		t.Fatal(err)
+	}
 	tasks, err := svc.Tasks(ctx, coordinator.TaskFilter{Limit: 1})
 	if err != nil || tasks.Next == "" {
 		t.Fatalf("got %+v, %v", tasks, err)
@@ -107,6 +110,8 @@ func plant(t *testing.T, c *cluster.Cluster, svc coordinator.Service, mark strin
 func (p planted) key() string { return p.root + "-key" }
 
 func (p planted) schedule() string { return p.root + "-nightly" }
+
+func (p planted) flow() string { return "flow-of-" + p.user }
 
 // looks has, for every method of the service, how it could find what is another namespace's. A look gives what it has found, as text: it must be
 // nothing, or an error that says so.
@@ -254,6 +259,23 @@ var looks = map[string]func(ctx context.Context, svc coordinator.Service, p plan
 		}
 		return nil, nil
 	},
+	"Flow": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.Flow(ctx, p.flow(), 0)
+	},
+	"Flows": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		page, err := svc.Flows(ctx, coordinator.FlowFilter{})
+		var ids []string
+		for _, f := range page.Items {
+			ids = append(ids, f.ID)
+		}
+		return ids, err
+	},
+	"DeleteFlow": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return nil, svc.DeleteFlow(ctx, p.flow())
+	},
+	"RunFlow": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.RunFlow(ctx, coordinator.FlowRunSpec{Flow: p.flow()})
+	},
 	"GetSchedule": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
 		return svc.GetSchedule(ctx, p.schedule())
 	},
@@ -400,7 +422,9 @@ var lookless = map[string]string{
 	"RotateAPIKey": "see the tests of API keys", "CreateNamespace": "of the cluster", "GetNamespace": "of the cluster", "ListNamespaces": "of the cluster",
 	"UpdateNamespace": "of the cluster", "DeleteNamespace": "of the cluster", "PoolRules": "of the cluster", "SetPoolRule": "of the cluster", "DeletePoolRule": "of the cluster",
 	"Record": "says of which namespaces: see the tests of the record", "ReadRecord": "as Record", "VerifyRecord": "of the cluster",
-	"NextInstants": "looks at nothing that is stored", "SetLimit": "makes something", "SetWeight": "makes something", "Erase": "see the tests of erasures",
+	"ApplyFlow": "makes something", "FlowRun": "see the matrix of package hostile", "FlowRuns": "see the matrix of package hostile", "CancelFlowRun": "see the matrix of package hostile", "ResumeFlowRun": "see the matrix of package hostile",
+	"RestartFlowRun": "see the matrix of package hostile",
+	"NextInstants":   "looks at nothing that is stored", "SetLimit": "makes something", "SetWeight": "makes something", "Erase": "see the tests of erasures",
 	"GrantRole": "makes something", "RevokeRole": "see the tests of bindings", "Bindings": "see the tests of bindings", "WhoAmI": "about the caller", "CanI": "see the tests of the policy",
 	"LinkedApproval": "a link proves what it is about", "ApproveByLink": "a link proves what it is about", "TakeEvent": "a signature proves what it is about",
 	"ListRoles": "of the cluster", "Diagnose": "of the cluster", "SealStatus": "of the cluster", "RotateDataKeys": "of the cluster", "RewrapDataKeys": "of the cluster", "RotateTokens": "of the cluster",

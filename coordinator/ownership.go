@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg"
 )
 
 // Owners knows whose things are.
@@ -76,6 +77,10 @@ func (c *Coordinator) OwnerOf(ctx context.Context, namespace string, call Call) 
 		}
 	case call.Schedule != "":
 		name, find = call.Schedule, c.store.OwnerOfSchedule
+	case call.Flow != "":
+		name, find = call.Flow, c.store.OwnerOfFlow
+	case call.Run != "":
+		name, find = call.Run, c.store.OwnerOfRun
 	case call.AgentTask != "":
 		name, find = call.AgentTask, c.store.OwnerOfAgentTask
 	}
@@ -89,6 +94,9 @@ func (c *Coordinator) OwnerOf(ctx context.Context, namespace string, call Call) 
 	owner := ""
 	if err == nil {
 		owner, err = find(ctx, here, name)
+	}
+	if call.Method == "ApplyFlow" && errors.Is(err, pg.ErrNotFound) { // it is to be whose the call says
+		return call.UserID, nil
 	}
 	if err != nil {
 		return "", c.internal("look up whose something is", err)

@@ -37,6 +37,10 @@ func (o owners) OwnerOf(_ context.Context, namespace string, call coordinator.Ca
 		return call.APIKey, nil
 	case call.Schedule != "":
 		id = strings.TrimPrefix(call.Schedule, "nightly-")
+	case call.Flow != "":
+		id = call.Flow
+	case call.Run != "":
+		id = call.Run
 	case call.AgentTask != "":
 		id = strings.TrimPrefix(call.AgentTask, "for-")
 	}

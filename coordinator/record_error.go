@@ -75,6 +75,9 @@ func faultOf(err error) (code, text string) {
 	if schedule, ok := errors.AsType[*ScheduleFaultsError](err); ok && len(schedule.Faults) > 0 {
 		return codeInvalid, fmt.Sprintf("%d faults, the first in %s", len(schedule.Faults)+schedule.More, schedule.Faults[0].Field)
 	}
+	if flow, ok := errors.AsType[*FlowFaultsError](err); ok {
+		return codeInvalid, fmt.Sprintf("%d faults", len(flow.Report.Errors)+flow.Report.More)
+	}
 	if arg, ok := errors.AsType[*InvalidArgumentError](err); ok {
 		return codeInvalid, arg.Field
 	}

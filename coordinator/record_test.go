@@ -293,6 +293,33 @@ var changes = map[string]struct {
 	"DeleteSchedule": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
 		return s.DeleteSchedule(ctx, "nobodys", 0)
 	}, ""},
+	"ApplyFlow": {func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.ApplyFlow(ctx, coordinator.FlowSpec{Text: []byte(recordedFlow)})
+		return err
+	}, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.ApplyFlow(ctx, coordinator.FlowSpec{Text: []byte("flow: {}")})
+		return err
+	}, "invalid"},
+	"DeleteFlow": {nil, func(ctx context.Context, s coordinator.Service, _ string) error { return s.DeleteFlow(ctx, "nobodys") }, ""},
+	"RunFlow": {func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.RunFlow(ctx, coordinator.FlowRunSpec{Text: []byte(recordedFlow), RunID: "recorded"})
+		return err
+	}, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.RunFlow(ctx, coordinator.FlowRunSpec{})
+		return err
+	}, "invalid"},
+	"CancelFlowRun": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.CancelFlowRun(ctx, "nobodys", "")
+		return err
+	}, ""},
+	"ResumeFlowRun": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.ResumeFlowRun(ctx, coordinator.FlowResume{Run: "nobodys"})
+		return err
+	}, ""},
+	"RestartFlowRun": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.RestartFlowRun(ctx, coordinator.FlowRestart{Run: "nobodys"})
+		return err
+	}, ""},
 	"Erase": {func(ctx context.Context, s coordinator.Service, _ string) error {
 		_, err := s.Erase(ctx, coordinator.EraseSpec{UserID: "of nobody"})
 		return err
@@ -352,6 +379,9 @@ var changes = map[string]struct {
 		return err
 	}, ""},
 }
+
+// recordedFlow is a flow with an input that no record has.
+const recordedFlow = "flow: {id: recorded}\njobs: [{id: a, steps: [{id: s, type: noop, inputs: {x: canary-input}}]}]\n"
 
 // recordedSchedule is a schedule that does not fire soon.
 func recordedSchedule(id string) scheduledoc.Spec {

@@ -28,6 +28,7 @@ type Service interface {
 	Limiter
 	Scheduling
 	Scheduler
+	FlowKeeper
 	TreeKeeper
 	Eraser
 	Bindings
@@ -53,6 +54,7 @@ type SubmitOptions struct {
 	RequireExisting bool
 	existingOf      string            // whose tasks count for that; empty: everybody's
 	fire            int64             // the run of a schedule that the tree is; 0: of none
+	run             *pg.FlowRun       // the run of a flow that the tree is; nil: of none
 	waiter          *pg.Waiter        // the attempt for which the tree is submitted; nil: a user does it
 	Webhook         *Webhook          // told of the execution that begins; nil: none. Not together with Hold
 	Attach          []Attachment      // likewise, at most [MaxAttachments]

@@ -105,10 +105,10 @@ func (c *Coordinator) submit(ctx context.Context, opts SubmitOptions, tasks iter
 	}
 	begin := time.Now()
 	intake := c.intake(ctx, opts, NewTree{opts.IdempotencyKey, opts.Timeout, opts.Retention, opts.Due, tasks})
-	intake.sub.Webhooks, intake.sub.Waiter, intake.sub.Fire = hooks, opts.waiter, opts.fire
+	intake.sub.Webhooks, intake.sub.Waiter, intake.sub.Fire, intake.sub.Run = hooks, opts.waiter, opts.fire, opts.run
 	out, err := c.store.Submit(ctx, here, intake.sub)
 	switch {
-	case errors.Is(err, ErrUnavailable), errors.Is(err, pg.ErrNoWaiter), errors.Is(err, pg.ErrFired): // no slot
+	case errors.Is(err, ErrUnavailable), errors.Is(err, pg.ErrNoWaiter), errors.Is(err, pg.ErrFired), errors.Is(err, pg.ErrTaken), errors.Is(err, pg.ErrRunOpen): // no slot
 		return nil, err
 	case err != nil:
 		return nil, c.submitError(err)

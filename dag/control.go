@@ -95,7 +95,8 @@ type Imported struct {
 	State    State // settled
 	Result   json.RawMessage
 	Error    string
-	Attempts int32 // that it took; 0: 1
+	Attempts int32           // that it took; 0: 1
+	Outputs  json.RawMessage // of a completed or skipped one: the values that it named; nil: none
 }
 
 // controls reports whether the task says anything beyond the protocol.

@@ -41,16 +41,16 @@ func (r Restart) cause(i int) int {
 
 // Ended is the last attempt of an imported task; ok is false for one without: what is blocked was never tried.
 func (i *Imported) Ended(k Key) (e Ended, ok bool) {
-	e = Ended{Task: k, Attempt: max(1, i.Attempts), Counted: true, Result: i.Result, Error: i.Error}
+	e = Ended{Task: k, Attempt: max(1, i.Attempts), Counted: true, Result: i.Result, Error: i.Error, Outputs: i.Outputs}
 	switch i.State {
 	case Completed:
 		e.Outcome, e.Error = OutcomeCompleted, ""
 	case Failed:
-		if e.Outcome, e.Result = OutcomeFailed, nil; e.Error == "" {
+		if e.Outcome, e.Result, e.Outputs = OutcomeFailed, nil, nil; e.Error == "" {
 			e.Error = "failed before it was submitted"
 		}
 	case Cancelled:
-		e.Outcome, e.Counted = OutcomeCancelled, false
+		e.Outcome, e.Counted, e.Outputs = OutcomeCancelled, false, nil
 	case Skipped:
 		reason := SkipReason(i.Result)
 		if reason == "" {

@@ -57,6 +57,8 @@ const (
 	FlowStepsLevel = SpansLevel
 	// WorkspacesLevel: steps of a flow's job share files. Older workers would give each step a directory of its own, and older coordinators would not find what is shared.
 	WorkspacesLevel = SpansLevel
+	// RegistryLevel: flows are registered, and runs of flows are known as such. Older coordinators would delete the tree of a run, and leave what says which run it was. Workers need not know.
+	RegistryLevel = SpansLevel
 )
 
 // FeatureLevel is one row of a table of levels.
@@ -95,7 +97,7 @@ var AllLevels = Levels{
 	{Level: KeptRunsLevel, Name: "retention of schedules, gates of flows, trees that are due", Since: "0.13.0", Needs: func(t *Task) bool {
 		return t.Due != nil || t.Control != nil && (strings.Contains(t.Control.When, "flow_") || strings.Contains(t.Control.When, "outputs"))
 	}},
-	{Level: SpansLevel, Name: "locks around several tasks, timeouts of groups, connections that tasks define, steps of flows and files that they share", Since: "0.14.0", Needs: func(t *Task) bool {
+	{Level: SpansLevel, Name: "locks around several tasks, timeouts of groups, connections that tasks define, steps of flows and files that they share, registered flows, runs of flows", Since: "0.14.0", Needs: func(t *Task) bool {
 		return t.Limiting.ForParent() || t.Bounds() || connectsInline(t.Inputs) || t.Control != nil && t.Control.FlowStep != nil || sharesFiles(t.Params)
 	}},
 }

@@ -31,7 +31,8 @@ type Tree struct {
 	gates map[string]string   // by job: the name of its gate
 	locks map[string][]string // by job, by step's task, and of the run by "": the names of the tasks that take their locks
 
-	handlers map[string]bool // on_failure and finally, by the ids of their jobs
+	handlers map[string]bool   // on_failure and finally, by the ids of their jobs
+	does     map[string]string // by task: what stands for what it does, of a tree that was stored
 }
 
 // Coordinates say what of a flow a task is.

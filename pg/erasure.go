@@ -65,10 +65,10 @@ func (e *NeededScheduleError) Error() string {
 }
 
 // StartErasure begins to erase what there is of a user in a namespace; where that is under way already, for all trees that there are, it gives that, which with cancel cancels
-// what runs from then on. Schedules go at once. *[RunningTreesError];
+// what runs from then on. Schedules and flows go at once. *[RunningTreesError];
 // *[NeededScheduleError]; *[dag.LevelError].
 func (s *Store) StartErasure(ctx context.Context, namespace dag.NamespaceKey, user string, cancel bool, by string) (*Erasure, error) {
-	id, runs, schedules := "", 0, 0
+	id, runs, schedules, flows := "", 0, 0, 0
 	var needed NeededScheduleError
 	err := s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		b := &pgx.Batch{}
@@ -76,6 +76,7 @@ func (s *Store) StartErasure(ctx context.Context, namespace dag.NamespaceKey, us
 		queueCoordinators(b, dag.KeepingLevel, s.version)
 		b.Queue(sql("LockErasures"))
 		b.Queue(sql("EraseSchedules"), namespace, user).QueryRow(func(row pgx.Row) error { return row.Scan(&schedules, &needed.Schedule, &needed.By) })
+		b.Queue(sql("EraseFlows"), namespace, user).QueryRow(func(row pgx.Row) error { return row.Scan(&flows) })
 		b.Queue(sql("InsertErasure"), uuid.NewString(), namespace, user, cancel, by).QueryRow(func(row pgx.Row) error { return row.Scan(&id, &runs) })
 		if err := c.SendBatch(ctx, b).Close(); err != nil {
 			return levelRefusal(err, s.editLevels(), dag.KeepingLevel)
@@ -85,7 +86,7 @@ func (s *Store) StartErasure(ctx context.Context, namespace dag.NamespaceKey, us
 			return err
 		}
 		b = &pgx.Batch{}
-		b.Queue(sql("CountSchedulesErased"), id, schedules)
+		b.Queue(sql("CountKeptErased"), id, schedules, flows)
 		b.Queue("commit")
 		return c.SendBatch(ctx, b).Close()
 	})
@@ -145,14 +146,14 @@ type Erasable struct {
 	Running int64 // of these
 	Tasks   int64 // of all that would go
 
-	Schedules int64
+	Schedules, Flows int64
 }
 
 // Erasable counts what an erasure of a user of a namespace would find.
 func (s *Store) Erasable(ctx context.Context, namespace dag.NamespaceKey, user string) (e Erasable, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	if err := s.pool.QueryRow(ctx, sql("CountErasable"), namespace, user).Scan(&e.Trees, &e.Held, &e.Running, &e.Tasks, &e.Schedules); err != nil {
+	if err := s.pool.QueryRow(ctx, sql("CountErasable"), namespace, user).Scan(&e.Trees, &e.Held, &e.Running, &e.Tasks, &e.Schedules, &e.Flows); err != nil {
 		return e, fmt.Errorf("count what there is of a user: %w", err)
 	}
 	return e, nil

@@ -32,6 +32,7 @@ var ofTrees = map[string]string{
 	"expansion_part":   `insert into expansion_part (task, part, n, body) values ($1::bigint << 24, 0, 1, '\x00')`,
 	"checkpoint":       "insert into checkpoint (task, attempt, number) values ($1::bigint << 24, 7, 1)",
 	"artifact":         `insert into artifact (task, attempt, kind, number, namespace, user_id, size, name, media_type, tag, data) values ($1::bigint << 24, 7, 1, 0, 0, 'u', 1, 'f', '', '\x00', '\x00')`,
+	"flow_run":         "insert into flow_run (namespace, flow_id, run_id, revision, text, tree, root_id, created_by) values (0, 'f', 'r', 1, 1, $1, 'x', 'a')",
 	"copied":           "insert into copied values ($1::bigint << 24)",
 	"sent_payload":     "insert into sent_payload (key, attempt) values ($1::bigint << 24, 7)",
 	"agent_task":       `insert into agent_task (id, context, tree, task_id, history) values ('a', 'c', $1, 't', '\x00')`,
@@ -45,7 +46,7 @@ var ofTrees = map[string]string{
 
 // beside are the other tables: what they hold belongs to the cluster, or to tasks that have not ended.
 var beside = []string{"cluster", "migration", "pool", "executor", "description", "worker", "coordinator", "write_check", "ready", "published", "followup",
-	"namespace", "token_secret", "role_bindings", "role_binding", "api_key", "audit_record", "data_key", "model_key", "pool_rule", "seal_walk", "epoch", "content", "waiter", "hold", "limit_rule", "rate", "share", "schedule", "fire", "backfill", "erasure", "erased_tree"}
+	"namespace", "token_secret", "role_bindings", "role_binding", "api_key", "audit_record", "data_key", "model_key", "pool_rule", "seal_walk", "epoch", "content", "waiter", "hold", "limit_rule", "rate", "share", "schedule", "fire", "backfill", "erasure", "erased_tree", "flow", "flow_text"}
 
 // TestNothingIsLeftOfTrees counts the rows of every table when all trees are gone, by retention or by hand. Who adds a table says whose rows it has.
 func TestNothingIsLeftOfTrees(t *testing.T) {

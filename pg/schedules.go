@@ -525,8 +525,13 @@ func (s *Store) EndFires(ctx context.Context) (n int, more bool, err error) {
 	return n, more, nil
 }
 
-// sealBody gives what is stored of a JSON value of a namespace: itself, or its envelope.
+// sealBody gives what is stored of a JSON value of a schedule of a namespace: itself, or its envelope.
 func (s *Store) sealBody(ctx context.Context, namespace dag.NamespaceKey, body []byte) (plain *string, envelope []byte, err error) {
+	return s.sealAs(ctx, kindSchedule, namespace, body)
+}
+
+// sealAs gives what is stored of a JSON value of a kind that belongs to a namespace: itself, or its envelope.
+func (s *Store) sealAs(ctx context.Context, kind string, namespace dag.NamespaceKey, body []byte) (plain *string, envelope []byte, err error) {
 	if body == nil {
 		return nil, nil, nil
 	}
@@ -542,7 +547,7 @@ func (s *Store) sealBody(ctx context.Context, namespace dag.NamespaceKey, body [
 	if err := storableJSON(body); err != nil {
 		return nil, nil, err
 	}
-	return nil, z.seal(itself, kindSchedule, body), nil
+	return nil, z.seal(itself, kind, body), nil
 }
 
 // openBody is the value of an envelope; body, if there is none.

@@ -28,6 +28,8 @@ const (
 
 	kindSchedule = "schedule" // a schedule's tree and parameters, and a run's parameters
 
+	kindFlow = "flow" // the text of a flow, and what a run of one was given
+
 	kindCheckpoint = "checkpoint"
 	kindAwait      = "await"  // data of a wait
 	kindSignal     = "signal" // what was sent to one

@@ -38,6 +38,9 @@ type Submission struct {
 	Waiter *Waiter
 	// Fire is the run of a schedule that the tree is; 0: of none. [ErrFired] unless the run is due.
 	Fire int64
+	// Run is the run of a flow that the tree is; nil: of none. [ErrTaken]: its revision is there; [ErrRunOpen]: the one before has not ended. *[dag.LevelError] while a live coordinator
+	// knows no runs.
+	Run *FlowRun
 	// Webhooks are of the execution that begins; not with Hold.
 	Webhooks []*Webhook
 	// Locked is called once the tree's key ([dag.Unique]) is its own and nothing of that is committed; an error undoes the submission. nil: nothing is.
@@ -81,7 +84,7 @@ type submissions struct {
 func (s *Store) Submit(ctx context.Context, namespace dag.NamespaceKey, sub Submission) (*Submitted, error) {
 	sub.namespace = namespace
 	out, err := s.submissions.submit(ctx, sub)
-	return out, quotaRefusal(err)
+	return out, quotaRefusal(runRefusal(err))
 }
 
 // submit decides which way a tree is stored. Nobody waits for it, and no connection, while up to a small tree is read.

@@ -14,7 +14,7 @@ const maxImported = 64 << 20
 // takeImported keeps how a task has ended that is submitted as settled.
 func (in *intake) takeImported(i int, t *dag.Task) error {
 	imported := *t.Imported
-	in.imported += 1 + len(imported.Result) + len(imported.Error)
+	in.imported += 1 + len(imported.Result) + len(imported.Error) + len(imported.Outputs)
 	if in.imported > maxImported {
 		return &dag.InvalidTreeError{Problems: []*dag.InvalidTaskError{{Code: dag.InvalidField, Index: i, Task: t.ID, Field: "result",
 			Reason: fmt.Sprintf("tasks[%d].result: what tasks ended with before they were submitted has more than %d MiB together", i, maxImported>>20)}}}

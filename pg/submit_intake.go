@@ -70,7 +70,7 @@ func cloneTask(t *dag.Task) *dag.Task {
 	c.Limiting = t.Limiting.Clone()
 	if t.Imported != nil {
 		imported := *t.Imported
-		imported.Result = bytes.Clone(imported.Result)
+		imported.Result, imported.Outputs = bytes.Clone(imported.Result), bytes.Clone(imported.Outputs)
 		c.Imported = &imported
 	}
 	return &c
@@ -92,7 +92,8 @@ type intake struct {
 	bytes       int64     // of what the tasks carry
 	payloads    *payloads // nil: not to be shown
 	limits      limitTexts
-	imported    int // bytes that tasks ended with before they were submitted, and one for each of these
+	run         bool // it is a run of a flow
+	imported    int  // bytes that tasks ended with before they were submitted, and one for each of these
 }
 
 // taskHead is what stays in memory of each task of a submission until the whole is validated: no inputs.
@@ -117,6 +118,7 @@ type taskPolicy struct {
 
 func newIntake(sub *Submission) *intake {
 	in := &intake{builder: dag.NewBuilder(sub.Limits, uuid.NewString).OwnedBy(sub.UserID), intern: map[string]string{}, levels: sub.Levels, level: dag.BaseLevel}
+	in.run = sub.Run != nil
 	if sub.Waiter != nil {
 		in.level = dag.ControlLevel
 	}
@@ -167,9 +169,12 @@ func (in *intake) take(t *dag.Task) {
 	in.tasks = append(in.tasks, head)
 }
 
-// refusedBelow is the level below which a live process has the tree refused. Of how long trees are kept, workers need not know.
+// refusedBelow is the level below which a live process has the tree refused. Of how long trees are kept, and of what runs they are, workers need not know.
 func (in *intake) refusedBelow() dag.Level {
-	if in.retention != 0 {
+	switch {
+	case in.run:
+		return max(in.level, dag.RegistryLevel)
+	case in.retention != 0:
 		return max(in.level, dag.KeepingLevel)
 	}
 	return in.level

@@ -42,6 +42,7 @@ type treeRows struct {
 	fires                     []int64
 	fired                     []dag.TreeKey
 	firedIDs                  []string // of their roots
+	runs                      flowRunRows
 	stored                    storing
 	counts                    *countsDefault
 }
@@ -77,6 +78,7 @@ func (r *treeRows) add(t *stagedTree, z *sealer) {
 	if t.sub.Fire != 0 {
 		r.fires, r.fired, r.firedIDs = append(r.fires, t.sub.Fire), append(r.fired, t.tree), append(r.firedIDs, t.g.IDs[root])
 	}
+	r.runs.add(t, t.g.IDs[root], z)
 	if t.sub.Hold {
 		r.executions, r.held, r.unfinished = append(r.executions, 0), append(r.held, n), append(r.unfinished, 0)
 		return
@@ -109,6 +111,7 @@ func (r *treeRows) queue(b *pgx.Batch) {
 		b.Queue(sql("BeginFires"), r.fires, r.fired, r.firedIDs)
 	}
 	r.keeping.queue(b, r.version)
+	r.runs.queue(b, r.version)
 	if len(r.idempotencyKeys) > 0 {
 		b.Queue(sql("InsertSubmissions"), r.idempotencyKeys, r.idempotencyTrees, r.digests, r.canonical, r.idempotencyNamespaces)
 	}

@@ -48,6 +48,8 @@ type Service struct {
 	weights    map[string]float64 // of users
 	pauses     []*coordinator.PauseInfo
 	schedules  map[string]*keptSchedule
+	flows      map[string][]*coordinator.FlowInfo // their versions
+	runs       []*keptRun
 	holds      []*tree // that are held
 	erasures   []*coordinator.ErasureInfo
 	bindings   []*coordinator.StoredBinding

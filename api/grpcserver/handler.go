@@ -25,6 +25,7 @@ type handler struct {
 	pb.UnimplementedNamespaceServiceServer
 	pb.UnimplementedLimitServiceServer
 	pb.UnimplementedScheduleServiceServer
+	pb.UnimplementedFlowServiceServer
 	pb.UnimplementedKeepingServiceServer
 	access      *coordinator.Access
 	surface     coordinator.Surface

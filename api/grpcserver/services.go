@@ -19,6 +19,7 @@ var services = []service{
 	{&pb.PoolService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterPoolServiceServer(to, h) }},
 	{&pb.LimitService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterLimitServiceServer(to, h) }},
 	{&pb.ScheduleService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterScheduleServiceServer(to, h) }},
+	{&pb.FlowService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterFlowServiceServer(to, h) }},
 	{&pb.KeepingService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterKeepingServiceServer(to, h) }},
 	{&pb.DoctorService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterDoctorServiceServer(to, h) }},
 	{&pb.SealService_ServiceDesc, func(to grpc.ServiceRegistrar, h *handler) { pb.RegisterSealServiceServer(to, h) }},

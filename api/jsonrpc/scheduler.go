@@ -307,18 +307,7 @@ func (h *Handler) scheduleUpdate(ctx context.Context, x *exchange, raw json.RawM
 
 // ofSchedule reads what names a schedule, and nothing beside it but what the parameters know.
 func ofSchedule(raw json.RawMessage, known any, more func(p *params)) (id string, err error) {
-	p, err := named(raw)
-	if err != nil {
-		return "", err
-	}
-	if id = p.text("id"); id == "" {
-		p.refuse("id", "the id of a schedule")
-	}
-	if more != nil {
-		more(p)
-	}
-	p.only(known)
-	return id, p.err
+	return ofNamed(raw, "id", "the id of a schedule", known, more)
 }
 
 func (h *Handler) scheduleGet(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -10,8 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	uuids "github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -23,11 +20,11 @@ import (
 
 func flowCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "flow", Short: "Check and run flows: YAML files of jobs and steps", GroupID: groupClient,
+		Use: "flow", Short: "Check, keep and run flows: YAML files of jobs and steps", GroupID: groupClient,
 		Long: "Flows are YAML files of jobs and steps with strict templates, as AetherFlow has them. They compile to task trees.",
 		Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(flowValidateCommand(), flowRunCommand(), flowExplainCommand(), flowDoctorCommand())
+	cmd.AddCommand(flowValidateCommand(), flowApplyCommand(), flowListCommand(), flowGetCommand(), flowDeleteCommand(), flowRunCommand(), flowExplainCommand(), flowDoctorCommand())
 	for _, below := range cmd.Commands() {
 		below.GroupID = ""
 	}
@@ -136,24 +133,27 @@ func flowRunCommand() *cobra.Command {
 	var env envFlags
 	var profiles profilesFlag
 	var values valueFlags
+	var follow runFollow
 	var runID, user, job string
-	var dry, wait, failOnBlocked bool
-	cmd := clientCommand("run FILE|-", "Run a flow, or show the tree that a run is",
-		"Submits the task tree that a run of the flow is, waits for its end, and prints what each job and step has come to. The exit code is 0 if no job has failed, skipped and blocked\n"+
-			"ones included, 1 if one has, 2 if the flow has faults, all of which are told as by \"flow validate\", 3 with --fail-on-blocked if a job was blocked, 4 if no cluster could be reached,\n"+
-			"and 130 if the command was interrupted: the run goes on.\n\n"+
-			"A name of the environment without a value, and without a default, is a fault. The same flow, values and --run-id are the same run. With --dry-run the tree is printed as tasks.create\n"+
-			"takes it, and no cluster is asked.",
+	var version int
+	var dry, resume bool
+	cmd := clientCommand("run FILE|ID|-", "Run a flow, or show the tree that a run is",
+		"Begins a run of a flow, waits for its end, and prints what each job and step has come to. "+flowRefHelp+"\n"+
+			"The exit code is 0 if no job has failed, skipped and blocked ones included, 1 if one has, 2 if the flow has faults, all of which are told as by \"flow validate\", 3 with\n"+
+			"--fail-on-blocked if a job was blocked, 4 if no cluster could be reached, and 130 if the command was interrupted: the run goes on.\n\n"+
+			"A name of the environment without a value, and without a default, is a fault. The same flow, values and --run-id are the same run. With --resume a run that has ended goes on, and an\n"+
+			"edited flow becomes its next revision. With --dry-run the tree of a file is printed as tasks.create takes it, and no cluster is asked.",
 		cobra.ExactArgs(1), nil)
 	alsoJSON(cmd, cmd.Flag("output").Value.(*formatFlag))
 	env.bind(cmd)
 	profiles.bind(cmd)
 	values.bind(cmd)
+	follow.bind(cmd)
 	cmd.Flags().StringVar(&runID, "run-id", "", "the id of the run, letters, digits, '.', '_' and '-'; a new one if it is left out")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print the tree, and run nothing")
-	cmd.Flags().BoolVar(&wait, "wait", true, "wait for the end of the run; without, print the id of its tree")
 	cmd.Flags().StringVar(&job, "job", "", "run this job only, with all jobs that it needs or names; the others are skipped, with the reason not_selected")
-	cmd.Flags().BoolVar(&failOnBlocked, "fail-on-blocked", false, "exit with 3 if no job failed and one was blocked")
+	cmd.Flags().BoolVar(&resume, "resume", false, "have the run of --run-id go on, if there is one: with this flow, and the values that it began with")
+	cmd.Flags().IntVar(&version, "version", 0, "of the registered flow; 0: the newest")
 	cmd.Flags().StringVar(&user, "user", "", "owner of the run")
 	run(cmd, func(ctx context.Context, s *session, args []string) error {
 		given, err := env.read(s.notes)
@@ -164,9 +164,8 @@ func flowRunCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		name, text, err := readFlow(cmd, args[0])
-		if err != nil {
-			return err
+		if resume && runID == "" {
+			return usage("--resume: needs --run-id")
 		}
 		id := runID
 		if id == "" {
@@ -183,26 +182,51 @@ func flowRunCommand() *cobra.Command {
 		if bad != nil {
 			return s.refuseFlow(bad)
 		}
-		opts := node.FlowOptions()
-		opts.Env, opts.Set, opts.Profiles, opts.Job = given.of(text, uses), set, all, job
-		tree, report := flows.Compile(name, text, id, opts)
-		if tree == nil {
-			return s.refuseFlow(report)
+		if dry && flowIDOf(args[0]) == "" {
+			name, text, err := readFlow(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			return s.dryRun(&givenFlow{name: name, text: text}, id, flows.Options{Env: given.of(text, uses), Set: set, Profiles: all, Job: job})
 		}
-		if dry {
-			return s.printTree(tree)
-		}
-		var options []client.SubmitOption
-		if runID != "" {
-			options = append(options, client.WithIdempotencyKey("flow/"+tree.FlowID+"/"+tree.RunID))
-		}
-		if user != "" {
-			options = append(options, client.WithUser(user))
-		}
-		return unreachable(s.explain(ctx, s.runFlow(ctx, tree, options, wait, failOnBlocked)))
+		return unreachable(s.explain(ctx, func() error {
+			f, err := s.flow(ctx, cmd, args[0], version)
+			if err != nil {
+				return err
+			}
+			if dry {
+				return s.dryRun(f, id, flows.Options{Env: given.of(f.text, uses), Set: set, Profiles: all, Job: job})
+			}
+			start := client.FlowStart{Flow: f.id, Version: f.version, Name: f.name, Text: f.sent(), RunID: id, UserID: user, Env: given.of(f.text, uses), Profiles: string(uses), Job: job}
+			if start.Params, start.Set, err = values.raw(); err != nil {
+				return err
+			}
+			if flowID := flows.IDOf(f.text); resume && flowID != "" {
+				err := s.resume(ctx, client.FlowResume{Run: flowID + "/" + id, Flow: f.id, Version: f.version, Name: f.name, Text: f.sent()}, f, &follow)
+				if !errors.Is(err, client.ErrNotFound) {
+					return err
+				}
+			}
+			began, err := s.RunFlow(ctx, start)
+			if err != nil {
+				return s.faults(err, f, id, flows.Options{Env: start.Env, Set: set, Profiles: all, Job: job})
+			}
+			return s.await(ctx, began, &follow)
+		}()))
 	})
 	alsoLocal(cmd)
 	return cmd
+}
+
+// dryRun prints the tree that a run would be.
+func (s *session) dryRun(f *givenFlow, runID string, given flows.Options) error {
+	opts := node.FlowOptions()
+	opts.Env, opts.Set, opts.Profiles, opts.Job = given.Env, given.Set, given.Profiles, given.Job
+	tree, report := flows.Compile(f.name, f.text, runID, opts)
+	if tree == nil {
+		return s.refuseFlow(report)
+	}
+	return s.printTree(tree)
 }
 
 // refuseFlow tells the faults of a flow: as JSON on stdout, if that is asked for.
@@ -239,48 +263,6 @@ func unreachable(err error) error {
 		return coded
 	}
 	return err
-}
-
-// runFlow submits the tree of a run, and says what it has come to.
-func (s *session) runFlow(ctx context.Context, tree *flows.Tree, options []client.SubmitOption, wait, failOnBlocked bool) error {
-	out, err := s.SubmitJSON(ctx, bytes.NewReader(tree.Document), options...)
-	if bad, is := errors.AsType[*client.InvalidError](err); is && slices.ContainsFunc(bad.Faults, func(f client.Fault) bool { return f.Field == "idempotency_key" }) {
-		return usage("run %s of %s is there, and is of another flow or with other values: choose another --run-id", tree.RunID, tree.FlowID)
-	}
-	if err != nil {
-		return err
-	}
-	if !wait {
-		return s.print(map[string]any{"run_id": tree.RunID, "flow_id": tree.FlowID, "tree_id": out.TreeID}, func(w io.Writer) { fmt.Fprintln(w, out.TreeID) })
-	}
-	stop := s.sayWhenStill(ctx, out.TreeID, nil)
-	_, err = s.Wait(ctx, out.TreeID)
-	stop()
-	if err != nil {
-		return err
-	}
-	ends := map[string]flows.End{}
-	for t, err := range s.Tasks(ctx, client.TaskFilter{TreeOf: out.TreeID, PageSize: 1000}) {
-		if err != nil {
-			return err
-		}
-		if t.Ref == "" {
-			t.Ref = t.Name
-		}
-		ends[t.Ref] = flows.End{Outcome: t.Outcome, SkipReason: t.SkipReason, Error: t.Error, ErrorKind: t.ErrorKind, Attempts: t.Attempt, Result: t.Result, Outputs: t.Outputs, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt}
-	}
-	outcome := tree.Outcome(ends)
-	outcome.TreeID = out.TreeID
-	if err := s.print(outcome, func(w io.Writer) { flowTable(w, outcome) }); err != nil {
-		return err
-	}
-	switch {
-	case outcome.Failed():
-		return codedError{fmt.Errorf("run %s of %s: %s", outcome.RunID, outcome.FlowID, outcome.Outcome), exitError}
-	case failOnBlocked && len(outcome.Blocked()) > 0:
-		return codedError{fmt.Errorf("blocked: %s", strings.Join(outcome.Blocked(), ", ")), exitFlowBlocked}
-	}
-	return nil
 }
 
 // flowTable shows a run to people.

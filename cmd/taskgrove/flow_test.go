@@ -197,7 +197,7 @@ jobs:
 		t.Errorf("the same run again is the tree %s, and was %s", o.TreeID, first)
 	}
 	edited := file(t, "edited.yaml", "flow: {id: good}\njobs: [{id: other, steps: []}]")
-	if out, note, code := runCommand(t, "flow", "run", edited, "--run-id", "one"); code == exitOK || !strings.Contains(note, "another flow or with other values") {
+	if out, note, code := runCommand(t, "flow", "run", edited, "--run-id", "one"); code == exitOK || !strings.Contains(note, "is of another text or with other values") {
 		t.Errorf("another flow by the same id of a run: exit %d, %s, %s", code, out, note)
 	}
 	bad := file(t, "bad.yaml", `

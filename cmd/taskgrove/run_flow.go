@@ -16,13 +16,16 @@ import (
 	"github.com/taskgrove/taskgrove/client"
 )
 
-// runFlowGroup has the reference's "run flow" (spec section 9).
+// runFlowGroup looks after runs of flows. It has the reference's "run flow", too (spec section 9).
 func runFlowGroup() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "run", Short: "Run tasks by the command of aipartnerupflow", GroupID: groupClient, Args: cobra.NoArgs,
-		Long: "The command of aipartnerupflow's \"run\", for scripts that have it.",
+		Use: "run", Short: "Look after runs of flows", GroupID: groupClient, Args: cobra.NoArgs,
+		Long: "Runs of flows, which \"flow run\" begins. \"run flow\" is a command of aipartnerupflow, for scripts that have it.",
 	}
-	cmd.AddCommand(runFlowCommand())
+	cmd.AddCommand(runListCommand(), runGetCommand(), runLogsCommand(), runEventsCommand(), runResumeCommand(), runRestartCommand(), runCancelCommand(), runFlowCommand())
+	for _, below := range cmd.Commands() {
+		below.GroupID = ""
+	}
 	return cmd
 }
 

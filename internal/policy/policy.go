@@ -47,6 +47,8 @@ const (
 	SchedulesRead   Permission = "schedules.read"
 	SchedulesRun    Permission = "schedules.run"
 	SchedulesWrite  Permission = "schedules.write"
+	FlowsRead       Permission = "flows.read"
+	FlowsWrite      Permission = "flows.write"
 	HoldsRead       Permission = "holds.read"
 	HoldsWrite      Permission = "holds.write"
 	ErasuresRead    Permission = "erasures.read"

@@ -71,6 +71,8 @@ var Lines = []Line{
 	{SchedulesRead, "see schedules and their runs", in, all, all, own, no, all, no},
 	{SchedulesRun, "trigger, backfill, pause and resume schedules; `schedules.write` gives that, too", in, all, all, own, no, no, no},
 	{SchedulesWrite, "make, change and delete schedules, whose trees belong to whom the schedule belongs to", in, all, no, own, no, no, no},
+	{FlowsRead, "see registered flows, and run them; what runs may show, `trees.read` says", in, all, all, own, no, all, no},
+	{FlowsWrite, "register and delete flows, which belong to who registered them first", in, all, no, own, no, no, no},
 	{HoldsRead, "see which trees are held", in, all, all, own, no, all, no},
 	{HoldsWrite, "hold trees, so that nobody deletes or changes them, and release them", in, all, all, no, no, no, no},
 	{ErasuresRead, "see what was erased of users, in numbers", in, all, all, no, no, no, no},

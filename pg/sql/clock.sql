@@ -164,10 +164,11 @@ delete from event where tree = $1
 delete from submission where tree = $1
 
 -- name: DeleteTree
--- The row of the tree $1, what says that it is paused, how it is kept, and the key that it alone had.
+-- The row of the tree $1, what says that it is paused, how it is kept, the key that it alone had, and the run of a flow that it is.
 with gone as (delete from tree where key = $1 returning key, paused_at, keeping),
 k as (delete from keeping using gone where gone.keeping is not null and keeping.tree = gone.key),
 u as (delete from unique_key using gone where unique_key.tree = gone.key),
+r as (delete from flow_run using gone where flow_run.tree = gone.key),
 p as (delete from pause using gone where gone.paused_at is not null and pause.scope = :pause_tree and pause.pool = 0 and pause.tree = gone.key)
 delete from parked using gone where gone.paused_at is not null and parked.tree = gone.key
 

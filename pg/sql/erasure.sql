@@ -36,8 +36,10 @@ with mine as (
 )
 select (select count(*) from gone), coalesce((select id from needed), ''), coalesce((select by from needed), '')
 
--- name: CountSchedulesErased
-update erasure e set counts = e.counts || jsonb_build_object('schedules', coalesce((e.counts ->> 'schedules')::bigint, 0) + $2::bigint) where id = $1
+-- name: CountKeptErased
+-- How many schedules and flows went.
+update erasure e set counts = e.counts || jsonb_build_object('schedules', coalesce((e.counts ->> 'schedules')::bigint, 0) + $2::bigint, 'flows', coalesce((e.counts ->> 'flows')::bigint, 0) + $3::bigint)
+where id = $1
 
 -- name: LockErasures
 -- One erasure at a time is begun.
@@ -56,9 +58,9 @@ select key, id, namespace, user_id, cancel, asked_by, asked_at, step, moved_at, 
 from erasure where finished_at is null order by key limit 100
 
 -- name: CountErasable
--- What an erasure of the user $2 of the namespace $1 would find: trees, of which are held, of which run, and their tasks; schedules.
+-- What an erasure of the user $2 of the namespace $1 would find: trees, of which are held, of which run, and their tasks; schedules; flows.
 select count(*), count(*) filter (where held), count(*) filter (where runs and not held), coalesce(sum(tasks) filter (where not held), 0)::bigint,
-  (select count(*) from schedule where user_id = $2 and namespace = $1::integer)
+  (select count(*) from schedule where user_id = $2 and namespace = $1::integer), (select count(distinct id) from flow where user_id = $2 and namespace = $1::integer)
 from (
   select t.tasks, t.finished_at is null and t.unfinished > 0 as runs,
     t.keeping is not null and exists (select from keeping k where k.tree = t.key and k.held_at is not null) as held

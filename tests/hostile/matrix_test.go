@@ -30,6 +30,8 @@ const (
 	aboutAgent                 // a task of the A2A protocol
 	aboutKey                   // an API key
 	aboutSchedule              // a schedule
+	aboutFlow                  // a registered flow
+	aboutRun                   // a run of a flow
 	aboutUser                  // a user, who may be any
 	aboutList                  // all that the caller may see, in a list of ids
 	aboutOwn                   // what is or becomes the caller's own
@@ -38,7 +40,7 @@ const (
 )
 
 // naming are those that name something, so that the caller's own is one of several.
-var naming = []about{aboutTree, aboutHook, aboutAgent, aboutKey, aboutSchedule, aboutUser}
+var naming = []about{aboutTree, aboutHook, aboutAgent, aboutKey, aboutSchedule, aboutFlow, aboutRun, aboutUser}
 
 // operation is what a surface lets do.
 type operation struct {
@@ -77,7 +79,7 @@ type matrix struct {
 	callers []*caller
 	shared  []*thing // another's, nobody's, in another namespace, not there
 
-	schedules *atomic.Int32 // that were made
+	schedules *atomic.Int32 // that were made, and flows and runs
 }
 
 const elsewhere, nowhere = "team-b", "team-c" // where callers without a role in all namespaces hold none; the latter is not there
@@ -116,7 +118,7 @@ func startMatrix(t *testing.T) *matrix {
 	there.name, there.in, there.whose = "asked for in its namespace", elsewhere, policy.Others
 	far.in = coordinator.DefaultNamespace
 	absent := &thing{name: "not there", user: "nobody-there", in: coordinator.DefaultNamespace, ids: map[about]string{
-		aboutTree: "of-nobody-there", aboutHook: "wh_nobody-there", aboutAgent: "agent-nobody-there", aboutKey: "nobodythere12345", aboutSchedule: "nightly-of-nobody-there", aboutUser: "nobody-there"}}
+		aboutTree: "of-nobody-there", aboutHook: "wh_nobody-there", aboutAgent: "agent-nobody-there", aboutKey: "nobodythere12345", aboutSchedule: "nightly-of-nobody-there", aboutFlow: "flow-of-nobody-there", aboutRun: "run-of-nobody-there", aboutUser: "nobody-there"}}
 	lost := *absent
 	lost.name, lost.in = "in a namespace that is not there", nowhere
 	m.shared = []*thing{others, nobodys, far, absent, &there, &lost}
@@ -142,6 +144,7 @@ func (m *matrix) thing(name, user, namespace string) *thing {
 	})
 	x.ids[aboutHook] = m.renew(x, aboutHook)
 	x.ids[aboutSchedule] = m.renew(x, aboutSchedule)
+	x.ids[aboutFlow], x.ids[aboutRun] = m.renew(x, aboutFlow), m.renew(x, aboutRun)
 	must(m.t, svc.KeepAgentTask(m.t.Context(), coordinator.AgentTask{ID: "agent-" + id, Context: "talk", TaskID: id, History: json.RawMessage("[]")}))
 	if user != "" {
 		x.ids[aboutKey] = m.renew(x, aboutKey)
@@ -161,6 +164,14 @@ func (m *matrix) renew(x *thing, kind about) string {
 		s, err := svc.CreateSchedule(m.t.Context(), scheduledoc.Spec{ID: fmt.Sprintf("nightly-%d-%s", m.schedules.Add(1), x.ids[aboutTree]), UserID: x.user, Cron: "@daily", Tree: []byte(oneTask)})
 		must(m.t, err)
 		return s.ID
+	case aboutFlow:
+		f, err := svc.ApplyFlow(m.t.Context(), coordinator.FlowSpec{UserID: x.user, Text: fmt.Appendf(nil, "flow: {id: flow-%d}\njobs: []\n", m.schedules.Add(1))})
+		must(m.t, err)
+		return f.ID
+	case aboutRun:
+		r, err := svc.RunFlow(m.t.Context(), coordinator.FlowRunSpec{UserID: x.user, RunID: fmt.Sprintf("run-%d", m.schedules.Add(1)), Text: []byte("flow: {id: f}\njobs: []\n")})
+		must(m.t, err)
+		return r.RunID
 	case aboutKey:
 		k, err := svc.CreateAPIKey(m.t.Context(), coordinator.APIKeySpec{Name: "k", UserID: x.user, Roles: []string{"worker"}})
 		must(m.t, err)

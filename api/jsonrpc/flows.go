@@ -1,0 +1,374 @@
+package jsonrpc
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+)
+
+type flowApplyParams struct {
+	Text    string `json:"text" required:"true" description:"the flow, in YAML"`
+	Name    string `json:"name,omitempty" description:"what faults call the text; default flow"`
+	UserID  string `json:"user_id,omitempty" description:"whose it is to be, if it is new; default the caller's"`
+	Preview bool   `json:"preview,omitempty" description:"nothing is stored"`
+}
+
+type flowGetParams struct {
+	ID      string `json:"id" required:"true"`
+	Version int    `json:"version,omitempty" description:"default: the newest"`
+}
+
+type flowIDParams struct {
+	ID string `json:"id" required:"true"`
+}
+
+type flowsListParams struct {
+	UserID string `json:"user_id,omitempty" description:"of this owner only"`
+	Limit  int    `json:"limit,omitempty" description:"of one page; default 100, at most 1000"`
+	Cursor string `json:"cursor,omitempty" description:"of the page before"`
+}
+
+// flowTextParams are the text of a run.
+type flowTextParams struct {
+	Flow    string `json:"flow,omitempty" description:"the id of a registered flow; or"`
+	Text    string `json:"text,omitempty" description:"the flow, in YAML"`
+	Version int    `json:"version,omitempty" description:"of a registered flow; default: the newest"`
+	Name    string `json:"name,omitempty" description:"what faults call the text; default flow"`
+}
+
+type flowRunParams struct {
+	flowTextParams
+	RunID  string            `json:"run_id,omitempty" description:"1 to 64 letters, digits, ., _ and -; default: a new one is made"`
+	UserID string            `json:"user_id,omitempty" description:"whose it is to be; default the caller's"`
+	Env    map[string]string `json:"env,omitempty" description:"values of the flow's environment; none of secrets"`
+	Params json.RawMessage   `json:"params,omitempty" description:"an object: values of its parameters"`
+	Set    []string          `json:"set,omitempty" description:"the same as NAME=VALUE, as somebody typed them; they go before params"`
+
+	Profiles string `json:"profiles,omitempty" description:"that resources may name, in YAML"`
+	Job      string `json:"job,omitempty" description:"that runs, with those that it needs; default: all"`
+}
+
+type runIDParams struct {
+	Run string `json:"run" required:"true" description:"FLOW/RUN, or RUN where one flow has such a run"`
+}
+
+type runCancelParams struct {
+	runIDParams
+	Reason string `json:"reason,omitempty" description:"why, at most 1000 bytes"`
+}
+
+type runResumeParams struct {
+	runIDParams
+	flowTextParams
+}
+
+type runRestartParams struct {
+	runIDParams
+	RunID string `json:"run_id,omitempty" description:"of the new one; default: it is made"`
+}
+
+type runsListParams struct {
+	Flow    string   `json:"flow,omitempty" description:"of this flow only"`
+	UserID  string   `json:"user_id,omitempty" description:"of this owner only"`
+	Outcome string   `json:"outcome,omitempty" description:"RUNNING, SUCCESS, FAILED, CANCELLED"`
+	Since   *isoTime `json:"since,omitempty" description:"begun then or later"`
+	Limit   int      `json:"limit,omitempty" description:"of one page; default 100, at most 1000"`
+	Cursor  string   `json:"cursor,omitempty" description:"of the page before"`
+}
+
+// flowObject is a version of a flow as shown.
+type flowObject struct {
+	ID        string   `json:"id"`
+	Version   int      `json:"version" description:"from 1; 0: of a preview"`
+	SHA256    string   `json:"sha256,omitempty" description:"of the text"`
+	Text      string   `json:"text,omitempty" description:"of flows.get"`
+	UserID    string   `json:"user_id,omitempty"`
+	CreatedBy string   `json:"created_by,omitempty"`
+	CreatedAt *isoTime `json:"created_at,omitempty"`
+	Fresh     bool     `json:"fresh,omitempty" description:"of flows.apply: it was stored just now"`
+	Versions  int      `json:"versions,omitempty" description:"of flows.get: that are kept"`
+	Warnings  []string `json:"warnings,omitempty" description:"of flows.apply"`
+}
+
+type flowPage struct {
+	Flows      []flowObject `json:"flows"`
+	NextCursor string       `json:"next_cursor,omitempty"`
+}
+
+// flowRunObject is a run of a flow as shown.
+type flowRunObject struct {
+	RunID     string            `json:"run_id"`
+	FlowID    string            `json:"flow_id"`
+	TreeID    string            `json:"tree_id" description:"of the newest revision"`
+	Revision  int               `json:"revision" description:"the newest, from 1"`
+	Outcome   string            `json:"outcome" description:"RUNNING, SUCCESS, FAILED or CANCELLED"`
+	Version   int               `json:"version,omitempty" description:"of the registered flow; absent: it was run by its text"`
+	SHA256    string            `json:"sha256,omitempty" description:"of the text"`
+	UserID    string            `json:"user_id,omitempty"`
+	CreatedBy string            `json:"created_by,omitempty"`
+	CreatedAt *isoTime          `json:"created_at,omitempty" description:"of the newest revision"`
+	Env       map[string]string `json:"env,omitempty" description:"that it was given; not in lists"`
+	Params    json.RawMessage   `json:"params,omitempty" description:"likewise"`
+	Set       []string          `json:"set,omitempty" description:"likewise"`
+	Profiles  string            `json:"profiles,omitempty" description:"likewise"`
+	Job       string            `json:"job,omitempty" description:"likewise"`
+	Jobs      json.RawMessage   `json:"jobs,omitempty" description:"of runs.get: what each job and its steps have come to"`
+	Truncated bool              `json:"truncated,omitempty" description:"some values are left out of jobs, as all would be more than 16 MiB"`
+	Revisions []revisionObject  `json:"revisions,omitempty" description:"of runs.get, the newest first"`
+	Existing  bool              `json:"existing,omitempty" description:"nothing was begun: the run was there, or has nothing to run again"`
+	Warnings  []string          `json:"warnings,omitempty" description:"of what began"`
+}
+
+type revisionObject struct {
+	Revision  int      `json:"revision"`
+	TreeID    string   `json:"tree_id"`
+	Outcome   string   `json:"outcome"`
+	Version   int      `json:"version,omitempty"`
+	SHA256    string   `json:"sha256,omitempty"`
+	CreatedBy string   `json:"created_by,omitempty"`
+	CreatedAt *isoTime `json:"created_at"`
+}
+
+type flowRunPage struct {
+	Runs       []flowRunObject `json:"runs"`
+	NextCursor string          `json:"next_cursor,omitempty"`
+}
+
+// flowMethods are those of /system that keep flows and run them; all are ours.
+func flowMethods() []Method {
+	noFlow, noRun := []string{"Flow <id> not found"}, []string{"Run <run> not found"}
+	return []Method{
+		{Name: "flows.apply", Path: "/system", Ours: true, Params: flowApplyParams{}, Result: flowObject{},
+			Summary: "Registers a YAML flow under its own id: a new version, unless its text is that of the newest. All that is wrong with it is told at once, and nothing is stored then."},
+		{Name: "flows.get", Path: "/system", Ours: true, Params: flowGetParams{}, Result: flowObject{}, Errors: noFlow, Summary: "Shows a version of a flow with its text."},
+		{Name: "flows.list", Path: "/system", Ours: true, Params: flowsListParams{}, Result: flowPage{}, Summary: "Lists the newest versions of flows by id, without texts."},
+		{Name: "flows.delete", Path: "/system", Ours: true, Params: flowIDParams{}, Result: taken{}, Errors: noFlow, Summary: "Deletes a flow with all its versions. Its runs stay."},
+		{Name: "flows.run", Path: "/system", Ours: true, Params: flowRunParams{}, Result: flowRunObject{}, Errors: noFlow,
+			Summary: "Begins a run of a flow. The run of the same id, flow and values is answered as it is."},
+		{Name: "runs.get", Path: "/system", Ours: true, Params: runIDParams{}, Result: flowRunObject{}, Errors: noRun, Summary: "Shows a run with its jobs, as they are now."},
+		{Name: "runs.list", Path: "/system", Ours: true, Params: runsListParams{}, Result: flowRunPage{}, Summary: "Lists runs, the newest first, without jobs, each by its newest revision."},
+		{Name: "runs.cancel", Path: "/system", Ours: true, Params: runCancelParams{}, Result: taken{}, Errors: noRun, Summary: "Cancels what has not ended of a run. `success` is false if it had ended."},
+		{Name: "runs.resume", Path: "/system", Ours: true, Params: runResumeParams{}, Result: flowRunObject{}, Errors: noRun,
+			Summary: "Has a run that has ended go on. Without another text, what failed, was blocked or cancelled runs again; with one, a new revision begins, in which steps that ended with success, or were skipped by themselves, stay as they are."},
+		{Name: "runs.restart", Path: "/system", Ours: true, Params: runRestartParams{}, Result: flowRunObject{}, Errors: noRun,
+			Summary: "Begins another run of the flow of a run, as its newest revision has it, with its values."},
+	}
+}
+
+// flowAnswers answer them.
+func (h *Handler) flowAnswers() map[string]method {
+	return map[string]method{
+		"flows.apply": h.flowApply, "flows.get": h.flowGet, "flows.list": h.flowsList, "flows.delete": h.flowDelete, "flows.run": h.flowRun,
+		"runs.get": h.runGet, "runs.list": h.runsList, "runs.cancel": h.runCancel, "runs.resume": h.runResume, "runs.restart": h.runRestart,
+	}
+}
+
+// ofNamed reads what has to name something, and nothing beside it but what the parameters know.
+func ofNamed(raw json.RawMessage, name, what string, known any, more func(p *params)) (id string, err error) {
+	p, err := named(raw)
+	if err != nil {
+		return "", err
+	}
+	if id = p.text(name); id == "" {
+		p.refuse(name, what)
+	}
+	if more != nil {
+		more(p)
+	}
+	p.only(known)
+	return id, p.err
+}
+
+const maxVersion = 1<<31 - 1
+
+func (h *Handler) flowApply(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	var spec coordinator.FlowSpec
+	text, err := ofNamed(raw, "text", "the text of a flow", flowApplyParams{}, func(p *params) {
+		spec.Name, spec.UserID, spec.Preview = p.text("name"), p.text("user_id"), p.flag("preview", false)
+	})
+	if err != nil {
+		return nil, err
+	}
+	spec.Text = []byte(text)
+	f, err := x.svc.ApplyFlow(ctx, spec)
+	return flowAnswer("", f, err)
+}
+
+func (h *Handler) flowGet(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	version := 0
+	id, err := ofNamed(raw, "id", "the id of a flow", flowGetParams{}, func(p *params) { version = p.number("version", 0, 0, maxVersion) })
+	if err != nil {
+		return nil, err
+	}
+	f, err := x.svc.Flow(ctx, id, version)
+	return flowAnswer(id, f, err)
+}
+
+func (h *Handler) flowsList(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	p, err := named(raw)
+	if err != nil {
+		return nil, err
+	}
+	f := coordinator.FlowFilter{UserID: p.text("user_id"), Limit: p.number("limit", 0, 0, 1000), Cursor: p.text("cursor")}
+	p.only(flowsListParams{})
+	if p.err != nil {
+		return nil, p.err
+	}
+	page, err := x.svc.Flows(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	out := flowPage{Flows: []flowObject{}, NextCursor: page.Next}
+	for _, one := range page.Items {
+		out.Flows = append(out.Flows, flowShown(one))
+	}
+	return appendJSON(nil, out), nil
+}
+
+func (h *Handler) flowDelete(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	id, err := ofNamed(raw, "id", "the id of a flow", flowIDParams{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.svc.DeleteFlow(ctx, id); err != nil {
+		return nil, named404(err, "Flow "+id+" not found")
+	}
+	return appendJSON(nil, taken{true}), nil
+}
+
+func (h *Handler) flowRun(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	p, err := named(raw)
+	if err != nil {
+		return nil, err
+	}
+	spec := coordinator.FlowRunSpec{Flow: p.text("flow"), Version: p.number("version", 0, 0, maxVersion), Name: p.text("name"), Text: []byte(p.text("text")), RunID: p.text("run_id"), UserID: p.text("user_id"),
+		FlowGiven: coordinator.FlowGiven{Env: p.texts("env"), Params: p.values["params"], Set: p.strings("set"), Profiles: p.text("profiles"), Job: p.text("job")}}
+	p.only(flowRunParams{})
+	if p.err != nil {
+		return nil, p.err
+	}
+	run, err := x.svc.RunFlow(ctx, spec)
+	if err != nil {
+		return nil, named404(err, "Flow "+spec.Flow+" not found")
+	}
+	return runAnswer("", run, nil)
+}
+
+// strings is a parameter that is an array of strings.
+func (p *params) strings(name string) (out []string) {
+	if !p.given(name) {
+		return nil
+	}
+	if json.Unmarshal(p.values[name], &out) != nil || len(out) > maxIDs {
+		p.refuse(name, "an array of at most 1000 strings")
+	}
+	return out
+}
+
+func (h *Handler) runGet(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	name, err := ofNamed(raw, "run", "the id of a run, or FLOW/RUN", runIDParams{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	run, err := x.svc.FlowRun(ctx, name)
+	return runAnswer(name, run, err)
+}
+
+func (h *Handler) runsList(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	p, err := named(raw)
+	if err != nil {
+		return nil, err
+	}
+	f := coordinator.FlowRunFilter{Flow: p.text("flow"), UserID: p.text("user_id"), Outcome: p.text("outcome"), Since: p.time("since"), Limit: p.number("limit", 0, 0, 1000), Cursor: p.text("cursor")}
+	p.only(runsListParams{})
+	if p.err != nil {
+		return nil, p.err
+	}
+	page, err := x.svc.FlowRuns(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	out := flowRunPage{Runs: []flowRunObject{}, NextCursor: page.Next}
+	for _, one := range page.Items {
+		shown, err := flowRunShown(one)
+		if err != nil {
+			return nil, err
+		}
+		out.Runs = append(out.Runs, shown)
+	}
+	return appendJSON(nil, out), nil
+}
+
+func (h *Handler) runCancel(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	reason := ""
+	name, err := ofNamed(raw, "run", "the id of a run, or FLOW/RUN", runCancelParams{}, func(p *params) { reason = p.text("reason") })
+	if err != nil {
+		return nil, err
+	}
+	got, err := x.svc.CancelFlowRun(ctx, name, reason)
+	if err != nil {
+		return nil, named404(err, "Run "+name+" not found")
+	}
+	return appendJSON(nil, taken{got.Outcome == coordinator.Cancelled}), nil
+}
+
+func (h *Handler) runResume(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	var spec coordinator.FlowResume
+	name, err := ofNamed(raw, "run", "the id of a run, or FLOW/RUN", runResumeParams{}, func(p *params) {
+		spec.Flow, spec.Version, spec.Name, spec.Text = p.text("flow"), p.number("version", 0, 0, maxVersion), p.text("name"), []byte(p.text("text"))
+	})
+	if err != nil {
+		return nil, err
+	}
+	spec.Run = name
+	run, err := x.svc.ResumeFlowRun(ctx, spec)
+	return runAnswer(name, run, err)
+}
+
+func (h *Handler) runRestart(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	var spec coordinator.FlowRestart
+	name, err := ofNamed(raw, "run", "the id of a run, or FLOW/RUN", runRestartParams{}, func(p *params) { spec.RunID = p.text("run_id") })
+	if err != nil {
+		return nil, err
+	}
+	spec.Run = name
+	run, err := x.svc.RestartFlowRun(ctx, spec)
+	return runAnswer(name, run, err)
+}
+
+func flowAnswer(id string, f *coordinator.FlowInfo, err error) (json.RawMessage, error) {
+	if err != nil {
+		return nil, named404(err, "Flow "+id+" not found")
+	}
+	return appendJSON(nil, flowShown(f)), nil
+}
+
+func flowShown(f *coordinator.FlowInfo) flowObject {
+	return flowObject{ID: f.ID, Version: f.Version, SHA256: hex.EncodeToString(f.SHA256), Text: string(f.Text), UserID: f.UserID, CreatedBy: f.CreatedBy, CreatedAt: timeOf(&f.CreatedAt),
+		Fresh: f.Fresh, Versions: f.Versions, Warnings: f.Warnings}
+}
+
+func runAnswer(name string, r *coordinator.FlowRunInfo, err error) (json.RawMessage, error) {
+	if err != nil {
+		return nil, named404(err, "Run "+name+" not found")
+	}
+	shown, err := flowRunShown(r)
+	if err != nil {
+		return nil, err
+	}
+	return appendJSON(nil, shown), nil
+}
+
+func flowRunShown(r *coordinator.FlowRunInfo) (out flowRunObject, err error) {
+	out = flowRunObject{RunID: r.RunID, FlowID: r.FlowID, TreeID: r.TreeID, Revision: r.Revision, Outcome: r.Outcome, Version: r.Version, SHA256: hex.EncodeToString(r.SHA256), UserID: r.UserID,
+		CreatedBy: r.CreatedBy, CreatedAt: timeOf(&r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings}
+	for _, one := range r.Revisions {
+		out.Revisions = append(out.Revisions, revisionObject{one.Revision, one.TreeID, one.Outcome, one.Version, hex.EncodeToString(one.SHA256), one.CreatedBy, timeOf(&one.CreatedAt)})
+	}
+	if r.Jobs != nil {
+		out.Jobs, err = json.Marshal(r.Jobs)
+	}
+	return out, err
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/internal/config"
+	"github.com/taskgrove/taskgrove/tests/cluster"
+)
+
+// TestFlowRunsAreKept: what docs/flows/state.md says, on a real cluster. Steps that have ended don't run again, which the server that they call counts.
+func TestFlowRunsAreKept(t *testing.T) {
+	c := cluster.Start(t, cluster.Options{Workers: 1, Coordinator: func(s *config.Coordinator) { s.GRPCAddr = "127.0.0.1:0" }})
+	t.Setenv("TASKGROVE_SERVER", c.Coordinators[0].P.GRPC)
+	var mu sync.Mutex
+	calls := map[string]int{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if calls[r.URL.Path]++; r.URL.Path == "/broken" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		fmt.Fprintf(w, `{"n": %d}`, calls[r.URL.Path])
+	}))
+	defer server.Close()
+	flow := func(last, more string) string {
+		return fmt.Sprintf(`
+flow: {id: repair, env: {BASE: "%s"}, parameters: {day: {required: true}}}
+jobs:
+- id: take
+  steps:
+  - {id: first, type: rest, inputs: {url: "{{env.BASE}}/first?day={{params.day}}"}, outputs: {n: "{{result.json.n}}"}}
+  - {id: gone, type: noop}
+- id: give
+  depends_on: [take]
+  steps:
+  - {id: second, type: rest, inputs: {url: "{{env.BASE}}/%s", fail_on_error: true}}
+  - {id: third, type: noop, inputs: {n: "{{jobs.take.outputs.n}}"}}
+%s`, server.URL, last, more)
+	}
+	broken, good := file(t, "broken.yaml", flow("broken", "")), file(t, "good.yaml", strings.Replace(flow("second", ""), "  - {id: gone, type: noop}\n", "", 1))
+	var r client.FlowRun
+	ask := func(wantCode int, args ...string) string {
+		t.Helper()
+		out, note, code := runCommand(t, append(args, "-o", "json")...)
+		r = client.FlowRun{}
+		if code != wantCode || json.Unmarshal([]byte(out), &r) != nil {
+			t.Fatalf("%v: exit %d, want %d\n%s\n%s", args, code, wantCode, note, out)
+		}
+		return note
+	}
+	called := func(path string) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return calls[path]
+	}
+	ask(exitError, "flow", "run", broken, "--run-id", "monday", "--set", "day=mon")
+	first := r.TreeID
+	if r.Outcome != "FAILED" || r.Revision != 1 || r.Version != 0 || len(r.Set) != 1 || len(r.Revisions) != 1 {
+		t.Errorf("the run: %+v", r)
+	}
+	if ask(exitError, "flow", "run", broken, "--run-id", "monday", "--set", "day=mon"); r.TreeID != first || called("/broken") != 1 {
+		t.Errorf("the same again is %+v, and called %d times", r, called("/broken"))
+	}
+	if _, note, code := runCommand(t, "flow", "run", broken, "--run-id", "monday", "--set", "day=tue"); code == exitOK || !strings.Contains(note, "with other values") {
+		t.Errorf("other values: exit %d, %s", code, note)
+	}
+	if ask(exitError, "run", "resume", "monday"); r.TreeID != first || r.Revision != 1 || called("/broken") != 2 || called("/first") != 1 {
+		t.Errorf("resumed as it was: %+v, %v", r, calls)
+	}
+	note := ask(exitOK, "flow", "run", good, "--run-id", "monday", "--resume")
+	if r.Outcome != "SUCCESS" || r.Revision != 2 || r.TreeID == first || len(r.Revisions) != 2 || called("/first") != 1 || called("/second") != 1 {
+		t.Errorf("resumed as edited: %+v, %v", r, calls)
+	}
+	if !strings.Contains(note, "take.gone: is not there any more") {
+		t.Errorf("nobody says what is gone: %s", note)
+	}
+	if !strings.Contains(string(r.Jobs), `"outputs":{"n":1}`) {
+		t.Errorf("what was promoted is lost: %s", r.Jobs)
+	}
+	if ask(exitOK, "run", "restart", "repair/monday", "--run-id", "tuesday"); r.RunID != "tuesday" || r.Revision != 1 || called("/first") != 2 || called("/second") != 2 {
+		t.Errorf("restarted: %+v, %v", r, calls)
+	}
+	if ask(exitOK, "run", "get", "tuesday"); r.Outcome != "SUCCESS" || r.Set[0] != "day=mon" {
+		t.Errorf("shown: %+v", r)
+	}
+	if out, _, code := runCommand(t, "run", "list", "--flow", "repair"); code != exitOK || !strings.Contains(out, "tuesday") || !strings.Contains(out, "monday") || strings.Index(out, "tuesday") > strings.Index(out, "monday") {
+		t.Errorf("listed: exit %d, %s", code, out)
+	}
+	if out, note, code := runCommand(t, "run", "list", "--outcome", "FAILED"); code != exitOK || strings.Contains(out, "monday") {
+		t.Errorf("what failed: exit %d, %s, %s", code, out, note)
+	}
+	if out, note, code := runCommand(t, "run", "events", "tuesday"); code != exitOK || !strings.Contains(out, "second") {
+		t.Errorf("events: exit %d, %s, %s", code, out, note)
+	}
+	if _, note, code := runCommand(t, "run", "get", "nothing"); code == exitOK || !strings.Contains(note, "not found") {
+		t.Errorf("what is not there: exit %d, %s", code, note)
+	}
+}
+
+// TestFlowsAreKept: what docs/flows/state.md says of registered flows.
+func TestFlowsAreKept(t *testing.T) {
+	c := cluster.Start(t, cluster.Options{Workers: 1, Coordinator: func(s *config.Coordinator) { s.GRPCAddr = "127.0.0.1:0" }})
+	t.Setenv("TASKGROVE_SERVER", c.Coordinators[0].P.GRPC)
+	say := func(wantCode int, want string, args ...string) {
+		t.Helper()
+		if out, note, code := runCommand(t, args...); code != wantCode || !strings.Contains(out+note, want) {
+			t.Errorf("%v: exit %d, want %d and %q\n%s\n%s", args, code, wantCode, want, out, note)
+		}
+	}
+	one := file(t, "one.yaml", "flow: {id: kept}\njobs: [{id: a, steps: [{id: s, type: noop, inputs: {n: 1, region: '{{env.REGION}}'}}]}]\n")
+	two := file(t, "two.yaml", "flow: {id: kept}\njobs: [{id: a, steps: [{id: s, type: noop, inputs: {n: 2}}]}]\n")
+	bad := file(t, "bad.yaml", "flow: {id: kept}\njobs: [{id: a, steps: [{id: s, type: nop}]}]\n")
+	say(exitOK, "kept: version 1\n", "flow", "apply", one)
+	say(exitOK, "kept: unchanged, version 1\n", "flow", "apply", one)
+	say(exitOK, "kept: version 2\n", "flow", "apply", two)
+	say(exitUsage, "spec.unknown_step_type", "flow", "apply", bad)
+	say(exitOK, "kept", "flow", "list")
+	say(exitOK, "n: 2", "flow", "get", "kept")
+	say(exitOK, "n: 1", "flow", "get", "kept", "--version", "1")
+	say(exitOK, ": SUCCESS", "flow", "run", "kept", "--run-id", "r2")
+	say(exitUsage, "spec.missing_env", "flow", "run", "kept", "--version", "1")
+	say(exitUsage, "secret.inline_value", "flow", "run", "kept", "--env", "MY_TOKEN=x")
+	say(exitOK, ": SUCCESS", "flow", "run", "kept", "--version", "1", "--env", "REGION=eu", "--run-id", "r1")
+	say(exitOK, `"REGION":"eu"`, "run", "get", "kept/r1", "-o", "json")
+	say(exitOK, `"version":1`, "run", "get", "kept/r1", "-o", "json")
+	say(exitOK, "had ended", "run", "cancel", "r1")
+	say(exitOK, "kept deleted", "flow", "delete", "kept")
+	say(exitOK, "SUCCESS", "run", "get", "r1")
+	say(exitError, "not found", "flow", "run", "kept")
+}

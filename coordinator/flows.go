@@ -1,0 +1,987 @@
+package coordinator
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+	"unicode/utf8"
+
+	uuids "github.com/google/uuid"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/flows"
+	"github.com/taskgrove/taskgrove/internal/policy"
+	"github.com/taskgrove/taskgrove/internal/treefile"
+	"github.com/taskgrove/taskgrove/pg"
+)
+
+// FlowKeeper keeps flows and runs them. Ids of flows are the namespace's; a run is named as FLOW/RUN, or as RUN where one flow has such a run. What is stored needs
+// [dag.RegistryLevel]: a *[dag.LevelError] while a live coordinator is below it. *[FlowFaultsError]: all that is wrong with a flow, of which nothing is stored.
+type FlowKeeper interface {
+	// ApplyFlow registers a flow under its own id: a new version, unless its text is that of the newest. [ErrConflict]: there are as many as may be. A preview stores nothing.
+	ApplyFlow(ctx context.Context, spec FlowSpec) (*FlowInfo, error)
+	// Flow shows a version of a flow with its text; 0: the newest. [ErrNotFound].
+	Flow(ctx context.Context, id string, version int) (*FlowInfo, error)
+	// Flows lists the newest versions of flows by id, without texts.
+	Flows(ctx context.Context, f FlowFilter) (Page[*FlowInfo], error)
+	// DeleteFlow deletes a flow with all its versions. Its runs stay. [ErrNotFound].
+	DeleteFlow(ctx context.Context, id string) error
+	// RunFlow begins a run: the row of the run and its tree are one transaction. The run of the same id, flow and values is answered as it is; [ErrConflict]: the run of the id has
+	// another flow, or other values.
+	RunFlow(ctx context.Context, spec FlowRunSpec) (*FlowRunInfo, error)
+	// FlowRun shows a run with its jobs, as they are now. [ErrNotFound]; *[InvalidArgumentError]: several flows have such a run.
+	FlowRun(ctx context.Context, name string) (*FlowRunInfo, error)
+	// FlowRuns lists runs, the newest first, without jobs, each by its newest revision.
+	FlowRuns(ctx context.Context, f FlowRunFilter) (Page[*FlowRunInfo], error)
+	// CancelFlowRun cancels what has not ended of a run. [ErrNotFound].
+	CancelFlowRun(ctx context.Context, name, reason string) (*Cancellation, error)
+	// ResumeFlowRun has a run that has ended go on. Without another text, what failed, was blocked or cancelled runs again; with one, a new revision begins, in which steps that ended
+	// with success, or were skipped by themselves, stay as they are. [ErrNotFound]; [ErrConflict]: it has not ended.
+	ResumeFlowRun(ctx context.Context, spec FlowResume) (*FlowRunInfo, error)
+	// RestartFlowRun begins another run of the flow of a run, as its newest revision has it, and with its values. [ErrNotFound].
+	RestartFlowRun(ctx context.Context, spec FlowRestart) (*FlowRunInfo, error)
+}
+
+// Bounds of flows.
+const (
+	maxFlowValues  = 256 << 10 // bytes of what a run is given
+	maxReportBytes = 16 << 20  // of the values in the report of a run
+)
+
+// FlowSpec is a flow that is to be kept.
+type FlowSpec struct {
+	Name    string // what faults call its text; empty: flow
+	Text    []byte // in YAML
+	UserID  string // whose it is to be, if it is new; empty: the caller's
+	Preview bool   // nothing is stored
+}
+
+// FlowInfo is a version of a registered flow.
+type FlowInfo struct {
+	ID        string
+	Version   int    // from 1; 0: of a preview
+	SHA256    []byte // of the text
+	Text      []byte // nil: not asked for
+	UserID    string
+	CreatedBy string
+	CreatedAt time.Time
+	Fresh     bool     // it was stored just now
+	Versions  int      // that are kept; 0: not asked for
+	Warnings  []string // of what was applied
+}
+
+// FlowFilter selects flows.
+type FlowFilter struct {
+	UserID string // of this owner only; empty: of all
+	Limit  int    // default 100, at most 1000
+	Cursor string
+}
+
+// FlowGiven is what a run is given.
+type FlowGiven struct {
+	Env    map[string]string `json:"env,omitempty"`    // literal values; none of secrets
+	Params json.RawMessage   `json:"params,omitempty"` // an object
+	Set    []string          `json:"set,omitempty"`    // NAME=VALUE, of parameters, as they were typed; they go before Params
+
+	Profiles string `json:"profiles,omitempty"` // that resources may name, in YAML
+	Job      string `json:"job,omitempty"`      // that runs, with those that it needs; empty: all
+}
+
+// FlowRunSpec is a run that is to begin.
+type FlowRunSpec struct {
+	Flow    string // a registered one; empty: the text's
+	Version int    // of it; 0: the newest
+	Name    string // what faults call the text; empty: flow
+	Text    []byte // in place of a registered one
+	RunID   string // empty: a new one is made
+	UserID  string // whose it is to be; empty: the caller's
+	FlowGiven
+
+	owner string // whose runs count; empty: everybody's
+}
+
+// FlowResume has a run go on.
+type FlowResume struct {
+	Run     string // RUN or FLOW/RUN
+	Flow    string // a registered flow, as it is now, which is the run's; empty: as it was
+	Version int    // of it; 0: the newest
+	Name    string // what faults call the text; empty: flow
+	Text    []byte // in place of a registered one
+}
+
+// edited reports whether another text is given.
+func (r *FlowResume) edited() bool { return r.Flow != "" || len(r.Text) > 0 }
+
+// FlowRestart begins another run like one.
+type FlowRestart struct {
+	Run   string // RUN or FLOW/RUN
+	RunID string // of the new one; empty: it is made
+}
+
+// FlowRunFilter selects runs.
+type FlowRunFilter struct {
+	Flow    string
+	UserID  string
+	Outcome string    // RUNNING, SUCCESS, FAILED, CANCELLED; empty: any
+	Since   time.Time // begun then or later; zero: whenever
+	Limit   int       // default 100, at most 1000
+	Cursor  string
+}
+
+// FlowRunInfo is a run.
+type FlowRunInfo struct {
+	FlowID, RunID string
+	TreeID        string
+	Revision      int    // the newest
+	Outcome       string // RUNNING, SUCCESS, FAILED, CANCELLED
+	Version       int    // of the registered flow; 0: it was run by its text
+	SHA256        []byte // of the text
+	UserID        string
+	CreatedBy     string
+	CreatedAt     time.Time
+	Given         FlowGiven
+	Jobs          []flows.JobOutcome // nil: not asked for
+	Truncated     bool               // some values are left out of Jobs, as all would be more than 16 MiB
+	Revisions     []FlowRevision     // the newest first; nil: not asked for
+	Existing      bool               // nothing was begun: the run was there
+	Warnings      []string           // of what began
+
+	key int64
+}
+
+// FlowRevision is a revision of a run.
+type FlowRevision struct {
+	Revision  int
+	TreeID    string
+	Outcome   string
+	Version   int
+	SHA256    []byte
+	CreatedBy string
+	CreatedAt time.Time
+}
+
+// FlowFaultsError are all faults of a flow. Its text is safe to show.
+type FlowFaultsError struct{ Report *flows.Report }
+
+// Error has a line for each.
+func (e *FlowFaultsError) Error() string { return (&flows.Error{Report: e.Report}).Error() }
+
+// Problems are the faults by their fields.
+func (e *FlowFaultsError) Problems() (out []*dag.InvalidTaskError) {
+	for _, f := range e.Report.Errors {
+		at := ""
+		if f.Line > 0 {
+			at = fmt.Sprintf("%d:%d: ", f.Line, f.Column)
+		}
+		out = append(out, &dag.InvalidTaskError{Code: dag.InvalidField, Index: -1, Field: cmp.Or(f.Loc, "flow"), Reason: fmt.Sprintf("%s%s - %s", at, f.Code, f.Msg)})
+	}
+	return out
+}
+
+// Outcomes of runs beside those of package flows.
+const flowRunning = "RUNNING"
+
+var flowOutcomes = []string{flowRunning, "SUCCESS", "FAILED", "CANCELLED"}
+
+// The calls.
+
+func (g *guarded) ApplyFlow(ctx context.Context, spec FlowSpec) (*FlowInfo, error) {
+	call := Call{Method: "ApplyFlow", Flow: flows.IDOf(spec.Text), UserID: cmp.Or(spec.UserID, g.caller.User), Details: detail("preview", spec.Preview)}
+	return askFor(ctx, g, call, func(owner string) (*FlowInfo, error) {
+		spec.UserID = cmp.Or(spec.UserID, owner)
+		return g.next.ApplyFlow(by(ctx, g.caller.Name), spec)
+	})
+}
+
+func (i *FlowInfo) made() Details { return detail("flow", i.ID, "version", i.Version) }
+
+func (g *guarded) Flow(ctx context.Context, id string, version int) (*FlowInfo, error) {
+	return ask(ctx, g, Call{Method: "Flow", Flow: id}, func() (*FlowInfo, error) { return g.next.Flow(ctx, id, version) })
+}
+
+func (g *guarded) Flows(ctx context.Context, f FlowFilter) (Page[*FlowInfo], error) {
+	return askFor(ctx, g, Call{Method: "Flows", UserID: f.UserID}, func(owner string) (Page[*FlowInfo], error) {
+		f.UserID = owner
+		return g.next.Flows(ctx, f)
+	})
+}
+
+func (g *guarded) DeleteFlow(ctx context.Context, id string) error {
+	_, err := ask(ctx, g, Call{Method: "DeleteFlow", Flow: id}, func() (struct{}, error) { return struct{}{}, g.next.DeleteFlow(ctx, id) })
+	return err
+}
+
+// RunFlow has the run belong to the caller. It must be allowed to see a registered flow.
+func (g *guarded) RunFlow(ctx context.Context, spec FlowRunSpec) (*FlowRunInfo, error) {
+	call := Call{Method: "RunFlow", UserID: spec.UserID, Details: detail("flow", spec.Flow, "run", spec.RunID)}
+	to, end, err := g.allow(ctx, call, part{there: spec.Flow != "", flow: spec.Flow})
+	if err != nil {
+		return nil, err
+	}
+	spec.owner, spec.UserID = to.UserID, cmp.Or(to.UserID, spec.UserID)
+	out, err := g.next.RunFlow(by(ctx, g.caller.Name), spec)
+	end(madeBy(out, err), err)
+	return out, err
+}
+
+func (i *FlowRunInfo) made() Details {
+	return detail("flow", i.FlowID, "run", i.RunID, "revision", i.Revision, "tree", i.TreeID, "replayed", i.Existing)
+}
+
+func (g *guarded) FlowRun(ctx context.Context, name string) (*FlowRunInfo, error) {
+	return ask(ctx, g, Call{Method: "FlowRun", Run: name}, func() (*FlowRunInfo, error) { return g.next.FlowRun(ctx, name) })
+}
+
+func (g *guarded) FlowRuns(ctx context.Context, f FlowRunFilter) (Page[*FlowRunInfo], error) {
+	return askFor(ctx, g, Call{Method: "FlowRuns", UserID: f.UserID}, func(owner string) (Page[*FlowRunInfo], error) {
+		f.UserID = owner
+		return g.next.FlowRuns(ctx, f)
+	})
+}
+
+func (g *guarded) CancelFlowRun(ctx context.Context, name, reason string) (*Cancellation, error) {
+	return ask(ctx, g, Call{Method: "CancelFlowRun", Run: name, Details: detail("reason", reason)}, func() (*Cancellation, error) { return g.next.CancelFlowRun(ctx, name, reason) })
+}
+
+// ResumeFlowRun with another text stores a tree, which takes a permission of its own.
+func (g *guarded) ResumeFlowRun(ctx context.Context, spec FlowResume) (*FlowRunInfo, error) {
+	return ask(ctx, g, Call{Method: "ResumeFlowRun", Run: spec.Run}, func() (*FlowRunInfo, error) {
+		return g.next.ResumeFlowRun(by(ctx, g.caller.Name), spec)
+	}, part{there: spec.edited(), permission: policy.TreesCreate}, part{there: spec.Flow != "", flow: spec.Flow})
+}
+
+func (g *guarded) RestartFlowRun(ctx context.Context, spec FlowRestart) (*FlowRunInfo, error) {
+	return ask(ctx, g, Call{Method: "RestartFlowRun", Run: spec.Run}, func() (*FlowRunInfo, error) { return g.next.RestartFlowRun(by(ctx, g.caller.Name), spec) })
+}
+
+// Registered flows.
+
+// ApplyFlow registers a flow; see [FlowKeeper].
+func (c *Coordinator) ApplyFlow(ctx context.Context, spec FlowSpec) (*FlowInfo, error) {
+	if !isUser(spec.UserID) {
+		return nil, &InvalidArgumentError{Field: "user_id", Reason: "must be at most 255 characters of UTF-8 without NUL"}
+	}
+	id, report := flows.Register(flowName(spec.Name), spec.Text, c.flowOptions())
+	if !report.OK {
+		return nil, &FlowFaultsError{report}
+	}
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if spec.Preview {
+		return &FlowInfo{ID: id, UserID: spec.UserID, CreatedBy: caller(ctx), Warnings: warningTexts(report)}, nil
+	}
+	row := &pg.Flow{ID: id, UserID: spec.UserID, CreatedBy: caller(ctx)}
+	if row.Text, err = c.store.PutFlowText(ctx, here, spec.Text); err != nil {
+		return nil, c.internal("keep a flow", err)
+	}
+	fresh, err := c.store.ApplyFlow(ctx, here, row)
+	switch level, below := errors.AsType[*dag.LevelError](err); {
+	case below:
+		return nil, level
+	case errors.Is(err, pg.ErrTooManyFlows):
+		return nil, fmt.Errorf("%w: %w", ErrConflict, pg.ErrTooManyFlows)
+	case err != nil:
+		return nil, c.internal("keep a flow", err)
+	case fresh:
+		return c.flowVersion(ctx, here, id, int(row.Version), fresh, warningTexts(report))
+	}
+	out := showFlow(row)
+	out.Warnings = warningTexts(report)
+	return out, nil
+}
+
+// flowVersion shows a version that was stored just now.
+func (c *Coordinator) flowVersion(ctx context.Context, here dag.NamespaceKey, id string, version int, fresh bool, warnings []string) (*FlowInfo, error) {
+	list, err := c.store.FlowVersions(ctx, here, id, int32(version))
+	if err != nil {
+		return nil, c.internal("read a flow", err)
+	}
+	if len(list) == 0 { // it was deleted meanwhile
+		return nil, ErrNotFound
+	}
+	out := showFlow(list[0])
+	out.Fresh, out.Warnings = fresh, warnings
+	return out, nil
+}
+
+func showFlow(f *pg.Flow) *FlowInfo {
+	return &FlowInfo{ID: f.ID, Version: int(f.Version), SHA256: f.SHA256, UserID: f.UserID, CreatedBy: f.CreatedBy, CreatedAt: f.CreatedAt}
+}
+
+// flowOptions are what a flow is compiled with.
+func (c *Coordinator) flowOptions() flows.Options {
+	if c.cfg.Flows != nil {
+		return c.cfg.Flows()
+	}
+	return flows.Options{Executors: c.cfg.Known, Inputs: c.cfg.InputKeys}
+}
+
+// flowName is what faults call a text.
+func flowName(name string) string { return cmp.Or(clean(name), "flow") }
+
+// Flow shows a flow; see [FlowKeeper].
+func (c *Coordinator) Flow(ctx context.Context, id string, version int) (*FlowInfo, error) {
+	if version < 0 {
+		return nil, &InvalidArgumentError{Field: "version", Reason: "must not be negative"}
+	}
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := c.flowVersions(ctx, here, id)
+	if err != nil {
+		return nil, err
+	}
+	row := list[0]
+	if version != 0 {
+		i := slices.IndexFunc(list, func(f *pg.Flow) bool { return int(f.Version) == version })
+		if i < 0 {
+			return nil, ErrNotFound
+		}
+		row = list[i]
+	}
+	out := showFlow(row)
+	out.Versions = len(list)
+	if out.Text, err = c.store.FlowText(ctx, row.Text); err != nil {
+		return nil, c.internal("read a flow", err)
+	}
+	return out, nil
+}
+
+// flowVersions are those of a flow, the newest first. [ErrNotFound].
+func (c *Coordinator) flowVersions(ctx context.Context, here dag.NamespaceKey, id string) ([]*pg.Flow, error) {
+	if !text(id) {
+		return nil, ErrNotFound
+	}
+	list, err := c.store.FlowVersions(ctx, here, id, 0)
+	if err == nil && len(list) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, c.internal("read a flow", err)
+	}
+	return list, nil
+}
+
+// Flows lists flows; see [FlowKeeper].
+func (c *Coordinator) Flows(ctx context.Context, f FlowFilter) (page Page[*FlowInfo], err error) {
+	limit, err := limitOf(f.Limit)
+	if err != nil {
+		return page, err
+	}
+	after := ""
+	if f.Cursor != "" {
+		raw, err := base64.RawURLEncoding.DecodeString(f.Cursor)
+		if after = string(raw); err != nil || !flows.ValidID(after) {
+			return page, &InvalidArgumentError{Field: "cursor", Reason: "is not a cursor of this list"}
+		}
+	}
+	if !text(f.UserID) {
+		return page, nil
+	}
+	here, err := c.here(ctx)
+	if err != nil {
+		return page, err
+	}
+	list, err := c.store.Flows(ctx, here, after, f.UserID, limit+1)
+	if err != nil {
+		return page, c.internal("list flows", err)
+	}
+	if len(list) > limit {
+		list = list[:limit]
+		page.Next = base64.RawURLEncoding.EncodeToString([]byte(list[limit-1].ID))
+	}
+	for _, one := range list {
+		page.Items = append(page.Items, showFlow(one))
+	}
+	return page, nil
+}
+
+// DeleteFlow deletes a flow; see [FlowKeeper].
+func (c *Coordinator) DeleteFlow(ctx context.Context, id string) error {
+	if !text(id) {
+		return ErrNotFound
+	}
+	here, err := c.here(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.store.DeleteFlow(ctx, here, id); err != nil {
+		return c.internal("delete a flow", err)
+	}
+	return nil
+}
+
+// forgetFlowTexts deletes texts that nothing names.
+func (c *Coordinator) forgetFlowTexts(ctx context.Context) {
+	for ctx.Err() == nil {
+		more, err := c.store.ForgetFlowTexts(ctx)
+		if err != nil && ctx.Err() == nil {
+			c.log.Warn("texts of flows that nothing names could not be deleted", "error", err)
+		}
+		if !more || err != nil {
+			return
+		}
+	}
+}
+
+// Runs.
+
+// runBody is what is stored of a revision.
+type runBody struct {
+	Given FlowGiven       `json:"given"`
+	Plan  json.RawMessage `json:"plan"` // of [flows.Tree.Stored]
+}
+
+// flowText is a text that a run may be of.
+type flowText struct {
+	name    string
+	text    []byte
+	flow    string // its id, of a registered one
+	version int32
+}
+
+// textFor finds the text of a run: the registered one, or the one that came.
+func (c *Coordinator) textFor(ctx context.Context, here dag.NamespaceKey, id string, version int, name string, came []byte) (*flowText, error) {
+	var faults faultList
+	switch {
+	case id == "" && len(came) == 0:
+		faults.add("flow", "is required: the id of a registered flow, or a text")
+	case id != "" && len(came) > 0:
+		faults.add("text", "can't go with the id of a registered flow")
+	case id == "" && version != 0:
+		faults.add("version", "is that of a registered flow")
+	case version < 0:
+		faults.add("version", "must not be negative")
+	}
+	if faults != nil {
+		return nil, faults.err()
+	}
+	if id == "" {
+		return &flowText{name: flowName(name), text: came}, nil
+	}
+	info, err := c.Flow(ctx, id, version)
+	if errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("flow %s: %w", cut(clean(id)), err)
+	} else if err != nil {
+		return nil, err
+	}
+	return &flowText{name: info.ID, text: info.Text, flow: info.ID, version: int32(info.Version)}, nil
+}
+
+// check refuses what can't be given to a run, and gives it in one form.
+func (g FlowGiven) check() (FlowGiven, *treefile.Arguments, error) {
+	var faults faultList
+	size := len(g.Params) + len(g.Profiles)
+	for name, value := range g.Env {
+		if size += len(name) + len(value); !text(name) || !text(value) {
+			faults.add("env", "must be UTF-8 without NUL")
+			break
+		}
+	}
+	for _, one := range g.Set {
+		size += len(one)
+	}
+	if size > maxFlowValues {
+		faults.add("env", "with params has %d bytes, the most is %d", size, maxFlowValues)
+	}
+	given := &treefile.Arguments{}
+	g.Params = someOf(g.Params)
+	if g.Params != nil {
+		var compact bytes.Buffer
+		switch err := given.JSON(g.Params); {
+		case err != nil:
+			faults.add("params", "%v", err)
+		case json.Compact(&compact, g.Params) == nil:
+			g.Params = compact.Bytes()
+		}
+	}
+	for _, one := range g.Set {
+		if !text(one) {
+			faults.add("set", "must be UTF-8 without NUL")
+		} else if err := given.Set("set", one); err != nil {
+			faults.add("set", "%v", err)
+		}
+	}
+	if len(g.Env) == 0 {
+		g.Env = nil
+	}
+	if len(g.Set) == 0 {
+		g.Set = nil
+	}
+	return g, given, faults.err()
+}
+
+// someOf is given, and nil for an empty object, too.
+func someOf(raw json.RawMessage) json.RawMessage {
+	if raw = given(raw); raw != nil && string(bytes.TrimSpace(raw)) == "{}" {
+		return nil
+	}
+	return raw
+}
+
+// compileRun makes the tree of a run, and what is stored of it.
+func (c *Coordinator) compileRun(of *flowText, runID string, given FlowGiven) (*flows.Tree, *flows.Report, []byte, error) {
+	given, set, err := given.check()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	opts := c.flowOptions()
+	opts.Env, opts.Set, opts.Job = given.Env, set, given.Job
+	if given.Profiles != "" {
+		var report *flows.Report
+		if opts.Profiles, report = flows.ReadProfiles("profiles", []byte(given.Profiles)); !report.OK {
+			return nil, nil, nil, &FlowFaultsError{report}
+		}
+	}
+	tree, report := flows.Compile(of.name, of.text, runID, opts)
+	if tree == nil {
+		return nil, nil, nil, &FlowFaultsError{report}
+	}
+	if of.flow != "" && tree.FlowID != of.flow {
+		return nil, nil, nil, &InvalidArgumentError{Field: "env", Reason: fmt.Sprintf("makes the flow's id %s, and it is registered as %s", tree.FlowID, of.flow)}
+	}
+	plan, err := tree.Stored()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	body, err := json.Marshal(runBody{given, plan})
+	return tree, report, body, err
+}
+
+// RunFlow begins a run; see [FlowKeeper].
+func (c *Coordinator) RunFlow(ctx context.Context, spec FlowRunSpec) (*FlowRunInfo, error) {
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
+	}
+	of, err := c.textFor(ctx, here, spec.Flow, spec.Version, spec.Name, spec.Text)
+	if err != nil {
+		return nil, err
+	}
+	if spec.RunID == "" {
+		made, err := uuids.NewV7()
+		if err != nil {
+			return nil, err
+		}
+		spec.RunID = made.String()
+	}
+	tree, report, body, err := c.compileRun(of, spec.RunID, spec.FlowGiven)
+	if err != nil {
+		return nil, err
+	}
+	row := &pg.FlowRun{FlowID: tree.FlowID, RunID: tree.RunID, Revision: 1, Version: of.version, Body: body, CreatedBy: caller(ctx)}
+	if row.Text, err = c.store.PutFlowText(ctx, here, of.text); err != nil {
+		return nil, c.internal("keep a flow", err)
+	}
+	if had, err := c.sameRun(ctx, here, row, spec); had != nil || err != nil {
+		return had, err
+	}
+	out, err := c.submitRun(ctx, row, tree, SubmitOptions{UserID: spec.UserID}, nil)
+	if errors.Is(err, pg.ErrTaken) { // somebody was quicker
+		had, err := c.sameRun(ctx, here, row, spec)
+		if had == nil && err == nil { // and it is gone
+			err = fmt.Errorf("%w: the run was deleted just now", ErrConflict)
+		}
+		return had, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	out.Warnings = append(warningTexts(report), out.Warnings...)
+	return out, nil
+}
+
+// warningTexts are the warnings of a report, a line each.
+func warningTexts(r *flows.Report) (out []string) {
+	for _, f := range r.Warnings {
+		at := ""
+		if f.Line > 0 {
+			at = fmt.Sprintf("%d:%d: ", f.Line, f.Column)
+		}
+		out = append(out, fmt.Sprintf("%s%s: %s - %s", at, f.Loc, f.Code, f.Msg))
+	}
+	return out
+}
+
+// sameRun is the run that is to begin, if it is there: one of the same text and values. nil: there is none. [ErrConflict]: it is another one.
+func (c *Coordinator) sameRun(ctx context.Context, here dag.NamespaceKey, row *pg.FlowRun, spec FlowRunSpec) (*FlowRunInfo, error) {
+	list, err := c.store.FlowRunsNamed(ctx, here, row.FlowID, row.RunID)
+	if err != nil {
+		return nil, c.internal("look for a run", err)
+	}
+	if len(list) == 0 {
+		return nil, nil
+	}
+	newest := list[0]
+	if spec.owner != "" && newest.UserID != spec.owner {
+		return nil, fmt.Errorf("%w: the run id %s is taken: choose another one", ErrConflict, row.RunID)
+	}
+	same, err := sameContent(newest, row)
+	if err != nil {
+		return nil, err
+	}
+	if !same {
+		return nil, fmt.Errorf("%w: run %s of %s is there, and is of another text or with other values: resume it with the new text, or choose another run id", ErrConflict, row.RunID, row.FlowID)
+	}
+	out, err := showFlowRun(newest)
+	if err == nil {
+		out.Existing = true
+	}
+	return out, err
+}
+
+// sameContent reports whether two revisions have the same text and values.
+func sameContent(a, b *pg.FlowRun) (bool, error) {
+	if a.Text != b.Text {
+		return false, nil
+	}
+	var texts [2][]byte
+	for i, r := range []*pg.FlowRun{a, b} {
+		var body runBody
+		if err := json.Unmarshal(r.Body, &body); err != nil {
+			return false, fmt.Errorf("read run %s of %s: %w", r.RunID, r.FlowID, err)
+		}
+		var err error
+		if texts[i], err = json.Marshal(body.Given); err != nil {
+			return false, err
+		}
+	}
+	return bytes.Equal(texts[0], texts[1]), nil
+}
+
+// submitRun stores a revision with its tree. kept are steps that don't run; nil: all do. [pg.ErrTaken], [pg.ErrRunOpen].
+func (c *Coordinator) submitRun(ctx context.Context, row *pg.FlowRun, tree *flows.Tree, opts SubmitOptions, kept *flows.Kept) (*FlowRunInfo, error) {
+	opts.run = row
+	out, err := c.Submit(ctx, opts, c.tasksOfRun(tree, kept))
+	if err != nil {
+		return nil, err
+	}
+	row.RootID, row.UserID, row.CreatedAt = out.TreeID, opts.UserID, time.Now()
+	info, err := showFlowRun(row)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range out.Warnings {
+		info.Warnings = append(info.Warnings, w.Field+": "+w.Reason)
+	}
+	return info, nil
+}
+
+// tasksOfRun are the tasks of a run's tree, of which those that are kept have ended already.
+func (c *Coordinator) tasksOfRun(tree *flows.Tree, kept *flows.Kept) iter.Seq2[*dag.Task, error] {
+	tasks := treedoc.Parse(tree.Document, treedoc.Options{Limits: c.cfg.Limits, Executors: c.cfg.Known})
+	if kept == nil {
+		return tasks
+	}
+	return marked(tasks, func(t *dag.Task) {
+		end, is := kept.Ends[t.Name]
+		if !is {
+			return
+		}
+		state := dag.Completed
+		if end.Outcome == dag.Skipped.Outcome() {
+			state = dag.Skipped
+		}
+		t.Imported = &dag.Imported{State: state, Result: end.Result, Outputs: end.Outputs, Attempts: int32(min(max(1, end.Attempts), dag.MaxRetryAttempts))}
+	})
+}
+
+// showFlowRun shows a revision without what its tasks have come to.
+func showFlowRun(r *pg.FlowRun) (*FlowRunInfo, error) {
+	out := &FlowRunInfo{FlowID: r.FlowID, RunID: r.RunID, TreeID: r.RootID, Revision: int(r.Revision), Outcome: flowOutcome(r), Version: int(r.Version), SHA256: r.SHA256, UserID: r.UserID,
+		CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt, key: r.Key}
+	if r.Body != nil {
+		var body runBody
+		if err := json.Unmarshal(r.Body, &body); err != nil {
+			return nil, fmt.Errorf("read run %s of %s: %w", r.RunID, r.FlowID, err)
+		}
+		out.Given = body.Given
+	}
+	return out, nil
+}
+
+// flowOutcome is what a revision has come to, by its tree.
+func flowOutcome(r *pg.FlowRun) string {
+	switch {
+	case r.FinishedAt == nil:
+		return flowRunning
+	case r.Failed > r.Allowed:
+		return "FAILED"
+	case r.Cancelled > 0:
+		return "CANCELLED"
+	}
+	return "SUCCESS"
+}
+
+// flowRun finds the revisions of a run, the newest first. [ErrNotFound]; *[InvalidArgumentError]: several flows have such a run.
+func (c *Coordinator) flowRun(ctx context.Context, name string) (here dag.NamespaceKey, list []*pg.FlowRun, err error) {
+	if here, err = c.here(ctx); err != nil {
+		return here, nil, err
+	}
+	if !text(name) {
+		return here, nil, ErrNotFound
+	}
+	flow, run := pg.SplitRun(name)
+	if list, err = c.store.FlowRunsNamed(ctx, here, flow, run); err != nil {
+		return here, nil, c.internal("look for a run", err)
+	}
+	if len(list) == 0 {
+		return here, nil, ErrNotFound
+	}
+	if last := list[len(list)-1].FlowID; last != list[0].FlowID {
+		return here, nil, &InvalidArgumentError{Field: "run", Reason: fmt.Sprintf("is that of several flows, %s and %s: name it as %s/%s", list[0].FlowID, last, list[0].FlowID, run)}
+	}
+	return here, list, nil
+}
+
+// FlowRun shows a run; see [FlowKeeper].
+func (c *Coordinator) FlowRun(ctx context.Context, name string) (*FlowRunInfo, error) {
+	_, list, err := c.flowRun(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	out, err := showFlowRun(list[0])
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range list {
+		out.Revisions = append(out.Revisions, FlowRevision{int(r.Revision), r.RootID, flowOutcome(r), int(r.Version), r.SHA256, r.CreatedBy, r.CreatedAt})
+	}
+	tree, ends, cut, err := c.endsOf(ctx, list[0], maxReportBytes)
+	if err != nil {
+		return nil, err
+	}
+	report := tree.Outcome(ends)
+	out.Jobs, out.Truncated = report.Jobs, cut
+	if out.Outcome != flowRunning {
+		out.Outcome = report.Outcome
+	}
+	return out, nil
+}
+
+// endsOf reads how the tasks of a revision have ended, with values of so many bytes; cut: some are left out. 0: all of them.
+func (c *Coordinator) endsOf(ctx context.Context, r *pg.FlowRun, most int) (tree *flows.Tree, ends map[string]flows.End, cut bool, err error) {
+	var body runBody
+	if err := json.Unmarshal(r.Body, &body); err != nil {
+		return nil, nil, false, err
+	}
+	if tree, err = flows.ReadTree(body.Plan); err != nil {
+		return nil, nil, false, err
+	}
+	ends = map[string]flows.End{}
+	size := 0
+	for f := (TaskFilter{TreeOf: r.RootID, Limit: maxLimit}); ; {
+		page, err := c.Tasks(ctx, f)
+		if err != nil {
+			return nil, nil, false, err
+		}
+		for _, t := range page.Items {
+			e := flows.End{Outcome: t.State.Outcome(), SkipReason: t.SkipReason, Error: t.Error, ErrorKind: string(t.ErrorKind), Attempts: t.Attempt, Result: t.Result, Outputs: t.Outputs, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt}
+			if size += len(e.Error) + len(e.Result) + len(e.Outputs); most > 0 && size > most {
+				e.Result, e.Outputs, cut = nil, nil, true
+				if utf8.RuneCountInString(e.Error) > maxDetailRunes {
+					e.Error = string([]rune(e.Error)[:maxDetailRunes])
+				}
+			}
+			ends[cmp.Or(t.Ref, t.Name)] = e
+		}
+		if f.Cursor = page.Next; f.Cursor == "" {
+			return tree, ends, cut, nil
+		}
+	}
+}
+
+// Check refuses an outcome that there is not.
+func (f FlowRunFilter) Check() error {
+	if f.Outcome != "" && !slices.Contains(flowOutcomes, f.Outcome) {
+		return &InvalidArgumentError{Field: "outcome", Reason: "must be RUNNING, SUCCESS, FAILED or CANCELLED"}
+	}
+	return nil
+}
+
+// FlowRuns lists runs; see [FlowKeeper].
+func (c *Coordinator) FlowRuns(ctx context.Context, f FlowRunFilter) (page Page[*FlowRunInfo], err error) {
+	limit, err := limitOf(f.Limit)
+	if err != nil {
+		return page, err
+	}
+	if err := f.Check(); err != nil {
+		return page, err
+	}
+	var below int64
+	if f.Cursor != "" {
+		if err := cursorFrom("flowrun", f.Cursor, &below); err != nil {
+			return page, err
+		}
+	}
+	if !text(f.UserID) || !text(f.Flow) {
+		return page, nil
+	}
+	here, err := c.here(ctx)
+	if err != nil {
+		return page, err
+	}
+	step := limit
+	if f.Outcome != "" {
+		step = stepTrees
+	}
+	for looked := 0; looked < mostTrees; looked += step {
+		list, err := c.store.FlowRuns(ctx, here, below, f.Flow, f.UserID, step)
+		if err != nil {
+			return page, c.internal("list runs", err)
+		}
+		for _, r := range list {
+			if below = r.Key; !f.Since.IsZero() && r.CreatedAt.Before(f.Since) {
+				return page, nil
+			}
+			if f.Outcome != "" && flowOutcome(r) != f.Outcome {
+				continue
+			}
+			one, err := showFlowRun(r)
+			if err != nil {
+				return page, err
+			}
+			if page.Items = append(page.Items, one); len(page.Items) == limit {
+				page.Next = cursorTo("flowrun", below)
+				return page, nil
+			}
+		}
+		if len(list) < step {
+			return page, nil
+		}
+	}
+	page.Next = cursorTo("flowrun", below)
+	return page, nil
+}
+
+// CancelFlowRun cancels a run; see [FlowKeeper].
+func (c *Coordinator) CancelFlowRun(ctx context.Context, name, reason string) (*Cancellation, error) {
+	var faults faultList
+	faults.text("reason", dag.ReasonFault(reason))
+	if faults != nil {
+		return nil, faults.err()
+	}
+	_, list, err := c.flowRun(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return c.Cancel(ctx, list[0].RootID, CancelOptions{Reason: reason})
+}
+
+// RestartFlowRun begins another run; see [FlowKeeper].
+func (c *Coordinator) RestartFlowRun(ctx context.Context, spec FlowRestart) (*FlowRunInfo, error) {
+	_, list, err := c.flowRun(ctx, spec.Run)
+	if err != nil {
+		return nil, err
+	}
+	was, err := showFlowRun(list[0])
+	if err != nil {
+		return nil, err
+	}
+	text, err := c.store.FlowText(ctx, list[0].Text)
+	if err != nil {
+		return nil, c.internal("read the flow of a run", err)
+	}
+	return c.RunFlow(ctx, FlowRunSpec{Name: was.FlowID, Text: text, RunID: spec.RunID, UserID: was.UserID, FlowGiven: was.Given, owner: was.UserID})
+}
+
+// ResumeFlowRun has a run go on; see [FlowKeeper].
+func (c *Coordinator) ResumeFlowRun(ctx context.Context, spec FlowResume) (*FlowRunInfo, error) {
+	here, list, err := c.flowRun(ctx, spec.Run)
+	if err != nil {
+		return nil, err
+	}
+	newest := list[0]
+	was, err := showFlowRun(newest)
+	if err != nil {
+		return nil, err
+	}
+	if !spec.edited() {
+		return c.resumeTree(ctx, was)
+	}
+	of, err := c.textFor(ctx, here, spec.Flow, spec.Version, spec.Name, spec.Text)
+	if err != nil {
+		return nil, err
+	}
+	key, err := c.store.PutFlowText(ctx, here, of.text)
+	if err != nil {
+		return nil, c.internal("keep a flow", err)
+	}
+	if key == newest.Text {
+		return c.resumeTree(ctx, was)
+	}
+	tree, report, body, err := c.compileRun(of, newest.RunID, was.Given)
+	switch {
+	case err != nil:
+		return nil, err
+	case tree.FlowID != newest.FlowID:
+		return nil, &InvalidArgumentError{Field: "flow", Reason: fmt.Sprintf("is %s, and the run is one of %s", tree.FlowID, newest.FlowID)}
+	case newest.FinishedAt == nil:
+		return nil, runOpen(newest)
+	}
+	before, ends, _, err := c.endsOf(ctx, newest, 0)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := tree.Keep(before, ends)
+	if err != nil {
+		return nil, err
+	}
+	row := &pg.FlowRun{FlowID: newest.FlowID, RunID: newest.RunID, Revision: newest.Revision + 1, Version: of.version, Text: key, Body: body, CreatedBy: caller(ctx), After: newest.Tree}
+	out, err := c.submitRun(ctx, row, tree, SubmitOptions{UserID: newest.UserID}, kept)
+	switch {
+	case errors.Is(err, pg.ErrRunOpen):
+		return nil, runOpen(newest)
+	case errors.Is(err, pg.ErrTaken): // somebody was quicker: with the same text it is the same
+		_, list, err := c.flowRun(ctx, newest.FlowID+"/"+newest.RunID)
+		if err != nil {
+			return nil, err
+		}
+		if list[0].Revision != row.Revision || list[0].Text != row.Text {
+			return nil, fmt.Errorf("%w: somebody else has resumed run %s of %s", ErrConflict, newest.RunID, newest.FlowID)
+		}
+		out, err := showFlowRun(list[0])
+		if err == nil {
+			out.Existing = true
+		}
+		return out, err
+	case err != nil:
+		return nil, err
+	}
+	out.Warnings = append(warningTexts(report), out.Warnings...)
+	for _, step := range kept.Changed {
+		out.Warnings = append(out.Warnings, step+": does something else now, and is kept as it has ended")
+	}
+	for _, step := range kept.Removed {
+		out.Warnings = append(out.Warnings, step+": is not there any more")
+	}
+	return out, nil
+}
+
+// runOpen refuses a new revision.
+func runOpen(r *pg.FlowRun) error {
+	return fmt.Errorf("%w: run %s of %s has not ended: cancel it first, or wait", ErrConflict, r.RunID, r.FlowID)
+}
+
+// resumeTree runs again what has failed of the tree of a run, was blocked or cancelled.
+func (c *Coordinator) resumeTree(ctx context.Context, was *FlowRunInfo) (*FlowRunInfo, error) {
+	got, err := c.Execute(ctx, was.TreeID, ExecuteOptions{RerunCancelled: true, KeepCompleted: true})
+	if err != nil {
+		return nil, err
+	}
+	if was.Existing = got.Outcome != Started; !was.Existing {
+		was.Outcome = flowRunning
+	}
+	return was, nil
+}

@@ -29,7 +29,7 @@ func localSettings(ctx context.Context) (cfg *config.Client, ok bool) {
 // alsoLocal gives a command that has a connection the flag --local: it starts a cluster for itself, in this process, and throws it away at its end.
 func alsoLocal(cmd *cobra.Command) {
 	var local bool
-	cmd.Flags().BoolVar(&local, "local", false, "start a Postgres, a NATS, a coordinator and a worker for this command alone, and throw all of it away at the end; the worker runs commands as this user")
+	cmd.Flags().BoolVar(&local, "local", false, "start a Postgres, a NATS, a coordinator and a worker for this command alone, and throw all of it away at the end; the worker runs commands as this user, and reaches servers of this machine")
 	do := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !local {
@@ -58,7 +58,7 @@ func localCluster() (*config.Dev, error) {
 		return nil, err
 	}
 	cfg.PGBin = os.Getenv(config.Prefix + "POSTGRES_BIN_DIR")
-	cfg.CommandAllow, cfg.Ephemeral = true, true
+	cfg.CommandAllow, cfg.AddressLoopback, cfg.Ephemeral = true, true, true // what runs is this user's, and could do either by itself
 	cfg.HTTPAddr, cfg.GRPCAddr = "127.0.0.1:0", "127.0.0.1:0"
 	cfg.Log.Level = config.Level(slog.LevelWarn)
 	return cfg, nil

@@ -1,19 +1,12 @@
 package mail_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"io"
-	"mime"
-	"mime/multipart"
-	"mime/quotedprintable"
 	"net"
 	netmail "net/mail"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -22,88 +15,17 @@ import (
 	"github.com/taskgrove/taskgrove/executors/conformance"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/executors/mail"
+	"github.com/taskgrove/taskgrove/executors/mail/mailtest"
 	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/workdir"
-	"github.com/taskgrove/taskgrove/internal/credential/certtest"
 )
 
-const secret = "hunter2-canary"
+const secret = mailtest.Password
 
-// server is an SMTP server of Debian's python3-aiosmtpd.
-type server struct {
-	port  string
-	ca    string
-	mails chan taken
-}
+// server is an SMTP server of the tests.
+type server struct{ *mailtest.Server }
 
-// taken is a mail that the server took.
-type taken struct {
-	From string
-	Rcpt []string
-	TLS  bool
-	User bool
-	Data string
-}
-
-// start starts a server; where there is none on the machine, the test is skipped, but in CI it fails.
-func start(t *testing.T, mode string) *server {
-	t.Helper()
-	python := ""
-	for _, one := range []string{"/usr/bin/python3", "python3"} { // Debian's has Debian's packages
-		if python == "" && exec.Command(one, "-c", "import aiosmtpd").Run() == nil {
-			python = one
-		}
-	}
-	if python == "" {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("there is no aiosmtpd: tools/need.sh smtpd")
-		}
-		t.Skip("there is no aiosmtpd: tools/need.sh smtpd")
-	}
-	authority := certtest.New(t, "mail test")
-	cert, key := authority.Pair(t, "localhost")
-	cmd := exec.Command(python, "testdata/server.py", mode, cert, key)
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	lines := bufio.NewReader(out)
-	port, err := lines.ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca, err := os.ReadFile(authority.File)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{strings.TrimSpace(port), string(ca), make(chan taken, 100)} // more than any test sends
-	go func() {                                                              // ends with the process
-		for {
-			line, err := lines.ReadString('\n')
-			if err != nil {
-				close(s.mails)
-				return
-			}
-			var m taken
-			if json.Unmarshal([]byte(line), &m) == nil {
-				s.mails <- m
-			}
-		}
-	}()
-	return s
-}
+func start(t *testing.T, mode string) *server { return &server{mailtest.Start(t, mode)} }
 
 func executor(dir string) *mail.Executor {
 	return mail.New(mail.Config{Place: func(string) workdir.Place { return workdir.Place{Dir: dir} }, MaxBytes: 1 << 20}, network.New(network.Config{Guard: network.Guard{Loopback: true}}))
@@ -112,7 +34,7 @@ func executor(dir string) *mail.Executor {
 // call is an attempt at the server, with more inputs; one that is nil is left out.
 func (s *server) call(t *testing.T, more map[string]any) (*executors.Call, *conformance.Recorder) {
 	t.Helper()
-	all := map[string]any{"host": "localhost", "port": s.port, "from_addr": "Flows <flows@example.org>", "to": "to@example.org", "subject": "Hello", "body": "text"}
+	all := map[string]any{"host": "localhost", "port": s.Port, "from_addr": "Flows <flows@example.org>", "to": "to@example.org", "subject": "Hello", "body": "text"}
 	for name, value := range more {
 		if all[name] = value; value == nil {
 			delete(all, name)
@@ -133,43 +55,6 @@ func run(t *testing.T, e *mail.Executor, call *executors.Call) (*mail.Result, er
 	return out.Value().(*mail.Result), nil
 }
 
-// part is a part of a message.
-type part struct{ kind, name, text string }
-
-// parts takes a message apart.
-func parts(t *testing.T, header map[string][]string, body io.Reader) (all []part) {
-	t.Helper()
-	get := func(name string) string { return strings.Join(header[name], "") }
-	kind, params, err := mime.ParseMediaType(get("Content-Type"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.HasPrefix(kind, "multipart/") {
-		for r := multipart.NewReader(body, params["boundary"]); ; {
-			p, err := r.NextRawPart()
-			if errors.Is(err, io.EOF) {
-				return all
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			all = append(all, parts(t, p.Header, p)...)
-		}
-	}
-	switch strings.ToLower(get("Content-Transfer-Encoding")) {
-	case "quoted-printable":
-		body = quotedprintable.NewReader(body)
-	case "base64":
-		body = base64.NewDecoder(base64.StdEncoding, body)
-	}
-	text, err := io.ReadAll(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, disposition, _ := mime.ParseMediaType(get("Content-Disposition"))
-	return []part{{kind, disposition["filename"], strings.TrimSpace(strings.ReplaceAll(string(text), "\r\n", "\n"))}}
-}
-
 // Each way to a server, with and without TLS and a login.
 func TestWays(t *testing.T) {
 	plain, starttls, implicit := start(t, "plain"), start(t, "starttls"), start(t, "tls")
@@ -183,7 +68,7 @@ func TestWays(t *testing.T) {
 		}
 		return sum
 	}
-	trust := func(s *server) map[string]any { return map[string]any{"tls": map[string]any{"ca": s.ca}} }
+	trust := func(s *server) map[string]any { return map[string]any{"tls": map[string]any{"ca": s.CA}} }
 	for name, row := range map[string]struct {
 		s         *server
 		more      map[string]any
@@ -200,7 +85,7 @@ func TestWays(t *testing.T) {
 		"no STARTTLS there":        {s: plain, more: with(trust(plain), map[string]any{"starttls": true}), fails: "does not support STARTTLS", kind: executors.KindConnect},
 		"STARTTLS, not trusted":    {s: starttls, more: map[string]any{"starttls": true}, fails: "certificate", kind: executors.KindConnect},
 		"TLS, not trusted":         {s: implicit, more: map[string]any{"tls": true}, fails: "certificate", kind: executors.KindConnect},
-		"another name":             {s: implicit, more: map[string]any{"tls": map[string]any{"ca": implicit.ca, "server_name": "other.example"}}, fails: "certificate", kind: executors.KindConnect},
+		"another name":             {s: implicit, more: map[string]any{"tls": map[string]any{"ca": implicit.CA, "server_name": "other.example"}}, fails: "certificate", kind: executors.KindConnect},
 		"login, plain":             {s: plain, more: login, fails: "password: is not sent over a connection without TLS"},
 		"a wrong password":         {s: starttls, more: with(trust(starttls), map[string]any{"starttls": true, "username": "ann", "password": secret + "x"}), fails: "535", kind: mail.KindRefused},
 		"STARTTLS is not asked":    {s: starttls, fails: "530", kind: mail.KindRefused},
@@ -226,7 +111,7 @@ func TestWays(t *testing.T) {
 					t.Errorf("the pause is %v", executors.RetryAfterOf(err))
 				}
 				select {
-				case m := <-row.s.mails:
+				case m := <-row.s.Mails:
 					if !strings.HasPrefix(m.Rcpt[0], "drop") && !strings.HasPrefix(m.Rcpt[0], "slow") {
 						t.Errorf("a mail was sent to %v", m.Rcpt)
 					}
@@ -237,7 +122,7 @@ func TestWays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m := <-row.s.mails
+			m := <-row.s.Mails
 			if !got.Sent || m.TLS != row.tls || m.User != row.user || m.From != "flows@example.org" || strings.Join(m.Rcpt, " ") != "to@example.org" {
 				t.Errorf("got %+v: %+v", got, m)
 			}
@@ -254,42 +139,38 @@ func TestMessages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	send := func(more map[string]any) (*netmail.Message, []part, taken, *mail.Result) {
+	send := func(more map[string]any) (netmail.Header, []mailtest.Part, mailtest.Mail, *mail.Result) {
 		t.Helper()
 		call, _ := s.call(t, more)
 		got, err := run(t, executor(dir), call)
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := <-s.mails
-		message, err := netmail.ReadMessage(strings.NewReader(m.Data))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return message, parts(t, message.Header, message.Body), m, got
+		m := <-s.Mails
+		header := m.Read(t)
+		return header, m.Parts, m, got
 	}
-	message, all, m, got := send(map[string]any{"to": "Ännchen <ann@example.org>, bob@example.org", "cc": []string{"c@example.org"}, "bcc": "hidden@example.org", "subject": "Über: 日本"})
-	subject, _ := new(mime.WordDecoder).DecodeHeader(message.Header.Get("Subject"))
-	to, _ := message.Header.AddressList("To")
-	if subject != "Über: 日本" || len(to) != 2 || to[0].Name != "Ännchen" || len(all) != 1 || all[0] != (part{"text/plain", "", "text"}) {
+	header, all, m, got := send(map[string]any{"to": "Ännchen <ann@example.org>, bob@example.org", "cc": []string{"c@example.org"}, "bcc": "hidden@example.org", "subject": "Über: 日本"})
+	to, _ := header.AddressList("To")
+	if m.Subject != "Über: 日本" || len(to) != 2 || to[0].Name != "Ännchen" || len(all) != 1 || all[0] != (mailtest.Part{Kind: "text/plain", Name: "", Text: "text"}) {
 		t.Errorf("%s", m.Data)
 	}
-	if strings.Join(m.Rcpt, " ") != "ann@example.org bob@example.org c@example.org hidden@example.org" || strings.Contains(m.Data, "hidden") || message.Header.Get("Bcc") != "" {
+	if strings.Join(m.Rcpt, " ") != "ann@example.org bob@example.org c@example.org hidden@example.org" || strings.Contains(m.Data, "hidden") || header.Get("Bcc") != "" {
 		t.Errorf("%v: %s", m.Rcpt, m.Data)
 	}
-	if message.Header.Get("Message-Id") != got.MessageID || !strings.HasSuffix(got.MessageID, "@example.org>") || message.Header.Get("Date") == "" {
+	if header.Get("Message-Id") != got.MessageID || !strings.HasSuffix(got.MessageID, "@example.org>") || header.Get("Date") == "" {
 		t.Errorf("%s is not in %s", got.MessageID, m.Data)
 	}
 	_, all, _, _ = send(map[string]any{"html": "true", "body": "<p>é</p>"})
-	if len(all) != 1 || all[0] != (part{"text/html", "", "<p>é</p>"}) {
+	if len(all) != 1 || all[0] != (mailtest.Part{Kind: "text/html", Name: "", Text: "<p>é</p>"}) {
 		t.Errorf("HTML: %q", all)
 	}
 	_, all, m, got = send(map[string]any{"html": true, "body": "<p>x</p>", "text": "x", "attachments": []any{dir + "/report.csv", map[string]string{"file": dir + "/é \"x\".bin", "name": "ü.bin"}}})
-	if len(all) != 4 || all[0].kind != "text/plain" || all[1].kind != "text/html" || all[2] != (part{"text/csv", "report.csv", "a,b\n1,2"}) || all[3].kind != "application/octet-stream" || all[3].text != "\x00\x01" || got.Attachments != 2 {
+	if len(all) != 4 || all[0].Kind != "text/plain" || all[1].Kind != "text/html" || all[2] != (mailtest.Part{Kind: "text/csv", Name: "report.csv", Text: "a,b\n1,2"}) || all[3].Kind != "application/octet-stream" || all[3].Text != "\x00\x01" || got.Attachments != 2 {
 		t.Errorf("files: %q\n%s", all, m.Data)
 	}
 	_, all, _, _ = send(map[string]any{"body": "one\n.\n..two\nQUIT\n.\r\nthree"})
-	if all[0].text != "one\n.\n..two\nQUIT\n.\nthree" {
+	if all[0].Text != "one\n.\n..two\nQUIT\n.\nthree" {
 		t.Errorf("dots: %q", all)
 	}
 	call, _ := s.call(t, map[string]any{"from": "other@example.com", "attachments": []any{dir + "/report.csv"}})
@@ -300,7 +181,7 @@ func TestMessages(t *testing.T) {
 
 // What would add headers or recipients, or is none of what it should be.
 func TestHostileInputs(t *testing.T) {
-	s := &server{port: "1"}
+	s := &server{&mailtest.Server{Port: "1"}}
 	dir := t.TempDir()
 	if err := os.WriteFile(dir+"/a", make([]byte, 600<<10), 0o644); err != nil {
 		t.Fatal(err)
@@ -371,14 +252,14 @@ func TestAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-s.mails
+	<-s.Mails
 	again, _ := s.call(t, nil)
 	again.IdempotencyKey, again.Attempt = "key-1", 2 // its worker died before the note was stored
 	second, err := run(t, e, again)
 	if err != nil || second.MessageID != first.MessageID {
 		t.Errorf("%+v, %v, want the id %s", second, err, first.MessageID)
 	}
-	<-s.mails
+	<-s.Mails
 	points := rec.Checkpoints()
 	again.Checkpoint, again.Attempt = points[len(points)-1], 3
 	third, err := run(t, e, again)
@@ -390,13 +271,13 @@ func TestAgain(t *testing.T) {
 	if err != nil || other.MessageID == first.MessageID {
 		t.Errorf("%+v, %v", other, err)
 	}
-	<-s.mails
+	<-s.Mails
 	select {
-	case m := <-s.mails:
+	case m := <-s.Mails:
 		t.Errorf("it was sent again: %v", m)
 	default:
 	}
-	call.Inputs = json.RawMessage(strings.Replace(string(call.Inputs), s.port, "1", 1))
+	call.Inputs = json.RawMessage(strings.Replace(string(call.Inputs), s.Port, "1", 1))
 	for attempt, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 4: 5 * time.Second, 50: 5 * time.Second} {
 		call.Attempt = attempt
 		if _, err := run(t, e, call); executors.RetryAfterOf(err) != want {
@@ -423,7 +304,7 @@ func TestCancelled(t *testing.T) {
 			done <- err
 		}()
 		if name == "sending" {
-			<-s.mails
+			<-s.Mails
 		} else if c, err := l.Accept(); err == nil {
 			defer c.Close()
 		}

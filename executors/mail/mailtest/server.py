@@ -1,4 +1,4 @@
-"""An SMTP server for the tests of mail_send: python3 server.py MODE CERT KEY, where MODE is plain, starttls or tls.
+"""An SMTP server for tests: python3 server.py MODE CERT KEY, where MODE is plain, starttls or tls.
 
 It prints its port, and then each mail that it takes as a line of JSON. Recipients whose addresses begin with reject are refused for good, with later for
 now; with drop the connection ends once the mail has come; with slow nothing is answered any more.

@@ -1,0 +1,141 @@
+package examples
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/xuri/excelize/v2"
+	"github.com/yeka/zip"
+
+	"github.com/taskgrove/taskgrove/executors/mail/mailtest"
+	"github.com/taskgrove/taskgrove/executors/ssh/sshtest"
+	"github.com/taskgrove/taskgrove/flows"
+	"github.com/taskgrove/taskgrove/pg/pgtest"
+)
+
+// etl is the program with the tag etl, built once for the test.
+func etl(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "taskgrove")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "etl", "-o", path, "../cmd/taskgrove").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return path
+}
+
+// runLocally runs a flow in one process, as docs/flows/use-cases.md shows, and gives what it has come to.
+func runLocally(t *testing.T, program string, secrets []string, args ...string) *flows.Outcome {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program, append([]string{"flow", "run", "--local", "--json"}, args...)...)
+	temp := t.TempDir()
+	for dir := temp; dir != filepath.Dir(dir) && dir != os.TempDir(); dir = filepath.Dir(dir) { // as root, Postgres runs as another user
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + temp, "TMPDIR=" + temp}, secrets...)
+	var out, notes bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &notes
+	err := cmd.Run()
+	if _, is := errors.AsType[*exec.ExitError](err); err != nil && !is {
+		t.Fatal(err)
+	}
+	var got flows.Outcome
+	if bad := json.Unmarshal(out.Bytes(), &got); bad != nil || err != nil || got.Outcome != "SUCCESS" {
+		t.Fatalf("%v, %v: %s%s", err, bad, &out, &notes)
+	}
+	return &got
+}
+
+// TestUseCases: flows on real servers, each with one command.
+func TestUseCases(t *testing.T) {
+	program := etl(t)
+	t.Run("inbox", func(t *testing.T) { inbox(t, program) })
+	t.Run("report", func(t *testing.T) { ordersReport(t, program) })
+}
+
+func inbox(t *testing.T, program string) {
+	k, smtp := sshtest.For(t), mailtest.Start(t, mailtest.Plain)
+	dir := t.TempDir()
+	for name, text := range map[string]string{"a.csv": "id,price\n1,2.50\n2,3\n", "b.csv": "id,price\n3,10\n", "note.txt": "none of ours"} {
+		if err := errors.Join(os.MkdirAll(filepath.Join(dir, "in"), 0o755), os.WriteFile(filepath.Join(dir, "in", name), []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secrets := []string{"TASKGROVE_SECRET_SFTP_KEY=" + k.Read("id"), "TASKGROVE_SECRET_ZIP_PASSWORD=" + "a-long-password"}
+	args := []string{
+		"flows/inbox.yaml", "--env", "SFTP_HOST=127.0.0.1", "--env", "SFTP_PORT=" + strconv.Itoa(k.Port), "--env", "SFTP_USER=" + k.User, "--env", "SFTP_HOST_KEY=" + strings.TrimSpace(k.Read("host.pub")),
+		"--env", "SFTP_DIR=" + dir, "--env", "SMTP_HOST=127.0.0.1", "--env", "SMTP_PORT=" + smtp.Port,
+	}
+	got := runLocally(t, program, secrets, args...)
+	if status := got.Jobs[1].Status; status != "SUCCESS" {
+		t.Errorf("tell is %s: %+v", status, got.Jobs[1])
+	}
+	mail := smtp.Next(t)
+	if mail.Subject != "3 orders in 2 files" || !strings.Contains(mail.Text, "15.50") || string(mail.Files["total.csv"]) != "orders,sum\n3,15.50\n" {
+		t.Errorf("the mail is %+v", mail)
+	}
+	z, err := zip.OpenReader(filepath.Join(dir, "done", "orders.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close() //nolint:errcheck // it was only read
+	if len(z.File) != 3 || !z.File[0].IsEncrypted() {
+		t.Errorf("the archive has %d files, encrypted is %v", len(z.File), z.File[0].IsEncrypted())
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, "in", "*")); err != nil || len(left) != 1 {
+		t.Errorf("left are %v, %v", left, err)
+	}
+	// Without files nothing happens, and nobody gets a mail.
+	got = runLocally(t, program, secrets, args...)
+	if got.Jobs[0].Status != "SKIPPED" || got.Jobs[1].Status != "BLOCKED" {
+		t.Errorf("without files: %s, %s", got.Jobs[0].Status, got.Jobs[1].Status)
+	}
+}
+
+func ordersReport(t *testing.T, program string) {
+	smtp := mailtest.Start(t, mailtest.Plain)
+	url := pgtest.Database(t)
+	db, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close(t.Context()) //nolint:errcheck // the test is over
+	if _, err := db.Exec(t.Context(), "create table orders (id int, what text, price numeric(8,2), day date)"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(t.Context(), "insert into orders values (1, 'pears', 7.50, '2026-11-28'), (2, '=1+1', 3, '2026-11-28'), (3, 'other', 1, '2026-11-29')"); err != nil {
+		t.Fatal(err)
+	}
+	templates := t.TempDir()
+	template := excelize.NewFile()
+	if err := errors.Join(template.SetSheetName("Sheet1", "Report"), template.SetCellFormula("Report", "B1", "SUM(DATA_orders!C2:C100)"), template.SaveAs(filepath.Join(templates, "report.xlsx"))); err != nil {
+		t.Fatal(err)
+	}
+	secrets := []string{"TASKGROVE_SECRET_DB_URL=" + url, "TASKGROVE_FILE_ROOT=" + templates}
+	runLocally(t, program, secrets, "flows/orders_report.yaml", "--set", "day=2026-11-28", "--env", "TEMPLATES="+templates, "--env", "SMTP_HOST=127.0.0.1", "--env", "SMTP_PORT="+smtp.Port)
+	mail := smtp.Next(t)
+	book, err := excelize.OpenReader(bytes.NewReader(mail.Files["report.xlsx"]))
+	if err != nil {
+		t.Fatalf("%v, the mail is %q with %d files", err, mail.Subject, len(mail.Files))
+	}
+	rows, err := book.GetRows("DATA_orders")
+	if err != nil || fmt.Sprint(rows) != "[[id what price] [1 pears 7.5] [2 =1+1 3]]" {
+		t.Errorf("the data are %v, %v", rows, err)
+	}
+	if formula, err := book.GetCellFormula("Report", "B1"); err != nil || formula != "SUM(DATA_orders!C2:C100)" {
+		t.Errorf("the formula is %q, %v", formula, err)
+	}
+	if mail.Subject != "Orders of 2026-11-28" || !strings.Contains(mail.Text, "2 orders.") {
+		t.Errorf("the mail is %+v", mail)
+	}
+}

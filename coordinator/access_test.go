@@ -43,10 +43,11 @@ func call(svc coordinator.Service, name string) error {
 	return err
 }
 
-// noTask are the methods whose text is no task: a user, a cursor, an executor, a webhook, a delivery, an owner of keys, an API key, a schedule, an agent's task, a signed link, or what may stand for several tasks.
+// noTask are the methods whose text is no task: a user, a cursor, an executor, a webhook, a delivery, an owner of keys, an API key, a schedule, an agent's task, a flow, a run of one, a signed link, or what may stand for several tasks.
 var noTask = []string{"Running", "Executors", "Executor", "Resolve", "GetWebhook", "UpdateWebhook", "DeleteWebhook", "TestWebhook", "Resend",
 	"SetModelKey", "ModelKeys", "DeleteModelKey", "AgentTask", "DropAgentTask", "RevokeAPIKey", "RotateAPIKey", "DeletePoolRule", "RotateDataKeys",
-	"GetNamespace", "UpdateNamespace", "DeleteNamespace", "LinkedApproval", "ApproveByLink", "SetWeight", "GetSchedule", "PauseSchedule", "ResumeSchedule", "DeleteSchedule", "Erasure"}
+	"GetNamespace", "UpdateNamespace", "DeleteNamespace", "LinkedApproval", "ApproveByLink", "SetWeight", "GetSchedule", "PauseSchedule", "ResumeSchedule", "DeleteSchedule", "Erasure",
+	"Flow", "DeleteFlow", "FlowRun", "CancelFlowRun"}
 
 // ofCluster are the methods about the cluster itself.
 var ofCluster = []string{"Diagnose", "SealStatus", "RotateDataKeys", "RewrapDataKeys", "RotateTokens"}
@@ -65,6 +66,12 @@ var ofSchedule = []string{"GetSchedule", "PauseSchedule", "ResumeSchedule", "Del
 
 // ofAgent are the methods whose text is a task of the A2A protocol.
 var ofAgent = []string{"AgentTask", "DropAgentTask"}
+
+// ofFlow and ofRun are the methods whose first text is a flow, and a run of one.
+var (
+	ofFlow = []string{"Flow", "DeleteFlow"}
+	ofRun  = []string{"FlowRun", "CancelFlowRun"}
+)
 
 // TestEveryCallPassesThePolicy finds the methods by reflection, so that none that is added can go past it.
 func TestEveryCallPassesThePolicy(t *testing.T) {
@@ -105,6 +112,12 @@ func TestEveryCallPassesThePolicy(t *testing.T) {
 		}
 		if slices.Contains(ofAgent, method.Name) {
 			want.AgentTask = "x"
+		}
+		if slices.Contains(ofFlow, method.Name) {
+			want.Flow = "x"
+		}
+		if slices.Contains(ofRun, method.Name) {
+			want.Run = "x"
 		}
 		if len(got) != 1 || !reflect.DeepEqual(got[0], asked{caller, want}) {
 			t.Errorf("%s: the policy was asked %+v, want once, for %+v", method.Name, got, want)

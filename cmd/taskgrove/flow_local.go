@@ -17,6 +17,9 @@ type localServer struct{}
 
 // localSettings are the settings of a connection to that cluster; ok is false where there is none.
 func localSettings(ctx context.Context) (cfg *config.Client, ok bool) {
+	if ctx == nil { // of a command that nobody runs
+		return nil, false
+	}
 	server, ok := ctx.Value(localServer{}).(string)
 	if !ok {
 		return nil, false

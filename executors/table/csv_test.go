@@ -102,7 +102,7 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := append([][]string{names}, rows...)
-		all = append(all, readBack{base64.StdEncoding.EncodeToString(file), strings.ToLower(l.Encoding), l.Delimiter, l.Quote, l.Escape, l.Quoting, l.Double, want})
+		all = append(all, readBack{base64.StdEncoding.EncodeToString(file), strings.ToLower(l.Encoding), l.Delimiter, l.Quote, l.Escape, l.Quoting, l.Double, slices.Clone(want)})
 		if l.Quote != `"` || !l.Double || l.Escape != "" || l.Quoting == "none" || l.Linefeed == "\r" || l.Delimiter == "\u00a0" {
 			return
 		}
@@ -124,9 +124,10 @@ func TestWhatIsWrittenIsReadBack(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v: %q", err, text)
 		}
-		for _, row := range want { // Go's reader makes one line break of two characters
-			for i := range row {
-				row[i] = strings.ReplaceAll(row[i], "\r\n", "\n")
+		for i, row := range want { // Go's reader makes one line break of two characters
+			want[i] = slices.Clone(row)
+			for j, cell := range row {
+				want[i][j] = strings.ReplaceAll(cell, "\r\n", "\n")
 			}
 		}
 		if !reflect.DeepEqual(got, want) {

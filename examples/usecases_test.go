@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/xuri/excelize/v2"
@@ -36,12 +37,7 @@ func etl(t *testing.T) string {
 func runLocally(t *testing.T, program string, secrets []string, args ...string) *flows.Outcome {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program, append([]string{"flow", "run", "--local", "--json"}, args...)...)
-	temp := t.TempDir()
-	for dir := temp; dir != filepath.Dir(dir) && dir != os.TempDir(); dir = filepath.Dir(dir) { // as root, Postgres runs as another user
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
+	temp := openTemp(t)
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + temp, "TMPDIR=" + temp}, secrets...)
 	var out, notes bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &notes
@@ -61,6 +57,125 @@ func TestUseCases(t *testing.T) {
 	program := etl(t)
 	t.Run("inbox", func(t *testing.T) { inbox(t, program) })
 	t.Run("report", func(t *testing.T) { ordersReport(t, program) })
+	t.Run("gated", func(t *testing.T) { gated(t, program) })
+}
+
+// gated: a run fails, and goes on when the cause is mended.
+func gated(t *testing.T, program string) {
+	c := startDev(t, program)
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := errors.Join(os.MkdirAll(filepath.Join(dir, "in"), 0o755), os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	statuses := func(args ...string) (all string, code int) {
+		t.Helper()
+		out, code := c.run(t, append(args, "--json")...)
+		var got flows.Outcome
+		if err := json.Unmarshal([]byte(out), &got); err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+		for _, j := range got.Jobs {
+			all += j.ID + "=" + j.Status + " "
+		}
+		return strings.TrimSpace(all), code
+	}
+	write("in/a", "one\n")
+	write("full", "")
+	if got, code := statuses("flow", "run", "flows/gated.yaml", "--run-id", "monday", "--env", "DIR="+dir); got != "probe=SUCCESS load=FAILED nothing=BLOCKED" || code != 1 {
+		t.Errorf("the first try: exit code %d, %s", code, got)
+	}
+	if err := os.Remove(filepath.Join(dir, "full")); err != nil {
+		t.Fatal(err)
+	}
+	if got, code := statuses("run", "resume", "monday"); got != "probe=SUCCESS load=SUCCESS nothing=SKIPPED" || code != 0 {
+		t.Errorf("resumed: exit code %d, %s", code, got)
+	}
+	for name, want := range map[string]string{"log": "prepared\nwritten\n", "ledger": "one\n"} {
+		if text, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(text) != want {
+			t.Errorf("%s is %q, %v, want %q", name, text, err, want)
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, "in", "a")); err != nil {
+		t.Fatal(err)
+	}
+	if got, code := statuses("flow", "run", "flows/gated.yaml", "--env", "DIR="+dir); got != "probe=SUCCESS load=SKIPPED nothing=SUCCESS" || code != 0 {
+		t.Errorf("without files: exit code %d, %s", code, got)
+	}
+}
+
+// dev is a cluster on this machine.
+type dev struct {
+	program string
+	env     []string
+}
+
+// startDev starts a cluster that ends with the test.
+func startDev(t *testing.T, program string) *dev {
+	t.Helper()
+	temp := openTemp(t)
+	ready := filepath.Join(temp, "ready.json")
+	d := &dev{program, []string{"PATH=" + os.Getenv("PATH"), "HOME=" + temp, "TMPDIR=" + temp}}
+	cmd := exec.Command(program, "dev", "--ephemeral", "--http-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0", "--ready-file", ready)
+	cmd.Env = append(d.env, "TASKGROVE_COMMAND_ALLOW=true")
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		<-ended
+	})
+	for end := time.Now().Add(2 * time.Minute); ; <-time.After(20 * time.Millisecond) {
+		if text, err := os.ReadFile(ready); err == nil {
+			var at struct{ GRPC string }
+			if err := json.Unmarshal(text, &at); err != nil {
+				t.Fatal(err)
+			}
+			d.env = append(d.env, "TASKGROVE_SERVER="+at.GRPC)
+			return d
+		}
+		select {
+		case <-ended:
+			t.Fatalf("the cluster ended early: %s", &log)
+		default:
+		}
+		if time.Now().After(end) {
+			t.Fatal("the cluster does not start")
+		}
+	}
+}
+
+// run runs a command of the cluster, and gives what it prints.
+func (d *dev) run(t *testing.T, args ...string) (out string, code int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), d.program, args...)
+	cmd.Env = d.env
+	text, err := cmd.Output()
+	if _, is := errors.AsType[*exec.ExitError](err); err != nil && !is {
+		t.Fatal(err)
+	}
+	return string(text), cmd.ProcessState.ExitCode()
+}
+
+// openTemp is a temporary directory that every user may pass: as root, Postgres runs as another one.
+func openTemp(t *testing.T) string {
+	t.Helper()
+	temp := t.TempDir()
+	for dir := temp; dir != filepath.Dir(dir) && dir != os.TempDir(); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return temp
 }
 
 func inbox(t *testing.T, program string) {

@@ -141,28 +141,28 @@ func (OutcomeV1) EnumDescriptor() ([]byte, []int) {
 type ArtifactTree int32
 
 const (
-	ArtifactTree_ARTIFACT_TREE_UNKNOWN   ArtifactTree = 0 // a token that can't be checked now
-	ArtifactTree_ARTIFACT_TREE_OPEN      ArtifactTree = 1
-	ArtifactTree_ARTIFACT_TREE_COMPLETED ArtifactTree = 2
-	ArtifactTree_ARTIFACT_TREE_FAILED    ArtifactTree = 3 // or it was cancelled
-	ArtifactTree_ARTIFACT_TREE_GONE      ArtifactTree = 4 // it was deleted
+	ArtifactTree_ARTIFACT_TREE_UNSPECIFIED ArtifactTree = 0 // a token that can't be checked now
+	ArtifactTree_ARTIFACT_TREE_OPEN        ArtifactTree = 1
+	ArtifactTree_ARTIFACT_TREE_COMPLETED   ArtifactTree = 2
+	ArtifactTree_ARTIFACT_TREE_FAILED      ArtifactTree = 3 // or it was cancelled
+	ArtifactTree_ARTIFACT_TREE_GONE        ArtifactTree = 4 // it was deleted
 )
 
 // Enum value maps for ArtifactTree.
 var (
 	ArtifactTree_name = map[int32]string{
-		0: "ARTIFACT_TREE_UNKNOWN",
+		0: "ARTIFACT_TREE_UNSPECIFIED",
 		1: "ARTIFACT_TREE_OPEN",
 		2: "ARTIFACT_TREE_COMPLETED",
 		3: "ARTIFACT_TREE_FAILED",
 		4: "ARTIFACT_TREE_GONE",
 	}
 	ArtifactTree_value = map[string]int32{
-		"ARTIFACT_TREE_UNKNOWN":   0,
-		"ARTIFACT_TREE_OPEN":      1,
-		"ARTIFACT_TREE_COMPLETED": 2,
-		"ARTIFACT_TREE_FAILED":    3,
-		"ARTIFACT_TREE_GONE":      4,
+		"ARTIFACT_TREE_UNSPECIFIED": 0,
+		"ARTIFACT_TREE_OPEN":        1,
+		"ARTIFACT_TREE_COMPLETED":   2,
+		"ARTIFACT_TREE_FAILED":      3,
+		"ARTIFACT_TREE_GONE":        4,
 	}
 )
 
@@ -5595,9 +5595,9 @@ const file_taskgrove_worker_v1_worker_proto_rawDesc = "" +
 	"\x11OUTCOME_V1_FAILED\x10\x02\x12\x18\n" +
 	"\x14OUTCOME_V1_CANCELLED\x10\x03\x12\x17\n" +
 	"\x13OUTCOME_V1_RETURNED\x10\x04\x12\x18\n" +
-	"\x14OUTCOME_V1_TIMED_OUT\x10\x05*\x90\x01\n" +
-	"\fArtifactTree\x12\x19\n" +
-	"\x15ARTIFACT_TREE_UNKNOWN\x10\x00\x12\x16\n" +
+	"\x14OUTCOME_V1_TIMED_OUT\x10\x05*\x94\x01\n" +
+	"\fArtifactTree\x12\x1d\n" +
+	"\x19ARTIFACT_TREE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12ARTIFACT_TREE_OPEN\x10\x01\x12\x1b\n" +
 	"\x17ARTIFACT_TREE_COMPLETED\x10\x02\x12\x18\n" +
 	"\x14ARTIFACT_TREE_FAILED\x10\x03\x12\x16\n" +

@@ -223,7 +223,12 @@ func (e *Executor) send(ctx context.Context, call *executors.Call, in *input, m 
 		dialer = dialer.Trusted()
 	}
 	secured := in.tls.Config(dialer, in.Host)
-	var conn *patient // nil: not yet
+	var conn atomic.Pointer[patient] // nil: not yet
+	hangUp := func() {
+		if c := conn.Load(); c != nil {
+			_ = c.Close()
+		}
+	}
 	options := []gomail.Option{
 		gomail.WithPort(in.port), gomail.WithTimeout(24 * time.Hour), gomail.WithTLSPolicy(in.policy), gomail.WithTLSConfig(secured), gomail.WithHELO("taskgrove.invalid"),
 		gomail.WithDialContextFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -231,11 +236,15 @@ func (e *Executor) send(ctx context.Context, call *executors.Call, in *input, m 
 			if err != nil {
 				return nil, err
 			}
-			conn = &patient{Conn: raw, limit: in.limit}
-			if !in.implicit {
-				return conn, nil
+			c := &patient{Conn: raw, limit: in.limit}
+			if conn.Store(c); ctx.Err() != nil { // nobody would hang up any more
+				_ = c.Close()
+				return nil, ctx.Err()
 			}
-			return tls.Client(conn, secured), nil
+			if !in.implicit {
+				return c, nil
+			}
+			return tls.Client(c, secured), nil
 		}),
 	}
 	if in.Username != "" && in.Password != "" {
@@ -247,30 +256,24 @@ func (e *Executor) send(ctx context.Context, call *executors.Call, in *input, m 
 	}
 	limited, cancel := context.WithTimeoutCause(ctx, in.limit, in.silent("connect to"))
 	defer cancel()
-	stop := context.AfterFunc(limited, func() { // the library's own greeting knows no context
-		if conn != nil {
-			_ = conn.Close()
-		}
-	})
+	stop := context.AfterFunc(limited, hangUp) // the library's own greeting knows no context
 	session, err := client.DialToSMTPClientWithContext(limited)
 	if !stop() || err != nil {
-		if conn != nil {
-			_ = conn.Close()
-		}
+		hangUp()
 		if limited.Err() != nil {
 			return context.Cause(limited)
 		}
-		return in.shown("connect to", err, conn)
+		return in.shown("connect to", err, conn.Load())
 	}
-	stop = context.AfterFunc(ctx, func() { _ = conn.Close() })
+	stop = context.AfterFunc(ctx, hangUp)
 	defer stop()
-	defer func() { _ = conn.Close() }()
+	defer hangUp()
 	err = client.SendWithSMTPClient(session, m)
 	if err != nil && !m.IsDelivered() {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return in.shown("send to", err, conn)
+		return in.shown("send to", err, conn.Load())
 	}
 	noted, _ := json.Marshal(sent{"<" + strings.Trim(m.GetMessageID(), "<>") + ">"}) // a text
 	_ = call.Reporter.Checkpoint(noted)                                              // it is small, and JSON

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -89,12 +90,17 @@ func (s *Store) Put(ctx context.Context, id artifact.ID, index int, data []byte)
 	options.SetMatchETagExcept("*")
 	_, err := s.core.PutObject(ctx, s.bucket, s.key(id, index), bytes.NewReader(data), int64(len(data)), base64.StdEncoding.EncodeToString(sum[:]), "", options)
 	var answer minio.ErrorResponse
-	if errors.As(err, &answer) && (answer.StatusCode == http.StatusPreconditionFailed || answer.StatusCode == http.StatusConflict) {
-		is, err := s.Get(ctx, id, index)
-		if err == nil && !bytes.Equal(is, data) {
-			err = artifact.ErrChanged
+	refused := errors.As(err, &answer) && (answer.StatusCode == http.StatusPreconditionFailed || answer.StatusCode == http.StatusConflict)
+	if refused || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) { // servers may hang up instead of reading what they refuse
+		is, missing := s.Get(ctx, id, index)
+		switch {
+		case missing == nil && bytes.Equal(is, data):
+			return nil
+		case missing == nil:
+			return artifact.ErrChanged
+		case refused:
+			return missing
 		}
-		return err
 	}
 	return s.known(err)
 }

@@ -68,6 +68,7 @@ var suites = []suite{
 	{name: "waits", run: waits},
 	{name: "limits", run: limited},
 	{name: "schedules", run: scheduled},
+	{name: "flows", run: flowRuns},
 	{name: "fair", alone: fair},
 	{name: "executors", alone: overheads},
 	{name: "artifacts", alone: throughArtifacts},

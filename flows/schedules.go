@@ -87,12 +87,6 @@ var timetableKeys = []key{
 	{name: "items", shape: listOf(shape{form: object, keys: timetableItemKeys}), required: true, effect: "The schedules: see [items](#keys-of-an-item).", example: "[]"},
 }
 
-// IsTimetable reports whether a text is meant as a scheduler file of AetherFlow: its first level has items, and no schedules.
-func IsTimetable(text []byte) bool {
-	file, root, err := treefile.DecodeStrict("", text, maxAliased)
-	return err == nil && file != nil && root.Get("items").Kind() == '[' && root.Get("schedules").Kind() == 0
-}
-
 // ReadTimetable reads a scheduler file of AetherFlow, with all that is wrong with it in the report. name is what the report calls the file. The timetable is nil
 // unless the report is OK.
 func ReadTimetable(name string, text []byte) (*Timetable, *Report) {

@@ -75,7 +75,7 @@ var arrows = []arrow{
 
 	{"flows/env", []string{"dag/treedoc", "internal/treefile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"}, "files are read through what the caller hands in, whatever they are for"},
 	{"flows/gate", nil, all, "a gate is a text and values: no clock, no store, no idea of what follows from a verdict"},
-	{"flows", []string{"dag", "dag/template", "dag/treedoc", "executors/resource", "flows/gate", "internal/cron", "internal/treefile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
+	{"flows", []string{"dag", "dag/template", "dag/treedoc", "executors/bundle", "executors/resource", "flows/env", "flows/gate", "internal/cron", "internal/treefile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
 		"a flow is read and compiled without knowing where it runs"},
 
 	{"pg/pgserver", nil, nil, "a server is started without knowing what will be stored in it"},
@@ -94,6 +94,7 @@ var arrows = []arrow{
 	{"executors/ssh/sshtest", []string{"internal/porttest"}, all, "a server is started without knowing who logs in"},
 	{"executors/secrets", []string{"dag/template", "executors/...", "internal/credential", "internal/rawjson", "internal/workerfile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"}, "secrets are found without knowing who asks, and what for"},
 	{"executors/resource", []string{"dag", "dag/template"}, all, "a resource becomes a connection without a clock, a network or a secret's source, for flows and workers alike"},
+	{"executors/bundle", []string{"executors/resource", "internal/failpoint"}, all, "a bundle is fetched without knowing how its source is spoken to"},
 	{"executors/generate", []string{"executors/...", "dag/...", "internal/rawjson"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
 		"a generated tree is judged by the rules that submissions are judged by, and by nothing that stores or runs one"},
 	{"executors/...", []string{"executors/...", "internal/addresses", "internal/kubeapi", "internal/rawjson", "internal/workerfile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},

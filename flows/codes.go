@@ -64,6 +64,10 @@ const (
 	CodeParameter       Code = "spec.parameter"
 	CodeTree            Code = "spec.tree"
 
+	// Of manifests of bundles.
+	CodeBundlePath Code = "spec.bundle_path"
+	CodeBundleFile Code = "spec.bundle_file"
+
 	// Of scheduler files.
 	CodeDuplicateSchedule Code = "spec.duplicate_schedule_id"
 	CodeCron              Code = "spec.cron"
@@ -141,6 +145,9 @@ var ownCodes = map[Code]about{
 	CodeRun:             {means: "The id of the run, or that of the flow once it is rendered, can't be one."},
 	CodeParameter:       {means: "A parameter can't be declared so, lacks a value that it must have, or is given one that it can't have."},
 	CodeTree:            {means: "The tree that the flow compiles to breaks a rule of trees. The message is that of [trees](../tree.md)."},
+
+	CodeBundlePath: {means: "A path in a bundle is absolute, leads out of it, or is none."},
+	CodeBundleFile: {means: "A file that a manifest names is not in the bundle, or can't be read."},
 
 	CodeDuplicateSchedule: {means: "Two items of a scheduler file have the same id."},
 	CodeCron:              {means: "`cron` has not five fields that are read as such."},

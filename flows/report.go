@@ -119,6 +119,11 @@ func (r *reporter) tell(code Code, alias, loc string, at treedoc.Position, forma
 	*list = append(*list, f)
 }
 
+// tellAt is tell, for a fault whose place is known by its line.
+func (r *reporter) tellAt(code Code, loc string, line, column int, msg string) {
+	r.tell(code, "", loc, treedoc.Position{Line: line, Column: column}, "%s", msg)
+}
+
 // done is the report, its faults in the order of their lines.
 func (r *reporter) done() *Report {
 	order := func(a, b Fault) int {

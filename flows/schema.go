@@ -56,12 +56,23 @@ func Schema(executors []treedoc.ExecutorInputs) ([]byte, error) {
 		"step": step, "job": objectSchema(jobKeys), "handler": objectSchema(handlerKeys), "lock": objectSchema(lockKeys), "retry": objectSchema(retryKeys), "resource": objectSchema(resourceKeys),
 		"parameter": objectSchema(parameterKeys), "need": objectSchema(needKeys),
 	}
+	return written(out)
+}
+
+func written(s schema) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	err := e.Encode(out)
+	err := e.Encode(s)
 	return b.Bytes(), err
+}
+
+// ManifestSchema is the JSON Schema (draft-07) of manifests of bundles.
+func ManifestSchema() ([]byte, error) {
+	out := objectSchema(manifestKeys)
+	out["$schema"], out["title"], out["description"] = "http://json-schema.org/draft-07/schema#", "Taskgrove bundle", "The manifest of a bundle: where it comes from, and what holds for its runs."
+	return written(out)
 }
 
 // definitions are the objects that several keys have, by the first of their keys' tables.
@@ -166,16 +177,22 @@ func ReferencePage() string {
 		{"Keys of the file", fileKeys}, {"Keys of flow", flowKeys}, {"Keys of workspace", workspaceKeys}, {"Keys of locks", locksKeys}, {"Keys of a parameter", parameterKeys}, {"Keys of a resource", resourceKeys},
 		{"Keys of a job", jobKeys}, {"Keys of an entry of depends_on", needKeys}, {"Keys of a step", stepKeys}, {"Keys of retry", retryKeys}, {"Keys of lock", lockKeys}, {"Inputs of with_lock", withLockKeys},
 	} {
-		fmt.Fprintf(&b, "\n## %s\n\n| key | type | default | templates | what it does | example |\n|---|---|---|---|---|---|\n", part.title)
-		for _, k := range part.keys {
-			byDefault := k.byDefault
-			if k.required {
-				byDefault = "required"
-			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | `%s` |\n", k.name, k.shape.words(), byDefault, k.shape.rendered(), k.effect, strings.ReplaceAll(k.example, "|", "\\|"))
-		}
+		fmt.Fprintf(&b, "\n## %s\n\n", part.title)
+		writeKeys(&b, part.keys)
 	}
 	return b.String()
+}
+
+// writeKeys is a table of keys.
+func writeKeys(b *strings.Builder, keys []key) {
+	b.WriteString("| key | type | default | templates | what it does | example |\n|---|---|---|---|---|---|\n")
+	for _, k := range keys {
+		byDefault := k.byDefault
+		if k.required {
+			byDefault = "required"
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | `%s` |\n", k.name, k.shape.words(), byDefault, k.shape.rendered(), k.effect, strings.ReplaceAll(k.example, "|", "\\|"))
+	}
 }
 
 // words are the type, for the reference.

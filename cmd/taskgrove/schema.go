@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/taskgrove/taskgrove/flows"
 	"github.com/taskgrove/taskgrove/internal/schedulefile"
 	"github.com/taskgrove/taskgrove/internal/treetest"
 	"github.com/taskgrove/taskgrove/node"
@@ -10,15 +11,15 @@ import (
 
 func schemaCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "schema [document|tree|mocks|schedules|flow]",
-		Short: "Print the JSON Schema of a tree's document, of tree files, of mocks files, of files of schedules, or of flows",
+		Use:   "schema [document|tree|mocks|schedules|flow|bundle]",
+		Short: "Print the JSON Schema of a tree's document, of tree files, of mocks files, of files of schedules, of flows, or of manifests of bundles",
 		Long: "Prints the JSON Schema of what \"submit\" takes, for editors to complete and check it: of the document of the task-tree protocol, or with \"tree\"\n" +
 			"of tree files, which begin with \"taskgrove: 1\", with \"mocks\" of what \"test\" takes, with\n" +
-			"\"schedules\" of what \"schedule apply\" takes, or with \"flow\" of flows. Write it into a file, and name that in the first line of a YAML document:\n\n" +
+			"\"schedules\" of what \"schedule apply\" takes, with \"flow\" of flows, or with \"bundle\" of manifests of bundles. Write it into a file, and name that in the first line of a YAML document:\n\n" +
 			"  # yaml-language-server: $schema=tree.schema.json\n\n" +
 			"or in JSON: {\"$schema\": \"tree.schema.json\", \"tasks\": [...]}.",
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"document", "tree", "mocks", "schedules", "flow"},
+		ValidArgs: []string{"document", "tree", "mocks", "schedules", "flow", "bundle"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			make := node.TreeSchema
 			switch {
@@ -31,6 +32,8 @@ func schemaCommand() *cobra.Command {
 				make = scheduleFileSchema
 			case args[0] == "flow":
 				make = node.FlowSchema
+			case args[0] == "bundle":
+				make = flows.ManifestSchema
 			}
 			schema, err := make()
 			if err != nil {

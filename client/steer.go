@@ -29,7 +29,7 @@ func RerunDependencies() ExecuteOption {
 	return func(r *execution) { r.RerunDependencies = true }
 }
 
-// KeepCompleted leaves completed tasks as they are, even where what they depend on runs again.
+// KeepCompleted leaves completed tasks, and those that skipped themselves, as they are, even where what they depend on runs again.
 func KeepCompleted() ExecuteOption {
 	return func(r *execution) { r.KeepCompleted = true }
 }

@@ -198,17 +198,22 @@ func TestCompletedTasksAreKept(t *testing.T) {
 	t.Parallel()
 	c := outcomes(t)
 	out := c.Submit(coordinator.SubmitOptions{}, ends("root", "", `{}`), ends("bad", "root", `{"fail":"no luck"}`), ends("handler", "root", `{}`, edge(t, "bad", "failed", "")),
-		ends("after", "root", `{}`, dag.Dependency{Ref: "bad"}))
+		ends("own", "root", `{"skip":"nothing"}`, edge(t, "bad", "failed", "")), ends("judged", "root", `{}`, edge(t, "bad", "success", "skip")), ends("after", "root", `{}`, dag.Dependency{Ref: "bad"}))
 	c.Settled(out.TreeID)
 	for _, keep := range []bool{true, false} {
-		before := c.Tasks("root")["handler"].Attempt
+		before := c.Tasks("root")
 		if _, err := c.Service().Execute(t.Context(), "root", coordinator.ExecuteOptions{KeepCompleted: keep}); err != nil {
 			t.Fatal(err)
 		}
 		c.Settled(out.TreeID)
 		after := c.Tasks("root")
-		if got := after["handler"].Attempt - before; (got == 0) != keep || after["handler"].State != dag.Completed || after["after"].State != dag.Blocked {
-			t.Errorf("keep %t: %d attempts more, %s, %s", keep, got, after["handler"].State, after["after"].State)
+		for id, want := range map[string]struct {
+			state dag.State
+			again bool
+		}{"handler": {dag.Completed, !keep}, "own": {dag.Skipped, !keep}, "judged": {dag.Skipped, true}, "after": {dag.Blocked, false}} {
+			if got := after[id]; (got.Attempt > before[id].Attempt) != want.again || got.State != want.state {
+				t.Errorf("keep %t: %s is %s at attempt %d, and was at %d", keep, id, got.State, got.Attempt, before[id].Attempt)
+			}
 		}
 	}
 }

@@ -18,7 +18,9 @@ type Node struct {
 	// Found: of what it found, some is stored. Resumes: that may run again in part, as all of it is there, or what is not is yet to be made, and waits for
 	// nothing that is. Unmade is how much is not there.
 	Found, Resumes bool
-	Unmade         int32
+	// Stays: skipped, and not by the rules ([SkipJudged]): by its executor, its lock, its user, or as it was imported. It is looked at with [ExecutionOptions.KeepCompleted].
+	Stays  bool
+	Unmade int32
 }
 
 // ExecutionOptions steer a start or a re-run (spec 3.7).
@@ -26,7 +28,7 @@ type ExecutionOptions struct {
 	Force             bool // what was asked for, though it has completed or was cancelled: the target, or with a root all of its tree
 	RerunCancelled    bool // cancelled tasks of the set too
 	RerunDependencies bool // completed dependencies of what runs, too
-	KeepCompleted     bool // completed tasks stay as they are even where what they depend on runs again, unless they are asked for
+	KeepCompleted     bool // completed tasks, and those that skipped themselves, stay as they are even where what they depend on runs again, unless they are asked for
 	Demo              bool // what runs is only demonstrated
 	Keyed             bool // a coordinator has the key of a language model for what runs
 	NoCache           bool // what starts takes nothing from the cache
@@ -307,11 +309,14 @@ func (p *planning) add(i int, ended bool) {
 	}
 }
 
+// kept reports whether the task stays as it is where completed ones are kept.
+func (n Node) kept() bool { return n.State == Completed || n.State == Skipped && n.Stays }
+
 // spread adds what runs because a task does.
 func (p *planning) spread(i int) {
 	if p.again[i] {
 		for _, j := range p.dependents(i) {
-			if s := p.nodes[j].State; s != Cancelled && !(s == Completed && p.asked.KeepCompleted) { // those that the request names run already
+			if node := p.nodes[j]; node.State != Cancelled && !(p.asked.KeepCompleted && node.kept()) { // those that the request names run already
 				p.add(int(j), true)
 			}
 		}

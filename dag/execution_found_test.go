@@ -35,6 +35,7 @@ func TestPlanExecutionOfFound(t *testing.T) {
 		{fact: "unless what has completed is kept", states: "bffcfbfc", opts: ExecutionOptions{KeepCompleted: true}, want: "0:waiting/1(1) 1:expanded/2(2) 2:ready/2 4:expanded/2(1) 5:waiting/1(1) 6:ready/2"},
 		{fact: "a completed one finds anew, too", states: "ccfccccc", want: "0:waiting/2(1) 1:waiting/2(1) 2:ready/2 -1 -4"},
 		{fact: "and is kept", states: "ccfccccc", opts: ExecutionOptions{KeepCompleted: true}, want: "2:ready/2"},
+		{fact: "so is one that skipped itself", states: "csfccccc", opts: ExecutionOptions{KeepCompleted: true}, change: func(n []Node) { n[1].Stays = true }, want: "2:ready/2"},
 		{fact: "as a dependency that runs again, it finds anew", states: "fccccccc", opts: ExecutionOptions{RerunDependencies: true}, want: "0:waiting/2(1) 1:waiting/2(1) 2:ready/2 -1 -4"},
 		{fact: "a completed one is left alone with the failures that it allows", states: "fccfccff", want: "0:ready/2"},
 		{fact: "a cancelled one is left alone", states: "bkcfkbkk", want: "1 was cancelled"},

@@ -3,6 +3,7 @@ package dag
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // Told is how one dependency of a judged task has ended. In the order of its list.
@@ -50,6 +51,11 @@ const (
 	SkipNotSelected = "not_selected"
 	SkipLocked      = "locked" // its lock was held, and it does not wait for it
 )
+
+// SkipJudged reports whether the rules gave the reason of a skip, by what the task depends on: it is judged anew where that runs again.
+func SkipJudged(reason string) bool {
+	return reason == SkipWhenFalse || strings.HasPrefix(reason, SkipDependency)
+}
 
 // Judge decides about a task whose dependencies have all ended: it runs, is skipped, blocked, or ends as its fold does (control 2, 3). when is what
 // its condition has come to; a task with a condition that was not evaluated, or for which no earlier success was looked for, stays as it is, unless its edges decide alone. It reports whether anything changed.

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/taskgrove/taskgrove/dag"
 )
@@ -148,7 +147,7 @@ func (t *Tree) Keep(before *Tree, ends map[string]End) (*Kept, error) {
 		switch end.Outcome {
 		case dag.Completed.Outcome():
 		case dag.Skipped.Outcome():
-			if strings.HasPrefix(end.SkipReason, dag.SkipDependency) { // what it depends on decides again
+			if dag.SkipJudged(end.SkipReason) {
 				continue
 			}
 		default:

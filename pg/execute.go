@@ -116,6 +116,9 @@ func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts d
 	b.Queue(sql("TreeToExecute"), tree).QueryRow(of.scan)
 	b.Queue(sql("PlanRows"), first, end).Query(p.scan)
 	b.Queue(sql("FollowupsOf"), first, end).Query(p.scanFollowups) // after the rows: an end that they show is told, or its followup is here
+	if opts.KeepCompleted {
+		b.Queue(sql("SkipsThatStay"), first, end, dag.SkipWhenFalse, dag.SkipDependency).Query(p.scanStays)
+	}
 	if err := c.SendBatch(ctx, b).Close(); err != nil {
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil, ErrNotFound
@@ -212,6 +215,18 @@ func (p *planner) scan(rows pgx.Rows) error {
 		}
 		p.start = append(p.start, int32(len(p.edges)))
 		deps, modes = nil, nil
+		return nil
+	})
+	return err
+}
+
+// scanStays notes which skipped tasks stay.
+func (p *planner) scanStays(rows pgx.Rows) error {
+	var task dag.Key
+	_, err := pgx.ForEachRow(rows, []any{&task}, func() error {
+		if i := task.Index(); i < len(p.nodes) {
+			p.nodes[i].Stays = true
+		}
 		return nil
 	})
 	return err

@@ -73,7 +73,7 @@ type executeParams struct {
 	Force             bool            `json:"force,omitempty" description:"runs what has completed again, too"`
 	RerunCancelled    bool            `json:"rerun_cancelled,omitempty" description:"runs cancelled tasks again, too"`
 	RerunDependencies bool            `json:"rerun_dependencies,omitempty" description:"runs completed dependencies again, too"`
-	KeepCompleted     bool            `json:"keep_completed,omitempty" description:"leaves completed tasks as they are, even where what they depend on runs again"`
+	KeepCompleted     bool            `json:"keep_completed,omitempty" description:"leaves completed tasks, and those that skipped themselves, as they are, even where what they depend on runs again"`
 	IdempotencyKey    string          `json:"idempotency_key,omitempty" description:"a repetition gets the first answer; also the header Idempotency-Key"`
 }
 

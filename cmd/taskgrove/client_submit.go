@@ -378,7 +378,7 @@ func rerunCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&noCache, "no-cache", false, noCacheHelp)
 	llm.bind(cmd)
 	cmd.Flags().BoolVar(&dependencies, "rerun-dependencies", false, "completed dependencies of what runs again, too")
-	cmd.Flags().BoolVar(&keep, "keep-completed", false, "leave completed tasks as they are, even where what they depend on runs again")
+	cmd.Flags().BoolVar(&keep, "keep-completed", false, "leave completed tasks, and those that skipped themselves, as they are, even where what they depend on runs again")
 	return cmd
 }
 

@@ -190,6 +190,13 @@ where t.key = u.key and t.attempt = u.attempt and t.state = :running
 select t.key, t.state, t.flags, t.attempt, t.worker is not null, t.priority, t.pool, s.parent + 1, s.deps, s.dep_modes
 from task t join spec s on s.key = t.key where t.key >= $1 and t.key < $2 order by t.key
 
+-- name: SkipsThatStay
+-- Of a tree's skipped tasks those that the rules did not skip (dag.SkipJudged): a worker ran them, or the reason is another one. A sealed result has no reason that can be read: no rule
+-- made it. $1, $2: keys; $3, $4: a reason of the rules, and how the others begin.
+select t.key from task t join attempt a on a.task = t.key and a.number = t.attempt
+where t.key >= $1 and t.key < $2 and t.state = :skipped
+  and (a.worker is not null or coalesce(a.result->>'reason', '') <> $3 and not starts_with(coalesce(a.result->>'reason', ''), $4))
+
 -- name: LockExecution
 -- One start or re-run of a tree at a time. $1 tree key.
 select pg_advisory_xact_lock(7237, hashint8($1))

@@ -106,7 +106,7 @@ func (s Settings) Open(ctx context.Context) (*Part, error) {
 		err = s.startWorker(ctx, p)
 	} else {
 		// What the executor says of itself is known from the start; nothing is run here.
-		opts := node.Options{Executors: []executors.Executor{&Scripted{}, &Noting{}, Keeping{}}, Resting: s.Role == SubmitRole}
+		opts := node.Options{Executors: []executors.Executor{&Scripted{}, &Noting{}, &Stepping{}, Keeping{}}, Resting: s.Role == SubmitRole}
 		if s.NextLevel {
 			opts.Levels = nextLevels
 		}
@@ -155,7 +155,7 @@ func (s Settings) startWorker(ctx context.Context, p *Part) (err error) {
 		return err
 	}
 	p.Worker, err = p.process.StartWorker(ctx, w, node.Options{
-		Executors: []executors.Executor{&Scripted{Journal: p.journal, Dir: s.Dir}, &Noting{Dir: s.Dir}, Keeping{}}, LineWait: s.LineWait})
+		Executors: []executors.Executor{&Scripted{Journal: p.journal, Dir: s.Dir}, &Noting{Dir: s.Dir}, &Stepping{Journal: p.journal, Dir: s.Dir}, Keeping{}}, LineWait: s.LineWait})
 	return err
 }
 

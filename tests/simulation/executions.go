@@ -45,8 +45,8 @@ func (s *store) judgeRestart(t *tree, r dag.Restart, opts dag.ExecutionOptions) 
 	if t.tasks[r.Index].row.Flags&(dag.FlagKeeps|dag.FlagKept) != 0 {
 		return // it has a lock taken again, or ends anew after that
 	}
-	if opts.KeepCompleted && plain && r.From == dag.Completed {
-		s.w.broken("task %d completed, and runs again though it is to be kept", r.Index)
+	if opts.KeepCompleted && plain && (r.From == dag.Completed || r.From == dag.Skipped && s.stays(t.tasks[r.Index])) {
+		s.w.broken("task %d is %s, and runs again though it is to be kept", r.Index, r.From)
 	}
 	if opts.First && plain && !opts.RerunCancelled && t.tasks[r.Index].imported != nil {
 		s.w.broken("task %d had ended before it was submitted, and runs", r.Index)
@@ -104,11 +104,18 @@ func (s *store) begin(t *tree, restarts []dag.Restart) *effects {
 	return eff
 }
 
+// stays reports whether a skipped task was not skipped by the rules.
+func (s *store) stays(t *task) bool {
+	end := s.attempts[attemptKey{t.row.Key, t.row.Attempt}]
+	return end != nil && end.Worker != 0 || !dag.SkipJudged(s.reason(t.row))
+}
+
 // nodes are the tasks of a tree as an execution is planned from them. cancelling: the tree's cancellation is under way.
 func (s *store) nodes(t *tree) (nodes []dag.Node, cancelling bool) {
 	nodes = make([]dag.Node, len(t.tasks))
 	for i, task := range t.tasks {
 		nodes[i] = dag.Node{State: task.row.State, Flags: task.row.Flags, Attempt: task.row.Attempt, Open: task.row.Worker != 0, Gone: !task.made}
+		nodes[i].Stays = task.row.State == dag.Skipped && s.stays(task)
 		if task.above != 0 {
 			nodes[i].Above = int32(task.above.Index()) + 1
 		}

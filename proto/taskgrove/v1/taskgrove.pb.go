@@ -2665,7 +2665,7 @@ type ExecuteRequest struct {
 	RerunDependencies bool                   `protobuf:"varint,3,opt,name=rerun_dependencies,json=rerunDependencies,proto3" json:"rerun_dependencies,omitempty"` // run completed dependencies of what runs again, too
 	Demo              bool                   `protobuf:"varint,5,opt,name=demo,proto3" json:"demo,omitempty"`                                                    // nothing runs: workers make up the results of what starts
 	RerunCancelled    bool                   `protobuf:"varint,4,opt,name=rerun_cancelled,json=rerunCancelled,proto3" json:"rerun_cancelled,omitempty"`          // run cancelled tasks again, too: also those that the task depends on
-	KeepCompleted     bool                   `protobuf:"varint,7,opt,name=keep_completed,json=keepCompleted,proto3" json:"keep_completed,omitempty"`             // completed tasks stay as they are, even where what they depend on runs again
+	KeepCompleted     bool                   `protobuf:"varint,7,opt,name=keep_completed,json=keepCompleted,proto3" json:"keep_completed,omitempty"`             // completed tasks, and those that skipped themselves, stay as they are, even where what they depend on runs again
 	Webhook           *Webhook               `protobuf:"bytes,6,opt,name=webhook,proto3" json:"webhook,omitempty"`                                               // told of the execution that begins
 	NoCache           bool                   `protobuf:"varint,8,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`                               // tasks are not ended by earlier successes: what starts runs
 	unknownFields     protoimpl.UnknownFields

@@ -91,6 +91,7 @@ var arrows = []arrow{
 	{"executors/sql", []string{"executors/..."}, []string{"github.com/nats-io/", "github.com/spf13/"},
 		"a task's own database is reached by the same library as ours, and by nothing else of ours"},
 	{"executors/mail/mailtest", []string{"internal/credential/certtest"}, all, "a server is started without knowing who sends"},
+	{"executors/smb/smbtest", []string{"internal/porttest"}, all, "a server is started without knowing who logs in"},
 	{"executors/sql/sqltest", []string{"internal/porttest"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"}, "a server is started without knowing what is asked of it"},
 	{"executors/ssh/sshtest", []string{"internal/porttest"}, all, "a server is started without knowing who logs in"},
 	{"executors/secrets", []string{"dag/template", "executors/...", "internal/credential", "internal/rawjson", "internal/workerfile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"}, "secrets are found without knowing who asks, and what for"},

@@ -112,6 +112,9 @@ for thing in "$@"; do
     sshd)
       command -v sshd >/dev/null || [ -x /usr/sbin/sshd ] || install openssh-server openssh-client ||
         echo "need: no OpenSSH server is installed, so the tests of ssh_executor are skipped; to install it: apt-get install openssh-server, dnf install openssh-server" ;;
+    smbd)
+      { command -v smbd && command -v pdbedit; } >/dev/null || [ -x /usr/sbin/smbd ] || install samba ||
+        echo "need: no Samba server is installed, so the tests of smb_upload_files and its like are skipped; to install it: apt-get install samba, dnf install samba" ;;
     proxies)
       { command -v tinyproxy && command -v microsocks; } >/dev/null || install tinyproxy microsocks ||
         echo "need: tinyproxy or microsocks is not installed, so the test of connections through them is skipped; to install them: apt-get install tinyproxy microsocks" ;;

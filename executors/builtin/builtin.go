@@ -34,6 +34,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/rest"
 	"github.com/taskgrove/taskgrove/executors/sftp"
 	"github.com/taskgrove/taskgrove/executors/sleep"
+	"github.com/taskgrove/taskgrove/executors/smb"
 	"github.com/taskgrove/taskgrove/executors/ssh"
 	"github.com/taskgrove/taskgrove/executors/subtree"
 	"github.com/taskgrove/taskgrove/executors/systeminfo"
@@ -127,7 +128,7 @@ func New(cfg Config) []executors.Executor {
 func fileSteps(cfg Config, net *network.Network, place func(pool string) workdir.Place) []executors.Executor {
 	zips := zipfile.Config{Place: place, MaxBytes: cfg.File.MaxUnpackedBytes}
 	transfers := transfer.Config{Place: place}
-	return slices.Concat([]executors.Executor{zipfile.NewZip(zips), zipfile.NewUnzip(zips)}, sftp.New(transfers, cfg.SSH, net),
+	return slices.Concat([]executors.Executor{zipfile.NewZip(zips), zipfile.NewUnzip(zips)}, sftp.New(transfers, cfg.SSH, net), smb.New(transfers, net),
 		[]executors.Executor{mail.New(mail.Config{Place: place}, net)})
 }
 

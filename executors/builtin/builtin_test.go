@@ -251,6 +251,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		"map_executor",
 		"subtree_executor",
 		"external.process", "check_items", "zip", "unzip", "sftp_list_files", "sftp_download_files", "sftp_delete_files", "sftp_upload_files",
+		"smb_list_files", "smb_download_files", "smb_delete_files", "smb_upload_files",
 		"mail_send", "excel_validate_template", "excel_fill_small", "excel_fill_from_file",
 	}
 	want = slices.DeleteFunc(want, func(id string) bool { return leftOut[id] })

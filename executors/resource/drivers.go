@@ -75,6 +75,8 @@ var (
 		{path: "server", fields: []string{"server", "host"}}, {path: "share", fields: []string{"share"}}, {path: "username", also: []string{"user"}, fields: []string{"username", "user"}},
 		{path: "password", fields: []string{"password"}, secret: true}, {path: "port", form: isInteger, fields: []string{"port"}, preset: "445"},
 		{path: "domain", fields: []string{"domain"}}, {path: "server_name", fields: []string{"server_name"}}, {path: "client_name", fields: []string{"client_name"}},
+		{path: "signing", form: isBoolean, fields: []string{"signing"}, preset: "true", note: "false: for shares of guests"},
+		{path: "encryption", form: isBoolean, fields: []string{"encryption"}, preset: "false", note: "true: a server that does not encrypt is refused"},
 	}
 	sftpConfig = []key{
 		{path: "host", fields: []string{"host"}}, {path: "port", form: isInteger, fields: []string{"port"}, preset: "22"}, {path: "user", also: []string{"username"}, fields: []string{"user", "username"}},

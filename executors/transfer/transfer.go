@@ -53,6 +53,9 @@ type Target interface {
 	Clean(name string) (string, error)
 }
 
+// Caseless is a target whose servers take names for the same that differ in upper and lower case alone.
+type Caseless interface{ Caseless() }
+
 // Server is where files lie. Names have slashes. Its methods may be called by several goroutines.
 type Server interface {
 	// ReadDir gives what is in a directory, of which links are not followed.

@@ -125,6 +125,7 @@ func readUploads(a *attempt, fault func(string, ...any)) error {
 			continue
 		}
 		u := upload{file: item.File, to: path.Join(a.remote, name), id: name}
+		a.clean(field+".remote_name", u.to, fault)
 		switch id := item.ID.(type) {
 		case nil:
 		case string, float64:
@@ -135,10 +136,14 @@ func readUploads(a *attempt, fault func(string, ...any)) error {
 		if ids[u.id] {
 			fault("%s: the id %.200q is there twice", field, u.id)
 		}
-		if names[u.to] {
+		key := u.to
+		if _, is := a.target.(Caseless); is {
+			key = strings.ToLower(key)
+		}
+		if names[key] {
 			fault("%s: two files would be called %.200q on the server", field, name)
 		}
-		ids[u.id], names[u.to] = true, true
+		ids[u.id], names[key] = true, true
 		a.uploads = append(a.uploads, u)
 	}
 	a.readParallel(fault)

@@ -141,6 +141,8 @@ type Options struct {
 	Workspace   []string                 // executors that work in a directory which the steps of a job share: their tasks are told of the flow
 	workers     map[string]bool          // names that workers have, whatever they are called
 	Env         map[string]string        // what is known of the environment, beside flow.env
+	Secrets     []string                 // names of the environment that are secrets, beside those of the flow: of its bundle
+	Public      []string                 // likewise, that are none
 	StrictEnv   bool                     // a name without a value is an error, unless it is a secret's
 	Compat      bool                     // tell what the flow does in another way than in AetherFlow
 	Job         string                   // the only one that a run is for, with all that it needs or names; empty: all
@@ -216,7 +218,7 @@ func (r *reader) document() *Document {
 	d := &Document{
 		ID: textOf(flow.Get("id")), Description: textOf(flow.Get("description")), Graph: textOf(flow.Get("execution")) == "graph",
 		Timeout: numberOf(flow.Get("timeout_seconds")), Priority: intOf(flow.Get("priority")), Pool: textOf(flow.Get("pool")),
-		Env: map[string]string{}, Secrets: textsOf(flow.Get("secrets")), Public: textsOf(flow.Get("public_env")), parameters: flow.Get("parameters"),
+		Env: map[string]string{}, Secrets: append(textsOf(flow.Get("secrets")), r.opts.Secrets...), Public: append(textsOf(flow.Get("public_env")), r.opts.Public...), parameters: flow.Get("parameters"),
 	}
 	w := flow.Get("workspace")
 	d.Workspace = Workspace{Root: textOf(w.Get("root")), Cleanup: textOr(w.Get("cleanup_policy"), "on_success"), Layout: map[string]string{"artifacts": "artifacts", "scratch": "scratch", "manifests": "manifests"}}

@@ -292,11 +292,18 @@ func (r *reader) origin(v treefile.Value, m *Manifest) {
 	}
 }
 
+// Unreadable is the report of a file of a bundle that can't be read, which the key at loc of the manifest names.
+func Unreadable(name, loc, reason string) *Report {
+	r := newReporter(name)
+	r.tellAt(CodeBundleFile, loc, 0, 0, reason)
+	return r.done()
+}
+
 // ManifestPage is the text of docs/flows/manifest.md.
 func ManifestPage() string {
 	var b strings.Builder
 	b.WriteString("<!-- Generated from the tables of keys in package flows by \"go generate ./flows\". Do not edit. -->\n\n# The manifest of a bundle\n\n" +
-		"Every key of a manifest, which says where a bundle of flows comes from. A key that is not listed where it stands is an error, and so is a value of another type. Templates stand only in\n" +
+		"Every key of a manifest, which says where [a bundle](bundles.md) comes from. A key that is not listed where it stands is an error, and so is a value of another type. Templates stand only in\n" +
 		"`config` and `options` of resources, and name only `env`. `taskgrove schema bundle` prints the JSON Schema, for editors.\n")
 	for _, part := range []struct {
 		title string

@@ -110,7 +110,9 @@ func BadPath(p string) string {
 		return `has a \ in it: write / between directories`
 	case !fs.ValidPath(p) || p == ".":
 		return "leads elsewhere, or has empty parts"
-	case strings.ContainsFunc(p, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == utf8.RuneError }):
+	case strings.ContainsFunc(p, func(r rune) bool {
+		return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.In(r, unicode.Zl, unicode.Zp) || r == utf8.RuneError
+	}):
 		return "has characters that can't be seen"
 	}
 	parts := strings.Split(p, "/")

@@ -18,6 +18,7 @@ import (
 	"github.com/yeka/zip"
 
 	"github.com/taskgrove/taskgrove/executors/mail/mailtest"
+	"github.com/taskgrove/taskgrove/executors/smb/smbtest"
 	"github.com/taskgrove/taskgrove/executors/ssh/sshtest"
 	"github.com/taskgrove/taskgrove/flows"
 	"github.com/taskgrove/taskgrove/pg/pgtest"
@@ -179,17 +180,18 @@ func openTemp(t *testing.T) string {
 }
 
 func inbox(t *testing.T, program string) {
-	k, smtp := sshtest.For(t), mailtest.Start(t, mailtest.Plain)
+	k, office, smtp := sshtest.For(t), smbtest.Start(t), mailtest.Start(t, mailtest.Plain)
 	dir := t.TempDir()
 	for name, text := range map[string]string{"a.csv": "id,price\n1,2.50\n2,3\n", "b.csv": "id,price\n3,10\n", "note.txt": "none of ours"} {
 		if err := errors.Join(os.MkdirAll(filepath.Join(dir, "in"), 0o755), os.WriteFile(filepath.Join(dir, "in", name), []byte(text), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	secrets := []string{"TASKGROVE_SECRET_SFTP_KEY=" + k.Read("id"), "TASKGROVE_SECRET_ZIP_PASSWORD=" + "a-long-password"}
+	secrets := []string{"TASKGROVE_SECRET_SFTP_KEY=" + k.Read("id"), "TASKGROVE_SECRET_ZIP_PASSWORD=" + "a-long-password", "TASKGROVE_SECRET_SMB_PASSWORD=" + smbtest.Password}
 	args := []string{
 		"flows/inbox.yaml", "--env", "SFTP_HOST=127.0.0.1", "--env", "SFTP_PORT=" + strconv.Itoa(k.Port), "--env", "SFTP_USER=" + k.User, "--env", "SFTP_HOST_KEY=" + strings.TrimSpace(k.Read("host.pub")),
-		"--env", "SFTP_DIR=" + dir, "--env", "SMTP_HOST=127.0.0.1", "--env", "SMTP_PORT=" + smtp.Port,
+		"--env", "SFTP_DIR=" + dir, "--env", "SMB_SERVER=127.0.0.1", "--env", "SMB_PORT=" + strconv.Itoa(office.Port), "--env", "SMB_SHARE=" + smbtest.Share, "--env", "SMB_USER=" + office.User,
+		"--env", "SMTP_HOST=127.0.0.1", "--env", "SMTP_PORT=" + smtp.Port,
 	}
 	got := runLocally(t, program, secrets, args...)
 	if status := got.Jobs[1].Status; status != "SUCCESS" {
@@ -199,7 +201,7 @@ func inbox(t *testing.T, program string) {
 	if mail.Subject != "3 orders in 2 files" || !strings.Contains(mail.Text, "15.50") || string(mail.Files["total.csv"]) != "orders,sum\n3,15.50\n" {
 		t.Errorf("the mail is %+v", mail)
 	}
-	z, err := zip.OpenReader(filepath.Join(dir, "done", "orders.zip"))
+	z, err := zip.OpenReader(filepath.Join(office.Dir, "orders", "done", "orders.zip"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 	"github.com/taskgrove/taskgrove/flows"
+	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/internal/policy"
 	"github.com/taskgrove/taskgrove/internal/treefile"
 	"github.com/taskgrove/taskgrove/pg"
@@ -663,6 +664,7 @@ func sameContent(a, b *pg.FlowRun) (bool, error) {
 // submitRun stores a revision with its tree. kept are steps that don't run; nil: all do. [pg.ErrTaken], [pg.ErrRunOpen].
 func (c *Coordinator) submitRun(ctx context.Context, row *pg.FlowRun, tree *flows.Tree, opts SubmitOptions, kept *flows.Kept) (*FlowRunInfo, error) {
 	opts.run = row
+	failpoint.Hit("coordinator.before-run-submit")
 	out, err := c.Submit(ctx, opts, c.tasksOfRun(tree, kept))
 	if err != nil {
 		return nil, err

@@ -1,13 +1,16 @@
 package faults
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
+	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/flows"
 	"github.com/taskgrove/taskgrove/flows/flowtest"
@@ -392,4 +395,140 @@ func TestKilledWhileFlowsRun(t *testing.T) {
 		}
 	}
 	t.Logf("%d flows, of which %d were resumed; copies: %d of work, %d of results", len(all), len(again), copier.Work.Load(), copier.Results.Load())
+}
+
+// healing is a flow whose second step fails, and the same one mended.
+func (s *site) healing() (broken, whole *flowing) {
+	s.t.Helper()
+	s.made++
+	of := func(comes string) *flowing {
+		return s.flowing(&flowtest.Flow{ID: fmt.Sprintf("heal%d", s.made), Pool: Pools[0], Jobs: []*flowtest.Job{{ID: "a", Steps: []flowtest.Step{
+			{Comes: "success", N: 1, Output: "x"}, {Comes: comes, N: 2, Reads: []string{"steps.s0.n", "job.outputs.x"}}, {Comes: "success", Reads: []string{"steps.s1.n"}}}}}}, "run")
+	}
+	return of("failed"), of("success")
+}
+
+// TestKilledWhileRunsBegin kills the coordinator that begins a run, or has one go on, before and after that is stored. Who asks again is told of the run that there is, or begins it: each
+// run and each revision begins once.
+func TestKilledWhileRunsBegin(t *testing.T) {
+	t.Parallel()
+	s := newSharedSite(t)
+	s.start(CoordinatorRole, "")
+	s.start(WorkerRole, "")
+	for _, at := range []struct {
+		point string
+		kept  bool
+	}{{"coordinator.before-run-submit=kill", false}, {"coordinator.after-submit-commit=kill", true}} {
+		broken, whole := s.healing()
+		victim, c := s.served(at.point)
+		if _, err := c.RunFlow(t.Context(), client.FlowStart{Text: broken.text, RunID: broken.run}); err == nil {
+			t.Errorf("%s: it was answered", at.point)
+		}
+		s.dies(victim)
+		got, err := s.front.RunFlow(t.Context(), coordinator.FlowRunSpec{Text: broken.text, RunID: broken.run})
+		if err != nil || got.Existing != at.kept || got.Revision != 1 {
+			t.Fatalf("%s: begun again: %+v, %v", at.point, got, err)
+		}
+		if got := s.ended(broken); got.Outcome != "FAILED" {
+			t.Errorf("%s: the run is %s", at.point, got.Outcome)
+		} else {
+			s.came(broken, got, nil)
+		}
+
+		victim, c = s.served(at.point)
+		if _, err := c.ResumeFlowRun(t.Context(), client.FlowResume{Run: whole.name(), Text: whole.text}); err == nil {
+			t.Errorf("%s: the resume was answered", at.point)
+		}
+		s.dies(victim)
+		eventually(t, "resume "+whole.name(), func() error {
+			got, err = s.front.ResumeFlowRun(t.Context(), coordinator.FlowResume{Run: whole.name(), Text: whole.text})
+			return err
+		})
+		if got.Revision != 2 {
+			t.Errorf("%s: resumed again, it is revision %d", at.point, got.Revision)
+		}
+		ended := s.ended(whole)
+		s.came(whole, ended, map[string]bool{"a__s0": true})
+		if ended.Outcome != "SUCCESS" || len(ended.Revisions) != 2 {
+			t.Errorf("%s: mended, it is %s, and has %d revisions", at.point, ended.Outcome, len(ended.Revisions))
+		}
+	}
+	for _, point := range []string{"coordinator.before-execute-commit=kill", "coordinator.after-execute-commit=kill"} {
+		broken, _ := s.healing()
+		s.begin(broken)
+		before := s.starts([]*flowing{broken}, map[string]*coordinator.FlowRunInfo{broken.name(): s.ended(broken)})
+		victim, c := s.served(point)
+		if _, err := c.ResumeFlowRun(t.Context(), client.FlowResume{Run: broken.name()}); err == nil {
+			t.Errorf("%s: it was answered", point)
+		}
+		s.dies(victim)
+		again := s.ended(broken)
+		if point == "coordinator.before-execute-commit=kill" {
+			if _, err := s.front.ResumeFlowRun(t.Context(), coordinator.FlowResume{Run: broken.name()}); err != nil {
+				t.Fatal(err)
+			}
+			again = s.ended(broken)
+		}
+		ids, after := s.stepsOf(again), s.starts([]*flowing{broken}, map[string]*coordinator.FlowRunInfo{broken.name(): again})
+		for name, want := range map[string]int{"a__s0": 0, "a__s1": 1, "a__s2": 0} {
+			if got := after[ids[name]] - before[ids[name]]; got != want {
+				t.Errorf("%s: %s ran %d times more, want %d", point, name, got, want)
+			}
+		}
+	}
+}
+
+// TestRunsBeginOnce: of many who begin the same run at once, through several coordinators, one does, and all are told of it; of many who resume it with the same text, too; of those who
+// resume it with other texts, all but one are refused.
+func TestRunsBeginOnce(t *testing.T) {
+	t.Parallel()
+	s := newSharedSite(t)
+	var clients []*client.Client
+	for range 3 {
+		_, c := s.served("")
+		clients = append(clients, c)
+	}
+	s.start(WorkerRole, "")
+	broken, whole := s.healing()
+	other := s.flowing(mended(broken.flow), "run")
+	other.text = bytes.Replace(whole.text, []byte(`"n":2`), []byte(`"n":7`), 1)
+	atOnce := func(ask func(n int, c *client.Client) (*client.FlowRun, error)) (fresh, refused int, trees map[string]bool) {
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		trees = map[string]bool{}
+		for n := range 12 {
+			all.Go(func() {
+				got, err := ask(n, clients[n%len(clients)])
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case errors.Is(err, client.ErrConflict):
+					refused++
+				case err != nil:
+					t.Error(err)
+				default:
+					if trees[got.TreeID] = true; !got.Existing {
+						fresh++
+					}
+				}
+			})
+		}
+		all.Wait()
+		return fresh, refused, trees
+	}
+	if fresh, refused, trees := atOnce(func(_ int, c *client.Client) (*client.FlowRun, error) {
+		return c.RunFlow(t.Context(), client.FlowStart{Text: broken.text, RunID: broken.run})
+	}); fresh != 1 || refused != 0 || len(trees) != 1 {
+		t.Errorf("%d began the run, %d were refused, and there are %d trees", fresh, refused, len(trees))
+	}
+	s.ended(broken)
+	fresh, refused, trees := atOnce(func(n int, c *client.Client) (*client.FlowRun, error) {
+		return c.ResumeFlowRun(t.Context(), client.FlowResume{Run: broken.name(), Text: [][]byte{whole.text, other.text}[n%2]})
+	})
+	if fresh != 1 || refused != 6 || len(trees) != 1 {
+		t.Errorf("%d resumed the run, %d were refused, and there are %d trees", fresh, refused, len(trees))
+	}
+	if got := s.ended(whole); got.Outcome != "SUCCESS" || got.Revision != 2 || len(got.Revisions) != 2 {
+		t.Errorf("it is %s in revision %d of %d", got.Outcome, got.Revision, len(got.Revisions))
+	}
 }

@@ -45,6 +45,12 @@ func New(cfg transfer.Config, hosts ssh.Config, net *network.Network) []executor
 // Close closes all connections.
 func (e *Executor) Close() error { return e.hosts.Close() }
 
+// Protocol is what the steps speak, for others that look for files at a host. The caller closes its connections.
+func Protocol(hosts ssh.Config, net *network.Network) (p transfer.Protocol, end func() error) {
+	e := ssh.New(hosts, net)
+	return &protocol{e}, e.Close
+}
+
 type protocol struct{ hosts *ssh.Executor }
 
 func (*protocol) Name() string { return "sftp" }

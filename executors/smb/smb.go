@@ -36,6 +36,9 @@ func New(cfg transfer.Config, net *network.Network) []executors.Executor {
 	return all
 }
 
+// Protocol is what the steps speak, for others that look for files at a server.
+func Protocol(net *network.Network) transfer.Protocol { return &protocol{net} }
+
 type protocol struct{ net *network.Network }
 
 func (*protocol) Name() string { return "smb" }

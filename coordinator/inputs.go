@@ -39,7 +39,7 @@ func (c *Coordinator) checkInputs(ctx context.Context, tasks iter.Seq2[*dag.Task
 		for t, err := range tasks {
 			if err == nil && t.Executor != "" && !t.Demo && len(t.Faults) == 0 {
 				check.look(ctx, index, t)
-				if t.Executor == expansion.MapExecutor {
+				if t.Executor == dag.MapExecutor {
 					check.maps(ctx, index, t)
 				}
 			}

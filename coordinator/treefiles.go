@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/dag/expansion"
 	"github.com/taskgrove/taskgrove/internal/treefile"
 )
 
@@ -23,7 +22,7 @@ func (c *Coordinator) renderTrees(tasks iter.Seq2[*dag.Task, error]) iter.Seq2[*
 	return func(yield func(*dag.Task, error) bool) {
 		index := 0
 		for t, err := range tasks {
-			if err == nil && (t.Executor == dag.SubtreeExecutor || t.Executor == expansion.MapExecutor) {
+			if err == nil && (t.Executor == dag.SubtreeExecutor || t.Executor == dag.MapExecutor) {
 				c.renderTreesOf(index, t)
 			}
 			index++

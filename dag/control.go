@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,10 +26,40 @@ type Control struct {
 	Item  json.RawMessage `json:"item,omitempty"`
 	Index int             `json:"index,omitempty"`
 	Data  []string        `json:"data,omitempty"`
+	// Values are what the step of a flow that the task is made for an item of has kept for its templates: a JSON object. No submission says them.
+	Values json.RawMessage `json:"values,omitempty"`
 }
 
-// AddItem adds the item that the task was made for to the scope of its templates, which is a JSON object or empty.
+// withValues adds what was kept for the templates of the task to their scope.
+func (c *Control) withValues(scope []byte) []byte {
+	if c.Values == nil {
+		return scope
+	}
+	all := map[string]map[string]json.RawMessage{}
+	if decodeExact(c.Values, &all) != nil || all == nil {
+		return scope
+	}
+	own := map[string]map[string]json.RawMessage{}
+	if len(scope) > 0 && decodeExact(scope, &own) != nil {
+		return scope
+	}
+	for root, values := range own {
+		if all[root] == nil {
+			all[root] = values
+			continue
+		}
+		maps.Copy(all[root], values)
+	}
+	out, err := encodeExact(all)
+	if err != nil {
+		return scope
+	}
+	return out
+}
+
+// AddItem adds the item that the task was made for, and what was kept for it, to the scope of its templates, which is a JSON object or empty.
 func (c *Control) AddItem(scope []byte) []byte {
+	scope = c.withValues(scope)
 	if c.Item == nil {
 		return scope
 	}
@@ -297,7 +328,7 @@ func SkipReason(result json.RawMessage) string {
 }
 
 // Unseen is why a run that waits, or finds tasks, can't be one of a task that says what becomes of its run's result; empty: it can. A run that goes on later
-// returns one then.
+// returns one then. The outputs of a step of a flow that finds tasks are those of what these come to.
 func Unseen(repeat, outputs, artifacts bool) string {
 	for _, key := range []struct {
 		name string

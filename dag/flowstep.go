@@ -19,6 +19,8 @@ type FlowStep struct {
 	Job     []string           `json:"job,omitempty"`     // the tasks whose outputs the job has, in their order: of a name that several have, the last one counts
 	Jobs    map[string]FlowJob `json:"jobs,omitempty"`    // other jobs, by their ids
 	Failure *FlowFailure       `json:"failure,omitempty"` // nil: the step is of no handler of failures
+	// Outer: the task is made for an item of a step. What its templates name beside that, the step has kept for it (see [Control.Values]).
+	Outer bool `json:"outer,omitempty"`
 }
 
 // FlowFailure says which task tells of the first failure.
@@ -55,7 +57,7 @@ func ReadFlowStep(text []byte) (*FlowStep, error) {
 	d.DisallowUnknownFields()
 	s := &FlowStep{}
 	if err := d.Decode(s); err != nil {
-		return nil, fmt.Errorf("must be an object with steps, job, jobs and failure: %w", err)
+		return nil, fmt.Errorf("must be an object with steps, job, jobs, failure and outer: %w", err)
 	}
 	return s, nil
 }
@@ -97,6 +99,16 @@ func (s *FlowStep) tasks(yield func(at, task string)) {
 // unknown says why a path of a flow can lead to nothing; empty: it may lead to something.
 func (s *FlowStep) unknown(path []string) string {
 	switch path[0] {
+	case "jobs":
+		if s.Outer && slices.Contains(flowJobFields, path[2]) {
+			return ""
+		}
+	default:
+		if s.Outer { // who found it knows
+			return ""
+		}
+	}
+	switch path[0] {
 	case "steps":
 		if s.Steps[path[1]] == "" {
 			return "flow_step has no step " + cut(path[1], 80)
@@ -117,6 +129,61 @@ func (s *FlowStep) unknown(path []string) string {
 		}
 	}
 	return ""
+}
+
+// has reports whether dependencies of the task have what a path of a flow leads to.
+func (s *FlowStep) has(path []string) bool {
+	switch path[0] {
+	case "steps":
+		return s.Steps[path[1]] != ""
+	case "job":
+		return !s.Outer
+	case "jobs":
+		_, known := s.Jobs[path[1]]
+		return known
+	}
+	return s.Failure != nil
+}
+
+// MaxKeptValues is how many bytes of values of a flow each of the tasks that a step finds may carry, and MaxAllKept how many all of them.
+const (
+	MaxKeptValues = 64 << 10
+	MaxAllKept    = 256 << 20
+)
+
+// KeptValues cuts the scope of an attempt, a JSON object or empty, down to what the templates in JSON texts name of a flow. nil: nothing.
+func KeptValues(scope []byte, texts ...json.RawMessage) json.RawMessage {
+	p := &Paths{}
+	for _, text := range texts {
+		for _, path := range flowRefs(text) {
+			p.Add(path)
+		}
+	}
+	if p.members == nil || !isObject(scope) {
+		return nil
+	}
+	out, has := p.pick(nil, scope)
+	if !has || len(out) <= len("{}") {
+		return nil
+	}
+	return out
+}
+
+// flowRefs are the paths of a flow that the templates in a JSON text name.
+func flowRefs(text json.RawMessage) (paths [][]string) {
+	if !mayHoldToken(text) {
+		return nil
+	}
+	var document any
+	if decodeExact(text, &document) != nil {
+		return nil
+	}
+	for _, path := range renderOutputRules.Refs(document) {
+		if _, ofFlow := flowRoots[path[0]]; ofFlow {
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }
 
 // flowStep checks what the task says of its flow, and keeps the dependencies that it names.

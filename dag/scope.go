@@ -102,8 +102,20 @@ func (c *Control) ValuePaths(executor string, inputs json.RawMessage) *Paths {
 			switch _, ofFlow := flowRoots[path[0]]; {
 			case path[0] == "deps" && len(path) > 2:
 				p.Add(path[1:])
-			case ofFlow && c.FlowStep != nil:
+			case ofFlow && c.FlowStep != nil && c.FlowStep.has(path):
 				flow.named.Add(path)
+			}
+		}
+	}
+	if c.FlowStep != nil && executor == MapExecutor { // what it keeps for the tasks that it finds
+		for m := range members(inputs) {
+			if !Unrendered(executor, m.name()) {
+				continue
+			}
+			for _, path := range flowRefs(m.value) {
+				if c.FlowStep.has(path) {
+					flow.named.Add(path)
+				}
 			}
 		}
 	}

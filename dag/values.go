@@ -61,8 +61,11 @@ func InputTemplates() *template.Rules { return &inputRules }
 // OutputTemplates is for what [InputTemplates] is for, with the root result.
 func OutputTemplates() *template.Rules { return &outputRules }
 
+// MapExecutor makes tasks for the items of a list.
+const MapExecutor = "map_executor"
+
 // unrendered are inputs which have templates of their own, for tasks that are made later.
-var unrendered = map[string][]string{"map_executor": {"task", "tasks", "tree"}, SubtreeExecutor: {"tree"}}
+var unrendered = map[string][]string{MapExecutor: {"task", "tasks", "tree"}, SubtreeExecutor: {"tree"}}
 
 // Unrendered reports whether an input of an executor is never rendered with the others.
 func Unrendered(executor, input string) bool { return slices.Contains(unrendered[executor], input) }
@@ -97,6 +100,9 @@ func (t *Task) templates(ofItem bool) (faults []valueFault, named []Named) {
 	switch {
 	case c.FlowStep != nil:
 		r.inputRules, r.outputRules, r.step = &flowInputRules, &flowOutputRules, c.FlowStep
+		if c.FlowStep.Outer {
+			r.inputRules, r.outputRules = &renderInputRules, &renderOutputRules
+		}
 		r.flowStep(c.FlowStep)
 	case ofItem || c.Item != nil:
 		r.inputRules, r.outputRules = &inputRules, &outputRules

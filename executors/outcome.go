@@ -58,10 +58,13 @@ type Expand struct {
 	Window int
 	// StopOnFailure makes no further items once one has failed.
 	StopOnFailure bool
-	// Collect says what the task's result is: none ({}), list (the results of the direct children, in order) or map (by their local ids). Empty: none
-	// for Tasks, list for Items.
+	// Collect says what the task's result is: none ({}), list (the results of the direct children, in order), map (by their local ids) or counted (the list as results, with count,
+	// succeeded, skipped and failed). Empty: none for Tasks, list for Items.
 	Collect string
 }
+
+// CollectCounted is the word of [Expand.Collect] for a list with counts.
+const CollectCounted = "counted"
 
 // AwaitKind is what an attempt may wait for.
 type AwaitKind string

@@ -20,7 +20,8 @@ type checker struct {
 	byID  map[string]*Job
 	order map[string][]string // the jobs that one waits for, in a graph
 
-	profiled []use // tokens in what profiles give resources
+	profiled []use              // tokens in what profiles give resources
+	chains   map[string]chained // steps in a foreach, by where they are
 }
 
 // maxIDChars is how long an id may be.
@@ -38,9 +39,6 @@ func (c *checker) check() {
 	for _, j := range c.all() {
 		for _, s := range j.Steps {
 			c.step(s, s.loc)
-			if run := s.innermost(); run.Type == process && s.Retry != nil && run.value.Get("inputs").Get("retry").Given() {
-				c.at(CodeRetryTwice, s.value.Get("retry"), s.loc+".retry", "the inputs have retry, too: write it once")
-			}
 		}
 		c.lock(j.Lock)
 	}
@@ -136,7 +134,7 @@ func (o *Options) executorOf(typ string) string {
 
 // types are the words that a step may have as its type.
 func (o *Options) types() []string {
-	out := []string{withLock}
+	out := []string{withLock, forEach}
 	for _, id := range o.Executors.IDs() {
 		short := strings.TrimSuffix(id, "_executor")
 		if out = append(out, short); short != id {
@@ -150,6 +148,13 @@ func (c *checker) step(s *Step, loc string) {
 	typeAt := s.value.Get("type")
 	inputs := s.value.Get("inputs")
 	c.lock(s.Lock)
+	if run := s.innermost(); run.Type == process && s.Retry != nil && run.value.Get("inputs").Get("retry").Given() {
+		c.at(CodeRetryTwice, s.value.Get("retry"), loc+".retry", "the inputs have retry, too: write it once")
+	}
+	if s.Type == forEach {
+		c.each(s, loc)
+		return
+	}
 	if s.Type == withLock {
 		if inputs.Kind() == 0 || inputs.Kind() == 'n' {
 			c.at(CodeMissing, s.value, loc+".inputs", "must be there, with lock_key and step")
@@ -158,7 +163,6 @@ func (c *checker) step(s *Step, loc string) {
 		if inputs.Kind() != '{' {
 			return
 		}
-		c.object(inputs, withLockKeys, loc+".inputs")
 		switch step := inputs.Get("step"); {
 		case s.Inner != nil:
 			c.step(s.Inner, s.Inner.loc)

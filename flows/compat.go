@@ -144,6 +144,12 @@ func (c *checker) compatStep(s *Step) {
 		if s.Inner != nil {
 			c.compatStep(s.Inner)
 		}
+	case forEach:
+		if s.Each != nil {
+			for _, one := range s.Each.Steps {
+				c.compatStep(one)
+			}
+		}
 	case process:
 		c.compatProcess(inputs, tell)
 	case "db_extract":

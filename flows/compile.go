@@ -83,11 +83,13 @@ func Compile(name string, text []byte, runID string, opts Options) (*Tree, *Repo
 // The parts of a task as a document has them.
 type (
 	taskDoc struct {
-		Name         string            `json:"name"`
+		ID           string            `json:"id,omitempty"` // in a foreach only
+		Name         string            `json:"name,omitempty"`
 		Parent       string            `json:"parent_id,omitempty"`
 		Dependencies []edgeDoc         `json:"dependencies,omitempty"`
 		When         string            `json:"when,omitempty"`
 		Fold         bool              `json:"fold,omitempty"`
+		AllowFailure bool              `json:"allow_failure,omitempty"`
 		Schemas      map[string]string `json:"schemas,omitempty"`
 		Params       *paramsDoc        `json:"params,omitempty"`
 		Inputs       map[string]any    `json:"inputs,omitempty"`
@@ -111,7 +113,8 @@ type (
 		Job       string         `json:"job_id"`
 		Step      string         `json:"step_id"`
 		Env       map[string]any `json:"env,omitempty"` // of the run, without secrets
-		Workspace workspaceDoc   `json:"workspace"`
+		Workspace *workspaceDoc  `json:"workspace,omitempty"`
+		Items     string         `json:"items,omitempty"` // of a foreach: what the directories of its items are called, but for their index
 	}
 	workspaceDoc struct {
 		Layout  map[string]string `json:"layout"`
@@ -171,6 +174,7 @@ type compiler struct {
 	all    string              // the name of the fold of all jobs, which handlers wait for; empty: there is none
 	locks  map[string][]string // see [Tree]
 	held   map[*Step]string    // folds around steps that hold several locks
+	taken  map[string]bool     // names of directories of items
 
 	tasks []taskDoc
 	where []Coordinates
@@ -467,10 +471,6 @@ func (c *compiler) reference(r gate.Ref) string {
 func (c *compiler) step(fold, gateName string, j *Job, i int, s *Step) {
 	run := s.innermost()
 	t := taskDoc{Name: c.steps[s], Parent: fold, Timeout: s.Timeout, Pool: cmp.Or(s.Pool, j.Pool, c.doc.Pool), Priority: cmp.Or(s.Priority, j.Priority, c.doc.Priority)}
-	t.Schemas = map[string]string{"method": c.opts.executorOf(run.Type)}
-	if slices.Contains(c.opts.Workspace, t.Schemas["method"]) {
-		t.Params = &paramsDoc{Flow: c.flow, Run: c.run, Job: j.ID, Step: s.ID, Env: c.env, Workspace: c.dirs}
-	}
 	taking := c.taking(j.ID, j.ID, 0)
 	for _, name := range taking {
 		t.Dependencies = append(t.Dependencies, accepting(name, "", "success"))
@@ -495,19 +495,13 @@ func (c *compiler) step(fold, gateName string, j *Job, i int, s *Step) {
 	}
 	at := place{j, i}
 	w := &writer{compiler: c, at: at, task: &t}
-	inputs, _ := w.value(run.Inputs, run.value.Get("inputs"), run.loc+".inputs", atInput).(map[string]any)
-	t.Inputs, t.Template = c.renamed(t.Schemas["method"], inputs), w.tokens
+	t.Retry = retryOf(s.Retry)
+	c.runs(w, run, s.ID)
 	if len(s.Outputs) > 0 {
 		t.Outputs, _ = w.value(s.Outputs, s.value.Get("outputs"), s.loc+".outputs", atOutput).(map[string]any)
 	}
-	c.connect(run, &t)
 	if w.looks || len(s.Outputs) > 0 { // else it is a task like others
 		t.FlowStep = &w.sees
-	}
-	if t.Retry = retryOf(s.Retry); t.Schemas["method"] == process {
-		if own := c.ownRetry(run, t.Inputs); own != nil {
-			t.Retry = retryOf(own)
-		}
 	}
 	if locks := c.stepLocks(j, s); len(locks) > 0 {
 		last := len(locks) - 1
@@ -517,6 +511,27 @@ func (c *compiler) step(fold, gateName string, j *Job, i int, s *Step) {
 		}
 	}
 	c.add(t, KindStep, at)
+}
+
+// runs completes a task by what runs: of a step, or of one in a foreach.
+func (c *compiler) runs(w *writer, run *Step, id string) {
+	t := w.task
+	if run.Type == forEach {
+		c.each(w, run, id)
+		return
+	}
+	t.Schemas = map[string]string{"method": c.opts.executorOf(run.Type)}
+	if slices.Contains(c.opts.Workspace, t.Schemas["method"]) {
+		t.Params = &paramsDoc{Flow: c.flow, Run: c.run, Job: w.at.job.ID, Step: id, Env: c.env, Workspace: &c.dirs}
+	}
+	inputs, _ := w.value(run.Inputs, run.value.Get("inputs"), run.loc+".inputs", atInput).(map[string]any)
+	t.Inputs, t.Template = c.renamed(t.Schemas["method"], inputs), w.tokens
+	c.connect(run, t)
+	if t.Schemas["method"] == process {
+		if own := c.ownRetry(run, t.Inputs); own != nil {
+			t.Retry = retryOf(own)
+		}
+	}
 }
 
 // renamed are inputs with the names that count.
@@ -648,6 +663,7 @@ func (c *compiler) twice(j *Job) {
 		for _, l := range s.locks() {
 			again(l.value, l.loc, c.lockDoc(j, l).Key, held)
 		}
+		c.twiceIn(j, s, held, again)
 	}
 }
 

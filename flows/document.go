@@ -94,9 +94,19 @@ type Step struct {
 	Priority *int
 	Lock     *Lock
 	Inner    *Step // of with_lock: what runs
+	Each     *Each // of foreach: what runs for each item
 
 	value treefile.Value
 	loc   string
+}
+
+// Each is what a foreach does.
+type Each struct {
+	Items        any
+	Steps        []*Step // one after the other
+	List         bool    // they are written as steps, else as step
+	Window       int     // items in progress at most; 0: all
+	Stop, Allows bool    // no further items after a failure; failures of items are none of the step
 }
 
 // innermost is the step that runs: of with_lock, the one in it.
@@ -313,10 +323,37 @@ func (r *reader) step(v treefile.Value, loc string) *Step {
 			s.Retry.Multiplier = m
 		}
 	}
-	if s.Type == withLock {
-		r.withLock(s)
-	}
+	r.inner(s)
 	return s
+}
+
+// inner reads the steps in one of a type that has some.
+func (r *reader) inner(s *Step) {
+	switch {
+	case strings.Count(s.loc, ".step") >= maxInner:
+	case s.Type == withLock:
+		r.withLock(s)
+	case s.Type == forEach:
+		r.forEach(s)
+	}
+}
+
+// forEach reads the steps in one that runs them for each item.
+func (r *reader) forEach(s *Step) {
+	inputs, loc := s.value.Get("inputs"), s.loc+".inputs"
+	if inputs.Kind() != '{' {
+		return
+	}
+	e := &Each{Items: inputs.Get("items").Decoded(), Stop: boolOf(inputs.Get("stop_on_failure")), Allows: boolOf(inputs.Get("allow_failures"))}
+	if n := intOf(inputs.Get("window")); n != nil {
+		e.Window = *n
+	}
+	if steps := inputs.Get("steps"); steps.Given() {
+		e.List, e.Steps = true, r.steps(steps, loc+".steps")
+	} else if step := inputs.Get("step"); step.Kind() == '{' {
+		e.Steps = []*Step{r.step(step, loc+".step")}
+	}
+	s.Each = e
 }
 
 // withLock reads the step in one that runs it under a lock.
@@ -333,9 +370,7 @@ func (r *reader) withLock(s *Step) {
 		return
 	}
 	s.Inner = &Step{ID: textOr(inner.Get("id"), s.ID+"_inner"), Type: textOf(inner.Get("type")), Inputs: tableIn(inner.Get("inputs")), Lock: lock, value: inner, loc: loc + ".step"}
-	if s.Inner.Type == withLock && strings.Count(s.Inner.loc, ".step") < maxInner {
-		r.withLock(s.Inner)
-	}
+	r.inner(s.Inner)
 }
 
 // maxInner is how deep steps may lie in each other.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -20,14 +21,23 @@ func mocksOf(f *flowtest.Flow) []byte {
 	mocks := map[string]any{}
 	for _, j := range f.Jobs {
 		for i, s := range j.Steps {
-			mock := map[string]any{"result": map[string]any{"n": s.N}}
-			switch s.Comes {
-			case "skipped":
-				mock["skip"] = "no_data"
-			case "failed":
-				mock = map[string]any{"error": "as it is told"}
+			add := func(name, comes string, n int) {
+				mock := map[string]any{"result": map[string]any{"n": n}}
+				switch comes {
+				case "skipped":
+					mock["skip"] = "no_data"
+				case "failed":
+					mock = map[string]any{"error": "as it is told"}
+				}
+				mocks[name] = mock
 			}
-			mocks[fmt.Sprintf("%s__s%d", j.ID, i)] = mock
+			name := fmt.Sprintf("%s__s%d", j.ID, i)
+			if s.Items == nil {
+				add(name, s.Comes, s.N)
+			}
+			for n, comes := range s.Items {
+				add(fmt.Sprintf("%s[%d]", name, n), comes, n)
+			}
 		}
 	}
 	text, _ := json.Marshal(map[string]any{"taskgrove": 1, "mocks": mocks, "default": map[string]any{"result": map[string]any{}}})
@@ -48,6 +58,9 @@ func TestFlowsPlayAsTheyRead(t *testing.T) {
 		f := flowtest.Random(rand.New(rand.NewPCG(seed, 7)))
 		if seed%2 == 1 {
 			f.Lock(rand.New(rand.NewPCG(seed, 9)))
+		}
+		if seed%3 > 0 {
+			f.Each(rand.New(rand.NewPCG(seed, 11)))
 		}
 		text := f.Text(noops)
 		tree, report := flows.Compile("f.json", text, "r", options())
@@ -87,13 +100,26 @@ func TestFlowsPlayAsTheyRead(t *testing.T) {
 				for _, path := range j.Steps[i].Reads {
 					seen[strings.Join(strings.Split(path, ".")[:1], "")]++
 				}
-				var in any
-				if err := json.Unmarshal(inputs[name], &in); err != nil && len(j.Steps[i].Saw) > 0 {
-					t.Errorf("seed %d: %s has the inputs %s: %v", seed, name, inputs[name], err)
+				saw := func(name string, want map[string]any) {
+					var in any
+					if err := json.Unmarshal(inputs[name], &in); err != nil && len(want) > 0 {
+						t.Errorf("seed %d: %s has the inputs %s: %v", seed, name, inputs[name], err)
+					}
+					got, _ := json.Marshal(in)
+					if text, _ := json.Marshal(want); string(got) != string(text) && len(want) > 0 {
+						t.Errorf("seed %d: %s sees %s, want %s, of %v", seed, name, got, text, j.Steps[i].Reads)
+					}
 				}
-				got, _ := json.Marshal(in)
-				if want, _ := json.Marshal(j.Steps[i].Saw); string(got) != string(want) && len(j.Steps[i].Saw) > 0 {
-					t.Errorf("seed %d: %s sees %s, want %s, of %v\n%s", seed, name, got, want, j.Steps[i].Reads, text)
+				if j.Steps[i].Items == nil {
+					saw(name, j.Steps[i].Saw)
+				}
+				for n, outcome := range j.Steps[i].Items {
+					item := maps.Clone(j.Steps[i].Saw)
+					item["item"], item["index"] = flowtest.Item(n), n
+					one := fmt.Sprintf("%s[%d]", name, n)
+					expect(one, outcome)
+					saw(one, item)
+					seen["item"]++
 				}
 			}
 		}
@@ -119,7 +145,7 @@ func TestFlowsPlayAsTheyRead(t *testing.T) {
 		}
 	}
 	t.Log(seen)
-	for _, word := range []string{"success", "skipped", "failed", "blocked", "steps", "job", "jobs"} {
+	for _, word := range []string{"success", "skipped", "failed", "blocked", "steps", "job", "jobs", "item"} {
 		if seen[word] == 0 {
 			t.Errorf("nothing is %s: %v", word, seen)
 		}

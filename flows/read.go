@@ -42,8 +42,19 @@ var (
 	handlerRoot = template.Root{Names: 1, Of: []string{"job", "step", "kind", "message"}}
 )
 
-// rules are how the templates of a phase are read. handler: in a job of on_failure.
-func rules(p phase, handler bool) *template.Rules {
+// rules are how the templates of a phase are read. handler: in a job of on_failure; item: in a foreach.
+func rules(p phase, handler, item bool) *template.Rules {
+	if item {
+		switch p {
+		case atLock:
+			return &itemLockRules
+		case atInput, atItems:
+			if handler {
+				return &handlerItemRules
+			}
+			return &itemRules
+		}
+	}
 	switch p {
 	case atMeta:
 		return &metaRules
@@ -51,7 +62,7 @@ func rules(p phase, handler bool) *template.Rules {
 		return &resourceRules
 	case atLock:
 		return &lockRules
-	case atInput:
+	case atInput, atItems:
 		if handler {
 			return &handlerInputRules
 		}
@@ -73,7 +84,17 @@ var (
 	outputRules        = template.Rules{Roots: outputRoots}
 	handlerInputRules  = template.Rules{Roots: withFailure(inputRoots)}
 	handlerOutputRules = template.Rules{Roots: withFailure(outputRoots)}
+	itemLockRules      = template.Rules{Roots: withItem(lockRoots)}
+	itemRules          = template.Rules{Roots: withItem(inputRoots)}
+	handlerItemRules   = template.Rules{Roots: withItem(withFailure(inputRoots))}
 )
+
+// withItem adds what the steps in a foreach may name.
+func withItem(roots template.Roots) template.Roots {
+	out := maps.Clone(roots)
+	out["item"], out["index"] = template.Root{}, template.Root{}
+	return out
+}
 
 func withFailure(roots template.Roots) template.Roots {
 	out := maps.Clone(roots)
@@ -87,6 +108,7 @@ type reader struct {
 	opts    Options
 	root    treefile.Value
 	handler bool // within on_failure
+	inItem  bool // within the steps of a foreach
 	uses    []use
 }
 
@@ -151,6 +173,11 @@ func (r *reader) look(v treefile.Value, s *shape, loc string) {
 	switch {
 	case !v.Given() || s.form == seen:
 		return
+	case s.ofItem && !r.inItem:
+		r.inItem = true
+		defer func() { r.inItem = false }()
+	}
+	switch {
 	case s.form == anything:
 		r.deep(v, s.phase, loc)
 		return
@@ -245,13 +272,26 @@ func (r *reader) object(v treefile.Value, keys []key, loc string) {
 		if m.Given() {
 			given[m.Name] = true
 		}
-		r.look(m.Value, &keys[i].shape, below)
+		r.look(m.Value, inputsOfType(v, &keys[i].shape), below)
 	}
 	for _, k := range keys {
 		if k.required && !given[k.name] && !meant[k.name] {
 			r.at(CodeMissing, v, join(loc, k.name), "must be there")
 		}
 	}
+}
+
+// inputsOfType is what the inputs of a step are, of which some types have keys of their own.
+func inputsOfType(step treefile.Value, s *shape) *shape {
+	if s.inputs {
+		switch textOf(step.Get("type")) {
+		case withLock:
+			return &shape{form: object, keys: withLockKeys}
+		case forEach:
+			return &shape{form: object, keys: forEachKeys}
+		}
+	}
+	return s
 }
 
 func (r *reader) unknownKey(m treefile.Member, keys []key, loc string, meant map[string]bool) {
@@ -357,7 +397,7 @@ func (r *reader) template(v treefile.Value, p phase, loc string) {
 		}
 		return
 	}
-	by := rules(p, r.handler)
+	by := rules(p, r.handler, r.inItem)
 	for _, f := range by.Check(v.Text(), nil) {
 		code := Code(f.Kind)
 		reason := f.Reason
@@ -365,8 +405,10 @@ func (r *reader) template(v treefile.Value, p phase, loc string) {
 		case template.MissingKey: // a member that a root has not
 			code = CodeUnknownRoot
 		case template.UnknownRoot:
-			if root, _, _ := strings.Cut(strings.Trim(f.Token, "{} \t"), "."); root == "result" && p == atInput {
+			if root, _, _ := strings.Cut(strings.Trim(f.Token, "{} \t"), "."); root == "result" && (p == atInput || p == atItems) {
 				reason = "is known only once the step has returned: name it in outputs"
+			} else if (root == "item" || root == "index") && !r.inItem {
+				reason = "only the steps in a foreach have one"
 			}
 		case template.Truncated, template.TooLarge:
 			code = CodeTemplateLarge

@@ -76,10 +76,12 @@ type place struct {
 // references looks at what tokens name.
 func (c *checker) references() {
 	places := map[string]place{}
+	c.chains = map[string]chained{}
 	for _, j := range c.all() {
 		places[j.loc] = place{j, -1}
 		for i, s := range j.Steps {
 			places[s.loc] = place{j, i}
+			c.chain(j, s)
 		}
 	}
 	for _, u := range c.uses {
@@ -138,7 +140,7 @@ func (c *checker) env(u *use, tell func(Code, string, ...any)) {
 		switch {
 		case u.phase == atOutput:
 			tell(CodeSecretStored, "%s is a secret's name, and outputs are stored", name)
-		case u.phase == atMeta, u.phase == atLock:
+		case u.phase == atMeta, u.phase == atLock, u.phase == atItems:
 			tell(CodeSecretStored, "%s is a secret's name, and this is stored", name)
 		case u.phase == atInput && !u.alone:
 			tell(CodeSecretInText, "%s is a secret's name: a secret can only be the whole of an input", name)
@@ -179,6 +181,9 @@ func (c *checker) earlier(u *use, at place, tell func(Code, string, ...any)) {
 		return
 	}
 	name := u.path[1]
+	if c.inChain(u, tell) {
+		return
+	}
 	var all []string
 	for i, s := range at.job.Steps {
 		switch {

@@ -1,5 +1,7 @@
 package flows
 
+import "github.com/taskgrove/taskgrove/dag"
+
 // phase says when templates in a text are rendered, and so what they may name.
 type phase int
 
@@ -9,6 +11,7 @@ const (
 	atResource              // when a resource is needed
 	atLock                  // when the run is made, for the key of a lock
 	atInput                 // before each attempt of a step
+	atItems                 // likewise, and the value is stored
 	atOutput                // after a step has returned
 	literally               // no token, and any other text
 )
@@ -40,6 +43,8 @@ type shape struct {
 	least  float64 // of numbers
 	most   float64 // of numbers, 0: none; of texts, characters
 	ident  bool    // the keys of a table are identifiers
+	inputs bool    // of a step, of which some types have keys of their own
+	ofItem bool    // templates may name an item
 }
 
 // key describes one of an object: the reader, the reference and the schema for editors are made of the same tables.
@@ -89,8 +94,8 @@ var lockKeys = []key{
 
 var stepKeys = []key{
 	{name: "id", shape: id, required: true, effect: "What the step is called in its job: letters, digits, `.`, `_` and `-`. Templates can name only what is of letters, digits and `_`, with no digit first.", example: "count", meant: []string{"name"}},
-	{name: "type", shape: id, required: true, effect: "What runs it: the id of an executor, with or without `_executor`; or `with_lock`.", example: "rest", meant: []string{"executor", "uses", "kind", "method"}},
-	{name: "inputs", shape: shape{form: table, phase: atInput, of: &shape{phase: atInput}}, byDefault: "`{}`", effect: "What it is given. Texts are templates.", example: "{url: \"https://example.org/{{params.day}}\"}", meant: []string{"with", "args", "params", "input"}},
+	{name: "type", shape: id, required: true, effect: "What runs it: the id of an executor, with or without `_executor`; or [`with_lock`](#inputs-of-with_lock), or [`foreach`](#inputs-of-foreach).", example: "rest", meant: []string{"executor", "uses", "kind", "method"}},
+	{name: "inputs", shape: shape{form: table, phase: atInput, of: &shape{phase: atInput}, inputs: true}, byDefault: "`{}`", effect: "What it is given. Texts are templates.", example: "{url: \"https://example.org/{{params.day}}\"}", meant: []string{"with", "args", "params", "input"}},
 	{name: "outputs", shape: shape{form: table, phase: atOutput, of: &shape{phase: atOutput}, ident: true}, byDefault: "`{}`", effect: "What it promotes to the outputs of its job: a template for each key.", example: "{rows: \"{{result.row_count}}\"}", meant: []string{"output", "export"}},
 	{name: "on_no_data", shape: word("skip_job"), byDefault: "none", effect: "`skip_job`: if the step is skipped, so are the rest of the job and the job.", example: "skip_job"},
 	{name: "timeout_seconds", shape: seconds, byDefault: "the executor's own", effect: "How long one attempt may take.", example: "900", meant: []string{"timeout"}},
@@ -202,7 +207,7 @@ var fileKeys = []key{
 var innerKeys = []key{
 	{name: "type", shape: id, required: true, effect: "What runs it.", example: "rest"},
 	{name: "id", shape: id, byDefault: "that of the step, and `_inner`", effect: "For people.", example: "send"},
-	{name: "inputs", shape: shape{form: table, phase: atInput, of: &shape{phase: atInput}}, byDefault: "`{}`", effect: "What it is given.", example: "{}"},
+	{name: "inputs", shape: shape{form: table, phase: atInput, of: &shape{phase: atInput}, inputs: true}, byDefault: "`{}`", effect: "What it is given.", example: "{}"},
 }
 
 // withLockKeys are the inputs of with_lock.
@@ -211,6 +216,36 @@ var withLockKeys = []key{
 	{name: "step", shape: shape{form: object, keys: innerKeys}, required: true, effect: "The step that holds the lock while it runs: `type`, `inputs` and, if you like, `id`.", example: "{type: rest, inputs: {url: \"https://example.org\"}}"},
 	lockKeys[1], lockKeys[2], lockKeys[3],
 }
+
+// inEachKeys are those of a step in a foreach: what a step has, but for what is of a job.
+var inEachKeys = func() (keys []key) {
+	for _, k := range stepKeys {
+		switch k.name {
+		case "outputs", "on_no_data":
+			continue
+		case "id":
+			k.required, k.byDefault = false, "none"
+			k.effect = "What the steps below it call its result: `steps.ID`. Of `steps`, each must have one, and another one than the steps of the job."
+		case "pool", "priority":
+			k.byDefault = "the step's"
+		}
+		keys = append(keys, k)
+	}
+	return keys
+}()
+
+// forEachKeys are the inputs of foreach.
+var forEachKeys = []key{
+	{name: "items", shape: shape{phase: atItems}, required: true, effect: "A list, a template that gives one, or the JSON of one as text. If it is empty the step is skipped, `no_data`.", example: "\"{{steps.list.files}}\""},
+	{name: "step", shape: shape{form: object, keys: inEachKeys, ofItem: true}, byDefault: "none", effect: "What runs for each item: see [a step in a foreach](#keys-of-a-step-in-a-foreach). Its templates name `item` and `index`, and what those of the step may.", example: "{type: rest, inputs: {url: \"https://example.org/{{item}}\"}}"},
+	{name: "steps", shape: shape{form: list, of: &shape{form: object, keys: inEachKeys}, ofItem: true}, byDefault: "none", effect: "Instead of `step`: what runs for each item, one after the other. The result of the last counts.", example: "[]", meant: []string{"do", "body", "tasks"}},
+	{name: "window", shape: shape{form: integer, most: dag.MaxExpandedTasks}, byDefault: "0: all", effect: "How many items are in progress at most.", example: "4", meant: []string{"parallelism", "concurrency", "max_parallel"}},
+	{name: "stop_on_failure", shape: shape{form: boolean}, byDefault: "false", effect: "No further items begin once one has failed.", example: "true"},
+	{name: "allow_failures", shape: shape{form: boolean}, byDefault: "false", effect: "Items that fail do not fail the step: they are counted, and their result is null.", example: "true"},
+}
+
+// forEach is the type of a step that runs others for each item of a list.
+const forEach = "foreach"
 
 // withLock is the type of a step that runs another one under a lock.
 const withLock = "with_lock"

@@ -18,6 +18,9 @@ type writer struct {
 	sees   dag.FlowStep // what its templates name of the flow, if they name anything
 	looks  bool         // they do
 	tokens bool         // something is left to render
+	outer  *writer      // of the foreach that the step is in; nil: it is in none
+	before []*Step      // in the same foreach
+	label  string       // what tasks in it are called after
 }
 
 func (w *writer) value(v any, at treefile.Value, loc string, p phase) any {
@@ -42,7 +45,7 @@ func (w *writer) value(v any, at treefile.Value, loc string, p phase) any {
 }
 
 func (w *writer) text(text string, at treefile.Value, loc string, p phase) any {
-	parsed, err := rules(p, true).Parse(text)
+	parsed, err := rules(p, true, w.outer != nil).Parse(text)
 	if err != nil || parsed.Plain() {
 		return text
 	}
@@ -81,6 +84,11 @@ func (w *writer) text(text string, at treefile.Value, loc string, p phase) any {
 func (w *writer) path(piece template.Piece, p phase) (path, constant, reason string) {
 	names := piece.Path
 	path = strings.Join(names, ".")
+	if w.outer != nil {
+		if done, reason := w.inEach(piece, p); done {
+			return path, "", reason
+		}
+	}
 	switch names[0] {
 	case "attempt":
 		return "task.attempt", "", ""

@@ -163,5 +163,12 @@ func (s *Store) results(ctx context.Context, c *pgx.Conn, k dag.Key, e *expansio
 	if err != nil {
 		return a, fmt.Errorf("read results below task %d: %w", k, err)
 	}
-	return all.Answer(), nil
+	if a = all.Answer(); e.collect == expansion.Counted && e.perItem > 0 {
+		_, text, err := s.expansionPart(ctx, c, k, templatePart)
+		if err != nil {
+			return a, err
+		}
+		a = expansion.AddOutputs(text, &dag.Rendering{TaskID: e.id, Name: e.name, TreeID: e.rootID, UserID: e.user, Attempt: int64(e.attempt)}, a)
+	}
+	return a, nil
 }

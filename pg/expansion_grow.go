@@ -302,13 +302,18 @@ func (g *growing) tellLater(ctx context.Context) error {
 }
 
 func (g *growing) part(ctx context.Context, number int32) (n int32, body []byte, err error) {
+	return g.s.expansionPart(ctx, g.c, g.task, number)
+}
+
+// expansionPart is a part of what a task found, and how many tasks are made of it.
+func (s *Store) expansionPart(ctx context.Context, c *pgx.Conn, task dag.Key, number int32) (n int32, body []byte, err error) {
 	var hidden bool
-	if err := g.c.QueryRow(ctx, sql("ExpansionPart"), g.task, number).Scan(&n, &body, &hidden); err != nil {
-		return 0, nil, fmt.Errorf("read part %d of what task %d found: %w", number, g.task, err)
+	if err := c.QueryRow(ctx, sql("ExpansionPart"), task, number).Scan(&n, &body, &hidden); err != nil {
+		return 0, nil, fmt.Errorf("read part %d of what task %d found: %w", number, task, err)
 	}
 	if hidden {
 		envelope := body
-		if err := g.s.seals.open(ctx, g.tree, kindChunk, envelope, &body); err != nil {
+		if err := s.seals.open(ctx, task.Tree(), kindChunk, envelope, &body); err != nil {
 			return 0, nil, err
 		}
 	}

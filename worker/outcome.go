@@ -29,7 +29,7 @@ func kindOf(err error) string {
 }
 
 // produce encodes what an executor returned. ended: it returned no error, so that the kind of the outcome counts.
-func produce(o *executors.Outcome, ended bool) (made product, err error) {
+func produce(o *executors.Outcome, ended bool, c *workerv1.Control) (made product, err error) {
 	kind := executors.KindCompleted
 	if ended {
 		kind = o.Kind()
@@ -45,7 +45,7 @@ func produce(o *executors.Outcome, ended bool) (made product, err error) {
 		}
 		return product{value: dag.SkippedResult(o.Reason(), value), outcome: o}, nil
 	case executors.KindExpanding:
-		document, err := encode(expansion(o.Expand()))
+		document, err := encode(expansion(o.Expand(), c))
 		if err != nil {
 			return made, fmt.Errorf("an expansion can't be encoded as JSON: %w", err)
 		}
@@ -67,16 +67,23 @@ func produce(o *executors.Outcome, ended bool) (made product, err error) {
 	return product{value: value}, nil
 }
 
-// expansion is the document that coordinators read.
-func expansion(e *executors.Expand) any {
-	return struct {
+// expansion is the document that coordinators read. A step of a flow keeps for the tasks what their templates name of that.
+func expansion(e *executors.Expand, c *workerv1.Control) any {
+	out := struct {
 		Tasks   json.RawMessage `json:"tasks,omitempty"`
 		Items   json.RawMessage `json:"items,omitempty"`
 		Each    json.RawMessage `json:"each,omitempty"`
 		Window  int             `json:"window,omitempty"`
 		Stop    bool            `json:"stop_on_failure,omitempty"`
 		Collect string          `json:"collect,omitempty"`
-	}{e.Tasks, e.Items, e.Each, e.Window, e.StopOnFailure, e.Collect}
+		Values  json.RawMessage `json:"values,omitempty"`
+		Outputs json.RawMessage `json:"outputs,omitempty"`
+	}{e.Tasks, e.Items, e.Each, e.Window, e.StopOnFailure, e.Collect, nil, nil}
+	if c.GetFlowStep() && e.Collect == executors.CollectCounted {
+		out.Outputs = c.GetOutputs()
+		out.Values = dag.KeptValues(c.GetScope(), e.Each, out.Outputs)
+	}
+	return out
 }
 
 var awaitKinds = map[executors.AwaitKind]dag.AwaitKind{

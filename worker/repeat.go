@@ -13,8 +13,10 @@ import (
 // unseen is the failure of a task that says what is to become of its run's result, where the run ends without one: its task waits, or finds tasks. nil: it
 // returned a result, or goes on later.
 func unseen(c *workerv1.Control, o *executors.Outcome) error {
+	outputs := len(c.GetOutputs()) > 0
 	switch o.Kind() {
 	case executors.KindExpanding:
+		outputs = outputs && !(c.GetFlowStep() && o.Expand().Collect == executors.CollectCounted) // they are rendered once all have ended
 	case executors.KindAwaiting:
 		if o.Await().Resume {
 			return nil
@@ -22,7 +24,7 @@ func unseen(c *workerv1.Control, o *executors.Outcome) error {
 	default:
 		return nil
 	}
-	if reason := dag.Unseen(c.GetRepeat() != nil, len(c.GetOutputs()) > 0, len(c.GetArtifacts()) > 0); reason != "" {
+	if reason := dag.Unseen(c.GetRepeat() != nil, outputs, len(c.GetArtifacts()) > 0); reason != "" {
 		return executors.WithKind(executors.Permanent(errors.New(reason)), string(dag.KindOutput))
 	}
 	return nil

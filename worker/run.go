@@ -250,7 +250,7 @@ func (w *Worker) carryOut(ctx context.Context, a *attempt, call *executors.Call)
 	if err != nil && outcome.Value() == nil {
 		return product{}, err
 	}
-	made, encodeErr := produce(outcome, err == nil)
+	made, encodeErr := produce(outcome, err == nil, a.given.control)
 	if encodeErr == nil && err == nil && made.outcome == nil {
 		made.value, encodeErr = withArtifacts(made.value, a.files.list())
 	}

@@ -3,9 +3,11 @@ package expansion
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/template"
 )
 
 // MaxCollected is how long the result of an expanded task may be.
@@ -36,11 +38,12 @@ type Collecting struct {
 	collect Collect
 	perItem int
 	out     []byte
+	counts  map[dag.State]int
 }
 
 // NewCollecting begins one. perItem is how many tasks an item has, 0 for a list of tasks.
 func NewCollecting(collect Collect, perItem int) *Collecting {
-	c := &Collecting{collect: collect, perItem: perItem, out: []byte{'['}}
+	c := &Collecting{collect: collect, perItem: perItem, out: []byte{'['}, counts: map[dag.State]int{}}
 	if collect == Map {
 		c.out[0] = '{'
 	}
@@ -52,6 +55,7 @@ func (c *Collecting) Add(index int, ref string, s dag.State, result []byte) erro
 	if c.collect == None || c.Full() {
 		return nil
 	}
+	c.counts[s]++
 	if s != dag.Completed || result == nil {
 		result = []byte("null")
 	}
@@ -85,7 +89,42 @@ func (c *Collecting) Answer() dag.Answer {
 	if c.collect == Map {
 		closing = '}'
 	}
-	return dag.Answer{Outcome: dag.OutcomeCompleted, Result: append(c.out, closing)}
+	out := append(c.out, closing)
+	if c.collect == Counted {
+		all, well, skipped := 0, c.counts[dag.Completed], c.counts[dag.Skipped]
+		for _, n := range c.counts {
+			all += n
+		}
+		out = append(fmt.Appendf(nil, `{"count":%d,"succeeded":%d,"skipped":%d,"failed":%d,"results":`, all, well, skipped, all-well-skipped), append(out, '}')...)
+	}
+	return dag.Answer{Outcome: dag.OutcomeCompleted, Result: out}
+}
+
+// maxOutputs is how many bytes the outputs of an expanded task may have, as JSON.
+const maxOutputs = 256 << 10
+
+// AddOutputs adds to how an expanded task ends with success what it names of its result. text is what a plan has as its template, and of, whose outputs they are. What can't be
+// rendered is a failure.
+func AddOutputs(text []byte, of *dag.Rendering, a dag.Answer) dag.Answer {
+	var s storedTemplate
+	if err := json.Unmarshal(text, &s); err != nil {
+		return dag.Answer{Outcome: dag.OutcomeFailed, Kind: dag.KindOutput, Error: "the templates of its outputs can't be read"}
+	}
+	if s.Outputs == nil || a.Outcome != dag.OutcomeCompleted {
+		return a
+	}
+	out, err := of.Outputs(s.Outputs, []byte("{}"), s.Values, a.Result, maxOutputs)
+	fault, is := errors.AsType[*template.Error](err)
+	switch {
+	case is:
+		return dag.Answer{Outcome: dag.OutcomeFailed, Kind: dag.Kind(fault.Kind), Error: fault.Error()}
+	case err != nil:
+		return dag.Answer{Outcome: dag.OutcomeFailed, Kind: dag.KindOutput, Error: err.Error()}
+	case len(out) > maxOutputs:
+		return dag.Answer{Outcome: dag.OutcomeFailed, Kind: dag.Kind(template.TooLarge), Error: fmt.Sprintf("outputs have %d bytes, the most is %d", len(out), maxOutputs)}
+	}
+	a.Outputs = out
+	return a
 }
 
 // Room is how many tasks may be made now of those that are left: busy is how many items are in progress, of at most window (0: any number).

@@ -32,12 +32,13 @@ type Collect int16
 
 // The kinds of results.
 const (
-	None Collect = iota // {}
-	List                // results of the direct children, in order
-	Map                 // likewise, by local id
+	None    Collect = iota // {}
+	List                   // results of the direct children, in order
+	Map                    // likewise, by local id
+	Counted                // an object of the list as results, and of how many there are of each outcome
 )
 
-var collects = map[string]Collect{"none": None, "list": List, "map": Map}
+var collects = map[string]Collect{"none": None, "list": List, "map": Map, "counted": Counted}
 
 // Options steer the reading.
 type Options struct {
@@ -135,6 +136,10 @@ type Document struct {
 	Window  int             `json:"window,omitempty"`
 	Stop    bool            `json:"stop_on_failure,omitempty"`
 	Collect string          `json:"collect,omitempty"`
+
+	// Of a step of a flow, with collect counted: what it keeps for the templates of the tasks, and for those of its outputs, which are rendered once all have ended.
+	Values  json.RawMessage `json:"values,omitempty"`
+	Outputs json.RawMessage `json:"outputs,omitempty"`
 }
 
 // Read checks a document and cuts it into parts. *[InvalidError].
@@ -155,12 +160,15 @@ func Read(text []byte, opts Options) (*Plan, error) {
 	if doc.Collect != "" {
 		kind, ok := collects[doc.Collect]
 		if !ok {
-			faults.add("collect: must be none, list or map, got %.40q", doc.Collect)
+			faults.add("collect: must be none, list, map or counted, got %.40q", doc.Collect)
 		}
 		r.plan.Collect = kind
 	}
 	if doc.Window < 0 || doc.Window > dag.MaxExpandedTasks {
 		faults.add("window: must be 0 to %d, got %d", dag.MaxExpandedTasks, doc.Window)
+	}
+	if (doc.Values != nil || doc.Outputs != nil) && r.plan.Collect != Counted {
+		faults.add("values, outputs: only where collect is counted")
 	}
 	switch {
 	case (doc.Tasks != nil) == (doc.Items != nil):
@@ -172,7 +180,7 @@ func Read(text []byte, opts Options) (*Plan, error) {
 	case !isArray(doc.Items):
 		faults.add("items: must be an array")
 	default:
-		r.items(doc.Items, doc.Each)
+		r.items(&doc)
 	}
 	if err := faults.err(); err != nil {
 		return nil, err
@@ -261,8 +269,8 @@ func (r *reading) list(text []byte) {
 }
 
 // items reads items and the template of what is made for each.
-func (r *reading) items(items, each []byte) {
-	tm, err := NewTemplate(each, r.Name, r.Executors)
+func (r *reading) items(doc *Document) {
+	tm, err := newTemplate(doc.Each, r.Name, doc.Values, r.Executors)
 	if err != nil {
 		if bad, ok := err.(*InvalidError); ok {
 			r.faults.Problems, r.faults.More = append(r.faults.Problems, bad.Problems...), r.faults.More+bad.More
@@ -272,7 +280,7 @@ func (r *reading) items(items, each []byte) {
 		return
 	}
 	r.plan.PerItem, r.plan.Alone = len(tm.tasks), true
-	if r.plan.Template, err = tm.encode(); err != nil {
+	if r.plan.Template, err = tm.encode(doc.Outputs); err != nil {
 		r.faults.add("each: %v", err)
 		return
 	}
@@ -283,10 +291,14 @@ func (r *reading) items(items, each []byte) {
 	}
 	limits := r.Limits.OrDefaults()
 	i := 0
-	for item := range elements(items) {
+	for item := range elements(doc.Items) {
 		r.item(tm, limits, item, i)
 		if i++; i*r.plan.PerItem > dag.MaxExpandedTasks {
 			r.faults.add("items: they would make more than %d tasks", dag.MaxExpandedTasks)
+			return
+		}
+		if i*tm.kept > dag.MaxAllKept {
+			r.faults.add("items: the tasks of each carry %d bytes of what they name of the flow, the most is %d for all items together: leave it in a file", tm.kept, dag.MaxAllKept)
 			return
 		}
 		part.Items = append(part.Items, item)
@@ -363,6 +375,9 @@ func (r *reading) look(index int, t *dag.Task) {
 	r.limits(index, t)
 	r.plan.Bounded = r.plan.Bounded || t.Bounds()
 	r.plan.Bytes += int64(len(t.Inputs) + len(t.Params) + len(t.Schemas) + len(t.Custom))
+	if t.Control != nil {
+		r.plan.Bytes += int64(len(t.Control.Values))
+	}
 }
 
 // limits notes what a task asks for.

@@ -11,9 +11,6 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// MapExecutor is the id of the executor whose inputs [InputFaults] knows.
-const MapExecutor = "map_executor"
-
 // InputFault is a fault of a map's inputs that is known when its tree is submitted.
 type InputFault struct {
 	Field  string // path within the inputs: "task.retry"; empty: the inputs as a whole

@@ -43,7 +43,7 @@ func TestInputFaults(t *testing.T) {
 		{`{"items":[1,2],"task":{"labels":{"a":"b"},"outcome":"success","tree_timeout":5}}`, false, []string{
 			"items[0]: tasks[0].labels: are of trees", "items[0]: tasks[0].tree_timeout: is of trees", "items[0]: tasks[0].outcome: a task that was found has not ended"}},
 	} {
-		task := &dag.Task{ID: "m", Name: "m", Executor: expansion.MapExecutor, Inputs: json.RawMessage(test.inputs), Dependencies: []dag.Dependency{{Ref: "find"}}}
+		task := &dag.Task{ID: "m", Name: "m", Executor: dag.MapExecutor, Inputs: json.RawMessage(test.inputs), Dependencies: []dag.Dependency{{Ref: "find"}}}
 		if test.template {
 			task.Control = &dag.Control{Template: true}
 		}
@@ -56,12 +56,12 @@ func TestInputFaults(t *testing.T) {
 			t.Errorf("%s:\n%q\nwant\n%q", test.inputs, got, test.want)
 		}
 	}
-	written := &dag.Task{Executor: expansion.MapExecutor, Inputs: json.RawMessage(`{"items":"x"}`), Dependencies: []dag.Dependency{{Ref: "task"}, {Ref: "items"}}}
+	written := &dag.Task{Executor: dag.MapExecutor, Inputs: json.RawMessage(`{"items":"x"}`), Dependencies: []dag.Dependency{{Ref: "task"}, {Ref: "items"}}}
 	if faults := expansion.InputFaults(written, expansion.Options{}); len(faults) > 0 {
 		t.Errorf("%v of what a result will write", faults)
 	}
 	checked := 0
-	listed := &dag.Task{Executor: expansion.MapExecutor, Inputs: json.RawMessage(`{"items":[1,2,3],"task":{"schemas":{"method":"noop"}}}`)}
+	listed := &dag.Task{Executor: dag.MapExecutor, Inputs: json.RawMessage(`{"items":[1,2,3],"task":{"schemas":{"method":"noop"}}}`)}
 	faults := expansion.InputFaults(listed, expansion.Options{Check: func(index int, t *dag.Task) {
 		if checked++; index == 1 {
 			t.Faults = append(t.Faults, &dag.InvalidTaskError{Code: dag.InvalidField, Field: "inputs", Reason: "tasks[1].inputs: wrong"})

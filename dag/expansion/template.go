@@ -22,9 +22,11 @@ var rules = &template.Rules{Plain: true}
 
 // Template makes the tasks of items.
 type Template struct {
-	text  json.RawMessage
-	name  string // of the expanded task
-	tasks []item
+	text   json.RawMessage
+	name   string          // of the expanded task
+	values json.RawMessage // that it keeps for the templates of the tasks
+	kept   int             // bytes of them that the tasks of one item carry
+	tasks  []item
 }
 
 // item is one task of a template.
@@ -37,17 +39,22 @@ type item struct {
 	custom *mold
 	keys   []*mold // of what it asks for, in their order; nil: an item is in none of them
 
-	later   bool           // its own templates, which its worker renders, name the item
-	written map[string]any // the inputs as they are written here, if an item is put into them
+	later   bool            // its own templates, which its worker renders, name the item
+	values  json.RawMessage // what of these its templates name; nil: nothing
+	written map[string]any  // the inputs as they are written here, if an item is put into them
 }
 
 // template is how a [Template] is stored.
 type storedTemplate struct {
-	Each json.RawMessage `json:"each"`
-	Name string          `json:"name"`
+	Each    json.RawMessage `json:"each"`
+	Name    string          `json:"name"`
+	Values  json.RawMessage `json:"values,omitempty"`
+	Outputs json.RawMessage `json:"outputs,omitempty"`
 }
 
-func (tm *Template) encode() ([]byte, error) { return json.Marshal(storedTemplate{tm.text, tm.name}) }
+func (tm *Template) encode(outputs json.RawMessage) ([]byte, error) {
+	return json.Marshal(storedTemplate{tm.text, tm.name, tm.values, outputs})
+}
 
 // ReadTemplate reads what a plan has as its template.
 func ReadTemplate(text []byte, executors dag.Known) (*Template, error) {
@@ -55,17 +62,21 @@ func ReadTemplate(text []byte, executors dag.Known) (*Template, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, fmt.Errorf("read a template of items: %w", err)
 	}
-	return NewTemplate(s.Each, s.Name, executors)
+	return newTemplate(s.Each, s.Name, s.Values, executors)
 }
 
 // NewTemplate reads what is made for each item: a task, or an array of tasks with one root. name is that of the expanded task. *[InvalidError].
 func NewTemplate(each json.RawMessage, name string, executors dag.Known) (*Template, error) {
+	return newTemplate(each, name, nil, executors)
+}
+
+func newTemplate(each json.RawMessage, name string, values json.RawMessage, executors dag.Known) (*Template, error) {
 	faults := &InvalidError{}
 	if len(each) == 0 {
 		faults.add("each: is required, as there are items")
 		return nil, faults
 	}
-	tm := &Template{text: each, name: name}
+	tm := &Template{text: each, name: name, values: values}
 	single := !isArray(each)
 	if single && firstByte(each) != '{' {
 		faults.add("each: must be a task, or an array of tasks")
@@ -96,6 +107,12 @@ func NewTemplate(each json.RawMessage, name string, executors dag.Known) (*Templ
 		}
 		it := item{task: t}
 		it.compile(faults, len(tm.tasks))
+		if values != nil && t.Control != nil && t.Control.FlowStep != nil {
+			if it.values = dag.KeptValues(values, t.Inputs); len(it.values) > dag.MaxKeptValues {
+				faults.add("each: tasks[%d]: what it names of the flow has %d bytes, the most is %d: leave it in a file", len(tm.tasks), len(it.values), dag.MaxKeptValues)
+			}
+			tm.kept += len(it.values)
+		}
 		tm.tasks = append(tm.tasks, it)
 	}
 	if len(tm.tasks) == 0 {
@@ -285,7 +302,7 @@ func (tm *Template) Make(raw json.RawMessage, index int) ([]Made, error) {
 		if err := it.fillKeys(&t, &v); err != nil {
 			return nil, err
 		}
-		if data := it.data(raw, t.Inputs); it.later || len(data) > 0 {
+		if data := it.data(raw, t.Inputs); it.later || it.values != nil || len(data) > 0 {
 			var c dag.Control
 			if t.Control != nil {
 				c = *t.Control
@@ -295,7 +312,7 @@ func (tm *Template) Make(raw json.RawMessage, index int) ([]Made, error) {
 					return nil, fmt.Errorf("it has %d bytes, the most is %d", len(raw), dag.DefaultLimits.PayloadBytes)
 				}
 			}
-			c.Data, t.Control = data, &c
+			c.Data, c.Values, t.Control = data, it.values, &c
 		}
 		ref := it.shape.Ref
 		if len(tm.tasks) == 1 {

@@ -33,6 +33,7 @@ var flowStepKeys = []Key{
 	{Name: "job", Default: "none", Example: `["ingest__look"]`, Shape: Shape{Type: "array", Items: &Shape{Type: "string"}}, Effect: "The tasks whose outputs are those of the job so far. Of a name that several have, the last one counts."},
 	{Name: "jobs", Default: "none", Example: `{"ingest": {"task": "ingest", "outputs": ["ingest__look"]}}`, Shape: Shape{Type: "object"}, Effect: "Other jobs, by their ids: `task`, which says how the job has ended, and `outputs`, as those of `job`."},
 	{Name: "failure", Default: "none", Example: `{"task": "all_jobs"}`, Shape: Shape{Type: "object"}, Effect: "`task`: the fold of all jobs, whose error begins with the failed one; `job`: the id of that, if there is one only; `steps`: ids of steps whose tasks are not called `JOB__STEP`, by their tasks."},
+	{Name: "outer", Default: "false", Example: `true`, Shape: Shape{Type: "boolean"}, Effect: "Of what a [map](executors/map_executor.md) that is a step makes of an item: the rest of what its templates name of the flow, the map has kept for it."},
 }
 
 // key numbers the keys of a task that have a meaning; each may be there once.

@@ -23,11 +23,12 @@ const ID = "map_executor"
 var inputSchema = json.RawMessage(`{
   "type": "object",
   "properties": {
-    "items": {"type": ["array", "string"], "description": "The list; or the path to it: deps.NAME.result.files, as the task that it depends on is called, or inputs.files"},
+    "items": {"type": ["array", "string"], "description": "The list, or its JSON as text; or the path to it: deps.NAME.result.files, as the task that it depends on is called, or inputs.files"},
     "task": {"type": "object", "description": "What is made for each item: a task as tasks.create takes it. In its name, inputs and params, {{item}}, {{item.field}} and {{index}} stand for the item. Without a name it is called like this one, with the index"},
     "tasks": {"type": "array", "minItems": 1, "maxItems": 1000, "items": {"type": "object"}, "description": "Instead of task: a small tree for each item, with one root, whose result is collected"},
     "window": {"type": ["integer", "null"], "minimum": 0, "default": 0, "description": "How many items are in progress at most; 0: all"},
-    "collect": {"enum": ["list", "map", "none", null], "default": "list", "description": "What the result is: the items' results in order, an object of them by index, or {}"},
+    "collect": {"enum": ["list", "map", "none", "counted", null], "default": "list", "description": "What the result is: the items' results in order, an object of them by index, {}, or an object with results (in order), count, succeeded, skipped and failed"},
+    "on_empty": {"enum": ["complete", "skip", null], "default": "complete", "description": "What becomes of the task if the list is empty; skip: it is skipped, no_data"},
     "stop_on_failure": {"type": ["boolean", "null"], "default": false, "description": "Make no further items once one has failed; those in progress go on"}
   },
   "required": ["items"]
@@ -67,6 +68,7 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outc
 		Tasks   json.RawMessage `json:"tasks"`
 		Window  int             `json:"window"`
 		Collect string          `json:"collect"`
+		OnEmpty string          `json:"on_empty"`
 		Stop    bool            `json:"stop_on_failure"`
 	}
 	if err := inputs.Decode(ID, call, &in); err != nil {
@@ -92,6 +94,12 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outc
 	if !slices.Contains(call.Submitted, key) { // what it says, it would say as a person: which secrets it names, and what it allows
 		return nil, executors.Invalid(ID, key+" was written by the result of a dependency: only whoever submits this task can write it")
 	}
+	if len(bytes.TrimSpace(items[1:])) == 1 && in.OnEmpty == "skip" {
+		return executors.Skip("no_data", map[string]any{"count": 0, "succeeded": 0, "skipped": 0, "failed": 0, "results": []any{}}), nil
+	}
+	if each, err = ownDirs(call.Params, each); err != nil {
+		return nil, err
+	}
 	return executors.Expanding(executors.Expand{Items: items, Each: each, Window: in.Window, StopOnFailure: in.Stop, Collect: in.Collect}), nil
 }
 
@@ -109,6 +117,12 @@ func list(call *executors.Call, items json.RawMessage) (json.RawMessage, error) 
 	var path string
 	if err := json.Unmarshal(items, &path); err != nil {
 		return nil, executors.Invalid(ID, "items has a value that can't be read")
+	}
+	if text := bytes.TrimSpace([]byte(path)); len(text) > 0 && text[0] == '[' {
+		if !json.Valid(text) {
+			return nil, executors.Invalid(ID, "items is a text that begins like a list, and is no JSON")
+		}
+		return text, nil
 	}
 	names := strings.Split(strings.Trim(strings.TrimSuffix(strings.TrimPrefix(path, "{{"), "}}"), " "), ".")
 	switch {

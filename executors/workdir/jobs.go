@@ -59,7 +59,8 @@ type jobDir struct {
 	// Jobs.mu guards these.
 	tree    string
 	cleanup string
-	wanted  int // attempts that work there, or wait for it
+	passing bool // of an item: it goes when nobody works there
+	wanted  int  // attempts that work there, or wait for it
 	last    time.Time
 	ended   bool // its run has, and it is kept
 
@@ -211,7 +212,7 @@ func removeLeft(dir string) error {
 // enter waits until no other attempt works in the directory of a job, and gives it, with its parts: leave it. What another tree has left there is
 // removed.
 func (j *Jobs) enter(ctx context.Context, tree string, at *flowStep) (*jobDir, error) {
-	name := path.Join("flows", at.Flow, at.Job, at.Run)
+	name := path.Join("flows", at.Flow, at.files(), at.Run)
 	j.mu.Lock()
 	if err := j.open(); err != nil {
 		j.mu.Unlock()
@@ -249,7 +250,7 @@ func (j *Jobs) prepare(d *jobDir, tree string, at *flowStep) error {
 		}
 		d.known, d.synced, d.version = map[string]stamp{}, nil, 0
 	}
-	d.tree, d.cleanup, d.ended, d.last = tree, at.Workspace.Cleanup, false, time.Now()
+	d.tree, d.cleanup, d.ended, d.last, d.passing = tree, at.Workspace.Cleanup, false, time.Now(), at.Dir != "" && at.Workspace.Cleanup != cleanupNever
 	_ = os.Chtimes(j.lock.Name(), d.last, d.last) // for who finds it when this process was killed
 	for _, part := range []string{".", at.Workspace.Layout["artifacts"], at.Workspace.Layout["scratch"], at.Workspace.Layout["manifests"]} {
 		if err := realDir(j.home, path.Join(d.path, part)); err != nil {
@@ -279,13 +280,17 @@ func realDir(root *os.Root, name string) error {
 	return nil
 }
 
-// leave lets the next attempt in.
+// leave lets the next attempt in. The directory of an item goes if there is none: there may be a million.
 func (j *Jobs) leave(d *jobDir) {
 	<-d.inUse
 	j.mu.Lock()
 	d.wanted--
 	d.last = time.Now()
+	passing := d.passing && d.wanted == 0
 	j.mu.Unlock()
+	if passing {
+		_ = j.remove(func(one *jobDir) bool { return one == d }) // else it goes with those of the run
+	}
 }
 
 // dirOf is the path of a part of a directory.

@@ -70,7 +70,7 @@ func enter(ctx context.Context, call *executors.Call, step *flowStep) (*shared, 
 	}
 	s.path = jobs.dirOf(s.dir, step.Workspace.Layout["artifacts"])
 	if s.root, err = os.OpenRoot(s.path); err == nil {
-		if s.state, s.number, err = s.newest(ctx, step.Job); err == nil {
+		if s.state, s.number, err = s.before(ctx); err == nil {
 			err = s.tidy()
 		}
 	}
@@ -103,6 +103,27 @@ func (s *shared) newest(ctx context.Context, job string) (*manifest, int, error)
 		return nil, 0, fmt.Errorf("the manifest of the files of job %s: %w", job, err)
 	}
 	return m, number, nil
+}
+
+// before is what the steps before have left: those of the item, else those of what it begins with.
+func (s *shared) before(ctx context.Context) (*manifest, int, error) {
+	m, number, err := s.newest(ctx, s.step.files())
+	for _, name := range s.step.From {
+		if err != nil || number > 0 || len(m.Files) > 0 {
+			break
+		}
+		around, n, err := s.newest(ctx, name)
+		if err != nil {
+			return nil, 0, err
+		}
+		if n > 0 {
+			m.Files = around.Files
+			if err := m.index(); err != nil {
+				return nil, 0, err
+			}
+		}
+	}
+	return m, number, err
 }
 
 // tidy finds out which files of the state are there, and removes what is there in their place.
@@ -353,7 +374,7 @@ func (s *shared) keep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	next := &manifest{Version: 1, Flow: s.step.Flow, Run: s.step.Run, Job: s.step.Job, Step: s.step.Step, Files: make([]sharedFile, 0, len(list))}
+	next := &manifest{Version: 1, Flow: s.step.Flow, Run: s.step.Run, Job: s.step.files(), Step: s.step.Step, Files: make([]sharedFile, 0, len(list))}
 	files, dirs, changed, saves := map[string]bool{}, map[string]bool{}, false, 0
 	for _, f := range list {
 		files[f.Name] = true
@@ -418,7 +439,7 @@ func (s *shared) keep(ctx context.Context) error {
 	if len(text) > maxManifest {
 		return tooMany("the names of the job's files have more than %d MiB together", maxManifest>>20)
 	}
-	if err := s.files.SaveManifest(ctx, s.step.Job, s.number+1, text); err != nil {
+	if err := s.files.SaveManifest(ctx, s.step.files(), s.number+1, text); err != nil {
 		return err
 	}
 	s.dir.synced, s.dir.version = next, s.number+1
@@ -458,7 +479,7 @@ func (s *shared) shown(result any) (any, error) {
 	if err := encoder.Encode(result); err != nil {
 		return nil, err
 	}
-	places := append([]jobPlace{{s.path, s.step.Job}}, s.others.places()...)
+	places := append([]jobPlace{{s.path, s.step.files()}}, s.others.places()...)
 	if base, err := s.jobs.Base(); err != nil {
 		return nil, err
 	} else if quoted, _ := json.Marshal(base); bytes.Contains(out.Bytes(), quoted[1:len(quoted)-1]) {

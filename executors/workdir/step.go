@@ -1,6 +1,7 @@
 package workdir
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -25,6 +26,8 @@ type flowStep struct {
 	Run       string         `json:"run_id"`
 	Job       string         `json:"job_id"`
 	Step      string         `json:"step_id"`
+	Dir       string         `json:"dir"`  // of an item of a step: what its directory is called, in the place of the job's; empty: it is that of the job
+	From      []string       `json:"from"` // with whose files that begins: the first of these that has any
 	Workspace *flowWorkspace `json:"workspace"`
 }
 
@@ -53,9 +56,17 @@ func stepOf(params json.RawMessage) (*flowStep, error) {
 		return nil, nil
 	}
 	for _, id := range []struct{ field, text string }{{"flow_id", s.Flow}, {"run_id", s.Run}, {"job_id", s.Job}, {"step_id", s.Step}} {
-		if !flowID.MatchString(id.text) || id.text == "." || id.text == ".." {
+		if !validID(id.text) {
 			return nil, badStep("%s: %.100q is not 1 to 64 letters, digits, '.', '_' and '-', or is . or ..", id.field, id.text)
 		}
+	}
+	for _, name := range append([]string{s.files()}, s.From...) {
+		if !validID(name) {
+			return nil, badStep("dir, from: %.100q is not 1 to 64 letters, digits, '.', '_' and '-', or is . or ..", name)
+		}
+	}
+	if len(s.From) > maxFrom {
+		return nil, badStep("from: has %d names, the most is %d", len(s.From), maxFrom)
 	}
 	layout := map[string]string{"artifacts": "artifacts", "scratch": "scratch", "manifests": "manifests"}
 	maps.Copy(layout, s.Workspace.Layout)
@@ -81,6 +92,14 @@ func stepOf(params json.RawMessage) (*flowStep, error) {
 	}
 	return s, nil
 }
+
+// maxFrom is how many directories an item may begin with, at most.
+const maxFrom = 16
+
+func validID(text string) bool { return flowID.MatchString(text) && text != "." && text != ".." }
+
+// files is what the files are kept as: those of the job, or of an item.
+func (s *flowStep) files() string { return cmp.Or(s.Dir, s.Job) }
 
 func badStep(format string, args ...any) error {
 	return executors.Permanent(fmt.Errorf("params: "+format, args...))

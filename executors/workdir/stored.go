@@ -20,8 +20,8 @@ import (
 // storedPrefix begins a path as results have it: artifact:JOB/PATH.
 const storedPrefix = "artifact:"
 
-// maxOtherJobs is how many other jobs' files a step may read.
-const maxOtherJobs = 32
+// maxOtherJobs is how many other jobs' files a step may read. Each item of a step counts as one.
+const maxOtherJobs = 1000
 
 // jobPlace is where files of a job are on this host.
 type jobPlace struct{ dir, job string }
@@ -144,7 +144,7 @@ func (s *shared) local(ctx context.Context, text string, dir func() (string, err
 
 // place is where the path is that a text begins with, and how much of the text that is; below 0: none that a step has left. whole: nothing is before it.
 func (s *shared) place(ctx context.Context, job, text string, whole bool, dir func() (string, error)) (local string, taken int, err error) {
-	own := job == s.step.Job
+	own := job == s.step.files()
 	var m *manifest
 	var other *otherJob
 	if own {

@@ -112,7 +112,7 @@ func (w *Workspace) At(field, given string) (Spot, error) {
 	if w.job == nil {
 		return w.Sandbox.At(field, given)
 	}
-	if strings.HasPrefix(given, storedPrefix+w.job.step.Job+"/") {
+	if strings.HasPrefix(given, storedPrefix+w.job.step.files()+"/") {
 		var err error
 		if given, err = w.job.local(w.ctx, given, nil); err != nil {
 			return Spot{}, fmt.Errorf("%s: %w", field, err)

@@ -50,8 +50,64 @@ type Step struct {
 	Output  string   // the key that it promotes its n to; empty: none
 	Locks   int      // that it holds
 	Reads   []string // paths that its inputs name
+	Items   []string // of a foreach: what it comes to for each; nil: it is none
+	Allows  bool     // failures of items
 
 	Saw map[string]any // what these were
+}
+
+// result is what the step gives.
+func (s *Step) result() map[string]any {
+	result := map[string]any{"n": s.N}
+	if s.Items != nil {
+		counts, results := map[string]int{}, []any{}
+		for i, outcome := range s.Items {
+			counts[outcome]++
+			if results = append(results, nil); outcome == "success" {
+				results[i] = map[string]any{"n": i}
+			}
+		}
+		result = map[string]any{"count": len(s.Items), "succeeded": counts["success"], "skipped": counts["skipped"], "failed": counts["failed"], "results": results}
+	}
+	if s.Comes == "skipped" {
+		result["skipped"], result["reason"] = true, "no_data"
+	}
+	return result
+}
+
+// Each makes some steps run for each item of a list: they come to what that does.
+func (f *Flow) Each(r *rand.Rand) {
+	for _, j := range f.Jobs {
+		for i := range j.Steps {
+			s := &j.Steps[i]
+			if r.IntN(4) > 0 {
+				continue
+			}
+			s.Items, s.Allows, s.Comes = []string{}, r.IntN(2) == 0, "success"
+			for range r.IntN(4) {
+				s.Items = append(s.Items, []string{"success", "success", "success", "skipped", "failed"}[r.IntN(5)])
+			}
+			switch s.N = len(s.Items); {
+			case s.N == 0:
+				s.Comes = "skipped"
+			case slices.Contains(s.Items, "failed") && !s.Allows:
+				s.Comes = "failed"
+			}
+		}
+	}
+}
+
+// Item is the item of a place in the list of a step.
+func Item(index int) int { return 10 + index }
+
+// each is a foreach of a step of a type, with such inputs.
+func (s *Step) each(executor string, inputs map[string]any, window int) map[string]any {
+	items := []int{}
+	for n := range s.Items {
+		items = append(items, Item(n))
+	}
+	inputs["item"], inputs["index"] = "{{item}}", "{{index}}"
+	return map[string]any{"items": items, "window": window, "allow_failures": s.Allows, "step": map[string]any{"type": executor, "inputs": inputs}}
 }
 
 // Random makes a flow of up to seven jobs, whose names and values are few, so that gates hold and fail.
@@ -140,11 +196,7 @@ func see(byID map[string]*Job, j *Job, path string) any {
 	case "steps":
 		var i int
 		fmt.Sscanf(names[1], "s%d", &i)
-		s := j.Steps[i]
-		result := map[string]any{"n": s.N}
-		if s.Comes == "skipped" {
-			result["skipped"], result["reason"] = true, "no_data"
-		}
+		result := j.Steps[i].result()
 		if len(names) == 2 {
 			return result
 		}
@@ -235,6 +287,11 @@ func (f *Flow) Text(step func(j *Job, n int) (executor string, inputs map[string
 			}
 			if step["inputs"] = inputs; s.Output != "" {
 				step["outputs"] = map[string]any{s.Output: "{{result.n}}"}
+			}
+			if s.Items != nil {
+				if step["type"], step["inputs"] = "foreach", s.each(executor, inputs, i%3); s.Output != "" {
+					step["outputs"] = map[string]any{s.Output: "{{result.count}}"}
+				}
 			}
 			for n := range max(s.Locks-1, 0) {
 				inner := map[string]any{"type": step["type"]}
@@ -341,6 +398,9 @@ func (f *Flow) Run() error {
 			switch {
 			case s.Comes == "failed":
 				j.Status, j.Failure = "FAILED", fmt.Sprintf("%s s%d executor: as it is told", j.ID, i)
+				if s.Items != nil {
+					j.Failure = fmt.Sprintf("%s s%d child: task '%[1]s__s%[2]d[%d]'", j.ID, i, slices.Index(s.Items, "failed"))
+				}
 				j.all(i+1, "blocked")
 				break steps
 			case s.Comes == "skipped" && s.SkipJob:

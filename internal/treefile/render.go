@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/dag/expansion"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 )
 
@@ -521,7 +520,7 @@ func (r *renderer) idOf(word string) string {
 		return word
 	}
 	id := dag.ChooseExecutor("", nil, schemas, r.known)
-	if long := id + "_executor"; failing[long] || long == expansion.MapExecutor || long == dag.SubtreeExecutor {
+	if long := id + "_executor"; failing[long] || long == dag.MapExecutor || long == dag.SubtreeExecutor {
 		return long // whoever reads the file knows no executors
 	}
 	return id
@@ -791,9 +790,9 @@ func (t *taskRenderer) inputs(n *node) (out *node, later bool) {
 		path := t.at("inputs") + "." + treedoc.Short(m.name)
 		t.plainKey(m, path)
 		switch {
-		case t.executor == expansion.MapExecutor && m.name == "task" && m.value.kind == '{':
+		case t.executor == dag.MapExecutor && m.name == "task" && m.value.kind == '{':
 			m.value = t.itemTask(m.value, path)
-		case t.executor == expansion.MapExecutor && m.name == "tasks" && m.value.kind == '[':
+		case t.executor == dag.MapExecutor && m.name == "tasks" && m.value.kind == '[':
 			m.value = t.itemTasks(m.value, path, true)
 		case t.executor == dag.SubtreeExecutor && m.name == "tree":
 			m.value = t.subtree(m.value, path)

@@ -287,7 +287,7 @@ func looked(tasks iter.Seq2[*dag.Task, error], known dag.Known, of purpose) iter
 
 func lookAt(t *dag.Task, index int, known dag.Known) {
 	conditions.Check(index, t)
-	if t.Executor != expansion.MapExecutor || len(t.Faults) > 0 {
+	if t.Executor != dag.MapExecutor || len(t.Faults) > 0 {
 		return
 	}
 	opts := expansion.Options{Executors: known, Check: conditions.Check}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/dag/expansion"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 )
 
@@ -86,7 +85,7 @@ func Inputs(executor string, inputs []byte, known dag.Known) (rendered []byte, w
 }
 
 // embedding are the inputs that hold trees, by executor.
-var embedding = map[string][]string{dag.SubtreeExecutor: {"tree"}, expansion.MapExecutor: {"task", "tasks"}}
+var embedding = map[string][]string{dag.SubtreeExecutor: {"tree"}, dag.MapExecutor: {"task", "tasks"}}
 
 // embeds reports whether a value is an object with the version of tree files.
 func (n *node) embeds() bool { return n.kind == '{' && n.get(treedoc.FileKey) != nil }

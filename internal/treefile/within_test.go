@@ -8,7 +8,6 @@ import (
 
 	"github.com/taskgrove/taskgrove/api/apitest/phrases"
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/dag/expansion"
 )
 
 // TestTreesInInputs: trees that are written as in tree files become those of the protocol, wherever they stand in the inputs of a map or a subtree. Others stay.
@@ -90,7 +89,7 @@ func FuzzTreesInInputs(f *testing.F) {
 	f.Fuzz(func(t *testing.T, mapping bool, inputs []byte) {
 		executor := dag.SubtreeExecutor
 		if mapping {
-			executor = expansion.MapExecutor
+			executor = dag.MapExecutor
 		}
 		if len(inputs) > 10_000 || !json.Valid(inputs) {
 			return

@@ -6,7 +6,6 @@ import (
 	"math"
 
 	"github.com/taskgrove/taskgrove/dag"
-	"github.com/taskgrove/taskgrove/dag/expansion"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/internal/treefile"
@@ -58,7 +57,7 @@ func (g *game) check(document []byte) (out checked) {
 
 // renderTrees makes the protocol's form of trees that inputs of maps and subtrees have in the form of tree files.
 func (g *game) renderTrees(t *dag.Task, index int) {
-	if t.Executor != dag.SubtreeExecutor && t.Executor != expansion.MapExecutor {
+	if t.Executor != dag.SubtreeExecutor && t.Executor != dag.MapExecutor {
 		return
 	}
 	rendered, was, err := treefile.Inputs(t.Executor, t.Inputs, g.executors)

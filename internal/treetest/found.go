@@ -22,16 +22,18 @@ type found struct {
 	direct  []bool // the tasks right below, of those that are made
 }
 
-func expandDocument(e *executors.Expand) expansion.Document {
-	return expansion.Document{Tasks: e.Tasks, Items: e.Items, Each: e.Each, Window: e.Window, Stop: e.StopOnFailure, Collect: e.Collect}
+func expandDocument(a *attempt, e *executors.Expand) expansion.Document {
+	d := expansion.Document{Tasks: e.Tasks, Items: e.Items, Each: e.Each, Window: e.Window, Stop: e.StopOnFailure, Collect: e.Collect}
+	if c := a.t.Control; c != nil && c.FlowStep != nil && e.Collect == executors.CollectCounted {
+		d.Outputs = c.Outputs
+		d.Values = dag.KeptValues(a.scope, e.Each, c.Outputs)
+	}
+	return d
 }
 
 // expand is how an attempt ends that found tasks.
 func (w *world) expand(a *attempt, document json.RawMessage) dag.Result {
 	t := a.t
-	if fault := a.unseen(); fault != nil {
-		return *fault
-	}
 	if t.above >= dag.MaxNestedExpansions {
 		return permanent(dag.KindTreeFull, "%s: it is below %d tasks that found one another: does it find itself?", dag.KindTreeFull, dag.MaxNestedExpansions)
 	}
@@ -42,6 +44,9 @@ func (w *world) expand(a *attempt, document json.RawMessage) dag.Result {
 	}})
 	if err != nil {
 		return permanent(dag.KindOutput, "%v", err)
+	}
+	if fault := a.unseen(plan.Collect == expansion.Counted && t.Control != nil && t.Control.FlowStep != nil); fault != nil {
+		return *fault
 	}
 	if !w.room(plan.Tasks) {
 		return permanent(dag.KindTreeFull, "%v", errFull)
@@ -194,7 +199,11 @@ func (w *world) collected(t *task, f *found) dag.Answer {
 			return dag.Answer{Outcome: dag.OutcomeFailed, Kind: dag.KindOutput, Error: err.Error()}
 		}
 	}
-	return all.Answer()
+	end := all.Answer()
+	if f.plan.Collect == expansion.Counted && f.tm != nil {
+		end = expansion.AddOutputs(f.plan.Template, &dag.Rendering{TaskID: t.id, Name: t.Name, TreeID: t.tree.id, UserID: t.user(), Attempt: int64(f.attempt)}, end)
+	}
+	return end
 }
 
 // cancelFound cancels what a task found that was cancelled.

@@ -49,7 +49,7 @@ func (w *nameWalk) tasks(document []byte, above string, depth int) {
 func (w *nameWalk) task(t *dag.Task, above string, depth int) {
 	w.add(above, t.Name, t.Executor != "")
 	w.add(above, t.ID, t.Executor != "")
-	if t.Executor != expansion.MapExecutor && t.Executor != dag.SubtreeExecutor {
+	if t.Executor != dag.MapExecutor && t.Executor != dag.SubtreeExecutor {
 		return
 	}
 	inputs := t.Inputs

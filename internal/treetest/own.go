@@ -59,9 +59,15 @@ func (w *world) outcome(a *attempt) func(*executors.Outcome, error) dag.Result {
 			return failed(err)
 		}
 		switch o.Kind() {
+		case executors.KindSkipped:
+			value, err := encode(o.Value())
+			if err != nil {
+				return failed(err)
+			}
+			return w.skip(a, dag.Result{Outcome: dag.OutcomeSkipped, Value: dag.SkippedResult(o.Reason(), value)})
 		case executors.KindExpanding:
 			e := o.Expand()
-			document, err := encode(expandDocument(e))
+			document, err := encode(expandDocument(a, e))
 			if err != nil {
 				return failed(err)
 			}
@@ -77,13 +83,13 @@ func (w *world) outcome(a *attempt) func(*executors.Outcome, error) dag.Result {
 	}
 }
 
-// unseen is the failure of a task that says what becomes of its result, and waits or finds tasks; nil: it may.
-func (a *attempt) unseen() *dag.Result {
+// unseen is the failure of a task that says what becomes of its result, and waits or finds tasks; nil: it may. rendered: its outputs are, once these have ended.
+func (a *attempt) unseen(rendered bool) *dag.Result {
 	c := a.t.Control
 	if c == nil {
 		return nil
 	}
-	if reason := dag.Unseen(c.Repeat != nil, c.Outputs != nil, len(c.Artifacts) > 0); reason != "" {
+	if reason := dag.Unseen(c.Repeat != nil, c.Outputs != nil && !rendered, len(c.Artifacts) > 0); reason != "" {
 		res := permanent(dag.KindOutput, "%s", reason)
 		return &res
 	}
@@ -96,7 +102,7 @@ var awaitKinds = map[executors.AwaitKind]dag.AwaitKind{
 
 // awaits has an attempt wait.
 func (w *world) awaits(a *attempt, o *executors.Await) dag.Result {
-	if fault := a.unseen(); fault != nil {
+	if fault := a.unseen(false); fault != nil && !o.Resume {
 		return *fault
 	}
 	data, err := encode(o.Data)

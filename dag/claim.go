@@ -98,13 +98,17 @@ type Handover struct {
 // ago and is still ready waits for a slot.
 const DeliveryTime = 100 * time.Millisecond
 
-// SettleAll settles results, in their order, and then hands over what they unlock to the workers whose leases are alive. It
-// tells which results changed anything. may is that of [Decision.HandOver].
-func (d *Decision) SettleAll(results []Result, alive func(WorkerKey) bool, may func(*Row) bool) (changed []bool) {
+// SettleAll settles results, in their order. It tells which of them changed anything.
+func (d *Decision) SettleAll(results []Result) (changed []bool) {
 	changed = make([]bool, len(results))
 	for i, r := range results {
 		changed[i] = d.Settle(r)
 	}
+	return changed
+}
+
+// HandOverAll hands over what results unlocked that [Decision.SettleAll] has settled, as it told, to the workers whose leases are alive. may is that of [Decision.HandOver].
+func (d *Decision) HandOverAll(results []Result, changed []bool, alive func(WorkerKey) bool, may func(*Row) bool) {
 	var offers []*Result
 	for i := range results { // those that offer no slot are passed over
 		if changed[i] && alive(results[i].Worker) {
@@ -112,7 +116,6 @@ func (d *Decision) SettleAll(results []Result, alive func(WorkerKey) bool, may f
 		}
 	}
 	d.HandOver(offers, may)
-	return changed
 }
 
 // HandOver claims, for each slot that a result offers, the best of the tasks which that result has just unlocked: the claim

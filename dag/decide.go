@@ -27,7 +27,7 @@ type Decision struct {
 	Stops  []Stop
 	Unlock []Key
 	Trees  map[TreeKey]*TreeDelta
-	// ToJudge names tasks whose dependencies have ended and of which a followup decides what becomes of them; ToCollect, expanded tasks whose
+	// ToJudge names tasks whose dependencies have ended and of which [Decision.JudgeAtOnce], or a followup, decides what becomes of them; ToCollect, expanded tasks whose
 	// children have ended, which a followup ends; ToCancel, cancelled ones whose children a followup cancels.
 	ToJudge, ToCollect, ToCancel []Key
 	// ToTimeUp names groups whose time is up: a followup fails them, and cancels what is below.

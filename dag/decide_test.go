@@ -432,7 +432,7 @@ func TestTheBestIsHandedOver(t *testing.T) {
 			if may == nil {
 				may = all
 			}
-			d.SettleAll(results, func(dag.WorkerKey) bool { return true }, may)
+			d.HandOverAll(results, d.SettleAll(results), func(dag.WorkerKey) bool { return true }, may)
 			var got []string
 			for _, h := range d.Handovers {
 				got = append(got, fmt.Sprintf("%d after %d", h.Task.Index(), h.After.Index()))

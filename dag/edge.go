@@ -118,7 +118,7 @@ func (m EdgeMode) Completed(required bool, dependent, dependency Flags) EdgeMode
 	return m
 }
 
-// Judged are the flags of a task with the dependencies: with [FlagJudged] if a followup decides whether it runs.
+// Judged are the flags of a task with the dependencies: with [FlagJudged] if [Decision.Judge] decides whether it runs.
 func Judged(f Flags, deps []Dependent) Flags {
 	f &^= FlagJudged
 	if f&FlagWhen != 0 {
@@ -126,12 +126,25 @@ func Judged(f Flags, deps []Dependent) Flags {
 	}
 	judged := f&FlagFold != 0
 	for _, d := range deps {
-		judged = judged || d.Mode&^edgeOrder != 0
+		judged = judged || d.Mode.judged(d.Required)
 	}
 	if judged {
 		f |= FlagJudged
 	}
 	return f
+}
+
+// judged reports whether the edge asks for more than the protocol's do: what it says beside an order without merging makes a difference to some outcome.
+func (m EdgeMode) judged(required bool) bool {
+	if m&^(edgeOrder|acceptAny|otherwiseBlock|otherwiseSkip) != 0 {
+		return true
+	}
+	for _, a := range accepts {
+		if fateOf(required, m, a.state) != fateOf(required, 0, a.state) {
+			return true
+		}
+	}
+	return false
 }
 
 // Shown is the mode as it is shown: that a fold accepts every outcome goes without saying.

@@ -87,7 +87,7 @@ func TestEveryOutcomeByEveryEdge(t *testing.T) {
 							t.Errorf("%s: got %s, to judge %v", name, row.State, d.ToJudge)
 						}
 						told := []Told{{Ref: "a", Task: first, Required: required, Mode: mode, State: state, Cause: 9}, {Ref: "b", Task: second, Required: true, State: Completed}}
-						if !d.Judge(task, told, Condition{}) || row.State != map[string]State{"run": Ready, "skip": Skipped}[want] {
+						if d.JudgeAtOnce(map[Key][]Told{task: told}); len(d.ToJudge) > 0 || row.State != map[string]State{"run": Ready, "skip": Skipped}[want] {
 							t.Errorf("%s: judged %s, want %s", name, row.State, want)
 						}
 						if want == "skip" && SkipReason(d.Ended[0].Result) != SkipDependency+outcome {
@@ -178,9 +178,11 @@ func TestWhatEndsGiveAnEdge(t *testing.T) {
 	}
 }
 
-// TestWhoIsJudged: a followup decides about folds and about tasks whose edges ask for more than order; about a task with a condition it does anyway.
+// TestWhoIsJudged: how dependencies have ended decides about folds, and about tasks whose edges ask for what the protocol's do not; about a task with a condition it does anyway.
 func TestWhoIsJudged(t *testing.T) {
 	failed, _ := EdgeOf([]string{"failed"}, "", false, false)
+	success, _ := EdgeOf([]string{"success", "skipped"}, "", false, false)
+	succeeded, _ := EdgeOf([]string{"success"}, "", false, false)
 	for name, tt := range map[string]struct {
 		flags Flags
 		mode  EdgeMode
@@ -193,8 +195,12 @@ func TestWhoIsJudged(t *testing.T) {
 		"a fold":                    {FlagGroup | FlagFold, EdgeAny, true},
 		"a condition":               {FlagWhen, failed, false},
 		"it was judged, and is not": {FlagJudged, 0, false},
+
+		"what the protocol has, spelt out":    {0, success | EdgeOrder, false},
+		"it blocks, as it would anyway":       {0, success | EdgeBlock, false},
+		"a skip of its dependency is refused": {0, succeeded, true},
 	} {
-		if got := Judged(tt.flags, []Dependent{{}, {Mode: tt.mode}})&FlagJudged != 0; got != tt.want {
+		if got := Judged(tt.flags, []Dependent{{}, {Required: true, Mode: tt.mode}})&FlagJudged != 0; got != tt.want {
 			t.Errorf("%s: got %t", name, got)
 		}
 	}

@@ -15,9 +15,9 @@ const (
 
 // FactsOf gives those of an attempt of a task; of a later attempt than the first they are not known, since failures and lost
 // workers may have been counted. Nor are those of a pool whose number needs more than 30 bits: there is none (pools are few,
-// and numbered from 1).
+// and numbered from 1; a group has none).
 func FactsOf(attempt int32, f Flags, p Priority, pool int32) Facts {
-	if attempt != 1 || pool <= 0 || pool >= 1<<factsPool || f < 0 || p < Urgent || p > Low {
+	if attempt != 1 || pool < 0 || pool == 0 && f&FlagGroup == 0 || pool >= 1<<factsPool || f < 0 || p < Urgent || p > Low {
 		return 0
 	}
 	return Facts(f) | Facts(p)<<factsFlags | Facts(pool)<<(factsFlags+factsPriority)
@@ -27,7 +27,7 @@ func FactsOf(attempt int32, f Flags, p Priority, pool int32) Facts {
 // runs is not known. false: there is no such row.
 func (f Facts) Row(k Key, attempt int32, s State, w WorkerKey) (r Row, ok bool) {
 	pool, flags := f>>(factsFlags+factsPriority), f.Flags()
-	if attempt != 1 || pool == 0 || flags < 0 {
+	if attempt != 1 || pool == 0 && flags&FlagGroup == 0 || flags < 0 {
 		return Row{}, false
 	}
 	return Row{Key: k, State: s, Attempt: attempt, Worker: w, Flags: flags, Pool: int32(pool),

@@ -20,6 +20,9 @@ func TestFactsComeBack(t *testing.T) {
 			t.Errorf("got %+v, %t, want %+v", r, ok, want)
 		}
 	})
+	if r, ok := dag.FactsOf(1, dag.FlagGroup, 1, 0).Row(key(3), 1, dag.Waiting, 0); !ok || r.Flags != dag.FlagGroup || r.Pool != 0 {
+		t.Errorf("a group has no pool: got %+v, %t", r, ok)
+	}
 	for name, f := range map[string]dag.Facts{
 		"a second attempt": dag.FactsOf(2, 1, 1, 1), "no pool": dag.FactsOf(1, 1, 1, 0), "a pool of 31 bits": dag.FactsOf(1, 1, 1, 1<<30),
 		"a priority that there is not": dag.FactsOf(1, 1, 4, 1), "flags that there can't be": dag.FactsOf(1, -1, 1, 1),

@@ -10,14 +10,14 @@ const (
 	FlagGroup                        // has no executor: completes when its dependencies allow (spec 1.3)
 	FlagRepeatable                   // may start before its claim is confirmed
 	FlagDependents                   // some task depends on it
-	FlagWide                         // a followup tells them, in batches: they are more than [InlineDependents], or what they wait for is not what the protocol has ([Edge])
+	FlagWide                         // a followup tells them, in batches: they are more than [InlineDependents]
 	FlagTimed                        // has a not-before or schedule-to-start time: look at its policy when it gets ready
 	FlagTimeout                      // has a start-to-close timeout of its own; a group: a time for all that is below it
 	FlagUnknown                      // no worker was ever known to have its executor: fails when it gets ready (spec K13)
 	FlagOnce                         // must not be started twice: it is lost with its worker, so it is not claimed before it can start
 	FlagDemo                         // is only demonstrated: its worker does not run it, and makes up a result (spec 3.10)
 	FlagKeyed                        // its execution came with the key of a language model, which a coordinator keeps in memory (spec 5.7)
-	FlagJudged                       // once its dependencies have ended, a followup decides whether it runs: it is a fold, or has edges with a mode (control 2)
+	FlagJudged                       // once its dependencies have ended, how each has decides whether it runs: it is a fold, or has edges with a mode (control 2)
 	FlagWhen                         // has a condition: a followup decides, with its verdict (control 3)
 	FlagFold                         // a group that takes the worst outcome of its dependencies as its own (control 2)
 	FlagAllowed                      // its failure does not make its tree fail (control 2)
@@ -44,7 +44,7 @@ const FlagPolicy = FlagTimed | FlagTimeout | FlagUnknown
 // time, or fail. [Decision.Release] decides.
 const FlagsReleased = FlagGroup | FlagTimed | FlagUnknown | FlagsJudged
 
-// FlagsJudged mark tasks of which a followup decides whether they run, once their dependencies have ended.
+// FlagsJudged mark tasks of which [Decision.Judge] decides whether they run, once their dependencies have ended.
 const FlagsJudged = FlagJudged | FlagsEvaluated
 
 // FlagsEvaluated mark those of which it decides by more than rows: by their conditions, or earlier successes.

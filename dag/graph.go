@@ -17,8 +17,7 @@ type Graph struct {
 	Leaf     []bool  // no task names it as parent
 	DepStart []int32 // len(IDs)+1
 	Dep      []Edge  // in the order given, each task once (a repeated one: the first place, required if any is)
-	Told     []bool  // whose dependents a followup tells, as what they wait for is not the protocol's; nil: nobody's
-	Judged   []bool  // of which a followup decides whether they run; nil: none
+	Judged   []bool  // of which [Decision.Judge] decides whether they run; nil: none
 	Holds    []bool  // for which tasks below take locks; nil: none
 	Bounded  []bool  // that are below a group with a timeout; nil: none
 	Under    []bool  // that are below one of Holds; nil: none
@@ -43,7 +42,7 @@ func (g *Graph) Flags(i int, dependents int32, own Flags) Flags {
 	if dependents > 0 {
 		own |= FlagDependents
 	}
-	if dependents > InlineDependents || g.Told != nil && g.Told[i] {
+	if dependents > InlineDependents {
 		own |= FlagWide
 	}
 	if g.Judged != nil && g.Judged[i] && own&FlagWhen == 0 {

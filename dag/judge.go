@@ -58,10 +58,10 @@ func SkipJudged(reason string) bool {
 }
 
 // Judge decides about a task whose dependencies have all ended: it runs, is skipped, blocked, or ends as its fold does (control 2, 3). when is what
-// its condition has come to; a task with a condition that was not evaluated, or for which no earlier success was looked for, stays as it is, unless its edges decide alone. It reports whether anything changed.
+// its condition has come to; a task of which this decision has ended the last dependency stays as it is, as deps are of before; see [Decision.JudgeAtOnce]. So does one with a condition that was not evaluated, or for which no earlier success was looked for, unless its edges decide alone. It reports whether anything changed.
 func (d *Decision) Judge(k Key, deps []Told, when Condition) bool {
 	r := d.rows[k]
-	if r == nil || r.State != Waiting || r.Remaining != 0 || r.Flags&FlagsJudged == 0 || r.cancelled {
+	if r == nil || r.State != Waiting || r.Remaining != 0 || r.Flags&FlagsJudged == 0 || r.cancelled || r.judging {
 		return false
 	}
 	if r.Flags&FlagFold != 0 {
@@ -98,6 +98,73 @@ func (d *Decision) Judge(k Key, deps []Told, when Condition) bool {
 		return true
 	}
 	d.proceed(r)
+	return true
+}
+
+// ToJudgeAtOnce are those of ToJudge that [Decision.JudgeAtOnce] may decide about: nothing but the ends of their dependencies counts.
+func (d *Decision) ToJudgeAtOnce() (keys []Key) {
+	for _, k := range d.ToJudge {
+		if d.rows[k].Flags&FlagsEvaluated == 0 {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// SettledHere are the tasks that this decision settles, by key, and how.
+func (d *Decision) SettledHere() (keys []Key, states []State) {
+	for _, r := range d.Changed() {
+		if r.settledHere() {
+			keys, states = append(keys, r.Key), append(states, r.State)
+		}
+	}
+	return keys, states
+}
+
+func (r *Row) settledHere() bool { return r.changed && r.State.Settled() && r.State != r.was.State }
+
+// JudgeAtOnce decides about those of ToJudge of which told says how their dependencies have ended: as the store has it, and, of those that this decision settles, in
+// which state. It completes the latter. The others stay in ToJudge, for followups.
+func (d *Decision) JudgeAtOnce(told map[Key][]Told) {
+	if len(told) == 0 {
+		return
+	}
+	ends := make(map[Key]*Ended, len(d.Ended))
+	for i := range d.Ended {
+		ends[d.Ended[i].Task] = &d.Ended[i]
+	}
+	judge := d.ToJudge
+	d.ToJudge = nil
+	for _, k := range judge {
+		deps, r := told[k], d.rows[k]
+		if r.judging = len(deps) == 0 || !d.completeTold(deps, ends); r.judging || !d.Judge(k, deps, Condition{}) {
+			r.judging = true
+			d.ToJudge = append(d.ToJudge, k)
+		}
+	}
+}
+
+// completeTold adds what is not stored yet. false: it is not known before it is.
+func (d *Decision) completeTold(deps []Told, ends map[Key]*Ended) bool {
+	for i := range deps {
+		t := &deps[i]
+		r := d.rows[t.Task]
+		if r == nil || !r.settledHere() {
+			continue
+		}
+		t.Attempt, t.Cause = r.Attempt, r.BlockedBy
+		e := ends[t.Task]
+		if e == nil {
+			continue
+		}
+		if e.Unknown || e.Chunked {
+			return false
+		}
+		t.Error, t.Kind = e.Error, e.Kind
+		if t.State == Skipped {
+			t.Reason = SkipReason(e.Result)
+		}
+	}
 	return true
 }
 

@@ -1,6 +1,7 @@
 package dag
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -227,5 +228,50 @@ func TestASkipTellsItsDependents(t *testing.T) {
 	d.DependencyEnded(Dependent{Key: 1, Required: true}, Completed, 9) // of what it waited for
 	if d.Row(1).State != Skipped || d.Row(1).Remaining != 1 {
 		t.Errorf("told after its end: %+v", d.Row(1))
+	}
+}
+
+// TestWhatIsJudgedAtOnce: of tasks whose last dependencies a decision has ended, those are decided about of which enough is told. What the decision itself has ended counts as it says.
+func TestWhatIsJudgedAtOnce(t *testing.T) {
+	const fold, step, when, unknown, apart = Key(5), Key(6), Key(7), Key(8), Key(9)
+	d := NewDecision(time.Unix(1, 0), func() float64 { return 0 })
+	d.Add(Row{Key: 1, State: Running, Attempt: 3, Worker: 4, Pool: 1, Flags: FlagDependents, Failures: 2, Policy: &Policy{Retry: RetryPolicy{MaxAttempts: 1}}}, false)
+	d.Add(Row{Key: 2, State: Waiting, Attempt: 1, Pool: 1, Flags: FlagDependents | FlagUnknown, Remaining: 1, Policy: &Policy{}}, false)
+	for k, f := range map[Key]Flags{fold: FlagGroup | FlagFold | FlagJudged, step: FlagJudged, when: FlagWhen, unknown: FlagGroup | FlagFold | FlagJudged, apart: FlagJudged} {
+		d.Add(Row{Key: k, State: Waiting, Attempt: 1, Pool: 1, Flags: f, Remaining: 1}, false)
+	}
+	whatever, _ := EdgeOf([]string{AcceptAny}, "", false, false)
+	for _, k := range []Key{fold, step, when, apart} {
+		d.AddDependent(1, Dependent{Key: k, Mode: whatever})
+	}
+	d.AddDependent(2, Dependent{Key: unknown, Mode: whatever})
+	if !d.Settle(Result{Task: 1, Attempt: 3, Worker: 4, Outcome: OutcomeFailed, Error: "boom", Kind: KindInput}) {
+		t.Fatal("nothing was settled")
+	}
+	d.DependencyEnded(Dependent{Key: 2, Required: true}, Completed, 3)
+	if at := d.ToJudgeAtOnce(); !slices.Equal(at, []Key{fold, step, apart, unknown}) {
+		t.Fatalf("to be judged at once: %v", at)
+	}
+	keys, states := d.SettledHere()
+	if !slices.Equal(keys, []Key{1, 2}) || !slices.Equal(states, []State{Failed, Failed}) {
+		t.Fatalf("it settles %v as %v", keys, states)
+	}
+	if d.Judge(step, []Told{{Task: 1, State: Running, Required: true}}, Condition{}) {
+		t.Error("a task was judged by what was before")
+	}
+	d.JudgeAtOnce(map[Key][]Told{
+		fold:    {{Ref: "a", Task: 1, Mode: whatever, State: Failed, Attempt: 3}, {Ref: "b", Task: 3, Mode: whatever, State: Completed}},
+		step:    {{Ref: "a", Task: 1, Mode: whatever, State: Failed}},
+		unknown: {{Ref: "c", Task: 2, Mode: whatever, State: Failed}}, // the store completes its error
+	})
+	if !slices.Equal(d.ToJudge, []Key{when, apart, unknown}) {
+		t.Errorf("left to followups: %v", d.ToJudge)
+	}
+	end := d.Ended[len(d.Ended)-1]
+	if d.Row(fold).State != Failed || end.Task != fold || end.Error != "a: boom" || end.Kind != KindInput {
+		t.Errorf("the fold is %s, by %+v", d.Row(fold).State, end)
+	}
+	if d.Row(step).State != Ready || d.Row(apart).State != Waiting || d.Row(when).State != Waiting || d.Row(unknown).State != Waiting {
+		t.Errorf("%s, %s, %s, %s", d.Row(step).State, d.Row(apart).State, d.Row(when).State, d.Row(unknown).State)
 	}
 }

@@ -14,6 +14,7 @@ import (
 type Optimistic struct {
 	Decision *Decision
 	Assumed  Assumptions
+	ends     map[Key]int32 // how many dependencies of each end by this decision, of tasks that need more than their rows when they wait for nothing more
 }
 
 // Assumptions are what an optimistic decision assumes beside its rows.
@@ -37,6 +38,7 @@ func NewOptimistic() *Optimistic {
 	return &Optimistic{
 		Decision: NewDecision(time.Time{}, nil), // neither the time nor chance has a say
 		Assumed:  Assumptions{Trees: map[TreeKey]int32{}},
+		ends:     map[Key]int32{},
 	}
 }
 
@@ -96,10 +98,23 @@ func (o *Optimistic) assumeDependents(k Key, m Memory) bool {
 				return false
 			}
 		}
+		if dep.fate(Completed) == fateBlocks || !o.staysPlain(o.Decision.Row(dep.Key)) {
+			return false
+		}
 		o.Decision.AddDependent(k, dep)
 	}
 	o.Assumed.Trees[k.Tree()] = execution
 	return true
+}
+
+// staysPlain reports whether nothing but its row is needed of a task of which one more dependency ends: it waits on, or will just be ready. A group ends then, a policy may
+// have more to say, and how all dependencies have ended decides about one that is judged.
+func (o *Optimistic) staysPlain(r *Row) bool {
+	if r.Flags&(FlagPolicy|FlagGroup|FlagsJudged) == 0 {
+		return true
+	}
+	o.ends[r.Key]++
+	return o.ends[r.Key] < r.Remaining
 }
 
 // waitingRow is the row of a task that waits in its first attempt.
@@ -110,10 +125,9 @@ func waitingRow(k Key, m Memory) (Row, bool) {
 	return r, ok && r.waitsPlainly()
 }
 
-// waitsPlainly reports whether the task waits for dependencies in its first attempt, and will just be ready after the last of
-// them: a group then ends, and a policy may have more to say.
+// waitsPlainly reports whether the task waits for dependencies in its first attempt.
 func (r *Row) waitsPlainly() bool {
-	return r.State == Waiting && r.Remaining > 0 && r.Attempt == 1 && r.Failures == 0 && r.Crashes == 0 && r.Flags&(FlagPolicy|FlagGroup|FlagsJudged) == 0
+	return r.State == Waiting && r.Remaining > 0 && r.Attempt == 1 && r.Failures == 0 && r.Crashes == 0
 }
 
 // Memorable reports whether a later decision may assume the row as this one leaves it: [Memory] may give its facts and its

@@ -39,6 +39,13 @@ func fan() remembered {
 	}
 }
 
+// by sets the mode of the edges from a task.
+func (m *remembered) by(i int, mode dag.EdgeMode) {
+	for at := range m.dependents[key(i)] {
+		m.dependents[key(i)][at].Mode = mode
+	}
+}
+
 // assumed is what an optimistic decision writes, and what it assumes, in short.
 func assumed(o *dag.Optimistic) string {
 	var b strings.Builder
@@ -129,6 +136,11 @@ func optimisticResults() map[string]optimisticResult {
 		return with(result(0), func(r *dag.Result) { r.Facts = dag.FactsOf(1, f, dag.Normal, 1) })
 	}
 	offer := with(result(1), func(r *dag.Result) { r.Offer = true })
+	both := []dag.Result{result(1), result(0)}
+	marked := func(f dag.Flags) func(*remembered) { return func(m *remembered) { m.flags[key(2)] = f } }
+	failedOrBlocked, _ := dag.EdgeOf([]string{"failed"}, "block", false, false)
+	failedOrSkipped, _ := dag.EdgeOf([]string{"failed"}, "skip", false, false)
+	const waitsOn = "0: running at 9 -> completed; 2: waiting for 2 -> waiting for 1; alive [], vacant [], tree 7 in 1"
 	const alone = "0: running at 9 -> completed; alive [], vacant []"
 	return map[string]optimisticResult{
 		"one that unlocks nothing": {
@@ -169,10 +181,17 @@ func optimisticResults() map[string]optimisticResult {
 		"a tree that is cancelled":     {results: []dag.Result{result(0)}, memory: func(m *remembered) { m.execution = 0 }},
 		"a tree that runs again":       {results: []dag.Result{result(0)}, memory: func(m *remembered) { m.execution = 2 }},
 		"a dependent not in memory":    {results: []dag.Result{result(1)}, memory: func(m *remembered) { delete(m.waiting, key(3)) }},
-		"a dependent with a time":      {results: []dag.Result{result(0)}, memory: func(m *remembered) { m.flags[key(2)] = dag.FlagTimed }},
-		"a dependent with a timeout":   {results: []dag.Result{result(0)}, memory: func(m *remembered) { m.flags[key(2)] = dag.FlagTimeout }},
-		"a dependent of no executor":   {results: []dag.Result{result(0)}, memory: func(m *remembered) { m.flags[key(2)] = dag.FlagUnknown }},
-		"a dependent that is a group":  {results: []dag.Result{result(0)}, memory: func(m *remembered) { m.flags[key(2)] = dag.FlagGroup }},
+		"a dependent with a time":      {results: both, memory: marked(dag.FlagTimed)},
+		"a dependent with a timeout":   {results: both, memory: marked(dag.FlagTimeout)},
+		"a dependent of no executor":   {results: both, memory: marked(dag.FlagUnknown)},
+		"a dependent that is a group":  {results: both, memory: marked(dag.FlagGroup)},
+		"a dependent that is judged":   {results: both, memory: marked(dag.FlagJudged)},
+		"a dependent with a condition": {results: both, memory: marked(dag.FlagWhen)},
+
+		"a dependent that is a fold, and waits on":            {results: both[1:], memory: marked(dag.FlagGroup | dag.FlagFold | dag.FlagJudged), want: waitsOn},
+		"a dependent that has a timeout, and waits on":        {results: both[1:], memory: marked(dag.FlagTimeout), want: waitsOn},
+		"a dependent that a success blocks":                   {results: both[1:], memory: func(m *remembered) { m.by(0, failedOrBlocked) }},
+		"a dependent that a success skips, while it waits on": {results: both[1:], memory: func(m *remembered) { marked(dag.FlagJudged)(m); m.by(0, failedOrSkipped) }, want: waitsOn},
 	}
 }
 
@@ -219,8 +238,9 @@ func TestWhatIsMemorable(t *testing.T) {
 		"it is in its second attempt": {with(func(r *dag.Row) { r.Attempt = 2 }), ends, false},
 		"a failure was counted":       {with(func(r *dag.Row) { r.Failures = 1 }), ends, false},
 		"a worker was lost":           {with(func(r *dag.Row) { r.Crashes = 1 }), ends, false},
-		"it is a group":               {with(func(r *dag.Row) { r.Flags = dag.FlagGroup }), ends, false},
-		"it has a time":               {with(func(r *dag.Row) { r.Flags = dag.FlagTimed }), ends, false},
+		"it is a group":               {with(func(r *dag.Row) { r.Flags = dag.FlagGroup }), ends, true},
+		"it has a time":               {with(func(r *dag.Row) { r.Flags = dag.FlagTimed }), ends, true},
+		"it waits to be judged":       {with(func(r *dag.Row) { r.Flags, r.Remaining = dag.FlagJudged, 1 }), ends, false},
 		"it was ready":                {with(func(r *dag.Row) { r.State = dag.Ready }), func(*dag.Decision) {}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -27,6 +27,7 @@ type Row struct {
 	wasFixed  fixed // likewise
 	changed   bool
 	cancelled bool   // its tree was cancelled
+	judging   bool   // this decision has ended its last dependency, and it is in ToJudge
 	again     bool   // an attempt of it was interrupted in this decision
 	forbidden string // why its pool's rule forbids it; empty: it does not
 }

@@ -4,8 +4,9 @@ import "slices"
 
 // release lets a task go whose dependencies have ended.
 func (d *Decision) release(r *Row) {
-	if r.Flags&FlagsJudged != 0 { // it stays Waiting, for nothing: a followup decides
+	if r.Flags&FlagsJudged != 0 { // it stays Waiting, for nothing, until it is judged
 		d.touch(r)
+		r.judging = true
 		d.ToJudge = append(d.ToJudge, r.Key)
 		return
 	}

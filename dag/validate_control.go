@@ -182,12 +182,12 @@ func (c *check) imported(i *Imported) {
 	c.text("error", i.Error, c.b.limits.PayloadBytes)
 }
 
-// judge completes the modes of edges, and finds whose dependents are told by followups and of whom followups decide.
+// judge completes the modes of edges, and finds the tasks that are judged.
 func (b *Builder) judge(g *Graph) {
 	if b.traits == nil {
 		return
 	}
-	g.Told, g.Judged = make([]bool, len(b.ids)), make([]bool, len(b.ids))
+	g.Judged = make([]bool, len(b.ids))
 	for i := range b.ids {
 		row := g.Dep[g.DepStart[i]:g.DepStart[i+1]]
 		tr := b.traits[i]
@@ -209,11 +209,7 @@ func (b *Builder) judge(g *Graph) {
 				tr |= traitEdges
 			}
 		}
-		if g.Judged[i] = tr&(traitFold|traitWhen) != 0 || tr&traitEdges != 0 && judgedEdges(row); g.Judged[i] {
-			for _, e := range row {
-				g.Told[e.Task] = true
-			}
-		}
+		g.Judged[i] = tr&(traitFold|traitWhen) != 0 || tr&traitEdges != 0 && judgedEdges(row)
 	}
 }
 
@@ -244,10 +240,10 @@ func (g *Graph) below(meant func(i int32) bool) []bool {
 	return out
 }
 
-// judgedEdges reports whether one of the edges asks for more than an order without merging.
+// judgedEdges reports whether one of the edges asks for more than the protocol's do.
 func judgedEdges(row []Edge) bool {
 	for _, e := range row {
-		if e.Mode&^edgeOrder != 0 {
+		if e.Mode.judged(e.Required) {
 			return true
 		}
 	}

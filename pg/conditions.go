@@ -261,6 +261,9 @@ func (s *Store) DecideConditions(ctx context.Context, verdicts []Verdict, room R
 			reuse.judged(v, r, d.Judge(k, told[k], v.Is))
 			done = append(done, k)
 		}
+		if err := s.judgeAtOnce(ctx, c, d); err != nil {
+			return err
+		}
 		b = &pgx.Batch{}
 		if len(done) > 0 {
 			b.Queue(sql("DeleteConditions"), done)

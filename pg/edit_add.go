@@ -91,7 +91,6 @@ type adding struct {
 	edges  int              // of the tree
 	staged *stagedTree      // the new tasks
 	onto   []dag.Key        // stored tasks that new ones depend on, once for each
-	judged map[dag.Key]bool // of onto: of whose new dependents a followup decides; nil: none
 	under  map[dag.Key]bool // stored parents of new ones
 }
 
@@ -255,8 +254,8 @@ func (a *adding) grown(g *dag.Graph) *dag.Graph {
 		return int32(a.stands[int(i)-n].key.Index())
 	}
 	out := &dag.Graph{IDs: g.IDs[:n], Refs: g.Refs[:n], UserID: a.tree.user, Leaf: g.Leaf[:n], DepStart: []int32{0}}
-	if g.Told != nil {
-		out.Told, out.Judged = g.Told[:n], g.Judged[:n]
+	if g.Judged != nil {
+		out.Judged = g.Judged[:n]
 	}
 	if g.Holds != nil {
 		out.Holds = g.Holds[:n]
@@ -282,12 +281,7 @@ func (a *adding) grown(g *dag.Graph) *dag.Graph {
 			}
 			if int(e.Task) < a.tree.span {
 				on := a.tree.key.Key(int(e.Task))
-				if a.onto = append(a.onto, on); g.Told != nil && g.Judged[i] {
-					if a.judged == nil {
-						a.judged = map[dag.Key]bool{}
-					}
-					a.judged[on] = true
-				}
+				a.onto = append(a.onto, on)
 			}
 			out.Dep = append(out.Dep, e)
 		}
@@ -326,7 +320,7 @@ func (a *adding) store(ctx context.Context, d *dag.Decision, counts edgeCounts) 
 		}
 	}
 	for _, k := range a.onto {
-		counts.add(k, 1, a.judged[k])
+		counts[k]++
 	}
 	for _, k := range a.onto {
 		d.Reflag(k, counts.flags(k, d.Row(k).Flags))

@@ -243,8 +243,8 @@ func (d *deleting) check(ctx context.Context, row func(dag.Key) *dag.Row) error 
 // delete writes what the deletion of a part of a tree changes.
 func (d *deleting) delete(ctx context.Context, dec *dag.Decision, counts edgeCounts) error {
 	edit := dag.Edit{Decision: dec, Edges: d.edges, Underway: d.tree.unfinished > 0}
-	for i, on := range d.pairs[0] {
-		counts.add(on, -1, edit.Row(d.pairs[1][i]).Flags&dag.FlagsJudged != 0)
+	for _, on := range d.pairs[0] {
+		counts[on]--
 	}
 	for _, on := range d.pairs[0] {
 		edit.Reflag(on, counts.flags(on, edit.Row(on).Flags))

@@ -172,34 +172,22 @@ func queueRewire(b *pgx.Batch, k dag.Key, was, now []dag.Dependent) {
 }
 
 // edgeCounts are how many tasks depend on each of some, exactly if that is few enough to be unlocked at once.
-type edgeCounts map[dag.Key]edgeCount
-
-// edgeCount counts the dependents of a task.
-type edgeCount struct{ all, judged int } // judged: of which a followup decides whether they run
-
-// add counts n dependents more.
-func (c edgeCounts) add(k dag.Key, n int, judged bool) {
-	now := c[k]
-	if now.all += n; judged {
-		now.judged += n
-	}
-	c[k] = now
-}
+type edgeCounts map[dag.Key]int
 
 // queueEdgeCounts counts the dependents of tasks that are locked, of which each loses so many at most.
 func queueEdgeCounts(b *pgx.Batch, keys []dag.Key, loses int, counts edgeCounts) {
 	b.Queue(sql("HasEdges"), keys, dag.InlineDependents+1+loses).Query(func(rows pgx.Rows) error {
-		return eachRow(rows, func(v *values) { counts[v.key()] = edgeCount{int(v.bigint()), int(v.bigint())} })
+		return eachRow(rows, func(v *values) { counts[v.key()] = int(v.bigint()) })
 	})
 }
 
 // flags are those of a task with so many dependents.
 func (c edgeCounts) flags(k dag.Key, f dag.Flags) dag.Flags {
 	f &^= dag.FlagDependents | dag.FlagWide
-	if c[k].all > 0 {
+	if c[k] > 0 {
 		f |= dag.FlagDependents
 	}
-	if c[k].all > dag.InlineDependents || c[k].judged > 0 {
+	if c[k] > dag.InlineDependents {
 		f |= dag.FlagWide
 	}
 	return f

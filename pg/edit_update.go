@@ -451,12 +451,11 @@ func (u *updating) decide(edit dag.Edit, counts edgeCounts) {
 		}
 	}
 	if c.HasDependencies {
-		was, is := r.Flags&dag.FlagsJudged != 0, u.judge(edit)&dag.FlagsJudged != 0
 		for _, on := range u.task.wired.on {
-			counts.add(on.Key, -1, was)
+			counts[on.Key]--
 		}
 		for _, on := range u.now.on {
-			counts.add(on.Key, 1, is)
+			counts[on.Key]++
 		}
 		for _, k := range u.relinked() {
 			edit.Reflag(k, counts.flags(k, edit.Row(k).Flags))

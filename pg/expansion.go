@@ -87,7 +87,7 @@ func (s *Store) Expand(ctx context.Context, of *Expanding, res dag.Result, plan 
 		r := d.Row(res.Task)
 		if r == nil || r.Attempt != res.Attempt || r.State != dag.Running && r.State != dag.Ready {
 			results[0].Value, results[0].Chunked = nil, false
-			changed = d.SettleAll(results, func(dag.WorkerKey) bool { return false }, func(*dag.Row) bool { return false })[0]
+			changed = d.SettleAll(results)[0]
 			eff, err = s.apply(ctx, c, &pgx.Batch{}, d, view, room)
 			return err
 		}

@@ -352,7 +352,7 @@ func (g *growing) keepPools(ctx context.Context) error {
 func (g *growing) staged() *batchedTree {
 	n := len(g.made)
 	graph := &dag.Graph{UserID: g.e.user, IDs: make([]string, n), Refs: make([]string, n), Parent: make([]int32, n), Leaf: make([]bool, n), DepStart: make([]int32, 1, n+1),
-		Told: make([]bool, n), Judged: make([]bool, n)}
+		Judged: make([]bool, n)}
 	in := &intake{tasks: make([]taskHead, 0, n), intern: map[string]string{}}
 	sub := Submission{namespace: g.e.namespace, Known: g.opts.Known, Repeatable: g.opts.Repeatable, Room: g.opts.Room}
 	t := &stagedTree{g: graph, in: in, sub: sub, tree: g.tree, first: int(g.e.first + g.e.made), rootID: g.e.rootID, level: dag.RunsLevel, pools: g.known, dependents: make([]int32, n)}
@@ -366,7 +366,7 @@ func (g *growing) staged() *batchedTree {
 	}
 	for i := range g.made {
 		m := &g.made[i]
-		graph.IDs[i], graph.Refs[i], graph.Leaf[i], graph.Told[i], graph.Judged[i] = uuid.NewString(), m.Ref, m.Leaf, m.Told, m.Judged
+		graph.IDs[i], graph.Refs[i], graph.Leaf[i], graph.Judged[i] = uuid.NewString(), m.Ref, m.Leaf, m.Judged
 		graph.Parent[i] = int32(g.task.Index())
 		if m.Parent >= 0 {
 			graph.Parent[i] = g.e.first + m.Parent

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -21,6 +22,15 @@ func keys(tree, first, n int) string { return fmt.Sprintf("keys(%d, %d, %d)", tr
 
 // fill is an array of n times the value.
 func fill(value string, n int) string { return fmt.Sprintf("array_fill(%s, array[%d])", value, n) }
+
+// followedUp are n tasks that have followups.
+func followedUp(n int) string {
+	var all []string
+	for i := range n {
+		all = append(all, strconv.Itoa((i+1)<<24+1))
+	}
+	return "'{" + strings.Join(all, ",") + "}'"
+}
 
 // of joins arguments.
 func of(args ...string) string { return strings.Join(args, ", ") }
@@ -321,8 +331,9 @@ var hot = map[string]explained{
 	"NextTimer":             {},
 	"TakeFollowups":         {args: "100"},
 	"HasFollowups":          {},
-	"CountDependencies":     {args: "(295::bigint << 24) + 5"},
-	"ToldOf":                {args: keys(295, 0, 500)},
+	"CountEdgesAround":      {args: of(keys(295, 0, 500), "1000")},
+	"DeleteFollowups":       {args: of(fill("1::smallint", 500), followedUp(500))},
+	"ToldOf":                {args: of(keys(295, 0, 500), keys(295, 0, 100), fill("6::smallint", 100), "5000")},
 	"PendingConditions":     {args: "0, 100, 8000000, 200000"},
 	"ConditionDependencies": {args: keys(200, 0, 500)},
 	"ValuesOfAttempts":      {args: of(keys(200, 100, 300), fill("1", 300), "1000000")},

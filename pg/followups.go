@@ -3,6 +3,7 @@ package pg
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/jackc/pgx/v5"
 
@@ -52,15 +53,18 @@ func (s *Store) Followups(ctx context.Context, room Room) (eff *Effects, more bo
 		if err := p.expand(ctx, c); err != nil {
 			return err
 		}
-		d, view, err := load{keys: p.lock, policies: p.lock, begun: true}.lock(ctx, c, s.resident)
+		d, view, err := load{keys: p.lock, policies: p.lock, begun: true, dependents: true, apart: p.apart()}.lock(ctx, c, s.resident)
 		if err != nil {
 			return err
 		}
-		told, err := s.told(ctx, c, p.judged())
+		told, err := s.told(ctx, c, d, p.judged(), math.MaxInt64)
 		if err != nil {
 			return err
 		}
 		p.decide(d, told)
+		if err := s.judgeAtOnce(ctx, c, d); err != nil {
+			return err
+		}
 		b = &pgx.Batch{}
 		p.queue(b)
 		eff, err = s.apply(ctx, c, b, d, view, room)
@@ -84,7 +88,7 @@ type followup struct {
 
 	dependents []dag.Dependent // unlock
 	tasks      []dag.Key       // cancel, time up
-	told       int             // judge: how many dependencies there are to look at
+	around     int             // release, judge: how many dependencies there are to look at, and dependents to tell
 	last       bool            // done after this batch
 }
 
@@ -105,6 +109,9 @@ func (p *followupBatchPlan) scan(rows pgx.Rows) error {
 
 // expand finds the tasks that the followups touch, and cuts the followups off where the batch is full.
 func (p *followupBatchPlan) expand(ctx context.Context, c *pgx.Conn) error {
+	if err := p.measure(ctx, c); err != nil {
+		return err
+	}
 	left := followupBatch
 	for i := 0; i < len(p.followups); i += 100 {
 		part := p.followups[i:min(i+100, len(p.followups))]
@@ -122,7 +129,7 @@ func (p *followupBatchPlan) expand(ctx context.Context, c *pgx.Conn) error {
 			}
 			f := &part[j]
 			f.cut(left)
-			left -= 1 + len(f.dependents) + len(f.tasks) + f.told
+			left -= 1 + len(f.dependents) + len(f.tasks) + f.around
 			p.lock = append(p.lock, f.task)
 			for _, d := range f.dependents {
 				p.lock = append(p.lock, d.Key)
@@ -131,6 +138,50 @@ func (p *followupBatchPlan) expand(ctx context.Context, c *pgx.Conn) error {
 		}
 	}
 	return nil
+}
+
+// measure finds out how much there is around the tasks that are let go or judged.
+func (p *followupBatchPlan) measure(ctx context.Context, c *pgx.Conn) error {
+	var keys []dag.Key
+	by := map[dag.Key]int{}
+	for i := range p.followups {
+		if p.followups[i].lets() {
+			keys = append(keys, p.followups[i].task)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	rows, err := c.Query(ctx, sql("CountEdgesAround"), keys, dag.InlineDependents)
+	if err == nil {
+		err = eachRow(rows, func(v *values) { by[v.key()] = int(v.bigint()) })
+	}
+	if err != nil {
+		return fmt.Errorf("look up followups: %w", err)
+	}
+	for i := range p.followups {
+		if f := &p.followups[i]; f.lets() {
+			f.around = by[f.task]
+		}
+	}
+	return nil
+}
+
+// lets reports whether the followup decides about its task, whose dependents then are told at once.
+func (f *followup) lets() bool { return f.kind == FollowupRelease || f.kind == FollowupJudge }
+
+// apart are the tasks that the followups touch and do not decide about: their dependents are told by followups.
+func (p *followupBatchPlan) apart() map[dag.Key]bool {
+	out := make(map[dag.Key]bool, len(p.lock))
+	for _, k := range p.lock {
+		out[k] = true
+	}
+	for i := range p.followups {
+		if p.followups[i].lets() {
+			delete(out, p.followups[i].task)
+		}
+	}
+	return out
 }
 
 // find looks up what the followup touches beside its own task, up to limit tasks after its cursor.
@@ -156,9 +207,6 @@ func (f *followup) find(b *pgx.Batch, limit int) {
 			f.last = len(f.tasks) < limit
 			return err
 		})
-	case FollowupJudge:
-		f.last = true
-		b.Queue(sql("CountDependencies"), f.task).QueryRow(func(row pgx.Row) error { return row.Scan(&f.told) })
 	default:
 		f.last = true
 	}
@@ -213,9 +261,11 @@ func (p *followupBatchPlan) decide(d *dag.Decision, told map[dag.Key][]dag.Told)
 
 // queue deletes the followups that are done, and moves the others on. It runs before the decision adds new followups.
 func (p *followupBatchPlan) queue(b *pgx.Batch) {
+	var kinds []FollowupKind
+	var tasks []dag.Key
 	for _, f := range p.followups {
 		if f.last {
-			b.Queue(sql("DeleteFollowup"), f.kind, f.task)
+			kinds, tasks = append(kinds, f.kind), append(tasks, f.task)
 			continue
 		}
 		at := f.cursor
@@ -226,5 +276,8 @@ func (p *followupBatchPlan) queue(b *pgx.Batch) {
 			at = f.tasks[n-1]
 		}
 		b.Queue(sql("MoveFollowup"), f.kind, f.task, at)
+	}
+	if len(tasks) > 0 {
+		b.Queue(sql("DeleteFollowups"), kinds, tasks)
 	}
 }

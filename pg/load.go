@@ -18,6 +18,8 @@ type load struct {
 	keys       []dag.Key
 	policies   []dag.Key // whose policies are needed whatever their flags say
 	dependents bool      // and the tasks that their ends unlock at once
+	// apart are those of keys whose dependents are not looked for whatever is known of them: followups tell any.
+	apart map[dag.Key]bool
 	// unlockNothing are those of keys that are said to unlock nothing: their dependents are not looked for. Should there be
 	// any, a followup tells them.
 	unlockNothing []dag.Key
@@ -91,7 +93,7 @@ func (l load) lockIn(ctx context.Context, c *pgx.Conn, trees []dag.TreeKey, view
 		return nil, false, err
 	}
 	if l.dependents {
-		view.eachDependent(l.keys, d.AddDependent)
+		view.eachDependent(l.unlocking(), d.AddDependent)
 	}
 	return d, stale, nil
 }
@@ -101,7 +103,10 @@ func (l load) split(view *residentView) (lock, search []dag.Key) {
 	if !l.dependents {
 		return l.keys, nil
 	}
-	lock, others := view.withDependents(l.keys)
+	lock, others := view.withDependents(l.unlocking())
+	for k := range l.apart {
+		lock = append(lock, k)
+	}
 	if len(l.unlockNothing) == 0 {
 		return lock, others
 	}
@@ -114,6 +119,14 @@ func (l load) split(view *residentView) (lock, search []dag.Key) {
 		}
 	}
 	return lock, search
+}
+
+// unlocking are the keys whose dependents are looked for.
+func (l load) unlocking() []dag.Key {
+	if len(l.apart) == 0 {
+		return l.keys
+	}
+	return slices.DeleteFunc(slices.Clone(l.keys), func(k dag.Key) bool { return l.apart[k] })
 }
 
 // queueIdentities reads what the view's trees are, and calls stale for each that is not the resident one.

@@ -12,7 +12,7 @@ import (
 )
 
 // Settle records results and unlocks what waited for them, in one transaction: one round trip when the tasks are as they may be
-// assumed to be (see [dag.Optimistic]), else two more, whatever their number.
+// assumed to be (see [dag.Optimistic]), else two more, whatever their number, or three if tasks are to be judged.
 // Bounded: a few thousand results at most, each at most once. It returns which results changed anything, in their
 // order. A lasting error (see [Lasting]) means that one of the results can't be stored: halve the batch.
 func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (changed []bool, eff *Effects, err error) {
@@ -31,7 +31,11 @@ func (s *Store) Settle(ctx context.Context, results []dag.Result, room Room) (ch
 		if err := s.forbid(ctx, c, d, early.tasks); err != nil {
 			return err
 		}
-		changed = d.SettleAll(results, func(w dag.WorkerKey) bool { return offers.alive[w] },
+		changed = d.SettleAll(results)
+		if err := s.judgeAtOnce(ctx, c, d); err != nil {
+			return err
+		}
+		d.HandOverAll(results, changed, func(w dag.WorkerKey) bool { return offers.alive[w] },
 			func(r *dag.Row) bool { return offers.passesNobody(r) && !s.Ruled(r.Pool) })
 		b := &pgx.Batch{}
 		if err := s.queueNotes(ctx, b, results, changed); err != nil {
@@ -176,6 +180,9 @@ func (s *Store) decide(ctx context.Context, l load, room Room, f func(*dag.Decis
 			return err
 		}
 		f(d)
+		if err := s.judgeAtOnce(ctx, c, d); err != nil {
+			return err
+		}
 		eff, err = s.apply(ctx, c, &pgx.Batch{}, d, view, room)
 		return err
 	})

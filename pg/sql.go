@@ -100,7 +100,6 @@ var words = func() map[string]string {
 		"flags_bounding":  list(dag.FlagGroup | dag.FlagTimeout),
 		"flags_limiting":  list(dag.FlagLimited | dag.FlagHolds),
 		"child_edge":      list(dag.ChildEdge),
-		"flags_judged":    list(dag.FlagsJudged),
 		"edge_any":        list(dag.EdgeAny),
 		"edge_block":      list(dag.EdgeBlock),
 		"edge_skip":       list(dag.EdgeSkip),

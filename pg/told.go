@@ -9,9 +9,23 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 )
 
-// told reads on c how the dependencies of tasks have ended, as [dag.Decision.Judge] needs it, in one statement for all. The tasks are locked. Dependencies that are
-// alike are told once, by the first of them, which decides whatever they decide together.
-func (s *Store) told(ctx context.Context, c *pgx.Conn, keys []dag.Key) (map[dag.Key][]dag.Told, error) {
+// judgedAtOnce is the most dependencies that are looked at, of all tasks together, in the transaction that ended the last of them. Followups judge the other tasks.
+const judgedAtOnce = 5000
+
+// judgeAtOnce decides about tasks whose last dependencies the decision has ended: one round trip for all of them, none if there are none.
+func (s *Store) judgeAtOnce(ctx context.Context, c *pgx.Conn, d *dag.Decision) error {
+	told, err := s.told(ctx, c, d, d.ToJudgeAtOnce(), judgedAtOnce)
+	if err != nil {
+		return err
+	}
+	d.JudgeAtOnce(told)
+	return nil
+}
+
+// told reads on c how the dependencies of tasks have ended, as [dag.Decision.Judge] needs it, in one statement for all: of as many tasks, those with few dependencies first, as
+// have so many of these together. Those that the decision settles are in the states that it says. The tasks are locked. Dependencies that are alike are told once, by the first
+// of them, which decides whatever they decide together.
+func (s *Store) told(ctx context.Context, c *pgx.Conn, d *dag.Decision, keys []dag.Key, most int64) (map[dag.Key][]dag.Told, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
@@ -22,7 +36,8 @@ func (s *Store) told(ctx context.Context, c *pgx.Conn, keys []dag.Key) (map[dag.
 		result, envelope []byte
 	}
 	var rest []closed
-	rows, err := c.Query(ctx, sql("ToldOf"), keys)
+	settled, states := d.SettledHere()
+	rows, err := c.Query(ctx, sql("ToldOf"), keys, settled, states, most)
 	if err != nil {
 		return nil, fmt.Errorf("read how the dependencies of %d tasks ended: %w", len(keys), err)
 	}

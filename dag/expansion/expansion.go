@@ -430,7 +430,6 @@ type shape struct {
 	Parent     int32  `json:"p"` // index in the list; -1: the expanded task
 	Edges      []edge `json:"e,omitempty"`
 	Leaf       bool   `json:"l,omitempty"`
-	Told       bool   `json:"t,omitempty"`
 	Judged     bool   `json:"j,omitempty"`
 	Dependents int32  `json:"d,omitempty"`
 }
@@ -451,7 +450,7 @@ func shapesOf(g *dag.Graph, n int) []shape {
 		if int(s.Parent) >= n {
 			s.Parent = -1
 		}
-		s.Told, s.Judged = g.Told != nil && g.Told[i], g.Judged != nil && g.Judged[i]
+		s.Judged = g.Judged != nil && g.Judged[i]
 		for _, e := range g.Dependencies(i) {
 			s.Edges = append(s.Edges, edge{e.Task, e.Required, e.Mode, e.Type})
 			out[e.Task].Dependents++
@@ -462,17 +461,17 @@ func shapesOf(g *dag.Graph, n int) []shape {
 
 // Made is a task that is to be stored. Indexes are those in the expansion.
 type Made struct {
-	Task         *dag.Task
-	Ref          string // what others call it
-	Parent       int32  // -1: the expanded task
-	Edges        []dag.Edge
-	Leaf         bool
-	Told, Judged bool  // see [dag.Graph]
-	Dependents   int32 // within the expansion
+	Task       *dag.Task
+	Ref        string // what others call it
+	Parent     int32  // -1: the expanded task
+	Edges      []dag.Edge
+	Leaf       bool
+	Judged     bool  // see [dag.Graph]
+	Dependents int32 // within the expansion
 }
 
 func (s *shape) made(t *dag.Task, ref string, base int32) Made {
-	m := Made{Task: t, Ref: ref, Parent: s.Parent, Leaf: s.Leaf, Told: s.Told, Judged: s.Judged, Dependents: s.Dependents}
+	m := Made{Task: t, Ref: ref, Parent: s.Parent, Leaf: s.Leaf, Judged: s.Judged, Dependents: s.Dependents}
 	if m.Parent >= 0 {
 		m.Parent += base
 	}

@@ -144,9 +144,9 @@ func (f *found) busy(tr *tree, remaining int32) (n int64) {
 // add adds tasks that were found to their tree.
 func (w *world) add(t *task, f *found, made []expansion.Made) (fresh []*task) {
 	delta := &dag.TreeDelta{}
-	g := &dag.Graph{Leaf: make([]bool, len(made)), Told: make([]bool, len(made)), Judged: make([]bool, len(made))}
+	g := &dag.Graph{Leaf: make([]bool, len(made)), Judged: make([]bool, len(made))}
 	for i := range made {
-		g.Leaf[i], g.Told[i], g.Judged[i] = made[i].Leaf, made[i].Told, made[i].Judged
+		g.Leaf[i], g.Judged[i] = made[i].Leaf, made[i].Judged
 	}
 	for i := range made {
 		m := &made[i]

@@ -53,26 +53,39 @@ delete from followup where kind = $1 and task = $2
 -- name: MoveFollowup
 update followup set cursor = $3 where kind = $1 and task = $2
 
--- name: CountDependencies
--- How many dependencies the task $1 has; 0: it is gone.
-select coalesce((select cardinality(deps) from spec where key = $1), 0)
+-- name: DeleteFollowups
+-- Deletes the followups of the kinds $1 of the tasks $2.
+delete from followup where ctid = any(array(
+  select f.ctid from unnest($1::smallint[], $2::bigint[]) u(kind, task)
+  cross join lateral (select ctid from followup where kind = u.kind and task = u.task offset 0) f))
+
+-- name: CountEdgesAround
+-- How many dependencies the tasks $1 have, and dependents, counted up to $2. Those that are gone are left out.
+select u.key, coalesce(cardinality(s.deps), 0) + (select count(*) from (select from edge where dependency = u.key limit $2) e)
+from unnest($1::bigint[]) u(key) cross join lateral (select deps from spec where spec.key = u.key offset 0) s
 
 -- name: ToldOf
 -- How the dependencies of the tasks $1 have ended: of those of a task that are alike (required, mode, state, allowed) the first in its list, so that there
 -- are few however many it has. What they ended with is read where a fold may take it: errors, and the results of skips that are to be its own.
+-- Of as many of the tasks, those with few dependencies first, as have $4 of these together. The tasks $2, which are sorted, count as being in the states $3.
 -- No locks: the tasks $1 are locked, so that nothing sets what they wait for back. Reads the row of each dependency.
 select g.key, coalesce(ds.ref, ds.id), dt.key, dt.attempt, g.required, g.mode, g.state, g.allowed, coalesce(dt.blocked_by, 0),
   coalesce(a.error, ''), coalesce(a.kind, ''), case when g.state = :skipped then a.result end, a.sealed
 from (
-  select u.key, t.fold, d.i > 0 as required, coalesce(d.mode, 0)::smallint as mode, r.state, r.allowed,
+  select u.key, u.fold, d.i > 0 as required, coalesce(d.mode, 0)::smallint as mode, coalesce(here.state, r.state) as state, r.allowed,
     min((d.ord << 24) + abs(d.i) - 1) as first -- the place in the list, and the index in the tree
-  from unnest($1::bigint[]) u(key)
-  cross join lateral (select flags & :flag_fold <> 0 as fold from task where task.key = u.key offset 0) t
-  cross join lateral (select deps, dep_modes from spec where spec.key = u.key offset 0) s
-  cross join lateral unnest(s.deps, s.dep_modes) with ordinality d(i, mode, ord)
+  from (
+    select u.key, t.fold, s.deps, s.dep_modes, sum(cardinality(s.deps)) over (order by cardinality(s.deps), u.key) as n
+    from unnest($1::bigint[]) u(key)
+    cross join lateral (select flags & :flag_fold <> 0 as fold from task where task.key = u.key offset 0) t
+    cross join lateral (select deps, dep_modes from spec where spec.key = u.key offset 0) s
+  ) u
+  cross join lateral unnest(u.deps, u.dep_modes) with ordinality d(i, mode, ord)
   cross join lateral (
     select key, state, flags & :flag_allowed <> 0 as allowed from task where task.key = ((u.key >> 24) << 24) + abs(d.i) - 1 offset 0) r
-  group by u.key, t.fold, d.i > 0, coalesce(d.mode, 0), r.state, r.allowed
+  cross join lateral (select case when ($2::bigint[])[at.i] = r.key then ($3::smallint[])[at.i] end as state from (select width_bucket(r.key, $2::bigint[]) as i) at) here
+  where u.n <= $4::bigint
+  group by u.key, u.fold, d.i > 0, coalesce(d.mode, 0), coalesce(here.state, r.state), r.allowed
 ) g
 cross join lateral (select key, attempt, blocked_by from task where task.key = ((g.key >> 24) << 24) + (g.first & 16777215) offset 0) dt
 cross join lateral (select id, ref from spec where spec.key = dt.key offset 0) ds

@@ -97,11 +97,9 @@ insert into edge (dependency, dependent, required, mode) select u.dependency, $1
 from unnest($2::bigint[], $3::boolean[], $4::smallint[]) u(dependency, required, mode)
 
 -- name: HasEdges
--- How many tasks depend on each of the tasks $1, counted up to $2, and of how many of those a followup decides; none: no row.
-select u.key, c.n, c.judged from unnest($1::bigint[]) u(key)
-cross join lateral (
-  select count(*) as n, count(*) filter (where t.flags & (:flags_judged) <> 0) as judged from (select dependent from edge where dependency = u.key limit $2) e
-  cross join lateral (select flags from task where task.key = e.dependent offset 0) t) c where c.n > 0
+-- How many tasks depend on each of the tasks $1, counted up to $2; none: no row.
+select u.key, c.n from unnest($1::bigint[]) u(key)
+cross join lateral (select count(*) as n from (select from edge where dependency = u.key limit $2) e) c where c.n > 0
 
 -- name: EnsureAttempt
 -- Writes down what the tree's row says of a task that its cancellation ended before it ran, so that it can be changed.

@@ -106,6 +106,25 @@ func (s *store) told(k dag.Key) (out []dag.Told) {
 	return out
 }
 
+// judgeAtOnce decides about some of the tasks whose last dependencies a decision has ended. Others have too many of them.
+func (s *store) judgeAtOnce(d *dag.Decision) {
+	settled, states := d.SettledHere()
+	all := map[dag.Key][]dag.Told{}
+	for _, k := range d.ToJudgeAtOnce() {
+		if s.w.chance(0.2) {
+			continue
+		}
+		told := s.told(k)
+		for i := range told {
+			if at := slices.Index(settled, told[i].Task); at >= 0 {
+				told[i].State, told[i].Reason = states[at], ""
+			}
+		}
+		all[k] = told
+	}
+	d.JudgeAtOnce(all)
+}
+
 // reason is that of a skipped task.
 func (s *store) reason(r dag.Row) string {
 	if end := s.attempts[attemptKey{r.Key, r.Attempt}]; r.State == dag.Skipped && end != nil {

@@ -83,12 +83,15 @@ func (s *store) doFollowups(room func(int32, int) bool, when map[dag.Key]verdict
 		batch = batch[:max(i, 1)]
 	}
 	steps := make([]followupWork, len(batch))
-	var lock []dag.Key
+	var lock, lets []dag.Key
 	for i, c := range batch {
 		steps[i] = s.followupWork(c)
 		lock = append(append(lock, c.task), steps[i].keys()...)
+		if c.kind == followupRelease || c.kind == followupJudge || c.kind == followupCondition {
+			lets = append(lets, c.task)
+		}
 	}
-	d := s.load(slices.Clone(lock), lock, false)
+	d := s.loadUnlocking(slices.Clone(lock), lock, lets)
 	for i, c := range batch {
 		switch c.kind {
 		case followupUnlock:
@@ -119,6 +122,7 @@ func (s *store) doFollowups(room func(int32, int) bool, when map[dag.Key]verdict
 			s.take(d, c.task)
 		}
 	}
+	s.judgeAtOnce(d)
 	s.followups = s.followups[len(batch):]
 	for i := range batch {
 		c := batch[i]

@@ -166,23 +166,32 @@ func (s *store) session(n int) (dag.WorkerKey, *workerRow) {
 
 // load locks tasks: the decision gets their rows, those of what depends on them, and policies as package pg loads them.
 func (s *store) load(keys, policies []dag.Key, dependents bool) *dag.Decision {
+	var unlocking []dag.Key
+	if dependents {
+		unlocking = keys
+	}
+	return s.loadUnlocking(keys, policies, unlocking)
+}
+
+// loadUnlocking is load, with what depends on the tasks of unlocking, which are among keys.
+func (s *store) loadUnlocking(keys, policies, unlocking []dag.Key) *dag.Decision {
+	unlocking = slices.Clone(unlocking)
+	slices.Sort(unlocking)
+	unlocking = slices.Compact(unlocking)
 	d := dag.NewDecision(epoch.Add(s.w.now), s.w.rng.Float64)
 	slices.Sort(keys)
 	keys = slices.Compact(keys)
-	all := keys
-	if dependents {
-		all = slices.Clone(keys)
-		for _, k := range keys {
-			if t := s.task(k); t.row.Flags&(dag.FlagDependents|dag.FlagWide) == dag.FlagDependents {
-				for _, dep := range t.dependents {
-					d.AddDependent(k, dep)
-					all = append(all, dep.Key)
-				}
+	all := slices.Clone(keys)
+	for _, k := range unlocking {
+		if t := s.task(k); t.row.Flags&(dag.FlagDependents|dag.FlagWide) == dag.FlagDependents {
+			for _, dep := range t.dependents {
+				d.AddDependent(k, dep)
+				all = append(all, dep.Key)
 			}
 		}
-		slices.Sort(all)
-		all = slices.Compact(all)
 	}
+	slices.Sort(all)
+	all = slices.Compact(all)
 	for _, k := range all {
 		t := s.task(k)
 		row := t.row

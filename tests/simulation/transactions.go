@@ -27,7 +27,9 @@ func (s *store) settle(results []dag.Result, room func(int32, int) bool) *effect
 		}
 	} else {
 		d = s.load(keys, policies, true)
-		changed = d.SettleAll(results, s.alive, func(r *dag.Row) bool { return !s.waits(r.Lane()) && !s.treePaused(r.Key.Tree()) })
+		changed = d.SettleAll(results)
+		s.judgeAtOnce(d)
+		d.HandOverAll(results, changed, s.alive, func(r *dag.Row) bool { return !s.waits(r.Lane()) && !s.treePaused(r.Key.Tree()) })
 	}
 	for i, r := range results {
 		if changed[i] {

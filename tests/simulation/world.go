@@ -363,9 +363,6 @@ func (w *world) endow(row *dag.Row, t *task, st oracle.Task, g *dag.Graph, i int
 	if g.Judged != nil && g.Judged[i] {
 		row.Flags |= dag.FlagJudged
 	}
-	if g.Told != nil && g.Told[i] {
-		row.Flags |= dag.FlagWide
-	}
 	if st.By > 0 {
 		row.Flags |= dag.FlagChild | dag.FlagDependents
 		t.dependents = append(t.dependents, dag.Dependent{Key: row.Key.Tree().Key(st.By - 1), Mode: dag.ChildEdge})

@@ -115,6 +115,9 @@ for thing in "$@"; do
     smbd)
       { command -v smbd && command -v pdbedit; } >/dev/null || [ -x /usr/sbin/smbd ] || install samba ||
         echo "need: no Samba server is installed, so the tests of smb_upload_files and its like are skipped; to install it: apt-get install samba, dnf install samba" ;;
+    zip)
+      { command -v zip && command -v unzip && command -v 7z; } >/dev/null || install zip unzip p7zip-full ||
+        echo "need: zip, unzip or 7z is not installed, so the tests of archives by other programs are skipped; to install them: apt-get install zip unzip p7zip-full" ;;
     proxies)
       { command -v tinyproxy && command -v microsocks; } >/dev/null || install tinyproxy microsocks ||
         echo "need: tinyproxy or microsocks is not installed, so the test of connections through them is skipped; to install them: apt-get install tinyproxy microsocks" ;;

@@ -126,7 +126,7 @@ func New(cfg Config) []executors.Executor {
 
 // fileSteps are the steps of flows that work with files, or send them.
 func fileSteps(cfg Config, net *network.Network, place func(pool string) workdir.Place) []executors.Executor {
-	zips := zipfile.Config{Place: place, MaxBytes: cfg.File.MaxUnpackedBytes}
+	zips := zipfile.Config{Place: place, MaxBytes: cfg.File.MaxUnpackedBytes, Command: cfg.Command}
 	transfers := transfer.Config{Place: place}
 	return slices.Concat([]executors.Executor{zipfile.NewZip(zips), zipfile.NewUnzip(zips)}, sftp.New(transfers, cfg.SSH, net), smb.New(transfers, net),
 		[]executors.Executor{mail.New(mail.Config{Place: place}, net)})

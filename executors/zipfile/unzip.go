@@ -93,13 +93,16 @@ func (e *Unzip) read(call *executors.Call) (*unzipInput, error) {
 	if strings.TrimSpace(in.Dest) == "" {
 		fault("dest_dir is required in inputs")
 	}
-	in.setup.check(fault)
+	in.setup.check(&e.cfg, fault)
 	var err error
 	if in.archives, err = in.Archives.Texts(); err != nil {
 		fault("archives%v", err)
 	}
 	if in.members, err = in.Members.Texts(); err != nil {
 		fault("members%v", err)
+	}
+	if len(in.members) > 0 && in.Driver == driverExternal {
+		fault("members: the driver external unpacks all")
 	}
 	for i, name := range in.members {
 		if _, err := path.Match(strings.ReplaceAll(name, "**", "*"), ""); err != nil {
@@ -141,7 +144,7 @@ func (e *Unzip) Run(ctx context.Context, call *executors.Call) (*executors.Outco
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	u := &unpacking{ctx: ctx, call: call, in: in, w: w, left: archive.Limits{
+	u := &unpacking{cfg: &e.cfg, ctx: ctx, call: call, in: in, w: w, left: archive.Limits{
 		Entries: int(in.MaxFiles.Or(10_000)), Bytes: in.MaxBytes.Or(min(1<<30, e.cfg.MaxBytes)), Ratio: int(in.MaxRatio.Or(200)), Name: maxName}}
 	result, err := u.run()
 	if err != nil {
@@ -156,6 +159,7 @@ func (e *Unzip) Run(ctx context.Context, call *executors.Call) (*executors.Outco
 
 // unpacking is one attempt of unzip.
 type unpacking struct {
+	cfg  *Config
 	ctx  context.Context
 	call *executors.Call
 	in   *unzipInput
@@ -258,7 +262,12 @@ func (u *unpacking) unpack(field string, at workdir.Spot) (files int, err error)
 		}
 	}
 	sink := &collected{Sink: archive.Below(staged)}
-	done, err := archive.WalkZip(u.ctx, f, info.Size(), u.left, options, sink)
+	var done archive.Summary
+	if u.in.Driver == driverExternal {
+		sink, done, err = u.unpackExternally(f, info.Size(), at.Path, filepath.Join(to.Path, filepath.Base(temporary)), staged)
+	} else {
+		done, err = archive.WalkZip(u.ctx, f, info.Size(), u.left, options, sink)
+	}
 	if err != nil {
 		return 0, u.failed(at, field, err)
 	}

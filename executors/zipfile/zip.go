@@ -87,8 +87,8 @@ func invalid(id string, faults []string) error {
 	return executors.Invalid(id, strings.Join(faults, "; "))
 }
 
-// readZip reads the inputs, of which given holds artifacts as they were given.
-func readZip(call *executors.Call, given json.RawMessage) (*zipInput, error) {
+// read reads the inputs, of which given holds artifacts as they were given.
+func (e *Zip) read(call *executors.Call, given json.RawMessage) (*zipInput, error) {
 	in := &zipInput{}
 	if err := inputs.Decode(ZipID, call, in); err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func readZip(call *executors.Call, given json.RawMessage) (*zipInput, error) {
 	if in.Items == nil {
 		fault("items is required in inputs")
 	}
-	if in.setup.check(fault); in.Password != "" && in.Driver == driverPlain {
+	if in.setup.check(&e.cfg, fault); in.Password != "" && in.Driver == driverPlain {
 		fault("password: the driver zipfile encrypts nothing; use pyzipper, or name no driver")
 	}
 	if in.Password == "" && in.Driver == driverAES {
@@ -167,14 +167,14 @@ func (e *Zip) Run(ctx context.Context, call *executors.Call) (*executors.Outcome
 	defer w.Close()
 	with := *call
 	with.Inputs = w.Inputs
-	in, err := readZip(&with, call.Inputs)
+	in, err := e.read(&with, call.Inputs)
 	if err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	p := &packing{ctx: ctx, call: call, in: in, w: w, files: map[string]workdir.Spot{}}
+	p := &packing{cfg: &e.cfg, ctx: ctx, call: call, in: in, w: w, files: map[string]workdir.Spot{}}
 	result, err := p.run()
 	if err != nil {
 		return nil, executors.Ended(ctx, err)
@@ -191,6 +191,7 @@ func (e *Zip) Run(ctx context.Context, call *executors.Call) (*executors.Outcome
 
 // packing is one attempt of zip.
 type packing struct {
+	cfg  *Config
 	ctx  context.Context
 	call *executors.Call
 	in   *zipInput
@@ -377,6 +378,9 @@ func (p *packing) write() error {
 }
 
 func (p *packing) pack(to io.Writer) error {
+	if p.in.Driver == driverExternal {
+		return p.packExternally(to)
+	}
 	a := p.archive(to)
 	names := slices.Sorted(maps.Keys(p.files))
 	for i, name := range names {

@@ -18,6 +18,8 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/archive"
+	"github.com/taskgrove/taskgrove/executors/command"
+	"github.com/taskgrove/taskgrove/executors/programs"
 	"github.com/taskgrove/taskgrove/executors/workdir"
 )
 
@@ -43,6 +45,10 @@ type Config struct {
 	Place func(pool string) workdir.Place
 	// MaxBytes is how much the archives of a task may unpack to; a task may ask for less. 0: 10 GiB.
 	MaxBytes int64
+	// Command is what programs the driver external may start: those of command_executor. Its zero value: none.
+	Command command.Config
+
+	programs *programs.Guard
 }
 
 func (c *Config) setDefaults() {
@@ -50,45 +56,57 @@ func (c *Config) setDefaults() {
 		c.Place = func(string) workdir.Place { return workdir.Place{} }
 	}
 	c.MaxBytes = cmp.Or(c.MaxBytes, 10<<30)
+	c.programs = programs.New(programs.Config{Allowed: c.Command.Whitelist, KeepEnv: c.Command.KeepEnv})
 }
 
 // connection is what a connection may say: how archives are made.
-var connection = executors.Connection{Types: []string{"archive"}, Fields: []string{"driver", "encryption", "aes_strength"}}
+var connection = executors.Connection{Types: []string{"archive"}, Fields: []string{"driver", "encryption", "aes_strength", "zip_cmd", "unzip_cmd"}}
 
 // kinds are those of both executors.
 var kinds = []executors.ErrorKind{
 	{Word: KindFile, Text: "A file is missing, in the way or of a kind that is not packed, or the file system failed"},
+	{Word: executors.KindExit, Text: "The program of the driver external ended with another code than 0, or by a signal"},
 	{Word: workdir.KindEscape, Text: "A path leads out of the directories that the task may use"},
 }
 
 // Drivers, by the names that flows have for them.
 const (
-	driverPlain = "zipfile"
-	driverAES   = "pyzipper"
+	driverPlain    = "zipfile"
+	driverAES      = "pyzipper"
+	driverExternal = "external"
 )
 
 // setup is what says how archives are made and opened.
 type setup struct {
-	Driver     string `json:"driver"`
-	Encryption string `json:"encryption"`
-	Strength   *int   `json:"aes_strength"`
-	Password   string `json:"password"`
+	Driver     string   `json:"driver"`
+	Encryption string   `json:"encryption"`
+	Strength   *int     `json:"aes_strength"`
+	Password   string   `json:"password"`
+	ZipCmd     []string `json:"zip_cmd"`
+	UnzipCmd   []string `json:"unzip_cmd"`
+
+	given bool // a strength was
 }
 
 // check finds the driver. Without one, a password asks for AES.
-func (s *setup) check(fault func(string, ...any)) {
+func (s *setup) check(cfg *Config, fault func(string, ...any)) {
+	s.given = s.Strength != nil
 	switch s.Driver {
 	case "", "archive":
 		if s.Driver = driverPlain; s.Password != "" {
 			s.Driver = driverAES
 		}
 	case driverPlain, driverAES:
+	case driverExternal:
+		if !cfg.Command.Allow {
+			fault("driver: external runs programs, and commands are not allowed on this worker; TASKGROVE_COMMAND_ALLOW=true allows them")
+		}
 	case "aes":
 		s.Driver = driverAES
 	case "pyminizip":
 		fault("driver: pyminizip is not supported: it encrypts by the old ZipCrypto alone, which protects nothing; use pyzipper")
 	default:
-		fault("driver: must be zipfile or pyzipper")
+		fault("driver: must be zipfile, pyzipper or external")
 	}
 	if s.Encryption != "" && !strings.EqualFold(s.Encryption, "aes") {
 		fault("encryption: must be aes: nothing is encrypted by the old ZipCrypto, which protects nothing")
@@ -99,6 +117,7 @@ func (s *setup) check(fault func(string, ...any)) {
 	if !slices.Contains([]int{128, 192, 256}, *s.Strength) {
 		fault("aes_strength: must be 128, 192 or 256")
 	}
+	s.checkCommands(fault)
 }
 
 // fileError marks an error as one of files, if it has no kind of its own.

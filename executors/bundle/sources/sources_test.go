@@ -147,7 +147,8 @@ func TestRemote(t *testing.T) {
 	for _, name := range []string{"sftp", "smb"} {
 		t.Run(name, func(t *testing.T) {
 			var k *kit
-			dir, stop := "", func() {}
+			var dir string
+			var stop func()
 			if name == "sftp" {
 				s := sshtest.For(t)
 				dir = t.TempDir()

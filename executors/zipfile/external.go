@@ -1,0 +1,339 @@
+package zipfile
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/archive"
+	"github.com/taskgrove/taskgrove/executors/guardian"
+	"github.com/taskgrove/taskgrove/executors/workdir"
+)
+
+// places are what stands for something in a command of the driver external: {files} as an argument of its own.
+var places = regexp.MustCompile(`\{[a-z_]*\}`)
+
+const (
+	maxArgs    = 1 << 20 // bytes of a command line
+	maxSaid    = 4 << 10 // bytes of what a program says that are shown
+	methodAES  = 99      // of files that AES has encrypted (APPNOTE.TXT 4.4.5)
+	flagSecret = 1       // of files that are encrypted
+)
+
+// checkCommands tells what is wrong with the commands of the driver external.
+func (s *setup) checkCommands(fault func(string, ...any)) {
+	if s.Driver != driverExternal {
+		if len(s.ZipCmd) > 0 || len(s.UnzipCmd) > 0 {
+			fault("zip_cmd, unzip_cmd: only the driver external has them")
+		}
+		return
+	}
+	for _, c := range []struct {
+		field      string
+		argv       []string
+		known      []string
+		must, orIt string
+	}{
+		{"zip_cmd", s.ZipCmd, []string{"{archive}", "{password}", "{base_dir}", "{files}"}, "{archive}", "{files} {base_dir}"},
+		{"unzip_cmd", s.UnzipCmd, []string{"{archive}", "{password}", "{dest}"}, "{archive}", "{dest}"},
+	} {
+		if len(c.argv) == 0 || c.argv[0] == "" {
+			fault("%s is required in inputs for the driver external", c.field)
+			continue
+		}
+		all := map[string]bool{}
+		for i, arg := range c.argv {
+			for _, place := range places.FindAllString(arg, -1) {
+				switch all[place] = true; {
+				case i == 0:
+					fault("%s[0]: must be a program", c.field)
+				case !slices.Contains(c.known, place):
+					fault("%s[%d]: there is no %s: there are %s", c.field, i, place, strings.Join(c.known, ", "))
+				case place == "{files}" && arg != place:
+					fault("%s[%d]: {files} must be an argument of its own", c.field, i)
+				}
+			}
+		}
+		if !all[c.must] || !slices.ContainsFunc(strings.Fields(c.orIt), func(place string) bool { return all[place] }) {
+			fault("%s: must have %s and %s", c.field, c.must, strings.ReplaceAll(c.orIt, " ", " or "))
+		}
+		if s.Password != "" && !all["{password}"] {
+			fault("%s: has no {password}, and there is a password", c.field)
+		}
+	}
+	if s.Encryption != "" || s.given {
+		fault("encryption, aes_strength: the commands say that, for the driver external")
+	}
+}
+
+// filled is a command with values in their places. Without a password, an argument for it is left out, together with its option before it.
+func (s *setup) filled(argv []string, values map[string]string, files []string) []string {
+	var out []string
+	for _, arg := range argv {
+		switch {
+		case arg == "{files}":
+			for _, name := range files {
+				if strings.HasPrefix(name, "-") || strings.HasPrefix(name, "@") {
+					name = "./" + name // it is no option, and no list of names
+				}
+				out = append(out, name)
+			}
+			continue
+		case s.Password == "" && strings.Contains(arg, "{password}"):
+			if arg == "{password}" && len(out) > 1 && strings.HasPrefix(out[len(out)-1], "-") {
+				out = out[:len(out)-1]
+			}
+			continue
+		}
+		out = append(out, places.ReplaceAllStringFunc(arg, func(place string) string { return values[place] }))
+	}
+	return out
+}
+
+// external runs a program for an attempt, as external.process does.
+func (c *Config) external(ctx context.Context, call *executors.Call, s *setup, field, dir string, argv []string) error {
+	size := 0
+	for _, arg := range argv {
+		size += len(arg) + 1
+	}
+	if size > maxArgs {
+		return executors.WithKind(executors.Permanent(fmt.Errorf("%s: the names of all files are too long for a command: write {base_dir} instead of {files}", field)), KindFile)
+	}
+	env, err := c.programs.Environment(call, nil)
+	if err != nil {
+		return executors.Permanent(err)
+	}
+	program, err := c.programs.Program(argv, env, dir)
+	if err != nil {
+		return executors.Permanent(fmt.Errorf("%s: %w", field, err))
+	}
+	var said tail
+	status, err := guardian.Run(ctx, guardian.Command{Path: program, Args: argv, Env: env, Dir: dir, Stdout: &said, Stderr: &said, Lease: call.Lease, Grace: c.Command.Grace})
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err != nil:
+		return fmt.Errorf("%s: %w", field, err)
+	case status.Signal != 0:
+		return executors.WithKind(fmt.Errorf("%s: the program was ended by signal %d (%s)%s", field, int(status.Signal), status.Signal, said.shown(s.Password)), executors.KindExit)
+	case status.Code != 0:
+		return executors.WithKind(fmt.Errorf("%s: the program ended with exit code %d%s", field, status.Code, said.shown(s.Password)), executors.KindExit)
+	}
+	return nil
+}
+
+// tail keeps the end of what a program says.
+type tail struct{ text []byte }
+
+func (t *tail) Write(p []byte) (int, error) {
+	if t.text = append(t.text, p...); len(t.text) > 2*maxSaid {
+		t.text = bytes.Clone(t.text[len(t.text)-maxSaid:])
+	}
+	return len(p), nil
+}
+
+// shown is what was said, without the password.
+func (t *tail) shown(password string) string {
+	text := strings.TrimSpace(strings.ToValidUTF8(string(t.text), "?"))
+	if password != "" {
+		text = strings.ReplaceAll(text, password, "***")
+	}
+	if len(text) > maxSaid {
+		text = "… " + strings.ToValidUTF8(text[len(text)-maxSaid:], "")
+	}
+	if text == "" {
+		return ""
+	}
+	return ": " + text
+}
+
+// packExternally has a program make the archive of files that nothing else lies beside, and looks at what it has made.
+func (p *packing) packExternally(to io.Writer) error {
+	base, err := p.w.Scratch("files")
+	if err != nil {
+		return fileError(err)
+	}
+	made, err := p.w.Scratch("archive")
+	if err != nil {
+		return fileError(err)
+	}
+	root, err := os.OpenRoot(base)
+	if err != nil {
+		return fileError(err)
+	}
+	defer func() { _ = root.Close() }()
+	names := slices.Sorted(maps.Keys(p.files))
+	for _, name := range names {
+		if err := p.lay(root, name, p.files[name]); err != nil {
+			return err
+		}
+	}
+	at := filepath.Join(made, "archive.zip")
+	argv := p.in.filled(p.in.ZipCmd, map[string]string{"{archive}": at, "{password}": p.in.Password, "{base_dir}": base}, names)
+	if err := p.cfg.external(p.ctx, p.call, &p.in.setup, "zip_cmd", base, argv); err != nil {
+		return err
+	}
+	f, err := os.Open(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return wrongArchive("there is no archive where {archive} says")
+	} else if err != nil {
+		return fileError(err)
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err == nil {
+		err = p.judge(f, info.Size(), names)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = poured(p.ctx, to, io.NewSectionReader(f, 0, info.Size()))
+	return fileError(p.dest.Err("dest_path", err))
+}
+
+func wrongArchive(format string, args ...any) error {
+	return executors.WithKind(executors.Permanent(fmt.Errorf("zip_cmd: the program has made what it should not: "+format, args...)), KindArchive)
+}
+
+// lay copies a file to where the program finds it.
+func (p *packing) lay(root *os.Root, name string, at workdir.Spot) error {
+	in, info, err := regular(at, "items")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	to := filepath.FromSlash(name)
+	if err := root.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return fileError(err)
+	}
+	out, err := root.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600|info.Mode().Perm()&0o777)
+	if err != nil {
+		return fileError(err)
+	}
+	_, err = poured(p.ctx, out, in)
+	if err = errors.Join(err, out.Close()); err == nil {
+		err = root.Chtimes(to, info.ModTime(), info.ModTime())
+	}
+	return fileError(err)
+}
+
+// judge says what is wrong with an archive that should have these files alone.
+func (p *packing) judge(f io.ReaderAt, size int64, names []string) error {
+	z, err := zip.NewReader(f, size)
+	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
+		return wrongArchive("it is no zip file")
+	}
+	left := map[string]bool{}
+	for _, name := range names {
+		left[name] = true
+	}
+	for _, e := range z.File {
+		name := path.Clean(e.Name)
+		switch {
+		case e.Mode().IsDir():
+			continue
+		case !left[name]:
+			return wrongArchive("the file %.200q is in it, which was not to be packed, or is there twice", e.Name)
+		case p.in.Password != "" && e.Flags&flagSecret == 0:
+			return wrongArchive("%.200q is not encrypted", e.Name)
+		case p.in.Password != "" && e.Method != methodAES:
+			return wrongArchive("%.200q is encrypted by the old ZipCrypto, which protects nothing", e.Name)
+		}
+		delete(left, name)
+	}
+	for name := range left {
+		return wrongArchive("%.200q is not in it", name)
+	}
+	return nil
+}
+
+// unpackExternally has a program unpack an archive into a directory, once its directory is judged, and looks at what it has left.
+func (u *unpacking) unpackExternally(f *os.File, size int64, at, dir string, staged *os.Root) (*collected, archive.Summary, error) {
+	var done archive.Summary
+	if _, err := archive.WalkZip(u.ctx, f, size, u.left, archive.ZipOptions{Password: u.in.Password, Wants: func(string) bool { return false }}, nothing{}); err != nil {
+		return nil, done, err
+	}
+	z, err := zip.NewReader(f, size)
+	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
+		return nil, done, err
+	}
+	most := u.left.Bytes
+	if u.left.Ratio > 0 && size < most/int64(u.left.Ratio) {
+		most = min(most, 1<<20+size*int64(u.left.Ratio))
+	}
+	sizes, claimed := map[string]int64{}, uint64(0)
+	for _, e := range z.File {
+		if e.Mode().IsDir() {
+			continue
+		}
+		if claimed += e.UncompressedSize64; e.UncompressedSize64 > uint64(max(0, most)) || claimed > uint64(max(0, most)) {
+			return nil, done, &archive.Error{Reason: "unpacks to more than is allowed"}
+		}
+		sizes[path.Clean(e.Name)] = int64(e.UncompressedSize64)
+	}
+	argv := u.in.filled(u.in.UnzipCmd, map[string]string{"{archive}": at, "{password}": u.in.Password, "{dest}": dir}, nil)
+	if err := u.cfg.external(u.ctx, u.call, &u.in.setup, "unzip_cmd", dir, argv); err != nil {
+		return nil, done, err
+	}
+	got := &collected{Sink: nothing{}}
+	err = fs.WalkDir(staged.FS(), ".", func(name string, d fs.DirEntry, err error) error {
+		size, there := sizes[name]
+		switch {
+		case u.ctx.Err() != nil:
+			return context.Cause(u.ctx)
+		case err != nil:
+			return err
+		case name == ".":
+			return nil
+		case d.IsDir():
+			got.dirs = append(got.dirs, name)
+			return staged.Chmod(name, 0o755)
+		case !d.Type().IsRegular():
+			return &archive.Error{Entry: name, Reason: "was unpacked to what is neither a file nor a directory"}
+		case !there:
+			return &archive.Error{Entry: name, Reason: "was unpacked, and is not in the archive"}
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if done.Bytes += info.Size(); done.Bytes > most {
+			return &archive.Error{Reason: "unpacks to more than is allowed"}
+		}
+		if info.Size() != size {
+			return &archive.Error{Entry: name, Reason: fmt.Sprintf("was unpacked to %d bytes, and has %d", info.Size(), size)}
+		}
+		delete(sizes, name)
+		got.files = append(got.files, name)
+		x := info.Mode().Perm() & 0o100
+		return staged.Chmod(name, 0o644|x|x>>3|x>>6)
+	})
+	for name := range sizes {
+		if err == nil {
+			err = &archive.Error{Entry: name, Reason: "was not unpacked"}
+		}
+	}
+	done.Files = len(got.files)
+	return got, done, err
+}
+
+// nothing keeps nothing.
+type nothing struct{}
+
+func (nothing) Dir(string) error { return nil }
+func (nothing) File(_ string, _ fs.FileMode, content io.Reader) error {
+	_, err := io.Copy(io.Discard, content)
+	return err
+}

@@ -726,6 +726,9 @@ func flowOutcome(r *pg.FlowRun) string {
 	return "SUCCESS"
 }
 
+// flowEnds are the statuses of trees by what runs have come to.
+var flowEnds = map[string]dag.Status{"SUCCESS": dag.StatusCompleted, "FAILED": dag.StatusFailed, "CANCELLED": dag.StatusCancelled}
+
 // flowRun finds the revisions of a run, the newest first. [ErrNotFound]; *[InvalidArgumentError]: several flows have such a run.
 func (c *Coordinator) flowRun(ctx context.Context, name string) (here dag.NamespaceKey, list []*pg.FlowRun, err error) {
 	if here, err = c.here(ctx); err != nil {
@@ -789,7 +792,7 @@ func (c *Coordinator) endsOf(ctx context.Context, r *pg.FlowRun, most int) (tree
 			return nil, nil, false, err
 		}
 		for _, t := range page.Items {
-			e := flows.End{Outcome: t.State.Outcome(), SkipReason: t.SkipReason, Error: t.Error, ErrorKind: string(t.ErrorKind), Attempts: t.Attempt, Result: t.Result, Outputs: t.Outputs, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt}
+			e := flows.End{Outcome: t.State.Outcome(), Runs: t.State.Status() == dag.StatusInProgress, SkipReason: t.SkipReason, Error: t.Error, ErrorKind: string(t.ErrorKind), Attempts: t.Attempt, Result: t.Result, Outputs: t.Outputs, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt}
 			if size += len(e.Error) + len(e.Result) + len(e.Outputs); most > 0 && size > most {
 				e.Result, e.Outputs, cut = nil, nil, true
 				if utf8.RuneCountInString(e.Error) > maxDetailRunes {
@@ -877,6 +880,9 @@ func (c *Coordinator) CancelFlowRun(ctx context.Context, name, reason string) (*
 	_, list, err := c.flowRun(ctx, name)
 	if err != nil {
 		return nil, err
+	}
+	if end := flowOutcome(list[0]); end != flowRunning { // what was blocked in it stays so
+		return &Cancellation{Outcome: AlreadyEnded, Status: flowEnds[end]}, nil
 	}
 	return c.Cancel(ctx, list[0].RootID, CancelOptions{Reason: reason})
 }

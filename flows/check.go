@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/template"
+	"github.com/taskgrove/taskgrove/dag/treedoc"
 	"github.com/taskgrove/taskgrove/flows/gate"
 	"github.com/taskgrove/taskgrove/internal/treefile"
 )
@@ -144,6 +145,18 @@ func (o *Options) types() []string {
 	return out
 }
 
+// likelyType is the word that a type which there is not is likely to mean; empty: nobody knows.
+func (o *Options) likelyType(typ string) string {
+	as := treedoc.CommonExecutor(typ)
+	if as == "command_executor" && o.Executors.Has(process) { // in a flow, what runs programs beside the files of its job
+		as = process
+	}
+	if o.Executors.Has(as) {
+		return strings.TrimSuffix(as, "_executor")
+	}
+	return dag.Closest(typ, o.types())
+}
+
 func (c *checker) step(s *Step, loc string) {
 	typeAt := s.value.Get("type")
 	inputs := s.value.Get("inputs")
@@ -177,7 +190,7 @@ func (c *checker) step(s *Step, loc string) {
 	executor := c.opts.executorOf(s.Type)
 	if executor == "" {
 		msg := "there is no executor " + shorten(s.Type)
-		if near := dag.Closest(s.Type, c.opts.types()); near != "" {
+		if near := c.opts.likelyType(s.Type); near != "" {
 			msg += fmt.Sprintf("; did you mean %s?", near)
 		}
 		c.at(CodeUnknownType, typeAt, loc+".type", "%s", msg)

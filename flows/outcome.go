@@ -12,9 +12,10 @@ import (
 	"github.com/taskgrove/taskgrove/flows/gate"
 )
 
-// End is how a task of a flow's tree has ended. The zero value has not.
+// End is how a task of a flow's tree has ended. The zero value has not, and has not begun.
 type End struct {
 	Outcome                      string // success, skipped, failed, cancelled or blocked
+	Runs                         bool   // it has not ended, and a worker has it, or it waits for what it has begun
 	SkipReason, Error, ErrorKind string
 	Attempts                     int
 	Result, Outputs              json.RawMessage
@@ -34,7 +35,7 @@ type Outcome struct {
 // JobOutcome is what a job has come to.
 type JobOutcome struct {
 	ID          string                     `json:"id"`
-	Status      string                     `json:"status"` // SUCCESS, SKIPPED, FAILED, BLOCKED, CANCELLED; PENDING: it has not ended
+	Status      string                     `json:"status"` // SUCCESS, SKIPPED, FAILED, BLOCKED, CANCELLED; PENDING: it has not begun, RUNNING: it has not ended
 	Reason      string                     `json:"reason,omitempty"`
 	ReasonCode  string                     `json:"reason_code,omitempty"`
 	SkipTrigger string                     `json:"skip_trigger,omitempty"`
@@ -64,6 +65,7 @@ const (
 	blocked   = "BLOCKED"
 	cancelled = "CANCELLED"
 	pending   = "PENDING"
+	running   = "RUNNING"
 )
 
 // Outcome says what a run of the tree has come to, by how its tasks have ended, which ends have by their names.
@@ -89,6 +91,9 @@ func (t *Tree) Outcome(ends map[string]End) *Outcome {
 			t.step(&j, &t.Tasks[steps[0]], ends)
 			steps = steps[1:]
 		}
+		if j.Status == pending && slices.ContainsFunc(j.Steps, func(s StepOutcome) bool { return s.Status != pending || s.StartedAt != nil }) {
+			j.Status = running
+		}
 		switch {
 		case j.Status == failed:
 			out.Outcome = failed
@@ -106,7 +111,10 @@ func (t *Tree) Outcome(ends map[string]End) *Outcome {
 }
 
 func statusOf(e End) string {
-	if e.Outcome == "" {
+	switch {
+	case e.Outcome == "" && e.Runs:
+		return running
+	case e.Outcome == "":
 		return pending
 	}
 	return gate.Status(e.Outcome)
@@ -166,6 +174,9 @@ func (t *Tree) step(j *JobOutcome, w *Coordinates, ends map[string]End) {
 		}
 	}
 	s := StepOutcome{ID: w.Step, Status: statusOf(end), Error: end.Error, ErrorKind: end.ErrorKind, Attempts: end.Attempts, Result: end.Result, StartedAt: instant(end.StartedAt), CompletedAt: instant(end.CompletedAt)}
+	if end.StartedAt.IsZero() { // the first attempt has a number before it begins
+		s.Attempts = 0
+	}
 	if s.Status == skipped {
 		s.ReasonCode = end.SkipReason
 		if strings.HasPrefix(end.SkipReason, dag.SkipDependency) {

@@ -29,6 +29,7 @@ func TestOutcome(t *testing.T) {
 		want string
 	}{
 		{"nothing has ended", nil, "SUCCESS ingest PENDING [look PENDING, load PENDING, tidy PENDING], report PENDING [send PENDING], nothing PENDING [], sweep PENDING [go PENDING]"},
+		{"a step runs", map[string]flows.End{"ingest__look": done, "ingest__load": {Runs: true, Attempts: 1}}, "SUCCESS ingest RUNNING [look SUCCESS, load RUNNING, tidy PENDING] count, report PENDING [send PENDING], nothing PENDING [], sweep PENDING [go PENDING]"},
 		{"a step finds nothing", map[string]flows.End{"ingest": {Outcome: "skipped", SkipReason: "no_data"}, "ingest__look": look, "ingest__load": cut, "ingest__tidy": cut, "report": {Outcome: "blocked"}, "report__send": {Outcome: "blocked"}, "nothing": {Outcome: "success"}, "sweep": {Outcome: "success"}, "sweep__go": done},
 			"SUCCESS ingest SKIPPED no_data step [look SKIPPED no_data, load SKIPPED no_data, tidy SKIPPED no_data] count, report BLOCKED blocked_by:ingest [], nothing SUCCESS [], sweep SUCCESS [go SUCCESS] count"},
 		{"a gate can't be judged", map[string]flows.End{"ingest": {Outcome: "success"}, "ingest__look": done, "ingest__load": done, "ingest__tidy": done, "report": {Outcome: "failed"}, "report__gate": {Outcome: "failed", Error: "when_error: line 1, column 1: when.type_error: no", ErrorKind: "when_error"}, "report__send": {Outcome: "blocked"},

@@ -186,7 +186,7 @@ func (r *reader) look(v treefile.Value, s *shape, loc string) {
 		return
 	case !fits(v, s.form):
 		f := forms[s.form]
-		r.tell(CodeSchema, f.alias, loc, v.Position(), "must be %s, and is %s", f.words, kindOf(v))
+		r.tell(CodeSchema, f.alias, loc, v.Position(), "must be %s, and is %s%s", f.words, kindOf(v), quotesHelp(v, s.form == text))
 		return
 	}
 	switch s.form {
@@ -227,16 +227,22 @@ func kindOf(v treefile.Value) string {
 	case '"':
 		return "a text"
 	case '0':
-		return "the number " + shorten(v.Text()) + hint(v)
+		return "the number " + shorten(v.Text())
 	case 't':
-		return "true" + hint(v)
+		return "true"
 	case 'f':
-		return "false" + hint(v)
+		return "false"
 	}
 	return "null"
 }
 
-func hint(treefile.Value) string { return " (in quotes it is a text)" }
+// quotesHelp says how a number or a boolean becomes a text, where one is wanted.
+func quotesHelp(v treefile.Value, wanted bool) string {
+	if wanted && slices.Contains([]byte("0tf"), byte(v.Kind())) {
+		return " (in quotes it is a text)"
+	}
+	return ""
+}
 
 func shorten(text string) string { return treedoc.Short(text) }
 
@@ -249,7 +255,7 @@ func (r *reader) alternatives(v treefile.Value, s *shape, loc string) {
 		}
 		words = append(words, forms[s.either[i].form].words)
 	}
-	r.tell(CodeSchema, forms[s.either[0].form].alias, loc, v.Position(), "must be %s, and is %s", strings.Join(words, " or "), kindOf(v))
+	r.tell(CodeSchema, forms[s.either[0].form].alias, loc, v.Position(), "must be %s, and is %s%s", strings.Join(words, " or "), kindOf(v), quotesHelp(v, slices.ContainsFunc(s.either, func(one shape) bool { return one.form == text })))
 }
 
 func join(loc, name string) string {
@@ -323,6 +329,20 @@ func (r *reader) table(v treefile.Value, s *shape, loc string) {
 	}
 }
 
+// rootWords are what people call roots of templates, besides what is spelt nearly as they are.
+var rootWords = map[string]string{
+	"environ": "env", "environment": "env", "vars": "env", "variables": "env", "secrets": "env", "parameter": "params", "parameters": "params", "outputs": "job.outputs", "run": "run_id", "flow": "flow_id",
+}
+
+// likelyRoot is the root that a word is likely to mean; empty: nobody knows.
+func likelyRoot(word string, roots template.Roots) string {
+	as := rootWords[word]
+	if _, is := roots[strings.TrimSuffix(as, ".outputs")]; is {
+		return as
+	}
+	return dag.Nearest(word, slices.Sorted(maps.Keys(roots)))
+}
+
 // key refuses a token in a key.
 func (r *reader) key(m treefile.Member, loc string) {
 	for range template.Tokens(m.Name) {
@@ -392,8 +412,12 @@ func (r *reader) template(v treefile.Value, p phase, loc string) {
 	case literally:
 		return
 	case never:
+		instead := ""
+		if strings.HasSuffix(loc, ".when") {
+			instead = ": a gate names jobs.ID.outputs.KEY without braces"
+		}
 		for _, f := range template.Tokens(v.Text()) {
-			r.at(CodeNotHere, v, loc, "%s: there are no templates here", shorten(f.Token))
+			r.at(CodeNotHere, v, loc, "%s: there are no templates here%s", shorten(f.Token), instead)
 		}
 		return
 	}
@@ -409,12 +433,17 @@ func (r *reader) template(v treefile.Value, p phase, loc string) {
 				reason = "is known only once the step has returned: name it in outputs"
 			} else if (root == "item" || root == "index") && !r.inItem {
 				reason = "only the steps in a foreach have one"
+			} else if near := likelyRoot(root, by.Roots); near != "" {
+				reason += "; did you mean " + near + "?"
 			}
 		case template.Truncated, template.TooLarge:
 			code = CodeTemplateLarge
 		}
 		if inner := strings.Trim(f.Token, "{} \t"); f.Kind == template.Syntax && (strings.HasPrefix(inner, "jobs.") || strings.HasPrefix(inner, "steps.")) {
 			reason += "; a job or step that is to be named needs an id of these"
+		}
+		if f.Kind == template.Syntax && strings.ContainsAny(f.Token, "|([+") {
+			reason += "; there are no filters, calls, indexes and operators"
 		}
 		r.at(code, v, loc, "%s: %s", shorten(f.Token), reason)
 	}

@@ -157,6 +157,32 @@ func sorted(lines string) string {
 	return strings.Join(all, "\n")
 }
 
+// TestFaultsSayWhatToWrite: what people who come from elsewhere write is told with what it is here.
+func TestFaultsSayWhatToWrite(t *testing.T) {
+	step := func(rest string) string { return job + "  steps: [{id: s, " + rest + "}]\n" }
+	for _, row := range []struct{ text, want string }{
+		{step("type: http"), "there is no executor http; did you mean rest?"},
+		{step("type: shell"), "there is no executor shell; did you mean external.process?"},
+		{step("type: external_proces"), "did you mean external.process?"},
+		{step("type: noop, retry: 3"), "must be a map, and is the number 3"},
+		{step("type: noop, pool: 3"), "must be a text, and is the number 3 (in quotes it is a text)"},
+		{step("type: noop, inputs: {x: '{{environ.X}}'}"), "run_id, schedule, steps; did you mean env?"},
+		{step("type: noop, inputs: {x: '{{step.s}}'}"), "run_id, schedule, steps; did you mean steps?"},
+		{step("type: noop, inputs: {x: '{{outputs.s}}'}"), "run_id, schedule, steps; did you mean job.outputs?"},
+		{step("type: noop, inputs: {x: '{{env.X | upper}}'}"), "with dots between them; there are no filters, calls, indexes and operators"},
+		{job + "  when: '{{env.X}} == 1'\n  steps: []\n", "there are no templates here: a gate names jobs.ID.outputs.KEY without braces"},
+		{"flow: {id: f, parameters: {day: date}}\njobs: []\n", "must be an object, such as {type: string, required: true}"},
+		{"flow: {id: f}\nresources: {wh: {kind: postgres, config: {}}}\njobs: []\n", `there is no kind "postgres": write kind: db, driver: postgres`},
+	} {
+		_, r := flows.Read("f.yaml", []byte(row.text), options())
+		if !slices.ContainsFunc(r.Errors, func(f flows.Fault) bool {
+			return strings.HasSuffix(f.Msg, row.want) && !strings.HasPrefix(f.Msg, f.Loc)
+		}) {
+			t.Errorf("%s%v\nwant %s", row.text, r.Errors, row.want)
+		}
+	}
+}
+
 // TestSpecExample: the example of the specification has one fault, the resource that it does not declare.
 func TestSpecExample(t *testing.T) {
 	text := `version: 1

@@ -62,7 +62,7 @@ func (c *checker) parameters() {
 		if f.Position().Line == 0 && f.Place != "" && f.Path == "" {
 			text = f.Place + ": " + text
 		}
-		c.tell(CodeParameter, "", f.Path, f.Position(), "%s", text)
+		c.tell(CodeParameter, "", f.Path, f.Position(), "%s", strings.TrimPrefix(text, f.Path+": "))
 	}
 	c.doc.Params = values
 }

@@ -45,16 +45,21 @@ func artifactsCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return s.print(list, func(w io.Writer) {
-			table(w, func(w io.Writer) {
-				fmt.Fprintln(w, "NAME\tTASK\tATTEMPT\tKIND\tBYTES\tTYPE\tSHA256")
-				for _, a := range list {
-					fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%s\t%s\n", oneLine(a.Name), oneLine(called(a.TaskName, a.TaskID)), a.Attempt, a.Kind, a.Size, oneLine(a.MediaType), a.SHA256)
-				}
-			})
-		})
+		return s.printArtifacts(list)
 	})
 	return cmd
+}
+
+// printArtifacts prints a list of artifacts.
+func (s *session) printArtifacts(list []*client.Artifact) error {
+	return s.print(list, func(w io.Writer) {
+		table(w, func(w io.Writer) {
+			fmt.Fprintln(w, "NAME\tTASK\tATTEMPT\tKIND\tBYTES\tTYPE\tSHA256")
+			for _, a := range list {
+				fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%s\t%s\n", oneLine(a.Name), oneLine(called(a.TaskName, a.TaskID)), a.Attempt, a.Kind, a.Size, oneLine(a.MediaType), a.SHA256)
+			}
+		})
+	})
 }
 
 // fetchArtifact writes an artifact to standard output, or into a file.

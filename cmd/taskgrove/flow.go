@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	uuids "github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -21,8 +23,11 @@ import (
 func flowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "flow", Short: "Check, keep and run flows: YAML files of jobs and steps", GroupID: groupClient,
-		Long: "Flows are YAML files of jobs and steps with strict templates, as AetherFlow has them. They compile to task trees.",
-		Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Long: "Flows are YAML files of jobs and steps with strict templates, as AetherFlow has them. They compile to task trees. \"taskgrove run\" looks after their runs.",
+		Example: "  taskgrove flow validate orders.yaml\n" +
+			"  taskgrove flow run --local orders.yaml --set day=2026-11-30   # without a cluster\n" +
+			"  taskgrove flow run orders.yaml --set day=2026-11-30 --run-id monday\n" +
+			"  taskgrove run resume monday                                   # once what failed is mended",
 	}
 	cmd.AddCommand(flowValidateCommand(), flowApplyCommand(), flowListCommand(), flowGetCommand(), flowDeleteCommand(), flowRunCommand(), flowExplainCommand(), flowDoctorCommand())
 	for _, below := range cmd.Commands() {
@@ -34,6 +39,23 @@ func flowCommand() *cobra.Command {
 // alsoJSON gives a command --json, which means the same as -o json.
 func alsoJSON(cmd *cobra.Command, out *formatFlag) {
 	cmd.Flags().BoolFunc("json", "the same as -o json", func(string) error { return out.Set(string(formatJSON)) })
+}
+
+// flowClientCommand makes a command about flows or runs that has a connection.
+func flowClientCommand(use, short, long string, args cobra.PositionalArgs, do func(ctx context.Context, s *session, args []string) error) *cobra.Command {
+	cmd := clientCommand(use, short, long, args, nil)
+	alsoJSON(cmd, cmd.Flag("output").Value.(*formatFlag))
+	if do != nil {
+		runOnFlows(cmd, do)
+	}
+	return cmd
+}
+
+// runOnFlows is [run], with the exit code that flows have for a cluster that can't be reached.
+func runOnFlows(cmd *cobra.Command, do func(ctx context.Context, s *session, args []string) error) {
+	run(cmd, func(ctx context.Context, s *session, args []string) error {
+		return unreachable(s.explain(ctx, do(ctx, s, args)))
+	})
 }
 
 // readFlow reads the text of a flow; "-" is stdin.
@@ -137,14 +159,16 @@ func flowRunCommand() *cobra.Command {
 	var runID, user, job string
 	var version int
 	var dry, resume bool
-	cmd := clientCommand("run FILE|ID|-", "Run a flow, or show the tree that a run is",
+	cmd := flowClientCommand("run FILE|ID|-", "Run a flow, or show the tree that a run is",
 		"Begins a run of a flow, waits for its end, and prints what each job and step has come to. "+flowRefHelp+"\n"+
 			"The exit code is 0 if no job has failed, skipped and blocked ones included, 1 if one has, 2 if the flow has faults, all of which are told as by \"flow validate\", 3 with\n"+
 			"--fail-on-blocked if a job was blocked, 4 if no cluster could be reached, and 130 if the command was interrupted: the run goes on.\n\n"+
 			"A name of the environment without a value, and without a default, is a fault. The same flow, values and --run-id are the same run. With --resume a run that has ended goes on, and an\n"+
 			"edited flow becomes its next revision. With --dry-run the tree of a file is printed as tasks.create takes it, and no cluster is asked.",
 		cobra.ExactArgs(1), nil)
-	alsoJSON(cmd, cmd.Flag("output").Value.(*formatFlag))
+	cmd.Example = "  taskgrove flow run --local orders.yaml --set day=2026-11-30\n" +
+		"  taskgrove flow run orders.yaml --set day=2026-11-30 --env REGION=eu --run-id monday --follow\n" +
+		"  taskgrove flow run orders --job export --wait=false"
 	env.bind(cmd)
 	profiles.bind(cmd)
 	values.bind(cmd)
@@ -155,7 +179,7 @@ func flowRunCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&resume, "resume", false, "have the run of --run-id go on, if there is one: with this flow, and the values that it began with")
 	cmd.Flags().IntVar(&version, "version", 0, "of the registered flow; 0: the newest")
 	cmd.Flags().StringVar(&user, "user", "", "owner of the run")
-	run(cmd, func(ctx context.Context, s *session, args []string) error {
+	runOnFlows(cmd, func(ctx context.Context, s *session, args []string) error {
 		given, err := env.read(s.notes)
 		if err != nil {
 			return err
@@ -189,30 +213,31 @@ func flowRunCommand() *cobra.Command {
 			}
 			return s.dryRun(&givenFlow{name: name, text: text}, id, flows.Options{Env: given.of(text, uses), Set: set, Profiles: all, Job: job})
 		}
-		return unreachable(s.explain(ctx, func() error {
-			f, err := s.flow(ctx, cmd, args[0], version)
-			if err != nil {
+		f, err := s.flow(ctx, cmd, args[0], version)
+		if err != nil {
+			return err
+		}
+		if dry {
+			return s.dryRun(f, id, flows.Options{Env: given.of(f.text, uses), Set: set, Profiles: all, Job: job})
+		}
+		start := client.FlowStart{Flow: f.id, Version: f.version, Name: f.name, Text: f.sent(), RunID: id, UserID: user, Env: given.of(f.text, uses), Profiles: string(uses), Job: job}
+		if start.Params, start.Set, err = values.raw(); err != nil {
+			return err
+		}
+		if flowID := flows.IDOf(f.text); resume && flowID != "" {
+			err := s.resume(ctx, client.FlowResume{Run: flowID + "/" + id, Flow: f.id, Version: f.version, Name: f.name, Text: f.sent()}, f, &follow)
+			if !errors.Is(err, client.ErrNotFound) {
 				return err
 			}
-			if dry {
-				return s.dryRun(f, id, flows.Options{Env: given.of(f.text, uses), Set: set, Profiles: all, Job: job})
-			}
-			start := client.FlowStart{Flow: f.id, Version: f.version, Name: f.name, Text: f.sent(), RunID: id, UserID: user, Env: given.of(f.text, uses), Profiles: string(uses), Job: job}
-			if start.Params, start.Set, err = values.raw(); err != nil {
-				return err
-			}
-			if flowID := flows.IDOf(f.text); resume && flowID != "" {
-				err := s.resume(ctx, client.FlowResume{Run: flowID + "/" + id, Flow: f.id, Version: f.version, Name: f.name, Text: f.sent()}, f, &follow)
-				if !errors.Is(err, client.ErrNotFound) {
-					return err
-				}
-			}
-			began, err := s.RunFlow(ctx, start)
-			if err != nil {
-				return s.faults(err, f, id, flows.Options{Env: start.Env, Set: set, Profiles: all, Job: job})
-			}
-			return s.await(ctx, began, &follow)
-		}()))
+		}
+		began, err := s.RunFlow(ctx, start)
+		if err != nil {
+			return s.faults(err, f, id, flows.Options{Env: start.Env, Set: set, Profiles: all, Job: job})
+		}
+		if err := s.noteExisting(began); err != nil {
+			return err
+		}
+		return s.await(ctx, began, &follow)
 	})
 	alsoLocal(cmd)
 	return cmd
@@ -229,14 +254,27 @@ func (s *session) dryRun(f *givenFlow, runID string, given flows.Options) error 
 	return s.printTree(tree)
 }
 
-// refuseFlow tells the faults of a flow: as JSON on stdout, if that is asked for.
+// refuseFlow tells the faults of a flow; see refuseFlows.
 func (s *session) refuseFlow(report *flows.Report) error {
-	err := report.Text(s.notes)
+	return s.refuseFlows([]*flows.Report{report})
+}
+
+// refuseFlows tells the faults of flows: as JSON on stdout, if that is asked for.
+func (s *session) refuseFlows(reports []*flows.Report) error {
+	err := printReports(s.notes, reports, formatText)
 	if s.format == formatJSON {
-		err = printReports(s.out, []*flows.Report{report}, formatJSON)
+		err = printReports(s.out, reports, formatJSON)
 	}
 	if err != nil {
 		return err
+	}
+	if len(reports) > 1 {
+		return codedError{fmt.Errorf("%d flows are invalid", len(reports)), exitUsage}
+	}
+	if s.forPeople() && slices.ContainsFunc(reports[0].Errors, func(f flows.Fault) bool {
+		return f.Code == flows.CodeParameter && strings.HasSuffix(f.Msg, "no value is given")
+	}) {
+		return codedError{errors.New("the flow is invalid; --set NAME=VALUE gives a parameter its value"), exitUsage}
 	}
 	return codedError{errors.New("the flow is invalid"), exitUsage}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/taskgrove/taskgrove/dag/template"
 	"github.com/taskgrove/taskgrove/flows/env"
 )
 
@@ -48,6 +49,9 @@ func (e *envFlags) read(notes io.Writer) (*envGiven, error) {
 		name, value, is := strings.Cut(one, "=")
 		if name == "" {
 			return nil, usage("--env: want NAME=VALUE or NAME, got %q", one)
+		}
+		if !template.Identifier(name) {
+			return nil, usage("--env: %q can't be a name: want letters, digits and _, with no digit first", name)
 		}
 		if !is {
 			if value, is = os.LookupEnv(name); !is {

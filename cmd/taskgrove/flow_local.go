@@ -63,7 +63,7 @@ func localCluster() (*config.Dev, error) {
 	cfg.PGBin = os.Getenv(config.Prefix + "POSTGRES_BIN_DIR")
 	cfg.CommandAllow, cfg.AddressLoopback, cfg.Ephemeral = true, true, true // what runs is this user's, and could do either by itself
 	cfg.HTTPAddr, cfg.GRPCAddr = "127.0.0.1:0", "127.0.0.1:0"
-	cfg.Log.Level = config.Level(slog.LevelWarn)
+	cfg.Log.Level = config.Level(slog.LevelError) // what becomes of the run is told by the command, and advice to operators is for no one here
 	return cfg, nil
 }
 

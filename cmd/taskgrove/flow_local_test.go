@@ -29,6 +29,14 @@ func TestFlowRunLocal(t *testing.T) {
 	if code != 0 || !strings.Contains(stdout, `"stdout": "7\n"`) && !strings.Contains(stdout, `"stdout":"7\n"`) || !strings.Contains(stdout, `artifact:make/numbers.txt`) {
 		t.Errorf("steps that share files: exit code %d, %s%s", code, stdout, stderr)
 	}
+	broken := filepath.Join(t.TempDir(), "broken.yaml")
+	if err := os.WriteFile(broken, []byte("flow: {id: broken}\njobs: [{id: a, steps: [{id: s, type: external.process, inputs: {command: 'echo no such table >&2; exit 3', shell: true}}]}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr, code = program(t, environment, "flow", "run", "--local", broken) // what it wrote is gone with the cluster
+	if code != 1 || !strings.Contains(stdout, ": FAILED\n") || !strings.HasPrefix(stderr, "a__s wrote last:\n  no such table\ntaskgrove: run ") {
+		t.Errorf("a step that fails: exit code %d, %s%s", code, stdout, stderr)
+	}
 	if left, err := filepath.Glob(filepath.Join(temp, "taskgrove-work-*", "*")); err != nil || len(left) > 0 {
 		t.Errorf("left are %v, %v", left, err)
 	}

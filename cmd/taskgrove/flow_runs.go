@@ -48,7 +48,12 @@ type givenFlow struct {
 func (s *session) flow(ctx context.Context, cmd *cobra.Command, arg string, version int) (*givenFlow, error) {
 	if id := flowIDOf(arg); id != "" {
 		f, err := s.Flow(ctx, id, version)
-		if err != nil {
+		switch {
+		case errors.Is(err, client.ErrNotFound) && version == 0:
+			return nil, fmt.Errorf("%w: there is neither a file nor a registered flow %s (\"taskgrove flow list\")", err, id)
+		case errors.Is(err, client.ErrNotFound):
+			return nil, fmt.Errorf("%w: there is no version %d of a registered flow %s (\"taskgrove flow list\")", err, version, id)
+		case err != nil:
 			return nil, err
 		}
 		return &givenFlow{id: id, version: f.Version, name: id, text: []byte(f.Text)}, nil
@@ -81,6 +86,28 @@ func (s *session) faults(err error, f *givenFlow, runID string, given flows.Opti
 	return err
 }
 
+// noRun says of a run that is not there where the others are listed.
+func noRun(err error, name string) error {
+	if !errors.Is(err, client.ErrNotFound) {
+		return err
+	}
+	return fmt.Errorf("%w: there is no run %s (\"taskgrove run list\")", err, oneLine(name))
+}
+
+// namedRun is the run that an argument names.
+func (s *session) namedRun(ctx context.Context, name string) (*client.FlowRun, error) {
+	r, err := s.FlowRun(ctx, name)
+	return r, noRun(err, name)
+}
+
+// noFlow says of a registered flow that is not there where the others are listed.
+func noFlow(err error, id string) error {
+	if !errors.Is(err, client.ErrNotFound) {
+		return err
+	}
+	return fmt.Errorf("%w: there is no registered flow %s, or none of that version (\"taskgrove flow list\")", err, oneLine(id))
+}
+
 // raw are the values of files as one object, and those of --set as they were typed.
 func (v *valueFlags) raw() (params json.RawMessage, set []string, err error) {
 	all := map[string]json.RawMessage{}
@@ -109,6 +136,11 @@ type runFollow struct{ wait, follow, cancel, failOnBlocked bool }
 
 func (f *runFollow) bind(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.wait, "wait", true, "wait for the end of the run; without, print the id of its tree")
+	f.bindWaiting(cmd)
+}
+
+// bindWaiting binds the flags of a command that waits anyway.
+func (f *runFollow) bindWaiting(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "print a line to stderr for each event while the run goes on")
 	cmd.Flags().BoolVar(&f.cancel, "cancel-on-interrupt", false, "cancel the run if the command is interrupted")
 	cmd.Flags().BoolVar(&f.failOnBlocked, "fail-on-blocked", false, "exit with 3 if no job failed and one was blocked")
@@ -125,11 +157,19 @@ func (s *session) await(ctx context.Context, run *client.FlowRun, f *runFollow) 
 		}
 	}
 	if !f.wait {
+		if s.forPeople() {
+			if err := s.note("run %s of %s: \"taskgrove run get %[2]s/%[1]s\" shows it", run.RunID, run.FlowID); err != nil {
+				return err
+			}
+		}
 		return s.print(run, func(w io.Writer) { fmt.Fprintln(w, run.TreeID) })
 	}
 	if err := s.waitRun(ctx, run, f); err != nil {
-		if ctx.Err() == nil || !f.cancel {
+		switch {
+		case ctx.Err() == nil:
 			return err
+		case !f.cancel:
+			return codedError{fmt.Errorf("interrupted; run %s of %s goes on: \"taskgrove run wait %[2]s/%[1]s\" waits for it, \"taskgrove run cancel %[2]s/%[1]s\" ends it", run.RunID, run.FlowID), exitInterrupted}
 		}
 		ending, stop := context.WithTimeout(context.WithoutCancel(ctx), interrupted)
 		defer stop()
@@ -142,7 +182,61 @@ func (s *session) await(ctx context.Context, run *client.FlowRun, f *runFollow) 
 	if err != nil {
 		return err
 	}
-	return s.printRun(ended, f.failOnBlocked)
+	result := s.printRun(ended, f.failOnBlocked)
+	if ended.Outcome == runFailed && s.forPeople() {
+		if err := s.noteFailed(ctx, ended); err != nil {
+			return err
+		}
+	}
+	return result
+}
+
+// noteExisting notes that a run was there, and that it was not begun.
+func (s *session) noteExisting(r *client.FlowRun) error {
+	if !r.Existing {
+		return nil
+	}
+	return s.note("run %s of %s is there already, and was not begun again", r.RunID, r.FlowID)
+}
+
+// Of so many steps that failed, so many last lines are shown.
+const (
+	shownFailed = 3
+	shownLines  = 20
+)
+
+// noteFailed shows what the first steps that failed wrote last, and how to go on.
+func (s *session) noteFailed(ctx context.Context, r *client.FlowRun) error {
+	page, err := s.TasksPage(ctx, client.TaskFilter{TreeOf: r.TreeID, Status: client.StatusFailed, PageSize: wholeTree})
+	if err != nil {
+		return err
+	}
+	shown := 0
+	for _, t := range page.Items {
+		if t.Executor == "" || shown == shownFailed {
+			continue
+		}
+		shown++
+		said := false
+		for line, err := range s.Logs(ctx, t.ID, client.LogFilter{Attempt: t.Attempt, Tail: shownLines}) {
+			if err != nil {
+				break // it may be that the caller may not see logs: the table says what failed
+			}
+			if !said {
+				said = true
+				if err := s.note("%s wrote last:", oneLine(t.Name)); err != nil {
+					return err
+				}
+			}
+			if err := s.note("  %s", oneLine(line.Text)); err != nil {
+				return err
+			}
+		}
+	}
+	if _, local := localSettings(ctx); local {
+		return nil
+	}
+	return s.note("\"taskgrove run logs %[2]s/%[1]s\" shows all that its steps wrote, \"taskgrove run resume %[2]s/%[1]s [FILE]\" has it go on", r.RunID, r.FlowID)
 }
 
 func (s *session) waitRun(ctx context.Context, run *client.FlowRun, f *runFollow) error {
@@ -179,32 +273,39 @@ func (s *session) printRun(run *client.FlowRun, failOnBlocked bool) error {
 	return nil
 }
 
-const runRunning = "RUNNING"
+const (
+	runRunning = "RUNNING"
+	runFailed  = "FAILED"
+)
 
 func flowApplyCommand() *cobra.Command {
 	var user string
 	var preview bool
-	cmd := clientCommand("apply FILE|-...", "Register flows under their own ids",
-		"Registers flows: each is a new version of the flow of its id, unless its text is that of the newest version. If one has faults, all are told as by \"flow validate\", nothing of it is\n"+
-			"stored, and the exit code is 2. With --preview nothing is stored.", cobra.MinimumNArgs(1), nil)
-	alsoJSON(cmd, cmd.Flag("output").Value.(*formatFlag))
+	cmd := flowClientCommand("apply FILE|-...", "Register flows under their own ids",
+		"Registers flows: each is a new version of the flow of its id, unless its text is that of the newest version. If one has faults, all of all files are told as by \"flow validate\",\n"+
+			"nothing is stored, and the exit code is 2. With --preview nothing is stored.", cobra.MinimumNArgs(1), nil)
 	cmd.Flags().StringVar(&user, "user", "", "whose the flow is to be, if it is new")
 	cmd.Flags().BoolVar(&preview, "preview", false, "only look what is wrong")
-	run(cmd, func(ctx context.Context, s *session, args []string) error {
-		list := []*client.Flow{}
+	runOnFlows(cmd, func(ctx context.Context, s *session, args []string) error {
+		list, given := []*client.Flow{}, []*givenFlow{}
+		var bad []*flows.Report
 		for _, arg := range args {
 			name, text, err := readFlow(cmd, arg)
 			if err != nil {
 				return err
 			}
-			f, err := s.ApplyFlow(ctx, client.FlowApply{Name: name, Text: text, UserID: user, Preview: preview})
-			if errors.Is(err, client.ErrInvalid) {
-				if _, report := flows.Register(name, text, node.FlowOptions()); !report.OK {
-					return s.refuseFlow(report)
-				}
+			given = append(given, &givenFlow{name: name, text: text})
+			if _, report := flows.Register(name, text, node.FlowOptions()); !report.OK {
+				bad = append(bad, report)
 			}
+		}
+		if len(bad) > 0 {
+			return s.refuseFlows(bad)
+		}
+		for _, one := range given {
+			f, err := s.ApplyFlow(ctx, client.FlowApply{Name: one.name, Text: one.text, UserID: user, Preview: preview})
 			if err != nil {
-				return unreachable(s.explain(ctx, err))
+				return err
 			}
 			list = append(list, f)
 		}
@@ -229,7 +330,7 @@ func flowApplyCommand() *cobra.Command {
 
 func flowListCommand() *cobra.Command {
 	var f client.FlowFilter
-	cmd := clientCommand("list", "List registered flows", "Lists the newest version of each registered flow.", cobra.NoArgs, func(ctx context.Context, s *session, _ []string) error {
+	cmd := flowClientCommand("list", "List registered flows", "Lists the newest version of each registered flow.", cobra.NoArgs, func(ctx context.Context, s *session, _ []string) error {
 		list := []*client.Flow{}
 		for one, err := range s.Flows(ctx, f) {
 			if err != nil {
@@ -255,11 +356,11 @@ func flowListCommand() *cobra.Command {
 
 func flowGetCommand() *cobra.Command {
 	var version int
-	cmd := clientCommand("get ID", "Print the text of a registered flow", "Prints the text of a registered flow; in JSON and YAML also whose it is, and when it was stored.", cobra.ExactArgs(1),
+	cmd := flowClientCommand("get ID", "Print the text of a registered flow", "Prints the text of a registered flow; in JSON and YAML also whose it is, and when it was stored.", cobra.ExactArgs(1),
 		func(ctx context.Context, s *session, args []string) error {
 			f, err := s.Flow(ctx, args[0], version)
 			if err != nil {
-				return err
+				return noFlow(err, args[0])
 			}
 			return s.print(f, func(w io.Writer) { fmt.Fprint(w, f.Text) })
 		})
@@ -268,10 +369,10 @@ func flowGetCommand() *cobra.Command {
 }
 
 func flowDeleteCommand() *cobra.Command {
-	return clientCommand("delete ID", "Delete a registered flow", "Deletes a registered flow with all its versions. Its runs stay.", cobra.ExactArgs(1),
+	return flowClientCommand("delete ID", "Delete a registered flow", "Deletes a registered flow with all its versions. Its runs stay.", cobra.ExactArgs(1),
 		func(ctx context.Context, s *session, args []string) error {
 			if err := s.DeleteFlow(ctx, args[0]); err != nil {
-				return err
+				return noFlow(err, args[0])
 			}
 			return s.print(map[string]any{"id": args[0], "deleted": true}, func(w io.Writer) { fmt.Fprintf(w, "%s deleted\n", args[0]) })
 		})
@@ -281,8 +382,8 @@ func runListCommand() *cobra.Command {
 	var f client.FlowRunFilter
 	var since timeFlag
 	var most int
-	cmd := clientCommand("list", "List runs of flows", "Lists runs of flows, the newest first, each by its newest revision.", cobra.NoArgs, func(ctx context.Context, s *session, _ []string) error {
-		f.Since, f.Limit = since.at, min(most, 1000)
+	cmd := flowClientCommand("list", "List runs of flows", "Lists runs of flows, the newest first, each by its newest revision.", cobra.NoArgs, func(ctx context.Context, s *session, _ []string) error {
+		f.Since, f.Limit, f.Outcome = since.at, min(most, 1000), strings.ToUpper(f.Outcome)
 		list := []*client.FlowRun{}
 		for one, err := range s.FlowRuns(ctx, f) {
 			if err != nil {
@@ -308,15 +409,15 @@ func runListCommand() *cobra.Command {
 	cmd.Flags().StringVar(&f.Outcome, "outcome", "", "those that are RUNNING, or ended so: SUCCESS, FAILED, CANCELLED")
 	cmd.Flags().StringVar(&f.UserID, "user", "", "those of this user")
 	cmd.Flags().Var(&since, "since", "those that began since then: a time, or a duration before now, such as 10m")
-	cmd.Flags().IntVar(&most, "limit", 20, "how many at most")
+	cmd.Flags().IntVar(&most, "limit", 20, "how many at most; 0: all")
 	mustComplete(cmd, "outcome", cobra.FixedCompletions([]string{runRunning, "SUCCESS", "FAILED", "CANCELLED"}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 func runGetCommand() *cobra.Command {
-	cmd := clientCommand("get RUN", "Show what a run has come to", "Shows a run of a flow, with what each job and step has come to so far. JSON and YAML have its results, what it was given, and its revisions.\n"+runRefHelp,
+	cmd := flowClientCommand("get RUN", "Show what a run has come to", "Shows a run of a flow, with what each job and step has come to so far. JSON and YAML have its results, what it was given, and its revisions.\n"+runRefHelp,
 		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
-			r, err := s.FlowRun(ctx, args[0])
+			r, err := s.namedRun(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -330,10 +431,10 @@ func runGetCommand() *cobra.Command {
 
 func runCancelCommand() *cobra.Command {
 	var reason string
-	cmd := clientCommand("cancel RUN", "Cancel a run", "Cancels what has not ended of a run.\n"+runRefHelp, cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
+	cmd := flowClientCommand("cancel RUN", "Cancel a run", "Cancels what has not ended of a run.\n"+runRefHelp, cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
 		did, err := s.CancelFlowRun(ctx, args[0], reason)
 		if err != nil {
-			return err
+			return noRun(err, args[0])
 		}
 		return s.print(map[string]any{"run": args[0], "cancelled": did}, func(w io.Writer) {
 			fmt.Fprintf(w, "%s: %s\n", oneLine(args[0]), map[bool]string{true: "cancelled", false: "had ended"}[did])
@@ -346,25 +447,22 @@ func runCancelCommand() *cobra.Command {
 func runResumeCommand() *cobra.Command {
 	var follow runFollow
 	var version int
-	cmd := clientCommand("resume RUN [FILE|ID|-]", "Have a run go on that has ended",
+	cmd := flowClientCommand("resume RUN [FILE|ID|-]", "Have a run go on that has ended",
 		"Runs again what failed, was blocked or cancelled. With a flow, which may be edited, the run gets a new revision: steps that ended with success, or were skipped by themselves, stay as\n"+
 			"they are, and the others run as the flow says now.\n"+runRefHelp+" "+flowRefHelp+"\nThe exit code is that of \"flow run\".", cobra.RangeArgs(1, 2), nil)
-	alsoJSON(cmd, cmd.Flag("output").Value.(*formatFlag))
 	follow.bind(cmd)
 	cmd.Flags().IntVar(&version, "version", 0, "of the registered flow; 0: the newest")
-	run(cmd, func(ctx context.Context, s *session, args []string) error {
-		return unreachable(s.explain(ctx, func() error {
-			resume := client.FlowResume{Run: args[0]}
-			var f *givenFlow
-			if len(args) > 1 {
-				var err error
-				if f, err = s.flow(ctx, cmd, args[1], version); err != nil {
-					return err
-				}
-				resume.Flow, resume.Version, resume.Name, resume.Text = f.id, f.version, f.name, f.sent()
+	runOnFlows(cmd, func(ctx context.Context, s *session, args []string) error {
+		resume := client.FlowResume{Run: args[0]}
+		var f *givenFlow
+		if len(args) > 1 {
+			var err error
+			if f, err = s.flow(ctx, cmd, args[1], version); err != nil {
+				return err
 			}
-			return s.resume(ctx, resume, f, &follow)
-		}()))
+			resume.Flow, resume.Version, resume.Name, resume.Text = f.id, f.version, f.name, f.sent()
+		}
+		return noRun(s.resume(ctx, resume, f, &follow), args[0])
 	})
 	return cmd
 }
@@ -381,7 +479,11 @@ func (s *session) resume(ctx context.Context, r client.FlowResume, f *givenFlow,
 		return err
 	}
 	if run.Existing {
-		if err := s.note("nothing was begun: the run goes on, or has nothing to run again"); err != nil {
+		what := "has nothing to run again"
+		if run.Outcome == runRunning {
+			what = "has not ended"
+		}
+		if err := s.note("nothing was begun: run %s of %s %s", run.RunID, run.FlowID, what); err != nil {
 			return err
 		}
 	}
@@ -391,28 +493,58 @@ func (s *session) resume(ctx context.Context, r client.FlowResume, f *givenFlow,
 func runRestartCommand() *cobra.Command {
 	var follow runFollow
 	var runID string
-	cmd := clientCommand("restart RUN", "Begin another run like one", "Begins another run of the flow of a run, as its newest revision has it, with the same values. The exit code is that of \"flow run\".\n"+runRefHelp,
+	cmd := flowClientCommand("restart RUN", "Begin another run like one", "Begins another run of the flow of a run, as its newest revision has it, with the same values. The exit code is that of \"flow run\".\n"+runRefHelp,
 		cobra.ExactArgs(1), nil)
-	alsoJSON(cmd, cmd.Flag("output").Value.(*formatFlag))
 	follow.bind(cmd)
 	cmd.Flags().StringVar(&runID, "run-id", "", "the id of the new run; a new one if it is left out")
-	run(cmd, func(ctx context.Context, s *session, args []string) error {
-		return unreachable(s.explain(ctx, func() error {
-			began, err := s.RestartFlowRun(ctx, args[0], runID)
-			if err != nil {
-				return err
-			}
-			return s.await(ctx, began, &follow)
-		}()))
+	runOnFlows(cmd, func(ctx context.Context, s *session, args []string) error {
+		began, err := s.RestartFlowRun(ctx, args[0], runID)
+		if err != nil {
+			return noRun(err, args[0])
+		}
+		if err := s.noteExisting(began); err != nil {
+			return err
+		}
+		return s.await(ctx, began, &follow)
 	})
 	return cmd
 }
 
+func runWaitCommand() *cobra.Command {
+	follow := runFollow{wait: true}
+	cmd := flowClientCommand("wait RUN", "Wait for the end of a run", "Waits for the end of a run, and shows what it has come to. The exit code is that of \"flow run\".\n"+runRefHelp, cobra.ExactArgs(1),
+		func(ctx context.Context, s *session, args []string) error {
+			r, err := s.namedRun(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			return s.await(ctx, r, &follow)
+		})
+	follow.bindWaiting(cmd)
+	return cmd
+}
+
+func runArtifactsCommand() *cobra.Command {
+	return flowClientCommand("artifacts RUN", "List the files that the steps of a run made",
+		"Lists the files of the newest revision of a run, by the steps that made or changed them. \"taskgrove artifacts TASK NAME\" fetches one: TASK is the id in brackets.\n"+runRefHelp, cobra.ExactArgs(1),
+		func(ctx context.Context, s *session, args []string) error {
+			r, err := s.namedRun(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			list, err := s.Artifacts(ctx, r.TreeID, client.ArtifactFilter{Tree: true})
+			if err != nil {
+				return err
+			}
+			return s.printArtifacts(list)
+		})
+}
+
 func runLogsCommand() *cobra.Command {
 	var f client.LogFilter
-	cmd := clientCommand("logs RUN", "Show what the steps of a run wrote", "Shows what the steps of the newest revision of a run wrote, each line with its task's name. With -o json: one object a line.\n"+runRefHelp, cobra.ExactArgs(1),
+	cmd := flowClientCommand("logs RUN", "Show what the steps of a run wrote", "Shows what the steps of the newest revision of a run wrote, each line with its task's name. With -o json: one object a line.\n"+runRefHelp, cobra.ExactArgs(1),
 		func(ctx context.Context, s *session, args []string) error {
-			r, err := s.FlowRun(ctx, args[0])
+			r, err := s.namedRun(ctx, args[0])
 			if err != nil {
 				return err
 			}
@@ -429,9 +561,9 @@ func runLogsCommand() *cobra.Command {
 }
 
 func runEventsCommand() *cobra.Command {
-	return clientCommand("events RUN", "Print the events of a run until it ends", "Prints a line for each event of the newest revision of a run, from its beginning until it ends.\n"+runRefHelp, cobra.ExactArgs(1),
+	return flowClientCommand("events RUN", "Print the events of a run until it ends", "Prints a line for each event of the newest revision of a run, from its beginning until it ends.\n"+runRefHelp, cobra.ExactArgs(1),
 		func(ctx context.Context, s *session, args []string) error {
-			r, err := s.FlowRun(ctx, args[0])
+			r, err := s.namedRun(ctx, args[0])
 			if err != nil {
 				return err
 			}

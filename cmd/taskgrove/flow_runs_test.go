@@ -20,9 +20,14 @@ func TestFlowRunsAreKept(t *testing.T) {
 	t.Setenv("TASKGROVE_SERVER", c.Coordinators[0].P.GRPC)
 	var mu sync.Mutex
 	calls := map[string]int{}
+	slow := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
+		if r.URL.Path == "/slow" {
+			slow <- struct{}{} // it runs
+			<-slow
+		}
 		if calls[r.URL.Path]++; r.URL.Path == "/broken" {
 			w.WriteHeader(http.StatusBadRequest)
 			return
@@ -69,6 +74,13 @@ jobs:
 	if ask(exitError, "flow", "run", broken, "--run-id", "monday", "--set", "day=mon"); r.TreeID != first || called("/broken") != 1 {
 		t.Errorf("the same again is %+v, and called %d times", r, called("/broken"))
 	}
+	if out, note, code := runCommand(t, "run", "cancel", "monday"); code != exitOK || !strings.Contains(out, "had ended") {
+		t.Errorf("a run that has failed is cancelled: exit %d, %s, %s", code, out, note)
+	}
+	if out, note, code := runCommand(t, "flow", "run", broken, "--run-id", "monday", "--set", "day=mon"); code != exitError || !strings.Contains(strings.Join(strings.Fields(out), " "), "third BLOCKED 0") ||
+		!strings.Contains(note, "run monday of repair is there already, and was not begun again\n") || !strings.Contains(note, `"taskgrove run resume repair/monday [FILE]" has it go on`) {
+		t.Errorf("the same again, for people: exit %d, %s, %s", code, out, note)
+	}
 	if _, note, code := runCommand(t, "flow", "run", broken, "--run-id", "monday", "--set", "day=tue"); code == exitOK || !strings.Contains(note, "with other values") {
 		t.Errorf("other values: exit %d, %s", code, note)
 	}
@@ -100,8 +112,39 @@ jobs:
 	if out, note, code := runCommand(t, "run", "events", "tuesday"); code != exitOK || !strings.Contains(out, "second") {
 		t.Errorf("events: exit %d, %s, %s", code, out, note)
 	}
-	if _, note, code := runCommand(t, "run", "get", "nothing"); code == exitOK || !strings.Contains(note, "not found") {
-		t.Errorf("what is not there: exit %d, %s", code, note)
+	for _, args := range [][]string{{"get"}, {"wait"}, {"logs"}, {"events"}, {"artifacts"}, {"cancel"}, {"resume"}, {"restart"}} {
+		if _, note, code := runCommand(t, "run", args[0], "nothing"); code != exitError || !strings.Contains(note, `not found: there is no run nothing ("taskgrove run list")`) {
+			t.Errorf("%s what is not there: exit %d, %s", args[0], code, note)
+		}
+		if _, note, code := runCommand(t, "run", args[0], "nothing", "--server", "127.0.0.1:1"); code != exitFlowUnreachable {
+			t.Errorf("%s where there is nobody: exit %d, %s", args[0], code, note)
+		}
+	}
+	if out, note, code := runCommand(t, "run", "artifacts", "tuesday"); code != exitOK || !strings.Contains(out, "SHA256") {
+		t.Errorf("files: exit %d, %s, %s", code, out, note)
+	}
+
+	// While a run goes on.
+	if out, note, code := runCommand(t, "flow", "run", file(t, "slow.yaml", flow("slow", "")), "--run-id", "slow", "--set", "day=x", "--wait=false"); code != exitOK || strings.Count(out, "\n") != 1 || !strings.Contains(note, `"taskgrove run get repair/slow" shows it`) {
+		t.Fatalf("without waiting: exit %d, %s, %s", code, out, note)
+	}
+	<-slow
+	shown, _, code := runCommand(t, "run", "get", "slow")
+	if want := "take SUCCESS - first SUCCESS 1 - gone SUCCESS 1 - give RUNNING - second RUNNING 1 - third PENDING 0 -"; code != exitOK || !strings.Contains(strings.Join(strings.Fields(shown), " "), want) {
+		t.Errorf("while it goes on: exit %d\n%s\nwant %s", code, shown, want)
+	}
+	if out, _, code := runCommand(t, "run", "list", "--outcome", "running"); code != exitOK || !strings.Contains(out, "slow") || strings.Contains(out, "tuesday") {
+		t.Errorf("what goes on: exit %d, %s", code, out)
+	}
+	if note := ask(exitOK, "run", "resume", "slow", "--wait=false"); !strings.Contains(note, "nothing was begun: run slow of repair has not ended") {
+		t.Errorf("what goes on is resumed: %s", note)
+	}
+	slow <- struct{}{}
+	if ask(exitOK, "run", "wait", "slow"); r.Outcome != "SUCCESS" {
+		t.Errorf("waited for: %+v", r)
+	}
+	if note := ask(exitOK, "run", "resume", "slow"); !strings.Contains(note, "nothing was begun: run slow of repair has nothing to run again") {
+		t.Errorf("what has ended well is resumed: %s", note)
 	}
 }
 
@@ -118,6 +161,8 @@ func TestFlowsAreKept(t *testing.T) {
 	one := file(t, "one.yaml", "flow: {id: kept}\njobs: [{id: a, steps: [{id: s, type: noop, inputs: {n: 1, region: '{{env.REGION}}'}}]}]\n")
 	two := file(t, "two.yaml", "flow: {id: kept}\njobs: [{id: a, steps: [{id: s, type: noop, inputs: {n: 2}}]}]\n")
 	bad := file(t, "bad.yaml", "flow: {id: kept}\njobs: [{id: a, steps: [{id: s, type: nop}]}]\n")
+	say(exitUsage, "INVALID: "+bad, "flow", "apply", one, bad)
+	say(exitOK, "there are no flows", "flow", "list")
 	say(exitOK, "kept: version 1\n", "flow", "apply", one)
 	say(exitOK, "kept: unchanged, version 1\n", "flow", "apply", one)
 	say(exitOK, "kept: version 2\n", "flow", "apply", two)
@@ -134,5 +179,8 @@ func TestFlowsAreKept(t *testing.T) {
 	say(exitOK, "had ended", "run", "cancel", "r1")
 	say(exitOK, "kept deleted", "flow", "delete", "kept")
 	say(exitOK, "SUCCESS", "run", "get", "r1")
-	say(exitError, "not found", "flow", "run", "kept")
+	say(exitError, "not found: there is neither a file nor a registered flow kept", "flow", "run", "kept")
+	say(exitError, "not found: there is no version 3 of a registered flow kept", "flow", "run", "kept", "--version", "3")
+	say(exitError, "not found: there is no registered flow kept", "flow", "get", "kept")
+	say(exitError, "not found: there is no registered flow kept", "flow", "delete", "kept")
 }

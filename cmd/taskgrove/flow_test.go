@@ -136,7 +136,7 @@ func TestFlowDryRun(t *testing.T) {
 		says  string // on stderr
 		shows string // on stdout
 	}{
-		{[]string{"--dry-run"}, "spec.parameter - flow.parameters.day: is required", ""},
+		{[]string{"--dry-run"}, "flow.parameters.day: spec.parameter - is required, and no value is given\ntaskgrove: the flow is invalid; --set NAME=VALUE", ""},
 		{[]string{"--dry-run", "--set", "day=today"}, "spec.parameter - --set day", ""},
 		{[]string{"--dry-run", "--json", "--set", "dya=2026-11-30"}, "the flow is invalid", `"code": "spec.parameter"`},
 		{[]string{"--dry-run", "--set", "day=2026-11-30", "--run-id", "../../x"}, "run_id: spec.run", ""},

@@ -13,7 +13,7 @@ import (
 type valueFlags struct{ set, files []string }
 
 func (v *valueFlags) bind(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&v.set, "set", nil, "NAME=VALUE for a parameter of a tree file, which says its type: 5, true and [1, 2] are text, unless it says otherwise; may be repeated")
+	cmd.Flags().StringArrayVar(&v.set, "set", nil, "NAME=VALUE for a parameter of the file, which says its type: 5, true and [1, 2] are text, unless it says otherwise; may be repeated")
 	cmd.Flags().StringArrayVar(&v.files, "values", nil, "a file, in YAML or JSON, with values for parameters; --set goes before it; may be repeated, the last counts")
 }
 

@@ -20,9 +20,9 @@ import (
 func runFlowGroup() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run", Short: "Look after runs of flows", GroupID: groupClient, Args: cobra.NoArgs,
-		Long: "Runs of flows, which \"flow run\" begins. \"run flow\" is a command of aipartnerupflow, for scripts that have it.",
+		Long: "Runs of flows, which \"taskgrove flow run\" begins. A run is a task tree: \"run get\" shows its id, by which \"tree\", \"why\" and \"watch\" show it, too. \"run flow\" is a command of aipartnerupflow, for scripts that have it.",
 	}
-	cmd.AddCommand(runListCommand(), runGetCommand(), runLogsCommand(), runEventsCommand(), runResumeCommand(), runRestartCommand(), runCancelCommand(), runFlowCommand())
+	cmd.AddCommand(runListCommand(), runGetCommand(), runWaitCommand(), runLogsCommand(), runEventsCommand(), runArtifactsCommand(), runResumeCommand(), runRestartCommand(), runCancelCommand(), runFlowCommand())
 	for _, below := range cmd.Commands() {
 		below.GroupID = ""
 	}

@@ -205,10 +205,9 @@ func LikelyExecutor(id string, known map[string]InputKeys) string {
 	if _, is := known[id]; is || len(known) == 0 || id == "" {
 		return ""
 	}
-	word := strings.TrimSuffix(id, "_executor")
-	for _, m := range executorWords {
-		if _, is := known[m.as]; is && dag.SameWord(m.word, word) {
-			return m.as
+	if as := CommonExecutor(id); as != "" {
+		if _, is := known[as]; is {
+			return as
 		}
 	}
 	var names []string
@@ -221,6 +220,17 @@ func LikelyExecutor(id string, known map[string]InputKeys) string {
 		meant += "_executor"
 	}
 	return meant
+}
+
+// CommonExecutor is the id of the executor that people call by a word, which is not spelt nearly as its id; empty: there is none.
+func CommonExecutor(word string) string {
+	word = strings.TrimSuffix(word, "_executor")
+	for _, m := range executorWords {
+		if dag.SameWord(m.word, word) {
+			return m.as
+		}
+	}
+	return ""
 }
 
 // executorWords are what people call executors, besides what is spelt nearly as their ids.

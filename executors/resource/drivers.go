@@ -160,6 +160,11 @@ func Find(kind, name string) (*Driver, *Fault) {
 	switch {
 	case names == nil:
 		slices.Sort(kinds)
+		for i := range drivers { // as people call a kind by one of its drivers
+			if d := &drivers[i]; dag.SameWord(d.Name, kind) || dag.SameWord(d.Type, kind) {
+				return nil, &Fault{Path: "kind", Kind: UnknownDriver, Reason: fmt.Sprintf("there is no kind %.64q: write kind: %s, driver: %s", kind, d.Kind, d.Name)}
+			}
+		}
 		return nil, suggest("kind", fmt.Sprintf("there is no kind %.64q", kind), kind, slices.Compact(kinds))
 	case name == "pyminizip":
 		return nil, &Fault{Path: "driver", Kind: UnknownDriver, Reason: "pyminizip's encryption is broken: write pyzipper"}

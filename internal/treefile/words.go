@@ -1,7 +1,9 @@
 package treefile
 
 import (
+	"bytes"
 	"errors"
+	"regexp"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -45,7 +47,7 @@ var said = []struct{ part, means string }{
 }
 
 // faultOf is what is wrong with text that is not YAML. The parser's own words speak of its tokens, and show an excerpt.
-func faultOf(err error) error {
+func faultOf(err error, text []byte) error {
 	bad, ok := errors.AsType[yaml.Error](err)
 	if !ok || bad.GetToken() == nil {
 		return &yamlFault{reason: "not valid YAML"}
@@ -57,5 +59,20 @@ func faultOf(err error) error {
 			break
 		}
 	}
-	return &yamlFault{positionOf(bad.GetToken()), "not valid YAML: " + reason}
+	at := positionOf(bad.GetToken())
+	if bareTemplate(text, at.Line) {
+		reason = `text with {{ and }} must be in quotes here: "{{name}}"`
+	}
+	return &yamlFault{at, "not valid YAML: " + reason}
+}
+
+var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'[^']*'`)
+
+// bareTemplate reports whether a line, counted from 1, has a template that is in no quotes.
+func bareTemplate(text []byte, line int) bool {
+	for range line - 1 {
+		_, text, _ = bytes.Cut(text, []byte("\n"))
+	}
+	text, _, _ = bytes.Cut(text, []byte("\n"))
+	return bytes.Contains(quoted.ReplaceAll(text, nil), []byte("{{"))
 }

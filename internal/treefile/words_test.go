@@ -32,6 +32,9 @@ func TestYAMLFaultsSpeakPlainly(t *testing.T) {
 		"%YAML 3\n---\na: 1\n":           "only YAML 1.2 and 1.1 are known",
 		"--- a: 1\n":                     "nothing can follow '---'",
 		"a: 1\n... b\n":                  "nothing can follow '...'",
+		"a: {{x.y}}\n":                   `must be in quotes here: "{{name}}"`,
+		"b: 1\na: {{x.y}}/z\n":           `must be in quotes here: "{{name}}"`,
+		"- {a: echo {{x.y}}, b: 1}\n":    `must be in quotes here: "{{name}}"`,
 		"a: [1,,2]\n":                    "look at the indentation, brackets and quotes",
 	} {
 		_, err := Read("-", Options{Stdin: strings.NewReader(text)})

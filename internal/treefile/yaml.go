@@ -48,7 +48,7 @@ func writeYAML(text []byte, strict bool, most int) (documents []*yamlWriter, err
 	begins := beginsOf(tokens)
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		return nil, faultOf(err)
+		return nil, faultOf(err, text)
 	}
 	var docs []ast.Node
 	for _, doc := range file.Docs {

@@ -79,6 +79,13 @@ type FlowRun struct {
 	Revisions []FlowRevision    `json:"revisions,omitempty"` // the newest first; nil: not asked for
 	Existing  bool              `json:"existing,omitempty"`  // nothing was begun: the run was there, or has nothing to run again
 	Warnings  []string          `json:"warnings,omitempty"`  // of what began
+	Schedule  *FlowRunSchedule  `json:"schedule,omitempty"`  // that it comes from; nil: none
+}
+
+// FlowRunSchedule is the schedule that a run comes from.
+type FlowRunSchedule struct {
+	ID       string    `json:"id"`
+	FireTime time.Time `json:"fire_time"` // the instant
 }
 
 // FlowRevision is a revision of a run.
@@ -227,6 +234,9 @@ func flowRunAnswer(ctx context.Context, what string) func(*pb.FlowRun, error) (*
 func flowRunOf(r *pb.FlowRun) *FlowRun {
 	out := &FlowRun{FlowID: r.FlowId, RunID: r.RunId, TreeID: r.TreeId, Revision: int(r.Revision), Outcome: r.Outcome, Version: int(r.Version), SHA256: hex.EncodeToString(r.Sha256), UserID: r.UserId,
 		CreatedBy: r.CreatedBy, CreatedAt: at(r.CreatedAt), Env: r.Env, Params: r.Params, Set: r.Set, Profiles: r.Profiles, Job: r.Job, Jobs: r.Jobs, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings}
+	if r.Schedule != nil {
+		out.Schedule = &FlowRunSchedule{r.Schedule.Id, at(r.Schedule.FireTime)}
+	}
 	for _, one := range r.Revisions {
 		out.Revisions = append(out.Revisions, FlowRevision{int(one.Revision), one.TreeId, one.Outcome, int(one.Version), hex.EncodeToString(one.Sha256), one.CreatedBy, at(one.CreatedAt)})
 	}

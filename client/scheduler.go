@@ -11,7 +11,7 @@ import (
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
-// Schedule says when runs begin, what becomes of runs that meet, and which tree each run is. What begins runs is one of Cron, Every and On. Texts of times are seconds, or as
+// Schedule says when runs begin, what becomes of runs that meet, and which tree or flow each run is. What begins runs is one of Cron, Every and On. Texts of times are seconds, or as
 // 1h30m.
 type Schedule struct {
 	ID           string            `json:"id"`
@@ -21,6 +21,7 @@ type Schedule struct {
 	On           *ScheduleOn       `json:"on,omitempty"`
 	Timezone     string            `json:"timezone,omitempty"`   // in IANA's database; empty: UTC
 	Tree         json.RawMessage   `json:"tree,omitempty"`       // JSON: a list of tasks, a task, or a tree file, as an object or a string with its text; lists leave it out
+	Flow         *ScheduleFlow     `json:"flow,omitempty"`       // a registered flow, in place of Tree
 	Parameters   json.RawMessage   `json:"parameters,omitempty"` // an object; lists leave it out
 	Overlap      string            `json:"overlap,omitempty"`    // skip (the default), queue_one, allow, cancel_other
 	MisfireGrace string            `json:"misfire_grace,omitempty"`
@@ -40,6 +41,17 @@ type Schedule struct {
 
 // IsPaused reports whether the schedule is said to be paused.
 func (s *Schedule) IsPaused() bool { return s.Paused != nil && *s.Paused }
+
+// ScheduleFlow is a registered flow that each run of a schedule is a run of, and what it is given.
+type ScheduleFlow struct {
+	ID       string            `json:"id"`
+	Version  int               `json:"version,omitempty"` // 0: the newest, as each run begins
+	Job      string            `json:"job,omitempty"`     // that runs, with those that it needs; empty: all
+	Params   json.RawMessage   `json:"params,omitempty"`  // an object, whose strings may name the run; lists leave it out
+	Env      map[string]string `json:"env,omitempty"`     // literal values, none of secrets; lists leave it out
+	Priority *int              `json:"priority,omitempty"`
+	Timeout  float64           `json:"timeout_seconds,omitempty"` // of a run; 0: as the flow says
+}
 
 // ScheduleOn is what begins runs in place of time.
 type ScheduleOn struct {
@@ -124,9 +136,12 @@ type ScheduleRun struct {
 	Kind          string    `json:"kind"` // instant, trigger, backfill, event
 	FireTime      time.Time `json:"fire_time"`
 	IntervalStart time.Time `json:"interval_start,omitzero"`
-	Status        string    `json:"status"` // queued, due, running, completed, failed, cancelled, missed, skipped
+	Status        string    `json:"status"` // queued, due, running, completed, failed, cancelled, missed, skipped, failed_to_start
 	Reason        string    `json:"reason,omitempty"`
 	TreeID        string    `json:"tree_id,omitempty"`
+	FlowID        string    `json:"flow_id,omitempty"` // of its run of a flow; empty: its tree is of none, or it has none
+	FlowVersion   int       `json:"flow_version,omitempty"`
+	RunID         string    `json:"run_id,omitempty"`
 	Backfill      int64     `json:"backfill,omitempty"`
 	Until         time.Time `json:"until,omitzero"` // of many instants that were missed: the last
 	Count         int       `json:"count"`
@@ -150,12 +165,12 @@ func (c *Client) CreateSchedule(ctx context.Context, s Schedule) (*ScheduleInfo,
 }
 
 // PreviewSchedule is what CreateSchedule (if is is nil) or UpdateSchedule of the schedule that is there would make, with its errors. Nothing is stored. beside are ids of
-// schedules that are to be there then, too, as On may name them: at most 1000.
-func (c *Client) PreviewSchedule(ctx context.Context, s Schedule, is *ScheduleInfo, beside []string) (*ScheduleInfo, error) {
+// schedules that are to be there then, too, as On may name them, and flows are those of flows, as Flow may name them, which are to have other texts: at most 1000 of each.
+func (c *Client) PreviewSchedule(ctx context.Context, s Schedule, is *ScheduleInfo, beside []string, flows ...string) (*ScheduleInfo, error) {
 	if is == nil {
-		return scheduleAnswer(ctx, "create schedule")(c.schedules().CreateSchedule(ctx, &pb.CreateScheduleRequest{Schedule: s.proto(), Preview: true, Beside: beside}))
+		return scheduleAnswer(ctx, "create schedule")(c.schedules().CreateSchedule(ctx, &pb.CreateScheduleRequest{Schedule: s.proto(), Preview: true, Beside: beside, BesideFlows: flows}))
 	}
-	return scheduleAnswer(ctx, "update schedule")(c.schedules().UpdateSchedule(ctx, &pb.UpdateScheduleRequest{Schedule: s.proto(), Revision: int32(is.Revision), Preview: true, Beside: beside}))
+	return scheduleAnswer(ctx, "update schedule")(c.schedules().UpdateSchedule(ctx, &pb.UpdateScheduleRequest{Schedule: s.proto(), Revision: int32(is.Revision), Preview: true, Beside: beside, BesideFlows: flows}))
 }
 
 // Schedule shows a schedule. [ErrNotFound].
@@ -282,6 +297,12 @@ func (s *Schedule) proto() *pb.Schedule {
 	if s.EndAt != nil {
 		out.EndAt = stampOf(*s.EndAt)
 	}
+	if f := s.Flow; f != nil {
+		out.Flow = &pb.ScheduleFlow{Id: f.ID, Version: int32(f.Version), Job: f.Job, Params: f.Params, Env: f.Env, TimeoutSeconds: f.Timeout}
+		if f.Priority != nil {
+			out.Flow.Priority = new(int32(*f.Priority))
+		}
+	}
 	if s.On != nil {
 		out.On = &pb.ScheduleOn{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
 		if hook := s.On.Webhook; hook != nil {
@@ -310,6 +331,12 @@ func scheduleInfoOf(got *pb.ScheduleInfo) *ScheduleInfo {
 		end := s.EndAt.AsTime()
 		out.EndAt = &end
 	}
+	if f := s.GetFlow(); f != nil {
+		out.Flow = &ScheduleFlow{ID: f.Id, Version: int(f.Version), Job: f.Job, Params: f.Params, Env: f.Env, Timeout: f.TimeoutSeconds}
+		if f.Priority != nil {
+			out.Flow.Priority = new(int(*f.Priority))
+		}
+	}
 	if on := s.GetOn(); on != nil {
 		out.On = &ScheduleOn{Schedule: on.Schedule, Outcome: on.Outcome}
 		if hook := on.Webhook; hook != nil {
@@ -321,5 +348,6 @@ func scheduleInfoOf(got *pb.ScheduleInfo) *ScheduleInfo {
 
 func scheduleRunOf(r *pb.ScheduleRun) *ScheduleRun {
 	return &ScheduleRun{Schedule: r.Schedule, Kind: r.Kind, FireTime: at(r.FireTime), IntervalStart: at(r.IntervalStart), Status: r.Status, Reason: r.Reason, TreeID: r.TreeId,
-		Backfill: r.Backfill, Until: at(r.Until), Count: int(r.Count), Due: at(r.Due), Late: r.Late, DecidedAt: at(r.DecidedAt), StartedAt: at(r.StartedAt), EndedAt: at(r.EndedAt)}
+		Backfill: r.Backfill, Until: at(r.Until), Count: int(r.Count), Due: at(r.Due), Late: r.Late, DecidedAt: at(r.DecidedAt), StartedAt: at(r.StartedAt), EndedAt: at(r.EndedAt),
+		FlowID: r.FlowId, FlowVersion: int(r.FlowVersion), RunID: r.RunId}
 }

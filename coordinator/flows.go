@@ -94,6 +94,30 @@ type FlowGiven struct {
 
 	Profiles string `json:"profiles,omitempty"` // that resources may name, in YAML
 	Job      string `json:"job,omitempty"`      // that runs, with those that it needs; empty: all
+
+	Priority *int    `json:"priority,omitempty"`        // in place of the flow's
+	Timeout  float64 `json:"timeout_seconds,omitempty"` // of the run, in place of the flow's
+}
+
+// FlowSchedule is the schedule that a run comes from.
+type FlowSchedule struct {
+	ID       string
+	FireTime time.Time // the instant
+}
+
+// scheduleOf is the schedule that a stored run comes from; nil: none.
+func scheduleOf(r *pg.FlowRun) *FlowSchedule {
+	if r.FireTime == nil {
+		return nil
+	}
+	return &FlowSchedule{r.ScheduleID, *r.FireTime}
+}
+
+// put has a run come from the schedule.
+func (s *FlowSchedule) put(r *pg.FlowRun) {
+	if s != nil {
+		r.ScheduleID, r.FireTime = s.ID, &s.FireTime
+	}
 }
 
 // FlowRunSpec is a run that is to begin.
@@ -106,7 +130,8 @@ type FlowRunSpec struct {
 	UserID  string // whose it is to be; empty: the caller's
 	FlowGiven
 
-	owner string // whose runs count; empty: everybody's
+	owner    string        // whose runs count; empty: everybody's
+	schedule *FlowSchedule // of the run that this one repeats; nil: none
 }
 
 // FlowResume has a run go on.
@@ -149,6 +174,7 @@ type FlowRunInfo struct {
 	CreatedBy     string
 	CreatedAt     time.Time
 	Given         FlowGiven
+	Schedule      *FlowSchedule      // that the run comes from; nil: none
 	Jobs          []flows.JobOutcome // nil: not asked for
 	Truncated     bool               // some values are left out of Jobs, as all would be more than 16 MiB
 	Revisions     []FlowRevision     // the newest first; nil: not asked for
@@ -532,13 +558,16 @@ func someOf(raw json.RawMessage) json.RawMessage {
 }
 
 // compileRun makes the tree of a run, and what is stored of it.
-func (c *Coordinator) compileRun(of *flowText, runID string, given FlowGiven) (*flows.Tree, *flows.Report, []byte, error) {
+func (c *Coordinator) compileRun(of *flowText, runID string, given FlowGiven, from *FlowSchedule) (*flows.Tree, *flows.Report, []byte, error) {
 	given, set, err := given.check()
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	opts := c.flowOptions()
-	opts.Env, opts.Set, opts.Job = given.Env, set, given.Job
+	opts.Env, opts.Set, opts.Job, opts.Priority, opts.Timeout = given.Env, set, given.Job, given.Priority, given.Timeout
+	if from != nil {
+		opts.Schedule = &flows.Schedule{ID: from.ID, FireTime: from.FireTime}
+	}
 	if given.Profiles != "" {
 		var report *flows.Report
 		if opts.Profiles, report = flows.ReadProfiles("profiles", []byte(given.Profiles)); !report.OK {
@@ -577,11 +606,12 @@ func (c *Coordinator) RunFlow(ctx context.Context, spec FlowRunSpec) (*FlowRunIn
 		}
 		spec.RunID = made.String()
 	}
-	tree, report, body, err := c.compileRun(of, spec.RunID, spec.FlowGiven)
+	tree, report, body, err := c.compileRun(of, spec.RunID, spec.FlowGiven, spec.schedule)
 	if err != nil {
 		return nil, err
 	}
 	row := &pg.FlowRun{FlowID: tree.FlowID, RunID: tree.RunID, Revision: 1, Version: of.version, Body: body, CreatedBy: caller(ctx)}
+	spec.schedule.put(row)
 	if row.Text, err = c.store.PutFlowText(ctx, here, of.text); err != nil {
 		return nil, c.internal("keep a flow", err)
 	}
@@ -644,7 +674,8 @@ func (c *Coordinator) sameRun(ctx context.Context, here dag.NamespaceKey, row *p
 
 // sameContent reports whether two revisions have the same text and values.
 func sameContent(a, b *pg.FlowRun) (bool, error) {
-	if a.Text != b.Text {
+	x, y := scheduleOf(a), scheduleOf(b)
+	if a.Text != b.Text || (x == nil) != (y == nil) || x != nil && (x.ID != y.ID || !x.FireTime.Equal(y.FireTime)) {
 		return false, nil
 	}
 	var texts [2][]byte
@@ -702,7 +733,7 @@ func (c *Coordinator) tasksOfRun(tree *flows.Tree, kept *flows.Kept) iter.Seq2[*
 // showFlowRun shows a revision without what its tasks have come to.
 func showFlowRun(r *pg.FlowRun) (*FlowRunInfo, error) {
 	out := &FlowRunInfo{FlowID: r.FlowID, RunID: r.RunID, TreeID: r.RootID, Revision: int(r.Revision), Outcome: flowOutcome(r), Version: int(r.Version), SHA256: r.SHA256, UserID: r.UserID,
-		CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt, key: r.Key}
+		CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt, Schedule: scheduleOf(r), key: r.Key}
 	if r.Body != nil {
 		var body runBody
 		if err := json.Unmarshal(r.Body, &body); err != nil {
@@ -901,7 +932,7 @@ func (c *Coordinator) RestartFlowRun(ctx context.Context, spec FlowRestart) (*Fl
 	if err != nil {
 		return nil, c.internal("read the flow of a run", err)
 	}
-	return c.RunFlow(ctx, FlowRunSpec{Name: was.FlowID, Text: text, RunID: spec.RunID, UserID: was.UserID, FlowGiven: was.Given, owner: was.UserID})
+	return c.RunFlow(ctx, FlowRunSpec{Name: was.FlowID, Text: text, RunID: spec.RunID, UserID: was.UserID, FlowGiven: was.Given, owner: was.UserID, schedule: was.Schedule})
 }
 
 // ResumeFlowRun has a run go on; see [FlowKeeper].
@@ -929,7 +960,7 @@ func (c *Coordinator) ResumeFlowRun(ctx context.Context, spec FlowResume) (*Flow
 	if key == newest.Text {
 		return c.resumeTree(ctx, was)
 	}
-	tree, report, body, err := c.compileRun(of, newest.RunID, was.Given)
+	tree, report, body, err := c.compileRun(of, newest.RunID, was.Given, was.Schedule)
 	switch {
 	case err != nil:
 		return nil, err
@@ -947,6 +978,7 @@ func (c *Coordinator) ResumeFlowRun(ctx context.Context, spec FlowResume) (*Flow
 		return nil, err
 	}
 	row := &pg.FlowRun{FlowID: newest.FlowID, RunID: newest.RunID, Revision: newest.Revision + 1, Version: of.version, Text: key, Body: body, CreatedBy: caller(ctx), After: newest.Tree}
+	was.Schedule.put(row)
 	out, err := c.submitRun(ctx, row, tree, SubmitOptions{UserID: newest.UserID}, kept)
 	switch {
 	case errors.Is(err, pg.ErrRunOpen):

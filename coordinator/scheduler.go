@@ -104,9 +104,12 @@ type ScheduleRun struct {
 	Kind          string // instant, trigger, backfill or event
 	FireTime      time.Time
 	IntervalStart time.Time // zero: there is none
-	Status        string    // queued, due, running, completed, failed, cancelled, missed or skipped
+	Status        string    // queued, due, running, completed, failed, cancelled, missed, skipped or failed_to_start
 	Reason        string    // why it has no tree, or waits
 	TreeID        string    // of its tree; empty: none yet, or none at all
+	FlowID        string    // of its run of a flow; empty: its tree is of none, or it has none
+	FlowVersion   int
+	RunID         string
 	Backfill      int64     // 0: of none
 	Until         time.Time // of many instants that were missed: the last; zero: it is one
 	Count         int       // how many
@@ -116,6 +119,9 @@ type ScheduleRun struct {
 	StartedAt     time.Time // zero: it has not
 	EndedAt       time.Time // zero: it has not
 }
+
+// FailedToStart is the status of a run that could have no tree: what it was to run was refused. It counts as failed.
+const FailedToStart = "failed_to_start"
 
 // ScheduleRunFilter selects runs.
 type ScheduleRunFilter struct {
@@ -168,7 +174,15 @@ func (g *guarded) CreateSchedule(ctx context.Context, spec scheduledoc.Spec) (*S
 	return askFor(ctx, g, Call{Method: "CreateSchedule", UserID: spec.UserID, Details: aboutSpec(detail("schedule", spec.ID), &spec)}, func(owner string) (*ScheduleInfo, error) {
 		spec.UserID = cmp.Or(spec.UserID, owner)
 		return g.next.CreateSchedule(by(ctx, g.caller.Name), spec)
-	}, begins(&spec))
+	}, begins(&spec), runsFlow(&spec))
+}
+
+// runsFlow is what a call asks for that has a flow run.
+func runsFlow(spec *scheduledoc.Spec) part {
+	if spec.Flow == nil || spec.Flow.ID == "" || spec.Preview && slices.Contains(spec.BesideFlows, spec.Flow.ID) {
+		return part{}
+	}
+	return part{there: true, flow: spec.Flow.ID}
 }
 
 // ownedBy adds to what the record keeps whom something is given to that is kept in files; nil: to nobody.
@@ -201,7 +215,7 @@ func (g *guarded) Schedules(ctx context.Context, f ScheduleFilter) (Page[*Schedu
 func (g *guarded) UpdateSchedule(ctx context.Context, spec scheduledoc.Spec, revision int) (*ScheduleInfo, error) {
 	return ask(ctx, g, scheduleCall("UpdateSchedule", spec.ID, aboutSpec(nil, &spec)), func() (*ScheduleInfo, error) {
 		return g.next.UpdateSchedule(by(ctx, g.caller.Name), spec, revision)
-	}, begins(&spec))
+	}, begins(&spec), runsFlow(&spec))
 }
 
 func (g *guarded) PauseSchedule(ctx context.Context, id, reason string) (*ScheduleInfo, error) {

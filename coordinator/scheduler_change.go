@@ -201,12 +201,16 @@ func (c *Coordinator) TriggerSchedule(ctx context.Context, t ScheduleTrigger) (*
 	if t.IdempotencyKey == "" {
 		cause = "once " + rand.Text()
 	}
+	flow, err := c.flowOfStored(ctx, t.ID)
+	if err != nil {
+		return nil, err
+	}
 	of, run, err := c.changeSchedule(by(ctx, t.by), "trigger schedule", t.ID, pg.Fire{Kind: dag.FireTrigger, Cause: cause}, func(f *pg.ScheduleFacts) (out pg.ScheduleDecision, err error) {
 		rules, err := rulesOf(f.Of)
 		if err != nil {
 			return out, err
 		}
-		if err := c.checkRunParameters(f, dag.FireTrigger, parameters); err != nil {
+		if err := c.checkRunParameters(f, dag.FireTrigger, parameters, flow); err != nil {
 			return out, err
 		}
 		d := stateOf(f, rules).Trigger(f.Now, overlap)
@@ -287,8 +291,8 @@ func checkParameters(faults *faultList, raw json.RawMessage) {
 	}
 }
 
-// checkRunParameters looks whether a tree can be made with the parameters of a run. *[InvalidArgumentError], *[ScheduleFaultsError].
-func (c *Coordinator) checkRunParameters(f *pg.ScheduleFacts, kind dag.FireKind, parameters json.RawMessage) error {
+// checkRunParameters looks whether a tree can be made with the parameters of a run; flow is the one that was read of the schedule. *[InvalidArgumentError], *[ScheduleFaultsError].
+func (c *Coordinator) checkRunParameters(f *pg.ScheduleFacts, kind dag.FireKind, parameters json.RawMessage, flow *scheduledFlow) error {
 	spec, err := scheduledoc.ReadStored(f.Of.ID, f.Of.Spec)
 	if err != nil {
 		return err
@@ -303,7 +307,20 @@ func (c *Coordinator) checkRunParameters(f *pg.ScheduleFacts, kind dag.FireKind,
 	if err != nil {
 		return err
 	}
-	tree, err := c.treeOfRun(body.Tree, f.Of.UserID, all, roots)
+	var tree *runTree
+	switch {
+	case spec.Flow == nil:
+		tree, err = c.treeOfRun(body.Tree, f.Of.UserID, all, roots)
+	case flow == nil || flow.name != *flowNameOf(f.Of.Namespace, spec): // the schedule was changed just now: the run tells what is wrong
+		return nil
+	default:
+		if tree, err = c.flowOfRun(flow, due, spec, body.Env, all); kind == dag.FireEvent {
+			err = ofParams(err) // whoever calls can't help what is wrong with the flow: the run tells that
+		}
+	}
+	if tree == nil && err == nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -318,6 +335,10 @@ func (c *Coordinator) BackfillSchedule(ctx context.Context, b ScheduleBackfill) 
 	parameters := given(b.Parameters)
 	out := b
 	out.MaxConcurrent = max(1, b.MaxConcurrent)
+	flow, err := c.flowOfStored(ctx, b.ID)
+	if err != nil {
+		return nil, err
+	}
 	var made *pg.Backfill
 	if _, _, err := c.changeSchedule(by(ctx, b.by), "backfill schedule", b.ID, pg.Fire{}, func(f *pg.ScheduleFacts) (d pg.ScheduleDecision, err error) {
 		rules, err := rulesOf(f.Of)
@@ -333,7 +354,7 @@ func (c *Coordinator) BackfillSchedule(ctx context.Context, b ScheduleBackfill) 
 		case out.Instants > dag.MaxBackfill:
 			return d, &InvalidArgumentError{Field: "to", Reason: fmt.Sprintf("the range has over %d instants, the most of one backfill", dag.MaxBackfill)}
 		}
-		if err := c.checkRunParameters(f, dag.FireTrigger, parameters); err != nil {
+		if err := c.checkRunParameters(f, dag.FireTrigger, parameters, flow); err != nil {
 			return d, err
 		}
 		made = &pg.Backfill{From: b.From, To: b.To, Concurrent: int32(out.MaxConcurrent), Parameters: parameters}
@@ -400,7 +421,10 @@ func (c *Coordinator) ScheduleRuns(ctx context.Context, f ScheduleRunFilter) (pa
 // showRun is a run as shown.
 func showRun(schedule string, r *pg.Fire) *ScheduleRun {
 	out := &ScheduleRun{Schedule: schedule, Kind: r.Kind.Word(), FireTime: r.Instant, Status: r.State.Word(), Reason: r.Reason, TreeID: r.RootID, Backfill: r.Backfill, Count: int(r.N),
-		Late: r.Late, DecidedAt: r.DecidedAt}
+		Late: r.Late, DecidedAt: r.DecidedAt, FlowID: r.FlowID, FlowVersion: int(r.FlowVersion), RunID: r.RunID}
+	if r.State == dag.FireFailed && r.RootID == "" {
+		out.Status = FailedToStart
+	}
 	for into, at := range map[*time.Time]*time.Time{&out.IntervalStart: r.IntervalStart, &out.Until: r.Until, &out.Due: r.DueAt, &out.StartedAt: r.StartedAt, &out.EndedAt: r.EndedAt} {
 		if at != nil {
 			*into = *at

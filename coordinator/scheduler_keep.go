@@ -103,7 +103,7 @@ func (c *Coordinator) writeSpec(ctx context.Context, here dag.NamespaceKey, of *
 	if spec.Owner != nil {
 		of.Owner = *spec.Owner
 	}
-	if of.Body, err = json.Marshal(storedBody(spec.Tree, spec.Parameters)); err != nil {
+	if of.Body, err = json.Marshal(bodyOfSpec(spec)); err != nil {
 		return err
 	}
 	if of.Labels = nil; len(spec.Labels) > 0 {
@@ -113,6 +113,9 @@ func (c *Coordinator) writeSpec(ctx context.Context, here dag.NamespaceKey, of *
 	}
 	if of.Level = 0; spec.Retention != "" {
 		of.Level = dag.KeptRunsLevel
+	}
+	if spec.Flow != nil {
+		of.Level = dag.FlowSchedulesLevel
 	}
 	of.Trigger, of.TriggerEnds, of.Unhooked = nil, 0, spec.On == nil || spec.On.Webhook == nil
 	if spec.On != nil && spec.On.Schedule != "" {
@@ -144,7 +147,10 @@ func (c *Coordinator) checkSchedule(ctx context.Context, here dag.NamespaceKey, 
 	if fault := c.retentionFault(spec); fault != "" && !slices.ContainsFunc(faults, func(f scheduledoc.Fault) bool { return f.Field == "retention" }) {
 		out.Faults = append(out.Faults, scheduledoc.Fault{Field: "retention", Reason: fault})
 	}
-	if len(spec.Tree) > 0 && !slices.ContainsFunc(faults, func(f scheduledoc.Fault) bool { return f.Field == "tree" }) {
+	runs := (len(spec.Tree) > 0 || spec.Flow != nil) && !slices.ContainsFunc(faults, func(f scheduledoc.Fault) bool {
+		return f.Field == "tree" || f.Field == "flow" || strings.HasPrefix(f.Field, "flow.")
+	})
+	if runs && !(spec.Flow != nil && spec.Preview && slices.Contains(spec.BesideFlows, spec.Flow.ID)) {
 		if err := c.checkRunTree(ctx, here, spec, rules, now, out); err != nil {
 			return err
 		}
@@ -165,17 +171,30 @@ func (c *Coordinator) checkRunTree(ctx context.Context, here dag.NamespaceKey, s
 	}
 	start := instant.Add(-time.Hour)
 	f := &pg.DueFire{Fire: pg.Fire{Instant: instant, IntervalStart: &start}, Of: pg.Schedule{ID: spec.ID}}
-	body := scheduleBody{Tree: spec.Tree, Parameters: spec.Parameters}
+	body := bodyOfSpec(spec)
 	roots := template.Scope{"schedule": aboutRun(f, spec)}
 	parameters, err := body.with(dag.FireInstant, nil, roots)
 	if bad, ok := errors.AsType[*InvalidArgumentError](err); ok {
-		out.Faults = append(out.Faults, scheduledoc.Fault{Field: bad.Field, Reason: bad.Reason})
+		field := bad.Field
+		if spec.Flow != nil && field == "parameters" {
+			field = "flow.params"
+		}
+		out.Faults = append(out.Faults, scheduledoc.Fault{Field: field, Reason: bad.Reason})
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	tree, err := c.treeOfRun(spec.Tree, spec.UserID, parameters, roots)
+	flow, err := c.scheduledFlow(ctx, here, spec)
+	if err != nil {
+		return c.internal("read the flow of a schedule", err)
+	}
+	var tree *runTree
+	if flow != nil {
+		tree, err = c.flowOfRun(flow, f, spec, body.Env, parameters)
+	} else {
+		tree, err = c.treeOfRun(spec.Tree, spec.UserID, parameters, roots)
+	}
 	if err == nil {
 		err = c.store.CheckTree(ctx, here, pg.Submission{UserID: spec.UserID, Limits: c.cfg.Limits, Levels: c.cfg.Levels, Known: func(id string) bool { return c.executors.has(ctx, id) },
 			Tasks: c.checked(ctx, tree.tasks)})
@@ -250,7 +269,9 @@ func (c *Coordinator) showSchedule(of *pg.Schedule) (*ScheduleInfo, error) {
 		if err := json.Unmarshal(of.Body, &body); err != nil {
 			return nil, fmt.Errorf("read tree of schedule %s: %w", of.ID, err)
 		}
-		out.Tree, out.Parameters = body.Tree, body.Parameters
+		if out.Tree, out.Parameters = body.Tree, body.Parameters; out.Flow != nil {
+			out.Flow.Params, out.Flow.Env, out.Parameters = body.Parameters, body.Env, nil
+		}
 	}
 	rules, err := spec.Rules(of.CreatedAt)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/scheduledoc"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
@@ -31,7 +32,7 @@ func TestWhoAsksForTheLastSuccess(t *testing.T) {
 		"other own parameters":          {none, "", `{"from":"{{schedule.fire_time}}"}`, dag.FireBackfill, false},
 		"what an event brings":          {none, "", `{"from":"{{schedule.last_success.fire_time}}"}`, dag.FireEvent, false},
 	} {
-		body := storedBody(json.RawMessage(test.tree), json.RawMessage(test.parameters))
+		body := bodyOfSpec(&scheduledoc.Spec{Tree: json.RawMessage(test.tree), Parameters: json.RawMessage(test.parameters)})
 		raw, err := json.Marshal(body)
 		if err != nil {
 			t.Fatal(name, err)

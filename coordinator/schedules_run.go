@@ -209,8 +209,21 @@ func backfill(f *pg.ScheduleFacts, of *pg.Backfill, rules *dag.Schedule, out *pg
 // dueRun is a run whose tree is to be stored.
 type dueRun struct {
 	*pg.DueFire
+	spec *scheduledoc.Spec
 	body scheduleBody
-	err  error // body can't be read
+	flow *scheduledFlow // that it is a run of; nil: of none
+	err  error          // spec or body can't be read
+}
+
+// read reads what the schedule says.
+func (f *dueRun) read() (err error) {
+	if f.spec, err = scheduledoc.ReadStored(f.Of.ID, f.Of.Spec); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(f.Of.Body, &f.body); err != nil {
+		return fmt.Errorf("read tree of schedule %s: %w", f.Of.ID, err)
+	}
+	return nil
 }
 
 // beginFires stores the trees of runs that are due, and gives how many it has taken up.
@@ -222,20 +235,38 @@ func (c *Coordinator) beginFires(ctx context.Context) (int, error) {
 	failpoint.Hit("coordinator.after-fire-claim")
 	due := make([]dueRun, len(claimed))
 	var asking []*pg.DueFire
+	var names []pg.FlowName
 	for i, f := range claimed {
 		due[i].DueFire = f
-		if due[i].err = json.Unmarshal(f.Of.Body, &due[i].body); due[i].err == nil && due[i].body.asksLast(f) {
+		if due[i].err = due[i].read(); due[i].err != nil {
+			continue
+		}
+		if due[i].body.asksLast(f) {
 			asking = append(asking, f)
+		}
+		if name := flowNameOf(f.Of.Namespace, due[i].spec); name != nil {
+			names = append(names, *name)
 		}
 	}
 	if err := c.store.LastSuccesses(ctx, asking); err != nil {
 		return 0, err
 	}
+	flows, err := c.scheduledFlows(ctx, names)
+	if err != nil {
+		return 0, err
+	}
+	for i := range due {
+		if due[i].err == nil && due[i].spec.Flow != nil {
+			due[i].flow = flows[*flowNameOf(due[i].Of.Namespace, due[i].spec)]
+		}
+	}
 	for begun := 0; begun < len(due); {
 		var wg sync.WaitGroup
 		for bytes := 0; begun < len(due) && bytes < fireBytes; begun++ {
 			f := &due[begun]
-			bytes += len(f.Of.Body)
+			if bytes += len(f.Of.Body); f.flow != nil && f.flow.is != nil {
+				bytes += len(f.flow.is.Text)
+			}
 			wg.Go(func() {
 				if err := c.beginFire(ctx, f); err != nil && ctx.Err() == nil {
 					c.log.Warn("the tree of a run could not be stored, which is tried again", "schedule", f.Of.ID, "instant", f.Instant, "error", err)
@@ -255,7 +286,7 @@ func (c *Coordinator) beginFire(ctx context.Context, f *dueRun) error {
 	options, tree, err := in.runTree(f)
 	if err == nil {
 		failpoint.Hit("coordinator.before-fire-submit")
-		options.fire = f.Key
+		options.fire, options.run = f.Key, tree.run
 		err = in.submitNew(ctx, options, tree.tasks)
 	}
 	if err == nil {
@@ -269,6 +300,7 @@ func (c *Coordinator) beginFire(ctx context.Context, f *dueRun) error {
 		if err := c.store.RefuseFire(ctx, f.Key, state, clean(text)); err != nil {
 			return err
 		}
+		failpoint.Hit("coordinator.after-fire-refusal")
 		wake(c.wakeSchedules)
 		return nil
 	}
@@ -289,13 +321,10 @@ func runRefusal(tree *runTree, err error) (dag.FireState, string) {
 
 // runTree makes the tree of a run. What is wrong with its templates is an *[InvalidArgumentError], with a tree file a *[ScheduleFaultsError].
 func (c *Coordinator) runTree(f *dueRun) (options SubmitOptions, tree *runTree, err error) {
-	spec, err := scheduledoc.ReadStored(f.Of.ID, f.Of.Spec)
-	if err != nil {
-		return options, nil, err
-	}
 	if f.err != nil {
-		return options, nil, fmt.Errorf("read tree of schedule %s: %w", f.Of.ID, f.err)
+		return options, nil, f.err
 	}
+	spec := f.spec
 	options.UserID, options.Retention = f.Of.UserID, spec.RetentionOf()
 	if fault := c.retentionFault(spec); fault != "" { // it was taken when the operator let trees be kept for longer
 		return options, nil, &InvalidArgumentError{Field: "retention", Reason: fault}
@@ -313,7 +342,11 @@ func (c *Coordinator) runTree(f *dueRun) (options SubmitOptions, tree *runTree, 
 	if err != nil {
 		return options, nil, err
 	}
-	tree, err = c.treeOfRun(f.body.Tree, f.Of.UserID, parameters, roots)
+	if f.flow != nil {
+		tree, err = c.flowOfRun(f.flow, f.DueFire, spec, f.body.Env, parameters)
+	} else {
+		tree, err = c.treeOfRun(f.body.Tree, f.Of.UserID, parameters, roots)
+	}
 	return options, tree, err
 }
 
@@ -322,17 +355,23 @@ func (c *Coordinator) retentionFault(spec *scheduledoc.Spec) string {
 	return dag.RetentionFault(spec.RetentionOf(), c.cfg.Limits.Retention)
 }
 
-// scheduleBody is what is stored of a schedule's tree and parameters.
+// scheduleBody is what is stored of a schedule's tree and parameters, or of what its flow is given.
 type scheduleBody struct {
-	Tree       json.RawMessage `json:"tree"`
-	Parameters json.RawMessage `json:"parameters,omitempty"`
-	Last       *bool           `json:"last_success,omitempty"` // whether one of them names it; nil: version 0.12 stored them, which did not look
+	Tree       json.RawMessage   `json:"tree,omitempty"`
+	Parameters json.RawMessage   `json:"parameters,omitempty"`   // of a flow: its params
+	Env        map[string]string `json:"env,omitempty"`          // of a flow
+	Last       *bool             `json:"last_success,omitempty"` // whether one of them names it; nil: version 0.12 stored them, which did not look
 }
 
-// storedBody is what is stored of a tree and parameters.
-func storedBody(tree, parameters json.RawMessage) *scheduleBody {
-	last := namesLast(fileText(tree)) || namesLast(parameters)
-	return &scheduleBody{Tree: tree, Parameters: parameters, Last: &last}
+// bodyOfSpec is what is stored of what a schedule runs.
+func bodyOfSpec(spec *scheduledoc.Spec) *scheduleBody {
+	b := &scheduleBody{Tree: spec.Tree, Parameters: spec.Parameters}
+	if spec.Flow != nil {
+		b.Parameters, b.Env = given(spec.Flow.Params), spec.Flow.Env
+	}
+	last := namesLast(fileText(b.Tree)) || namesLast(b.Parameters)
+	b.Last = &last
+	return b
 }
 
 // asksLast reports whether a run is to be told of the last success. What an event brings names nothing of the run.

@@ -17,12 +17,14 @@ import (
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 	"github.com/taskgrove/taskgrove/internal/treefile"
+	"github.com/taskgrove/taskgrove/pg"
 )
 
 // runTree is the tree of a run.
 type runTree struct {
 	tasks iter.Seq2[*dag.Task, error]
-	file  *treefile.File // that it was made of; nil: it is a document of the protocol
+	file  *treefile.File // that it was made of; nil: it is a document of the protocol, or of a flow
+	run   *pg.FlowRun    // that it is of a flow; nil: it is none
 }
 
 // runRules are how tokens of runs are read.
@@ -182,6 +184,10 @@ func (r *runTree) faults(err error) *ScheduleFaultsError {
 		}
 		if p.Field != "" {
 			at += "." + treedoc.Short(p.Field)
+		}
+		if r != nil && r.run != nil {
+			out.Faults = append(out.Faults, scheduledoc.Fault{Field: "flow", Reason: "the tree that it makes: " + at + ": " + strings.TrimPrefix(p.Reason, field+": ")})
+			continue
 		}
 		out.Faults = append(out.Faults, scheduledoc.Fault{Field: at, Reason: strings.TrimPrefix(p.Reason, field+": ")})
 	}

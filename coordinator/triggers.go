@@ -423,6 +423,14 @@ func (c *Coordinator) takeEvent(ctx context.Context, here dag.NamespaceKey, key 
 		return nil, pg.ErrNotFound
 	}
 	cause := "webhook " + e.ID
+	spec, err := scheduledoc.ReadStored(of.ID, of.Spec)
+	if err != nil {
+		return nil, err
+	}
+	flow, err := c.scheduledFlow(ctx, here, spec)
+	if err != nil {
+		return nil, err
+	}
 	return c.store.TakeEvent(ctx, key, of.Revision, pg.Fire{Kind: dag.FireEvent, Cause: cause}, func(f *pg.ScheduleFacts) (out pg.ScheduleDecision, err error) {
 		if f.Of.PausedAt != nil {
 			return out, fmt.Errorf("%w: the schedule is paused", ErrConflict)
@@ -435,7 +443,7 @@ func (c *Coordinator) takeEvent(ctx context.Context, here dag.NamespaceKey, key 
 		if len(state.Waiting) >= dag.MaxWaitingRuns || len(f.Open) >= maxEventsOpen {
 			return out, ErrEventsWait
 		}
-		if err := c.checkRunParameters(&pg.ScheduleFacts{Now: f.Now, Of: of}, dag.FireEvent, parameters); err != nil {
+		if err := c.checkRunParameters(&pg.ScheduleFacts{Now: f.Now, Of: of}, dag.FireEvent, parameters, flow); err != nil {
 			return out, err
 		}
 		d := state.Event(f.Now)

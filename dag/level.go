@@ -59,6 +59,8 @@ const (
 	WorkspacesLevel = SpansLevel
 	// RegistryLevel: flows are registered, and runs of flows are known as such. Older coordinators would delete the tree of a run, and leave what says which run it was. Workers need not know.
 	RegistryLevel = SpansLevel
+	// FlowSchedulesLevel: runs of schedules are runs of registered flows. Older coordinators would find no tree to store. Workers need not know.
+	FlowSchedulesLevel = SpansLevel
 )
 
 // FeatureLevel is one row of a table of levels.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/template"
@@ -70,6 +71,12 @@ func Compile(name string, text []byte, runID string, opts Options) (*Tree, *Repo
 	}
 	if report := r.done(); !report.OK {
 		return nil, report
+	}
+	if opts.Priority != nil {
+		d.Priority = opts.Priority
+	}
+	if opts.Timeout != 0 {
+		d.Timeout = opts.Timeout
 	}
 	c := &compiler{reader: r, doc: d, run: runID, names: map[string]bool{}, byID: map[string]*Job{}, jobs: map[*Job]string{}, steps: map[*Step]string{}, locks: map[string][]string{}, held: map[*Step]string{}}
 	tree := c.compile()
@@ -747,6 +754,9 @@ func (c *compiler) scope(j *Job) template.Scope {
 		}
 	}
 	scope := template.Scope{"env": env, "params": maps.Clone(c.doc.Params), "run_id": c.run, "flow_id": c.flow}
+	if of := c.opts.Schedule; of != nil {
+		scope["schedule"] = map[string]any{"id": of.ID, "fire_time": of.FireTime.UTC().Format(time.RFC3339Nano)}
+	}
 	if j != nil {
 		scope["job"] = map[string]any{"id": j.ID}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
@@ -157,6 +158,15 @@ type Options struct {
 	Compat      bool                     // tell what the flow does in another way than in AetherFlow
 	Job         string                   // the only one that a run is for, with all that it needs or names; empty: all
 	Set         *treefile.Arguments      // for parameters; nil: there is no run yet, and no value is missed
+	Schedule    *Schedule                // that the run comes from; nil: none
+	Priority    *int                     // in place of the flow's; nil: that
+	Timeout     float64                  // seconds of a run, in place of the flow's; 0: that
+}
+
+// Schedule is what a run knows of the schedule that it comes from.
+type Schedule struct {
+	ID       string
+	FireTime time.Time // the instant
 }
 
 // Read reads a flow document and tells all that is wrong with it. name is what the report calls it. The document is whole if the report is OK.

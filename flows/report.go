@@ -40,7 +40,7 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("not accepted:")
 	for _, f := range e.Errors {
-		fmt.Fprintf(&b, "\n  %s", f.line(e.FlowYAML))
+		fmt.Fprintf(&b, "\n  %s", f.Text(e.FlowYAML))
 	}
 	if e.More > 0 {
 		fmt.Fprintf(&b, "\n  and %d more", e.More)
@@ -48,8 +48,8 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// line is the fault in the form of compilers: file, line and column first.
-func (f *Fault) line(name string) string {
+// Text is the fault in the form of compilers: file, line and column first.
+func (f *Fault) Text(name string) string {
 	if f.Line > 0 {
 		name = fmt.Sprintf("%s:%d:%d", name, f.Line, f.Column)
 	}
@@ -75,10 +75,10 @@ func (r *Report) Text(w io.Writer) error {
 func (r *Report) Lines(w io.Writer) error {
 	var b strings.Builder
 	for _, f := range r.Errors {
-		fmt.Fprintf(&b, "- %s\n", f.line(r.FlowYAML))
+		fmt.Fprintf(&b, "- %s\n", f.Text(r.FlowYAML))
 	}
 	for _, f := range r.Warnings {
-		fmt.Fprintf(&b, "! %s\n", f.line(r.FlowYAML))
+		fmt.Fprintf(&b, "! %s\n", f.Text(r.FlowYAML))
 	}
 	if r.More > 0 {
 		fmt.Fprintf(&b, "and %d more\n", r.More)

@@ -60,6 +60,8 @@ type FlowRun struct {
 	CreatedAt     time.Time
 	Tree          dag.TreeKey
 	RootID        string
+	ScheduleID    string      // that it comes from; empty: none
+	FireTime      *time.Time  // the instant; nil: it comes from none
 	After         dag.TreeKey // the tree of the revision before, of one that is to begin; 0: it is the first
 
 	FinishedAt                 *time.Time // nil: it has not ended
@@ -71,7 +73,7 @@ type FlowRun struct {
 func scanFlowRun(row pgx.CollectableRow) (*FlowRun, error) {
 	r := &FlowRun{}
 	return r, row.Scan(&r.Key, &r.FlowID, &r.RunID, &r.Revision, &r.UserID, &r.Version, &r.Text, &r.SHA256, &r.CreatedBy, &r.CreatedAt, &r.RootID, &r.Tree,
-		&r.FinishedAt, &r.Failed, &r.Allowed, &r.Cancelled, &r.Body, &r.sealed)
+		&r.FinishedAt, &r.Failed, &r.Allowed, &r.Cancelled, &r.ScheduleID, &r.FireTime, &r.Body, &r.sealed)
 }
 
 // flowRunRows are runs to be stored.
@@ -84,6 +86,8 @@ type flowRunRows struct {
 	sealed                           [][]byte
 	trees                            []dag.TreeKey
 	after                            []dag.TreeKey
+	schedules                        []string
+	instants                         []*time.Time
 }
 
 // add adds the run that a tree is, if it is one.
@@ -100,6 +104,7 @@ func (r *flowRunRows) add(t *stagedTree, rootID string, z *sealer) {
 	} else {
 		r.bodies, r.sealed = append(r.bodies, nil), append(r.sealed, z.seal(t.tree, kindFlow, run.Body))
 	}
+	r.schedules, r.instants = append(r.schedules, run.ScheduleID), append(r.instants, run.FireTime)
 	if run.After != 0 {
 		r.after = append(r.after, run.After)
 	}
@@ -114,7 +119,7 @@ func (r *flowRunRows) queue(b *pgx.Batch, version string) {
 	if len(r.after) > 0 {
 		b.Queue(sql("HoldRevisions"), r.after)
 	}
-	b.Queue(sql("InsertFlowRuns"), r.namespaces, r.flows, r.runs, r.revisions, r.users, r.versions, r.texts, r.bodies, r.sealed, r.trees, r.roots, r.asked)
+	b.Queue(sql("InsertFlowRuns"), r.namespaces, r.flows, r.runs, r.revisions, r.users, r.versions, r.texts, r.bodies, r.sealed, r.trees, r.roots, r.asked, r.schedules, r.instants)
 }
 
 // runRefusal says why the run of a flow was not stored; another error stays as it is.
@@ -243,6 +248,67 @@ func (s *Store) readFlows(ctx context.Context, statement string, args ...any) ([
 		return nil, fmt.Errorf("read flows: %w", err)
 	}
 	return pgx.CollectRows(rows, scanFlow)
+}
+
+// FlowName names a version of a flow.
+type FlowName struct {
+	Namespace dag.NamespaceKey
+	ID        string
+	Version   int32 // 0: the newest
+}
+
+// FlowsToRun reads flows with their texts, which are kept for at least 50 minutes; those that are not there are left out.
+func (s *Store) FlowsToRun(ctx context.Context, names []FlowName) (map[FlowName]*NamedFlow, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	out := make(map[FlowName]*NamedFlow, len(names))
+	if len(names) == 0 {
+		return out, nil
+	}
+	namespaces, ids, versions := make([]dag.NamespaceKey, len(names)), make([]string, len(names)), make([]int32, len(names))
+	for i, n := range names {
+		namespaces[i], ids[i], versions[i] = n.Namespace, n.ID, n.Version
+	}
+	rows, err := s.pool.Query(ctx, sql("FlowsToRun"), namespaces, ids, versions)
+	if err != nil {
+		return nil, fmt.Errorf("read flows: %w", err)
+	}
+	type found struct {
+		NamedFlow
+		of             int
+		fresh          bool
+		body, envelope []byte
+	}
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*found, error) {
+		f := &found{}
+		return f, row.Scan(&f.of, &f.Version, &f.Key, &f.fresh, &f.body, &f.envelope)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read flows: %w", err)
+	}
+	for _, f := range all {
+		name, text := names[f.of-1], ""
+		if err := s.seals.open(ctx, namespaceItself(name.Namespace), kindFlow, f.envelope, &f.body); err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(f.body, &text); err != nil {
+			return nil, err
+		}
+		if f.Text = []byte(text); !f.fresh {
+			if f.Key, err = s.PutFlowText(ctx, name.Namespace, f.Text); err != nil {
+				return nil, err
+			}
+		}
+		out[name] = &f.NamedFlow
+	}
+	return out, nil
+}
+
+// NamedFlow is a version of a flow that is to run.
+type NamedFlow struct {
+	Version int32
+	Key     int64 // see [Store.FlowText]
+	Text    []byte
 }
 
 // OwnerOfFlow is whose a flow is; empty: nobody's. [ErrNotFound].

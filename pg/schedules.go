@@ -93,6 +93,8 @@ type Fire struct {
 	Parameters    []byte // JSON, of a new run; nil: those of its backfill, or of the schedule
 	RootID        string
 	Tree          dag.TreeKey
+	FlowID, RunID string // of its run of a flow; empty: its tree is of none
+	FlowVersion   int32
 	DueAt         *time.Time // late if it has not ended then
 	Late          bool
 	Stopped       bool // told to end, as a later one is to start
@@ -809,7 +811,8 @@ func fireOf(ctx context.Context, c *pgx.Conn, schedule int64, f Fire) (*Fire, er
 
 func scanFire(row pgx.CollectableRow) (*Fire, error) {
 	f := &Fire{}
-	return f, row.Scan(&f.Key, &f.Kind, &f.Instant, &f.Cause, &f.Backfill, &f.State, &f.IntervalStart, &f.Reason, &f.RootID, &f.Until, &f.N, &f.DueAt, &f.Late, &f.DecidedAt, &f.StartedAt, &f.EndedAt)
+	return f, row.Scan(&f.Key, &f.Kind, &f.Instant, &f.Cause, &f.Backfill, &f.State, &f.IntervalStart, &f.Reason, &f.RootID, &f.Until, &f.N, &f.DueAt, &f.Late, &f.DecidedAt, &f.StartedAt, &f.EndedAt,
+		&f.FlowID, &f.FlowVersion, &f.RunID)
 }
 
 // DeleteSchedule deletes a schedule, that has the revision or whatever it has (0), and what is known of its runs, whose trees stay. [ErrNotFound]; [ErrChanged]; [ErrTaken]: the runs of another one begin with the ends of its own, whose id by is.

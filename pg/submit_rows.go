@@ -42,6 +42,8 @@ type treeRows struct {
 	fires                     []int64
 	fired                     []dag.TreeKey
 	firedIDs                  []string // of their roots
+	firedFlows, firedRuns     []string // of runs of flows
+	firedVersions             []int32
 	runs                      flowRunRows
 	stored                    storing
 	counts                    *countsDefault
@@ -76,7 +78,12 @@ func (r *treeRows) add(t *stagedTree, z *sealer) {
 		r.digests, r.canonical = append(r.digests, d.digest), append(r.canonical, d.canonical)
 	}
 	if t.sub.Fire != 0 {
+		run := FlowRun{}
+		if t.sub.Run != nil {
+			run = *t.sub.Run
+		}
 		r.fires, r.fired, r.firedIDs = append(r.fires, t.sub.Fire), append(r.fired, t.tree), append(r.firedIDs, t.g.IDs[root])
+		r.firedFlows, r.firedVersions, r.firedRuns = append(r.firedFlows, run.FlowID), append(r.firedVersions, run.Version), append(r.firedRuns, run.RunID)
 	}
 	r.runs.add(t, t.g.IDs[root], z)
 	if t.sub.Hold {
@@ -108,7 +115,7 @@ func (r *treeRows) queue(b *pgx.Batch) {
 		b.Queue(sql("GiveDue"), r.due, r.dueAt)
 	}
 	if len(r.fires) > 0 {
-		b.Queue(sql("BeginFires"), r.fires, r.fired, r.firedIDs)
+		b.Queue(sql("BeginFires"), r.fires, r.fired, r.firedIDs, r.firedFlows, r.firedVersions, r.firedRuns)
 	}
 	r.keeping.queue(b, r.version)
 	r.runs.queue(b, r.version)

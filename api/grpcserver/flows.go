@@ -100,6 +100,9 @@ func flowRunAnswer(r *coordinator.FlowRunInfo, err error) (*pb.FlowRun, error) {
 func flowRun(r *coordinator.FlowRunInfo) (*pb.FlowRun, error) {
 	out := &pb.FlowRun{FlowId: r.FlowID, RunId: r.RunID, TreeId: r.TreeID, Revision: int32(r.Revision), Outcome: r.Outcome, Version: int32(r.Version), Sha256: r.SHA256, UserId: r.UserID,
 		CreatedBy: r.CreatedBy, CreatedAt: stamp(r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings}
+	if r.Schedule != nil {
+		out.Schedule = &pb.FlowRunSchedule{Id: r.Schedule.ID, FireTime: stamp(r.Schedule.FireTime)}
+	}
 	for _, one := range r.Revisions {
 		out.Revisions = append(out.Revisions, &pb.FlowRevision{Revision: int32(one.Revision), TreeId: one.TreeID, Outcome: one.Outcome, Version: int32(one.Version), Sha256: one.SHA256,
 			CreatedBy: one.CreatedBy, CreatedAt: stamp(one.CreatedAt)})

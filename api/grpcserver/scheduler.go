@@ -11,7 +11,7 @@ import (
 )
 
 func (h *handler) CreateSchedule(ctx context.Context, r *pb.CreateScheduleRequest) (*pb.ScheduleInfo, error) {
-	spec, err := previewIn(r.Schedule, r.Preview, r.Beside)
+	spec, err := previewIn(r.Schedule, r.Preview, r.Beside, r.BesideFlows)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func (h *handler) ListSchedules(ctx context.Context, r *pb.ListSchedulesRequest)
 }
 
 func (h *handler) UpdateSchedule(ctx context.Context, r *pb.UpdateScheduleRequest) (*pb.ScheduleInfo, error) {
-	spec, err := previewIn(r.Schedule, r.Preview, r.Beside)
+	spec, err := previewIn(r.Schedule, r.Preview, r.Beside, r.BesideFlows)
 	if err != nil {
 		return nil, err
 	}
@@ -84,12 +84,15 @@ func (h *handler) ListScheduleRuns(ctx context.Context, r *pb.ListScheduleRunsRe
 }
 
 // previewIn is a schedule as it was sent, which may be a preview.
-func previewIn(s *pb.Schedule, preview bool, beside []string) (scheduledoc.Spec, error) {
+func previewIn(s *pb.Schedule, preview bool, beside, flows []string) (scheduledoc.Spec, error) {
 	out := scheduleIn(s)
 	if len(beside) > scheduledoc.MaxBeside {
 		return out, api.InvalidParameter("beside", "beside must be at most 1000 ids")
 	}
-	out.Preview, out.Beside = preview, beside
+	if len(flows) > scheduledoc.MaxBeside {
+		return out, api.InvalidParameter("beside_flows", "beside_flows must be at most 1000 ids")
+	}
+	out.Preview, out.Beside, out.BesideFlows = preview, beside, flows
 	return out, nil
 }
 
@@ -122,6 +125,12 @@ func scheduleIn(s *pb.Schedule) scheduledoc.Spec {
 			*into = &at
 		}
 	}
+	if f := s.Flow; f != nil {
+		out.Flow = &scheduledoc.Flow{ID: f.Id, Version: int(f.Version), Job: f.Job, Params: f.Params, Env: f.Env, Timeout: f.TimeoutSeconds}
+		if f.Priority != nil {
+			out.Flow.Priority = new(int(*f.Priority))
+		}
+	}
 	if s.On != nil {
 		out.On = &scheduledoc.On{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
 		if hook := s.On.Webhook; hook != nil {
@@ -147,6 +156,12 @@ func scheduleInfo(s *coordinator.ScheduleInfo) *pb.ScheduleInfo {
 	if s.EndAt != nil {
 		of.EndAt = stamp(*s.EndAt)
 	}
+	if f := s.Flow; f != nil {
+		of.Flow = &pb.ScheduleFlow{Id: f.ID, Version: int32(f.Version), Job: f.Job, Params: f.Params, Env: f.Env, TimeoutSeconds: f.Timeout}
+		if f.Priority != nil {
+			of.Flow.Priority = new(int32(*f.Priority))
+		}
+	}
 	if s.On != nil {
 		of.On = &pb.ScheduleOn{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
 		if hook := s.On.Webhook; hook != nil {
@@ -160,5 +175,6 @@ func scheduleInfo(s *coordinator.ScheduleInfo) *pb.ScheduleInfo {
 
 func scheduleRun(r *coordinator.ScheduleRun) *pb.ScheduleRun {
 	return &pb.ScheduleRun{Schedule: r.Schedule, Kind: r.Kind, FireTime: stamp(r.FireTime), IntervalStart: stamp(r.IntervalStart), Status: r.Status, Reason: r.Reason, TreeId: r.TreeID,
-		Backfill: r.Backfill, Until: stamp(r.Until), Count: int32(r.Count), Due: stamp(r.Due), Late: r.Late, DecidedAt: stamp(r.DecidedAt), StartedAt: stamp(r.StartedAt), EndedAt: stamp(r.EndedAt)}
+		Backfill: r.Backfill, Until: stamp(r.Until), Count: int32(r.Count), Due: stamp(r.Due), Late: r.Late, DecidedAt: stamp(r.DecidedAt), StartedAt: stamp(r.StartedAt), EndedAt: stamp(r.EndedAt),
+		FlowId: r.FlowID, FlowVersion: int32(r.FlowVersion), RunId: r.RunID}
 }

@@ -12,6 +12,9 @@ func scheduleOf(s scheduledoc.Spec) client.Schedule {
 	out := client.Schedule{ID: s.ID, Description: s.Description, Cron: s.Cron, Every: s.Every, Timezone: s.Timezone, Tree: s.Tree, Parameters: s.Parameters, Overlap: s.Overlap,
 		MisfireGrace: s.MisfireGrace, Coalesce: s.Coalesce, Jitter: s.Jitter, StartAt: s.StartAt, EndAt: s.EndAt, MaxRuns: s.MaxRuns, AfterSuccess: s.AfterSuccess, Due: s.Due,
 		Paused: s.Paused, UserID: s.UserID, Labels: s.Labels, Retention: s.Retention, Owner: s.Owner}
+	if f := s.Flow; f != nil {
+		out.Flow = (*client.ScheduleFlow)(f)
+	}
 	if s.On != nil {
 		out.On = &client.ScheduleOn{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
 		if hook := s.On.Webhook; hook != nil {
@@ -30,6 +33,9 @@ func scheduleInfo(s *client.ScheduleInfo, err error) (*coordinator.ScheduleInfo,
 		Due: s.Due, Paused: s.Paused, UserID: s.UserID, Labels: s.Labels, Retention: s.Retention, Owner: s.Owner},
 		Revision: s.Revision, CreatedBy: s.CreatedBy, CreatedAt: s.CreatedAt, UpdatedBy: s.UpdatedBy, UpdatedAt: s.UpdatedAt, PausedBy: s.PausedBy, PausedAt: s.PausedAt,
 		PauseReason: s.PauseReason, Next: s.Next, Runs: s.Runs, WebhookPath: s.WebhookPath, WebhookURL: s.WebhookURL, SecretAt: s.SecretAt, SecretUntil: s.SecretUntil}
+	if f := s.Flow; f != nil {
+		out.Flow = (*scheduledoc.Flow)(f)
+	}
 	if s.On != nil {
 		out.On = &scheduledoc.On{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
 		if hook := s.On.Webhook; hook != nil {
@@ -41,7 +47,7 @@ func scheduleInfo(s *client.ScheduleInfo, err error) (*coordinator.ScheduleInfo,
 
 func (r *remote) CreateSchedule(ctx context.Context, spec scheduledoc.Spec) (*coordinator.ScheduleInfo, error) {
 	if spec.Preview {
-		return scheduleInfo(r.c.PreviewSchedule(ctx, scheduleOf(spec), nil, spec.Beside))
+		return scheduleInfo(r.c.PreviewSchedule(ctx, scheduleOf(spec), nil, spec.Beside, spec.BesideFlows...))
 	}
 	return scheduleInfo(r.c.CreateSchedule(ctx, scheduleOf(spec)))
 }
@@ -65,7 +71,7 @@ func (r *remote) Schedules(ctx context.Context, f coordinator.ScheduleFilter) (p
 
 func (r *remote) UpdateSchedule(ctx context.Context, spec scheduledoc.Spec, revision int) (*coordinator.ScheduleInfo, error) {
 	if spec.Preview {
-		return scheduleInfo(r.c.PreviewSchedule(ctx, scheduleOf(spec), &client.ScheduleInfo{Revision: revision}, spec.Beside))
+		return scheduleInfo(r.c.PreviewSchedule(ctx, scheduleOf(spec), &client.ScheduleInfo{Revision: revision}, spec.Beside, spec.BesideFlows...))
 	}
 	return scheduleInfo(r.c.UpdateSchedule(ctx, scheduleOf(spec), revision))
 }

@@ -119,6 +119,12 @@ type flowRunObject struct {
 	Revisions []revisionObject  `json:"revisions,omitempty" description:"of runs.get, the newest first"`
 	Existing  bool              `json:"existing,omitempty" description:"nothing was begun: the run was there, or has nothing to run again"`
 	Warnings  []string          `json:"warnings,omitempty" description:"of what began"`
+	Schedule  *runSchedule      `json:"schedule,omitempty" description:"that it comes from"`
+}
+
+type runSchedule struct {
+	ID       string   `json:"id"`
+	FireTime *isoTime `json:"fire_time"`
 }
 
 type revisionObject struct {
@@ -364,6 +370,9 @@ func runAnswer(name string, r *coordinator.FlowRunInfo, err error) (json.RawMess
 func flowRunShown(r *coordinator.FlowRunInfo) (out flowRunObject, err error) {
 	out = flowRunObject{RunID: r.RunID, FlowID: r.FlowID, TreeID: r.TreeID, Revision: r.Revision, Outcome: r.Outcome, Version: r.Version, SHA256: hex.EncodeToString(r.SHA256), UserID: r.UserID,
 		CreatedBy: r.CreatedBy, CreatedAt: timeOf(&r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings}
+	if r.Schedule != nil {
+		out.Schedule = &runSchedule{r.Schedule.ID, timeOf(&r.Schedule.FireTime)}
+	}
 	for _, one := range r.Revisions {
 		out.Revisions = append(out.Revisions, revisionObject{one.Revision, one.TreeID, one.Outcome, one.Version, hex.EncodeToString(one.SHA256), one.CreatedBy, timeOf(&one.CreatedAt)})
 	}

@@ -17,7 +17,8 @@ type scheduleParams struct {
 	Every        string            `json:"every,omitempty" description:"seconds, or as 1h30m, from start_at, else from the creation"`
 	On           *scheduleOn       `json:"on,omitempty" description:"what begins runs in place of time"`
 	Timezone     string            `json:"timezone,omitempty" description:"a time zone of IANA's database; default UTC"`
-	Tree         json.RawMessage   `json:"tree,omitempty" required:"true" description:"a list of tasks, a task, or a tree file, as an object or as its text; in tasks with template: true, {{schedule.fire_time}} and the like name the run"`
+	Tree         json.RawMessage   `json:"tree,omitempty" description:"what runs, or flow does; a list of tasks, a task, or a tree file, as an object or as its text; in tasks with template: true, {{schedule.fire_time}} and the like name the run"`
+	Flow         *scheduleFlow     `json:"flow,omitempty" description:"a registered flow, in place of tree"`
 	Parameters   json.RawMessage   `json:"parameters,omitempty" description:"an object that templates name as parameters; its strings may name schedule"`
 	Overlap      string            `json:"overlap,omitempty" description:"while a run is open: skip (the default), queue_one, allow or cancel_other"`
 	MisfireGrace string            `json:"misfire_grace,omitempty" description:"how late an instant may still run; default 300"`
@@ -33,6 +34,16 @@ type scheduleParams struct {
 	Labels       map[string]string `json:"labels,omitempty" description:"of the trees"`
 	Retention    string            `json:"retention,omitempty" description:"how long the trees are kept once they have ended, as 30d, or keep; default: as they say"`
 	Owner        *string           `json:"owner,omitempty" description:"who keeps it in files: 1 to 63 letters, digits, -, _, . and /; empty: nobody; default: as it is"`
+}
+
+type scheduleFlow struct {
+	ID       string            `json:"id" required:"true"`
+	Version  int               `json:"version,omitempty" description:"default: the newest, as each run begins"`
+	Job      string            `json:"job,omitempty" description:"that runs, with those that it needs; default: all"`
+	Params   json.RawMessage   `json:"params,omitempty" description:"an object, whose strings may name schedule; not in lists"`
+	Env      map[string]string `json:"env,omitempty" description:"literal values, none of secrets; not in lists"`
+	Priority *int              `json:"priority,omitempty" description:"0 to 3; default: the flow's"`
+	Timeout  float64           `json:"timeout_seconds,omitempty" description:"of a run; default: as the flow says"`
 }
 
 type scheduleOn struct {
@@ -65,6 +76,7 @@ type secretObject struct {
 type previewParams struct {
 	Preview bool     `json:"preview,omitempty" description:"nothing is stored"`
 	Beside  []string `json:"beside,omitempty" description:"of a preview: ids of schedules that are to be there, too, as on may name them; at most 1000"`
+	Flows   []string `json:"beside_flows,omitempty" description:"of a preview: ids of flows that are to be there, too, or to have other texts; at most 1000"`
 }
 
 // scheduleCreateParams are the parameters of schedules.create.
@@ -156,9 +168,12 @@ type runObject struct {
 	Kind          string   `json:"kind" description:"instant, trigger, backfill or event"`
 	FireTime      *isoTime `json:"fire_time"`
 	IntervalStart *isoTime `json:"interval_start,omitempty"`
-	Status        string   `json:"status" description:"queued, due, running, completed, failed, cancelled, missed or skipped"`
+	Status        string   `json:"status" description:"queued, due, running, completed, failed, cancelled, missed, skipped or failed_to_start"`
 	Reason        string   `json:"reason,omitempty" description:"why it has no tree"`
 	TreeID        string   `json:"tree_id,omitempty"`
+	FlowID        string   `json:"flow_id,omitempty" description:"of its run of a flow"`
+	FlowVersion   int      `json:"flow_version,omitempty" description:"likewise"`
+	RunID         string   `json:"run_id,omitempty" description:"likewise"`
 	Backfill      int64    `json:"backfill,omitempty"`
 	Until         *isoTime `json:"until,omitempty" description:"of many instants that were missed: the last"`
 	Count         int      `json:"count"`
@@ -208,12 +223,15 @@ func (h *Handler) schedulerAnswers() map[string]method {
 
 // spec reads a schedule, all of whose faults the service tells with those of its tree. Members that are no part of it are taken out before.
 func (p *params) spec(beside ...string) (*scheduledoc.Spec, error) {
-	beside = append(beside, "owner", "preview", "beside")
+	beside = append(beside, "owner", "preview", "beside", "beside_flows")
 	var owner *string
 	if p.given("owner") {
 		owner = new(p.text("owner"))
 	}
-	preview, also := p.flag("preview", false), p.list("beside")
+	preview, also, flows := p.flag("preview", false), p.list("beside"), p.list("beside_flows")
+	if len(flows) > scheduledoc.MaxBeside {
+		p.refuse("beside_flows", "at most 1000 ids")
+	}
 	if len(also) > scheduledoc.MaxBeside {
 		p.refuse("beside", "at most 1000 ids")
 	}
@@ -237,7 +255,7 @@ func (p *params) spec(beside ...string) (*scheduledoc.Spec, error) {
 		_, faults = scheduledoc.Read(raw, now, now)
 		return nil, &coordinator.ScheduleFaultsError{Faults: faults}
 	}
-	spec.Owner, spec.Preview, spec.Beside = owner, preview, also
+	spec.Owner, spec.Preview, spec.Beside, spec.BesideFlows = owner, preview, also, flows
 	return spec, nil
 }
 
@@ -253,6 +271,9 @@ func scheduleShown(s *coordinator.ScheduleInfo) scheduleObject {
 			out.On.Webhook = &scheduleWebhook{hook.Parameters, string(hook.Tolerance)}
 		}
 	}
+	if f := s.Flow; f != nil {
+		out.Flow = &scheduleFlow{f.ID, f.Version, f.Job, f.Params, f.Env, f.Priority, f.Timeout}
+	}
 	if s.StartAt != nil {
 		out.StartAt = s.StartAt.Format(time.RFC3339Nano)
 	}
@@ -263,7 +284,7 @@ func scheduleShown(s *coordinator.ScheduleInfo) scheduleObject {
 }
 
 func runShown(r *coordinator.ScheduleRun) runObject {
-	return runObject{Schedule: r.Schedule, Kind: r.Kind, FireTime: timeOf(&r.FireTime), IntervalStart: timeOf(&r.IntervalStart), Status: r.Status, Reason: r.Reason, TreeID: r.TreeID,
+	return runObject{Schedule: r.Schedule, Kind: r.Kind, FireTime: timeOf(&r.FireTime), IntervalStart: timeOf(&r.IntervalStart), Status: r.Status, Reason: r.Reason, TreeID: r.TreeID, FlowID: r.FlowID, FlowVersion: r.FlowVersion, RunID: r.RunID,
 		Backfill: r.Backfill, Until: timeOf(&r.Until), Count: r.Count, Due: timeOf(&r.Due), Late: r.Late, DecidedAt: timeOf(&r.DecidedAt), StartedAt: timeOf(&r.StartedAt), EndedAt: timeOf(&r.EndedAt)}
 }
 

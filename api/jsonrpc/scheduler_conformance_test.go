@@ -54,7 +54,7 @@ func members(spec scheduledoc.Spec) map[string]any {
 		panic(err)
 	}
 	if spec.Preview {
-		params["preview"], params["beside"] = true, spec.Beside
+		params["preview"], params["beside"], params["beside_flows"] = true, spec.Beside, spec.BesideFlows
 	}
 	return params
 }

@@ -132,7 +132,7 @@ func scheduleWant(o *applyfile.Object, is *applied) client.Schedule {
 
 // scheduleKeys are the keys of a schedule, in the order in which they are shown.
 var scheduleKeys = []string{"description", "cron", "every", "on", "timezone", "overlap", "misfire_grace", "coalesce", "jitter", "start_at", "end_at", "max_runs", "after_success", "due", "paused",
-	"user_id", "labels", "retention", "parameters", "tree"}
+	"user_id", "labels", "retention", "flow", "parameters", "tree"}
 
 func scheduleFields(s client.Schedule) (out []applyField) {
 	raw, err := json.Marshal(plainSchedule(s))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -130,6 +131,9 @@ func openText(r *client.ScheduleRun) string {
 		text += "due: its tree is about to be stored"
 	} else {
 		text += "running as tree " + r.TreeID + " (taskgrove why " + r.TreeID + ")"
+		if r.RunID != "" {
+			text += ", run " + r.FlowID + "/" + r.RunID + " of version " + strconv.Itoa(r.FlowVersion)
+		}
 	}
 	if r.Late {
 		text += ", and late: it was to end by " + shownTime(r.Due)
@@ -141,7 +145,9 @@ func openText(r *client.ScheduleRun) string {
 func hadNone(x *client.ScheduleInfo, r *client.ScheduleRun) string {
 	why := ""
 	switch {
-	case r.Status == "failed" && r.TreeID == "":
+	case r.Status == "failed_to_start" && x.Flow != nil:
+		why = "its flow was refused: " + r.Reason
+	case r.Status == "failed_to_start":
 		why = "its tree was refused: " + r.Reason
 	case r.Status == "missed" && r.Reason == "grace":
 		why = "nobody could begin it within misfire_grace, " + cmp.Or(x.MisfireGrace, "300 seconds")

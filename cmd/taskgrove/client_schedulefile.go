@@ -70,7 +70,15 @@ func plainSchedule(s client.Schedule) client.Schedule {
 			*at = &utc
 		}
 	}
-	for _, raw := range []*json.RawMessage{&s.Tree, &s.Parameters} {
+	texts := []*json.RawMessage{&s.Tree, &s.Parameters}
+	if s.Flow != nil {
+		flow := *s.Flow
+		s.Flow, texts = &flow, append(texts, &flow.Params)
+		if len(flow.Env) == 0 {
+			flow.Env = nil
+		}
+	}
+	for _, raw := range texts {
 		var b bytes.Buffer
 		if json.Compact(&b, *raw) == nil {
 			*raw = b.Bytes()
@@ -288,6 +296,9 @@ func scheduleToSend(s *scheduledoc.Spec) client.Schedule {
 	out := client.Schedule{ID: s.ID, Description: s.Description, Cron: s.Cron, Every: s.Every, Timezone: s.Timezone, Tree: s.Tree, Parameters: s.Parameters, Overlap: s.Overlap,
 		MisfireGrace: s.MisfireGrace, Coalesce: s.Coalesce, Jitter: s.Jitter, StartAt: s.StartAt, EndAt: s.EndAt, MaxRuns: s.MaxRuns, AfterSuccess: s.AfterSuccess, Due: s.Due,
 		Paused: s.Paused, UserID: s.UserID, Labels: s.Labels, Retention: s.Retention}
+	if f := s.Flow; f != nil {
+		out.Flow = &client.ScheduleFlow{ID: f.ID, Version: f.Version, Job: f.Job, Params: f.Params, Env: f.Env, Priority: f.Priority, Timeout: f.Timeout}
+	}
 	if s.On != nil {
 		out.On = &client.ScheduleOn{Schedule: s.On.Schedule, Outcome: s.On.Outcome}
 		if hook := s.On.Webhook; hook != nil {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,9 +40,9 @@ func scheduleListCommand(use, short string) *cobra.Command {
 		}
 		if err := s.print(list, func(w io.Writer) {
 			table(w, func(w io.Writer) {
-				fmt.Fprintln(w, "ID\tBEGINS\tNEXT\tRUNS\tUSER\tDESCRIPTION")
+				fmt.Fprintln(w, "ID\tBEGINS\tNEXT\tRUNS\tUSER\tFLOW\tDESCRIPTION")
 				for _, one := range list {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\n", oneLine(one.ID), oneLine(beginsText(&one.Schedule)), cmp.Or(shownNext(one), "-"), one.Runs, cmp.Or(oneLine(one.UserID), "-"), oneLine(one.Description))
+					fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", oneLine(one.ID), oneLine(beginsText(&one.Schedule)), cmp.Or(shownNext(one), "-"), one.Runs, cmp.Or(oneLine(one.UserID), "-"), cmp.Or(oneLine(flowText(one.Flow)), "-"), oneLine(one.Description))
 				}
 			})
 		}); err != nil {
@@ -50,6 +52,38 @@ func scheduleListCommand(use, short string) *cobra.Command {
 	})
 	cmd.Flags().StringVar(&f.UserID, "user", "", "those whose trees belong to this user")
 	return cmd
+}
+
+// flowText is which flow the runs of a schedule are of; empty: they are trees.
+func flowText(f *client.ScheduleFlow) string {
+	if f == nil {
+		return ""
+	}
+	if f.Version != 0 {
+		return fmt.Sprintf("%s version %d", f.ID, f.Version)
+	}
+	return f.ID
+}
+
+// flowLine is which flow the runs of a schedule are of, and how.
+func flowLine(f *client.ScheduleFlow) string {
+	text := flowText(f)
+	if f == nil {
+		return text
+	}
+	if f.Job != "" {
+		text += ", job " + f.Job
+	}
+	if f.Priority != nil {
+		text += fmt.Sprintf(", priority %d", *f.Priority)
+	}
+	if f.Timeout != 0 {
+		text += fmt.Sprintf(", at most %g s", f.Timeout)
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.Env)) {
+		text += fmt.Sprintf(", %s=%s", name, f.Env[name])
+	}
+	return text
 }
 
 // beginsText says what begins runs.
@@ -131,7 +165,7 @@ func (s *session) printSchedule(x *client.ScheduleInfo) error {
 			}
 		}
 		table(w, func(w io.Writer) {
-			for _, row := range [][2]string{{"id", x.ID}, {"description", x.Description}, {"begins", beginsText(&x.Schedule)}, {"webhook", cmp.Or(x.WebhookURL, x.WebhookPath)}, {"secret", webhookSecretText(x)}, {"next", shownTime(x.Next)}, {"paused", paused}, {"overlap", x.Overlap},
+			for _, row := range [][2]string{{"id", x.ID}, {"description", x.Description}, {"begins", beginsText(&x.Schedule)}, {"flow", flowLine(x.Flow)}, {"webhook", cmp.Or(x.WebhookURL, x.WebhookPath)}, {"secret", webhookSecretText(x)}, {"next", shownTime(x.Next)}, {"paused", paused}, {"overlap", x.Overlap},
 				{"misfire grace", x.MisfireGrace}, {"coalesce", coalesce}, {"jitter", x.Jitter}, {"start at", at(x.StartAt)}, {"end at", at(x.EndAt)}, {"max runs", number(x.MaxRuns)},
 				{"after success", map[bool]string{true: "yes"}[x.AfterSuccess]}, {"due", x.Due}, {"user", x.UserID}, {"owner", ownerText(x.Owner)}, {"labels", labelText(x.Labels)}, {"retention", x.Retention}, {"runs", fmt.Sprint(x.Runs)},
 				{"revision", fmt.Sprintf("%d, %s by %s", x.Revision, shownTime(x.UpdatedAt), cmp.Or(x.UpdatedBy, "nobody"))}} {
@@ -141,6 +175,9 @@ func (s *session) printSchedule(x *client.ScheduleInfo) error {
 			}
 		})
 		writeValue(w, "parameters", x.Parameters)
+		if x.Flow != nil {
+			writeValue(w, "params", x.Flow.Params)
+		}
 	})
 }
 
@@ -170,7 +207,7 @@ func scheduleRunsCommand() *cobra.Command {
 
 func writeRuns(w io.Writer, list []*client.ScheduleRun, now time.Time) {
 	table(w, func(w io.Writer) {
-		fmt.Fprintln(w, "INSTANT\tKIND\tSTATUS\tTOOK\tTREE\tREASON")
+		fmt.Fprintln(w, "INSTANT\tKIND\tSTATUS\tTOOK\tTREE\tRUN\tREASON")
 		for _, r := range list {
 			status, reason := r.Status, r.Reason
 			if r.Late {
@@ -179,9 +216,17 @@ func writeRuns(w io.Writer, list []*client.ScheduleRun, now time.Time) {
 			if r.Count > 1 {
 				reason = fmt.Sprintf("%d instants up to %s: %s", r.Count, shownTime(r.Until), reason)
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", shownTime(r.FireTime), kindText(r), status, cmp.Or(took(r.StartedAt, r.EndedAt, now), "-"), cmp.Or(oneLine(r.TreeID), "-"), oneLine(reason))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", shownTime(r.FireTime), kindText(r), status, cmp.Or(took(r.StartedAt, r.EndedAt, now), "-"), cmp.Or(oneLine(r.TreeID), "-"), runText(r), oneLine(reason))
 		}
 	})
+}
+
+// runText is the run of a flow that a run of a schedule is.
+func runText(r *client.ScheduleRun) string {
+	if r.RunID == "" {
+		return "-"
+	}
+	return fmt.Sprintf("%s/%s version %d", r.FlowID, r.RunID, r.FlowVersion)
 }
 
 // kindText is what a run came of.

@@ -39,6 +39,7 @@ type Spec struct {
 	On           *On               `json:"on,omitempty"`
 	Timezone     string            `json:"timezone,omitempty"`
 	Tree         json.RawMessage   `json:"tree,omitempty"`
+	Flow         *Flow             `json:"flow,omitempty"`       // in place of Tree
 	Parameters   json.RawMessage   `json:"parameters,omitempty"` // an object
 	Overlap      string            `json:"overlap,omitempty"`
 	MisfireGrace string            `json:"misfire_grace,omitempty"`
@@ -59,6 +60,8 @@ type Spec struct {
 	// Preview: it is looked at only, and nothing is stored. Beside are the ids of schedules that are to be there then, too.
 	Preview bool     `json:"-"`
 	Beside  []string `json:"-"`
+	// BesideFlows are the ids of flows that are to be there then, too, as Flow may name them, or are to have other texts.
+	BesideFlows []string `json:"-"`
 }
 
 // IsPaused reports whether the schedule is said to be paused.
@@ -122,7 +125,13 @@ var keys = []key{
 		return why
 	}},
 	{"timezone", "`UTC`", "A time zone of IANA's database, as `Europe/Berlin`: what `cron`, `due` and `schedule.local_date` go by.", text(func(s *Spec) *string { return &s.Timezone })},
-	{"tree", "required", "A tree file, as an object or as its text, or the document of the task-tree protocol.", func(s *Spec, raw json.RawMessage) string { s.Tree = bytes.Clone(raw); return "" }},
+	{"tree", "one of `tree` and `flow`", "A tree file, as an object or as its text, or the document of the task-tree protocol.", func(s *Spec, raw json.RawMessage) string { s.Tree = bytes.Clone(raw); return "" }},
+	{"flow", "", "`{id, version, job, params, env, priority, timeout_seconds}`: each run is one of [a registered flow](flows/schedules.md).", func(s *Spec, raw json.RawMessage) string {
+		flow := &Flow{}
+		why := value(raw, flow, flowForm)
+		s.Flow = flow
+		return why
+	}},
 	{"parameters", "", "An object, which templates of the tree name as `parameters`, and which gives a tree file's parameters their values. [Its strings may name the run](#what-a-run-knows-of-itself).", func(s *Spec, raw json.RawMessage) string {
 		var object map[string]json.RawMessage
 		s.Parameters = bytes.Clone(raw)
@@ -147,7 +156,7 @@ var keys = []key{
 
 // meant are words that people write for a key.
 var meant = map[string]string{
-	"schedule": "cron", "crontab": "cron", "interval": "every", "tz": "timezone", "zone": "timezone", "time_zone": "timezone", "tasks": "tree", "flow": "tree", "name": "id",
+	"schedule": "cron", "crontab": "cron", "interval": "every", "tz": "timezone", "zone": "timezone", "time_zone": "timezone", "tasks": "tree", "flow_id": "flow", "name": "id",
 	"params": "parameters", "inputs": "parameters", "grace": "misfire_grace", "catchup": "coalesce", "concurrency_policy": "overlap", "depends_on_past": "after_success", "sla": "due",
 	"deadline": "due", "enabled": "paused", "suspend": "paused", "start": "start_at", "end": "end_at", "limit": "max_runs", "trigger": "on",
 	"keep": "retention", "keep_for": "retention", "ttl": "retention",
@@ -344,8 +353,12 @@ func (c *checker) texts() {
 		c.wrong("user_id", "must be at most %d bytes of printable characters", MaxIDBytes)
 	}
 	switch {
+	case c.Flow != nil && len(c.Tree) > 0:
+		c.wrong("flow", "can't stand beside tree: one says what runs")
+	case c.Flow != nil:
+		c.flow()
 	case len(c.Tree) == 0:
-		c.wrong("tree", "is required")
+		c.wrong("tree", "is required, or flow")
 	case len(c.Tree) > MaxTreeBytes:
 		c.wrong("tree", "has %d bytes, the most is %d", len(c.Tree), MaxTreeBytes)
 	case c.Tree[0] != '{' && c.Tree[0] != '[' && c.Tree[0] != '"':
@@ -505,10 +518,15 @@ func YearFault(t time.Time) string {
 	return ""
 }
 
-// Stored is what is stored of a schedule beside its id, its owner, its labels, its tree and its parameters.
+// Stored is what is stored of a schedule beside its id, its owner, its labels, its tree, its parameters, and what its flow is given.
 func (s *Spec) Stored() []byte {
 	of := *s
 	of.ID, of.UserID, of.Labels, of.Tree, of.Parameters, of.Paused, of.Owner = "", "", nil, nil, nil, nil, nil
+	if of.Flow != nil {
+		flow := *of.Flow
+		flow.Params, flow.Env = nil, nil
+		of.Flow = &flow
+	}
 	raw, err := json.Marshal(&of)
 	if err != nil {
 		panic(err) // it has texts and numbers only

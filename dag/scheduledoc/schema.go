@@ -31,6 +31,15 @@ var shapes = map[string]func(tree object) object{
 	"tree": func(tree object) object {
 		return object{"anyOf": []any{tree, object{"type": []any{"string", "array"}}, object{"type": "object", "required": []any{"name"}, "not": object{"required": []any{"taskgrove"}}}}}
 	},
+	"flow": always(object{"type": "object", "additionalProperties": false, "required": []any{"id"}, "properties": object{
+		"id":              object{"type": "string", "minLength": 1},
+		"version":         object{"type": "integer", "minimum": 0},
+		"job":             object{"type": "string"},
+		"params":          object{"type": "object"},
+		"env":             object{"type": "object", "additionalProperties": object{"type": "string"}},
+		"priority":        object{"type": "integer", "minimum": 0, "maximum": maxPriority},
+		"timeout_seconds": object{"type": "number", "minimum": 0},
+	}}),
 	"parameters":    always(object{"type": "object"}),
 	"overlap":       always(object{"enum": []any{"skip", "queue_one", "allow", "cancel_other"}}),
 	"misfire_grace": lasts("12h"),
@@ -87,5 +96,6 @@ func Schema(tree map[string]any) (map[string]any, error) {
 	for _, name := range []string{"cron", "every", "on"} {
 		begins = append(begins, object{"required": []any{name}})
 	}
-	return object{"type": "object", "additionalProperties": false, "required": []any{"id", "tree"}, "oneOf": begins, "properties": properties}, nil
+	return object{"type": "object", "additionalProperties": false, "required": []any{"id"}, "oneOf": begins, "properties": properties,
+		"anyOf": []any{object{"required": []any{"tree"}}, object{"required": []any{"flow"}}}}, nil
 }

@@ -49,6 +49,14 @@ where f.namespace = $1 and f.id > $2 and ($3 = '' or f.user_id = $3)
   and not exists (select from flow n where n.namespace = f.namespace and n.id = f.id and n.version > f.version)
 order by f.id limit $4
 
+-- name: FlowsToRun
+-- The versions $3 (0: the newest) of the flows $2 of the namespaces $1, each with its number in these lists, its text, and whether that was meant to be named a short while ago.
+select u.n::integer, f.version, t.key, t.used_at > now() - interval '10 minutes', t.body, t.sealed
+from unnest($1::integer[], $2::text[], $3::integer[]) with ordinality u(namespace, id, version, n)
+cross join lateral (
+  select flow.version, flow.text from flow where flow.namespace = u.namespace and flow.id = u.id and (u.version = 0 or flow.version = u.version) order by flow.version desc limit 1) f
+join flow_text t on t.key = f.text
+
 -- name: OwnerOfFlow
 select coalesce(user_id, '') from flow where namespace = $1 and id = $2 order by version desc limit 1
 
@@ -68,15 +76,15 @@ from (select from tree where key = any($1::bigint[]) and finished_at is not null
 
 -- name: InsertFlowRuns
 -- The runs that new trees are.
-insert into flow_run (namespace, flow_id, run_id, revision, user_id, version, text, body, sealed, tree, root_id, created_by)
-select namespace, flow_id, run_id, revision, nullif(user_id, ''), nullif(version, 0), text, body::json, sealed, tree, root_id, created_by
-from unnest($1::integer[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::integer[], $7::bigint[], $8::text[], $9::bytea[], $10::bigint[], $11::text[], $12::text[])
-  u(namespace, flow_id, run_id, revision, user_id, version, text, body, sealed, tree, root_id, created_by)
+insert into flow_run (namespace, flow_id, run_id, revision, user_id, version, text, body, sealed, tree, root_id, created_by, schedule_id, fire_time)
+select namespace, flow_id, run_id, revision, nullif(user_id, ''), nullif(version, 0), text, body::json, sealed, tree, root_id, created_by, nullif(schedule_id, ''), fire_time
+from unnest($1::integer[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::integer[], $7::bigint[], $8::text[], $9::bytea[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::timestamptz[])
+  u(namespace, flow_id, run_id, revision, user_id, version, text, body, sealed, tree, root_id, created_by, schedule_id, fire_time)
 
 -- name: FlowRunsNamed
 -- The revisions of the runs $2 of the namespace $1, of the flow $3 unless it is empty, the newest first; of each run the body of its newest.
 select r.key, r.flow_id, r.run_id, r.revision, coalesce(r.user_id, ''), coalesce(r.version, 0), r.text, (select t.sha256 from flow_text t where t.key = r.text), r.created_by, r.created_at, r.root_id, r.tree,
-  tree.finished_at, tree.failed, tree.allowed, tree.cancelled,
+  tree.finished_at, tree.failed, tree.allowed, tree.cancelled, coalesce(r.schedule_id, ''), r.fire_time,
   case when r.n = 1 then r.body end, case when r.n = 1 then r.sealed end
 from (select *, row_number() over (partition by flow_id order by revision desc) as n from flow_run where namespace = $1 and run_id = $2 and ($3 = '' or flow_id = $3)
   order by flow_id, revision desc limit 1000) r
@@ -86,7 +94,7 @@ order by r.flow_id, r.revision desc
 -- name: FlowRunsDown
 -- The newest revisions of the runs of the namespace $1 below the key $2, the newest first: $3 of them; of the flow $4 and the user $5, unless they are empty.
 select r.key, r.flow_id, r.run_id, r.revision, coalesce(r.user_id, ''), coalesce(r.version, 0), r.text, (select t.sha256 from flow_text t where t.key = r.text), r.created_by, r.created_at, r.root_id, r.tree,
-  tree.finished_at, tree.failed, tree.allowed, tree.cancelled, null::json, null::bytea
+  tree.finished_at, tree.failed, tree.allowed, tree.cancelled, coalesce(r.schedule_id, ''), r.fire_time, null::json, null::bytea
 from flow_run r
 cross join lateral (select finished_at, failed, allowed, cancelled from tree where tree.key = r.tree offset 0) tree
 where r.namespace = $1 and r.key < $2 and ($4 = '' or r.flow_id = $4) and ($5 = '' or r.user_id = $5)

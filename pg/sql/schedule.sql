@@ -181,10 +181,10 @@ left join lateral (select result, outputs, sealed, coalesce(pg_column_size(resul
 select extract(epoch from min(coalesce(claimed, now())) - clock_timestamp())::double precision from (select claimed from fire where state = :fire_due order by key limit 1000) f having count(*) > 0
 
 -- name: BeginFires
--- The trees $2 with the roots $3, which are new, are those of the runs $1. Expects: they are due; fails otherwise. Locks: the runs, then the trees.
+-- The trees $2 with the roots $3, which are new, are those of the runs $1, and the runs $6 of the versions $5 of the flows $4, unless these are empty. Expects: they are due; fails otherwise. Locks: the runs, then the trees.
 with f as (
-  update fire f set state = :fire_running, tree = u.tree, root_id = u.root_id, claimed = null
-  from unnest($1::bigint[], $2::bigint[], $3::text[]) u(key, tree, root_id) where f.key = u.key and f.state = :fire_due returning f.key, f.tree, f.due_at
+  update fire f set state = :fire_running, tree = u.tree, root_id = u.root_id, claimed = null, flow_id = nullif(u.flow, ''), flow_version = nullif(u.version, 0), run_id = nullif(u.run, '')
+  from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::integer[], $6::text[]) u(key, tree, root_id, flow, version, run) where f.key = u.key and f.state = :fire_due returning f.key, f.tree, f.due_at
 ), t as (
   update tree set fire = f.key, due_at = f.due_at from f where tree.key = f.tree returning tree.key
 )
@@ -284,7 +284,8 @@ insert into backfill (schedule, from_at, to_at, concurrent, parameters, sealed, 
 
 -- name: Fires
 -- $4 runs of the schedule $1, the newest first, before the instant $2 and the key $3 (null: from the newest).
-select f.key, f.kind, f.instant, f.cause, f.backfill, f.state, f.interval_start, coalesce(f.reason, ''), coalesce(f.root_id, ''), f.until, f.n, f.due_at, f.late, f.decided_at, f.started_at, f.ended_at
+select f.key, f.kind, f.instant, f.cause, f.backfill, f.state, f.interval_start, coalesce(f.reason, ''), coalesce(f.root_id, ''), f.until, f.n, f.due_at, f.late, f.decided_at, f.started_at, f.ended_at,
+  coalesce(f.flow_id, ''), coalesce(f.flow_version, 0), coalesce(f.run_id, '')
 from fire f where f.schedule = $1 and ($2::timestamptz is null or (f.instant, f.key) < ($2, $3))
 order by f.instant desc, f.key desc limit $4
 
@@ -294,7 +295,8 @@ update fire set parameters = $5::json, sealed = $6 where schedule = $1 and kind 
 
 -- name: FireOf
 -- The first run of the schedule $1 with the kind $2 and the cause $3.
-select f.key, f.kind, f.instant, f.cause, f.backfill, f.state, f.interval_start, coalesce(f.reason, ''), coalesce(f.root_id, ''), f.until, f.n, f.due_at, f.late, f.decided_at, f.started_at, f.ended_at
+select f.key, f.kind, f.instant, f.cause, f.backfill, f.state, f.interval_start, coalesce(f.reason, ''), coalesce(f.root_id, ''), f.until, f.n, f.due_at, f.late, f.decided_at, f.started_at, f.ended_at,
+  coalesce(f.flow_id, ''), coalesce(f.flow_version, 0), coalesce(f.run_id, '')
 from fire f where f.schedule = $1 and f.cause = $3 and f.cause <> '' and f.kind = $2 order by f.key limit 1
 
 -- name: ForgetFires

@@ -598,6 +598,7 @@ type FlowRun struct {
 	Warnings      []string               `protobuf:"bytes,18,rep,name=warnings,proto3" json:"warnings,omitempty"`                                                                 // of what began
 	Profiles      string                 `protobuf:"bytes,19,opt,name=profiles,proto3" json:"profiles,omitempty"`                                                                 // that it was given; not in lists
 	Job           string                 `protobuf:"bytes,20,opt,name=job,proto3" json:"job,omitempty"`                                                                           // likewise
+	Schedule      *FlowRunSchedule       `protobuf:"bytes,24,opt,name=schedule,proto3" json:"schedule,omitempty"`                                                                 // that it comes from; absent: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -772,6 +773,66 @@ func (x *FlowRun) GetJob() string {
 	return ""
 }
 
+func (x *FlowRun) GetSchedule() *FlowRunSchedule {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
+// FlowRunSchedule is the schedule that a run comes from.
+type FlowRunSchedule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	FireTime      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=fire_time,json=fireTime,proto3" json:"fire_time,omitempty"` // the instant
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlowRunSchedule) Reset() {
+	*x = FlowRunSchedule{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlowRunSchedule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlowRunSchedule) ProtoMessage() {}
+
+func (x *FlowRunSchedule) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlowRunSchedule.ProtoReflect.Descriptor instead.
+func (*FlowRunSchedule) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *FlowRunSchedule) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *FlowRunSchedule) GetFireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FireTime
+	}
+	return nil
+}
+
 // FlowRevision is a revision of a run.
 type FlowRevision struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -788,7 +849,7 @@ type FlowRevision struct {
 
 func (x *FlowRevision) Reset() {
 	*x = FlowRevision{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[9]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -800,7 +861,7 @@ func (x *FlowRevision) String() string {
 func (*FlowRevision) ProtoMessage() {}
 
 func (x *FlowRevision) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[9]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -813,7 +874,7 @@ func (x *FlowRevision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlowRevision.ProtoReflect.Descriptor instead.
 func (*FlowRevision) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{9}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *FlowRevision) GetRevision() int32 {
@@ -874,7 +935,7 @@ type GetFlowRunRequest struct {
 
 func (x *GetFlowRunRequest) Reset() {
 	*x = GetFlowRunRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[10]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +947,7 @@ func (x *GetFlowRunRequest) String() string {
 func (*GetFlowRunRequest) ProtoMessage() {}
 
 func (x *GetFlowRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[10]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +960,7 @@ func (x *GetFlowRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFlowRunRequest.ProtoReflect.Descriptor instead.
 func (*GetFlowRunRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{10}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetFlowRunRequest) GetRun() string {
@@ -923,7 +984,7 @@ type ListFlowRunsRequest struct {
 
 func (x *ListFlowRunsRequest) Reset() {
 	*x = ListFlowRunsRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +996,7 @@ func (x *ListFlowRunsRequest) String() string {
 func (*ListFlowRunsRequest) ProtoMessage() {}
 
 func (x *ListFlowRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1009,7 @@ func (x *ListFlowRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListFlowRunsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{11}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListFlowRunsRequest) GetFlow() string {
@@ -1003,7 +1064,7 @@ type ListFlowRunsResponse struct {
 
 func (x *ListFlowRunsResponse) Reset() {
 	*x = ListFlowRunsResponse{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1015,7 +1076,7 @@ func (x *ListFlowRunsResponse) String() string {
 func (*ListFlowRunsResponse) ProtoMessage() {}
 
 func (x *ListFlowRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1028,7 +1089,7 @@ func (x *ListFlowRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListFlowRunsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{12}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListFlowRunsResponse) GetRuns() []*FlowRun {
@@ -1055,7 +1116,7 @@ type CancelFlowRunRequest struct {
 
 func (x *CancelFlowRunRequest) Reset() {
 	*x = CancelFlowRunRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1067,7 +1128,7 @@ func (x *CancelFlowRunRequest) String() string {
 func (*CancelFlowRunRequest) ProtoMessage() {}
 
 func (x *CancelFlowRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1080,7 +1141,7 @@ func (x *CancelFlowRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelFlowRunRequest.ProtoReflect.Descriptor instead.
 func (*CancelFlowRunRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{13}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CancelFlowRunRequest) GetRun() string {
@@ -1106,7 +1167,7 @@ type CancelFlowRunResponse struct {
 
 func (x *CancelFlowRunResponse) Reset() {
 	*x = CancelFlowRunResponse{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1179,7 @@ func (x *CancelFlowRunResponse) String() string {
 func (*CancelFlowRunResponse) ProtoMessage() {}
 
 func (x *CancelFlowRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1192,7 @@ func (x *CancelFlowRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelFlowRunResponse.ProtoReflect.Descriptor instead.
 func (*CancelFlowRunResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{14}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CancelFlowRunResponse) GetCancelled() bool {
@@ -1154,7 +1215,7 @@ type ResumeFlowRunRequest struct {
 
 func (x *ResumeFlowRunRequest) Reset() {
 	*x = ResumeFlowRunRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1166,7 +1227,7 @@ func (x *ResumeFlowRunRequest) String() string {
 func (*ResumeFlowRunRequest) ProtoMessage() {}
 
 func (x *ResumeFlowRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1179,7 +1240,7 @@ func (x *ResumeFlowRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeFlowRunRequest.ProtoReflect.Descriptor instead.
 func (*ResumeFlowRunRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{15}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ResumeFlowRunRequest) GetRun() string {
@@ -1227,7 +1288,7 @@ type RestartFlowRunRequest struct {
 
 func (x *RestartFlowRunRequest) Reset() {
 	*x = RestartFlowRunRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1239,7 +1300,7 @@ func (x *RestartFlowRunRequest) String() string {
 func (*RestartFlowRunRequest) ProtoMessage() {}
 
 func (x *RestartFlowRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1252,7 +1313,7 @@ func (x *RestartFlowRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartFlowRunRequest.ProtoReflect.Descriptor instead.
 func (*RestartFlowRunRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{16}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RestartFlowRunRequest) GetRun() string {
@@ -1321,7 +1382,7 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\x03job\x18\v \x01(\tR\x03job\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x93\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xce\x05\n" +
 	"\aFlowRun\x12\x17\n" +
 	"\aflow_id\x18\x01 \x01(\tR\x06flowId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x17\n" +
@@ -1345,10 +1406,14 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\bexisting\x18\x11 \x01(\bR\bexisting\x12\x1a\n" +
 	"\bwarnings\x18\x12 \x03(\tR\bwarnings\x12\x1a\n" +
 	"\bprofiles\x18\x13 \x01(\tR\bprofiles\x12\x10\n" +
-	"\x03job\x18\x14 \x01(\tR\x03job\x1a6\n" +
+	"\x03job\x18\x14 \x01(\tR\x03job\x129\n" +
+	"\bschedule\x18\x18 \x01(\v2\x1d.taskgrove.v1.FlowRunScheduleR\bschedule\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe9\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"Z\n" +
+	"\x0fFlowRunSchedule\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x127\n" +
+	"\tfire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bfireTime\"\xe9\x01\n" +
 	"\fFlowRevision\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x05R\brevision\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x18\n" +
@@ -1411,7 +1476,7 @@ func file_taskgrove_v1_flows_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_flows_proto_rawDescData
 }
 
-var file_taskgrove_v1_flows_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_taskgrove_v1_flows_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_taskgrove_v1_flows_proto_goTypes = []any{
 	(*ApplyFlowRequest)(nil),      // 0: taskgrove.v1.ApplyFlowRequest
 	(*Flow)(nil),                  // 1: taskgrove.v1.Flow
@@ -1422,53 +1487,56 @@ var file_taskgrove_v1_flows_proto_goTypes = []any{
 	(*DeleteFlowResponse)(nil),    // 6: taskgrove.v1.DeleteFlowResponse
 	(*RunFlowRequest)(nil),        // 7: taskgrove.v1.RunFlowRequest
 	(*FlowRun)(nil),               // 8: taskgrove.v1.FlowRun
-	(*FlowRevision)(nil),          // 9: taskgrove.v1.FlowRevision
-	(*GetFlowRunRequest)(nil),     // 10: taskgrove.v1.GetFlowRunRequest
-	(*ListFlowRunsRequest)(nil),   // 11: taskgrove.v1.ListFlowRunsRequest
-	(*ListFlowRunsResponse)(nil),  // 12: taskgrove.v1.ListFlowRunsResponse
-	(*CancelFlowRunRequest)(nil),  // 13: taskgrove.v1.CancelFlowRunRequest
-	(*CancelFlowRunResponse)(nil), // 14: taskgrove.v1.CancelFlowRunResponse
-	(*ResumeFlowRunRequest)(nil),  // 15: taskgrove.v1.ResumeFlowRunRequest
-	(*RestartFlowRunRequest)(nil), // 16: taskgrove.v1.RestartFlowRunRequest
-	nil,                           // 17: taskgrove.v1.RunFlowRequest.EnvEntry
-	nil,                           // 18: taskgrove.v1.FlowRun.EnvEntry
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*FlowRunSchedule)(nil),       // 9: taskgrove.v1.FlowRunSchedule
+	(*FlowRevision)(nil),          // 10: taskgrove.v1.FlowRevision
+	(*GetFlowRunRequest)(nil),     // 11: taskgrove.v1.GetFlowRunRequest
+	(*ListFlowRunsRequest)(nil),   // 12: taskgrove.v1.ListFlowRunsRequest
+	(*ListFlowRunsResponse)(nil),  // 13: taskgrove.v1.ListFlowRunsResponse
+	(*CancelFlowRunRequest)(nil),  // 14: taskgrove.v1.CancelFlowRunRequest
+	(*CancelFlowRunResponse)(nil), // 15: taskgrove.v1.CancelFlowRunResponse
+	(*ResumeFlowRunRequest)(nil),  // 16: taskgrove.v1.ResumeFlowRunRequest
+	(*RestartFlowRunRequest)(nil), // 17: taskgrove.v1.RestartFlowRunRequest
+	nil,                           // 18: taskgrove.v1.RunFlowRequest.EnvEntry
+	nil,                           // 19: taskgrove.v1.FlowRun.EnvEntry
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
 }
 var file_taskgrove_v1_flows_proto_depIdxs = []int32{
-	19, // 0: taskgrove.v1.Flow.created_at:type_name -> google.protobuf.Timestamp
+	20, // 0: taskgrove.v1.Flow.created_at:type_name -> google.protobuf.Timestamp
 	1,  // 1: taskgrove.v1.ListFlowsResponse.flows:type_name -> taskgrove.v1.Flow
-	17, // 2: taskgrove.v1.RunFlowRequest.env:type_name -> taskgrove.v1.RunFlowRequest.EnvEntry
-	19, // 3: taskgrove.v1.FlowRun.created_at:type_name -> google.protobuf.Timestamp
-	18, // 4: taskgrove.v1.FlowRun.env:type_name -> taskgrove.v1.FlowRun.EnvEntry
-	9,  // 5: taskgrove.v1.FlowRun.revisions:type_name -> taskgrove.v1.FlowRevision
-	19, // 6: taskgrove.v1.FlowRevision.created_at:type_name -> google.protobuf.Timestamp
-	19, // 7: taskgrove.v1.ListFlowRunsRequest.since:type_name -> google.protobuf.Timestamp
-	8,  // 8: taskgrove.v1.ListFlowRunsResponse.runs:type_name -> taskgrove.v1.FlowRun
-	0,  // 9: taskgrove.v1.FlowService.ApplyFlow:input_type -> taskgrove.v1.ApplyFlowRequest
-	2,  // 10: taskgrove.v1.FlowService.GetFlow:input_type -> taskgrove.v1.GetFlowRequest
-	3,  // 11: taskgrove.v1.FlowService.ListFlows:input_type -> taskgrove.v1.ListFlowsRequest
-	5,  // 12: taskgrove.v1.FlowService.DeleteFlow:input_type -> taskgrove.v1.DeleteFlowRequest
-	7,  // 13: taskgrove.v1.FlowService.RunFlow:input_type -> taskgrove.v1.RunFlowRequest
-	10, // 14: taskgrove.v1.FlowService.GetFlowRun:input_type -> taskgrove.v1.GetFlowRunRequest
-	11, // 15: taskgrove.v1.FlowService.ListFlowRuns:input_type -> taskgrove.v1.ListFlowRunsRequest
-	13, // 16: taskgrove.v1.FlowService.CancelFlowRun:input_type -> taskgrove.v1.CancelFlowRunRequest
-	15, // 17: taskgrove.v1.FlowService.ResumeFlowRun:input_type -> taskgrove.v1.ResumeFlowRunRequest
-	16, // 18: taskgrove.v1.FlowService.RestartFlowRun:input_type -> taskgrove.v1.RestartFlowRunRequest
-	1,  // 19: taskgrove.v1.FlowService.ApplyFlow:output_type -> taskgrove.v1.Flow
-	1,  // 20: taskgrove.v1.FlowService.GetFlow:output_type -> taskgrove.v1.Flow
-	4,  // 21: taskgrove.v1.FlowService.ListFlows:output_type -> taskgrove.v1.ListFlowsResponse
-	6,  // 22: taskgrove.v1.FlowService.DeleteFlow:output_type -> taskgrove.v1.DeleteFlowResponse
-	8,  // 23: taskgrove.v1.FlowService.RunFlow:output_type -> taskgrove.v1.FlowRun
-	8,  // 24: taskgrove.v1.FlowService.GetFlowRun:output_type -> taskgrove.v1.FlowRun
-	12, // 25: taskgrove.v1.FlowService.ListFlowRuns:output_type -> taskgrove.v1.ListFlowRunsResponse
-	14, // 26: taskgrove.v1.FlowService.CancelFlowRun:output_type -> taskgrove.v1.CancelFlowRunResponse
-	8,  // 27: taskgrove.v1.FlowService.ResumeFlowRun:output_type -> taskgrove.v1.FlowRun
-	8,  // 28: taskgrove.v1.FlowService.RestartFlowRun:output_type -> taskgrove.v1.FlowRun
-	19, // [19:29] is the sub-list for method output_type
-	9,  // [9:19] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	18, // 2: taskgrove.v1.RunFlowRequest.env:type_name -> taskgrove.v1.RunFlowRequest.EnvEntry
+	20, // 3: taskgrove.v1.FlowRun.created_at:type_name -> google.protobuf.Timestamp
+	19, // 4: taskgrove.v1.FlowRun.env:type_name -> taskgrove.v1.FlowRun.EnvEntry
+	10, // 5: taskgrove.v1.FlowRun.revisions:type_name -> taskgrove.v1.FlowRevision
+	9,  // 6: taskgrove.v1.FlowRun.schedule:type_name -> taskgrove.v1.FlowRunSchedule
+	20, // 7: taskgrove.v1.FlowRunSchedule.fire_time:type_name -> google.protobuf.Timestamp
+	20, // 8: taskgrove.v1.FlowRevision.created_at:type_name -> google.protobuf.Timestamp
+	20, // 9: taskgrove.v1.ListFlowRunsRequest.since:type_name -> google.protobuf.Timestamp
+	8,  // 10: taskgrove.v1.ListFlowRunsResponse.runs:type_name -> taskgrove.v1.FlowRun
+	0,  // 11: taskgrove.v1.FlowService.ApplyFlow:input_type -> taskgrove.v1.ApplyFlowRequest
+	2,  // 12: taskgrove.v1.FlowService.GetFlow:input_type -> taskgrove.v1.GetFlowRequest
+	3,  // 13: taskgrove.v1.FlowService.ListFlows:input_type -> taskgrove.v1.ListFlowsRequest
+	5,  // 14: taskgrove.v1.FlowService.DeleteFlow:input_type -> taskgrove.v1.DeleteFlowRequest
+	7,  // 15: taskgrove.v1.FlowService.RunFlow:input_type -> taskgrove.v1.RunFlowRequest
+	11, // 16: taskgrove.v1.FlowService.GetFlowRun:input_type -> taskgrove.v1.GetFlowRunRequest
+	12, // 17: taskgrove.v1.FlowService.ListFlowRuns:input_type -> taskgrove.v1.ListFlowRunsRequest
+	14, // 18: taskgrove.v1.FlowService.CancelFlowRun:input_type -> taskgrove.v1.CancelFlowRunRequest
+	16, // 19: taskgrove.v1.FlowService.ResumeFlowRun:input_type -> taskgrove.v1.ResumeFlowRunRequest
+	17, // 20: taskgrove.v1.FlowService.RestartFlowRun:input_type -> taskgrove.v1.RestartFlowRunRequest
+	1,  // 21: taskgrove.v1.FlowService.ApplyFlow:output_type -> taskgrove.v1.Flow
+	1,  // 22: taskgrove.v1.FlowService.GetFlow:output_type -> taskgrove.v1.Flow
+	4,  // 23: taskgrove.v1.FlowService.ListFlows:output_type -> taskgrove.v1.ListFlowsResponse
+	6,  // 24: taskgrove.v1.FlowService.DeleteFlow:output_type -> taskgrove.v1.DeleteFlowResponse
+	8,  // 25: taskgrove.v1.FlowService.RunFlow:output_type -> taskgrove.v1.FlowRun
+	8,  // 26: taskgrove.v1.FlowService.GetFlowRun:output_type -> taskgrove.v1.FlowRun
+	13, // 27: taskgrove.v1.FlowService.ListFlowRuns:output_type -> taskgrove.v1.ListFlowRunsResponse
+	15, // 28: taskgrove.v1.FlowService.CancelFlowRun:output_type -> taskgrove.v1.CancelFlowRunResponse
+	8,  // 29: taskgrove.v1.FlowService.ResumeFlowRun:output_type -> taskgrove.v1.FlowRun
+	8,  // 30: taskgrove.v1.FlowService.RestartFlowRun:output_type -> taskgrove.v1.FlowRun
+	21, // [21:31] is the sub-list for method output_type
+	11, // [11:21] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_flows_proto_init() }
@@ -1482,7 +1550,7 @@ func file_taskgrove_v1_flows_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_flows_proto_rawDesc), len(file_taskgrove_v1_flows_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

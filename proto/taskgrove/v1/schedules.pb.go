@@ -188,7 +188,7 @@ func (x *Instant) GetLocal() string {
 	return ""
 }
 
-// Schedule says when runs begin, what becomes of runs that meet, and which tree each run is. What begins runs is one of cron, every and on. Texts of times are seconds, or as 1h30m.
+// Schedule says when runs begin, what becomes of runs that meet, and which tree or flow each run is. What begins runs is one of cron, every and on. Texts of times are seconds, or as 1h30m.
 type Schedule struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -213,6 +213,7 @@ type Schedule struct {
 	Labels        map[string]string      `protobuf:"bytes,20,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the trees
 	Owner         *string                `protobuf:"bytes,21,opt,name=owner,proto3,oneof" json:"owner,omitempty"`                                                                       // who keeps it in files: 1 to 63 letters, digits, -, _, . and /; empty: nobody; absent: as it is, or nobody
 	Retention     string                 `protobuf:"bytes,22,opt,name=retention,proto3" json:"retention,omitempty"`                                                                     // how long the trees are kept once they have ended, as 30d, or keep; empty: as they say
+	Flow          *ScheduleFlow          `protobuf:"bytes,23,opt,name=flow,proto3" json:"flow,omitempty"`                                                                               // in place of tree
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -401,6 +402,106 @@ func (x *Schedule) GetRetention() string {
 	return ""
 }
 
+func (x *Schedule) GetFlow() *ScheduleFlow {
+	if x != nil {
+		return x.Flow
+	}
+	return nil
+}
+
+// ScheduleFlow is a registered flow that each run of a schedule is a run of, and what it is given.
+type ScheduleFlow struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Version        int32                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`                                                                  // 0: the newest, as each run begins
+	Job            string                 `protobuf:"bytes,3,opt,name=job,proto3" json:"job,omitempty"`                                                                           // that runs, with those that it needs; empty: all
+	Params         []byte                 `protobuf:"bytes,4,opt,name=params,proto3" json:"params,omitempty"`                                                                     // JSON object, whose strings may name the run; not in lists
+	Env            map[string]string      `protobuf:"bytes,5,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // literal values, none of secrets; not in lists
+	Priority       *int32                 `protobuf:"varint,6,opt,name=priority,proto3,oneof" json:"priority,omitempty"`                                                          // 0 to 3; absent: the flow's
+	TimeoutSeconds float64                `protobuf:"fixed64,7,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`                             // of a run; 0: as the flow says
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ScheduleFlow) Reset() {
+	*x = ScheduleFlow{}
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScheduleFlow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScheduleFlow) ProtoMessage() {}
+
+func (x *ScheduleFlow) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScheduleFlow.ProtoReflect.Descriptor instead.
+func (*ScheduleFlow) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ScheduleFlow) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ScheduleFlow) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ScheduleFlow) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *ScheduleFlow) GetParams() []byte {
+	if x != nil {
+		return x.Params
+	}
+	return nil
+}
+
+func (x *ScheduleFlow) GetEnv() map[string]string {
+	if x != nil {
+		return x.Env
+	}
+	return nil
+}
+
+func (x *ScheduleFlow) GetPriority() int32 {
+	if x != nil && x.Priority != nil {
+		return *x.Priority
+	}
+	return 0
+}
+
+func (x *ScheduleFlow) GetTimeoutSeconds() float64 {
+	if x != nil {
+		return x.TimeoutSeconds
+	}
+	return 0
+}
+
 // ScheduleOn is what begins runs in place of time.
 type ScheduleOn struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -413,7 +514,7 @@ type ScheduleOn struct {
 
 func (x *ScheduleOn) Reset() {
 	*x = ScheduleOn{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[4]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +526,7 @@ func (x *ScheduleOn) String() string {
 func (*ScheduleOn) ProtoMessage() {}
 
 func (x *ScheduleOn) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[4]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +539,7 @@ func (x *ScheduleOn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleOn.ProtoReflect.Descriptor instead.
 func (*ScheduleOn) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{4}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ScheduleOn) GetSchedule() string {
@@ -473,7 +574,7 @@ type ScheduleWebhook struct {
 
 func (x *ScheduleWebhook) Reset() {
 	*x = ScheduleWebhook{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[5]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -485,7 +586,7 @@ func (x *ScheduleWebhook) String() string {
 func (*ScheduleWebhook) ProtoMessage() {}
 
 func (x *ScheduleWebhook) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[5]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -498,7 +599,7 @@ func (x *ScheduleWebhook) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleWebhook.ProtoReflect.Descriptor instead.
 func (*ScheduleWebhook) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{5}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ScheduleWebhook) GetParameters() map[string]string {
@@ -539,7 +640,7 @@ type ScheduleInfo struct {
 
 func (x *ScheduleInfo) Reset() {
 	*x = ScheduleInfo{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[6]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -551,7 +652,7 @@ func (x *ScheduleInfo) String() string {
 func (*ScheduleInfo) ProtoMessage() {}
 
 func (x *ScheduleInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[6]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -564,7 +665,7 @@ func (x *ScheduleInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleInfo.ProtoReflect.Descriptor instead.
 func (*ScheduleInfo) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{6}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ScheduleInfo) GetSchedule() *Schedule {
@@ -675,15 +776,16 @@ func (x *ScheduleInfo) GetSecretUntil() *timestamppb.Timestamp {
 type CreateScheduleRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Schedule      *Schedule              `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	Preview       bool                   `protobuf:"varint,2,opt,name=preview,proto3" json:"preview,omitempty"` // nothing is stored, and the answer is the schedule as it would be, of revision 0
-	Beside        []string               `protobuf:"bytes,3,rep,name=beside,proto3" json:"beside,omitempty"`    // of a preview: ids of schedules that are to be there, too, as on may name them; at most 1000
+	Preview       bool                   `protobuf:"varint,2,opt,name=preview,proto3" json:"preview,omitempty"`                           // nothing is stored, and the answer is the schedule as it would be, of revision 0
+	Beside        []string               `protobuf:"bytes,3,rep,name=beside,proto3" json:"beside,omitempty"`                              // of a preview: ids of schedules that are to be there, too, as on may name them; at most 1000
+	BesideFlows   []string               `protobuf:"bytes,4,rep,name=beside_flows,json=besideFlows,proto3" json:"beside_flows,omitempty"` // of a preview: ids of flows that are to be there, too, or to have other texts; at most 1000
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateScheduleRequest) Reset() {
 	*x = CreateScheduleRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[7]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +797,7 @@ func (x *CreateScheduleRequest) String() string {
 func (*CreateScheduleRequest) ProtoMessage() {}
 
 func (x *CreateScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[7]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,7 +810,7 @@ func (x *CreateScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateScheduleRequest.ProtoReflect.Descriptor instead.
 func (*CreateScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{7}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CreateScheduleRequest) GetSchedule() *Schedule {
@@ -732,6 +834,13 @@ func (x *CreateScheduleRequest) GetBeside() []string {
 	return nil
 }
 
+func (x *CreateScheduleRequest) GetBesideFlows() []string {
+	if x != nil {
+		return x.BesideFlows
+	}
+	return nil
+}
+
 type GetScheduleRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -741,7 +850,7 @@ type GetScheduleRequest struct {
 
 func (x *GetScheduleRequest) Reset() {
 	*x = GetScheduleRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[8]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -753,7 +862,7 @@ func (x *GetScheduleRequest) String() string {
 func (*GetScheduleRequest) ProtoMessage() {}
 
 func (x *GetScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[8]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -766,7 +875,7 @@ func (x *GetScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetScheduleRequest.ProtoReflect.Descriptor instead.
 func (*GetScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{8}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetScheduleRequest) GetId() string {
@@ -787,7 +896,7 @@ type ListSchedulesRequest struct {
 
 func (x *ListSchedulesRequest) Reset() {
 	*x = ListSchedulesRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[9]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +908,7 @@ func (x *ListSchedulesRequest) String() string {
 func (*ListSchedulesRequest) ProtoMessage() {}
 
 func (x *ListSchedulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[9]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +921,7 @@ func (x *ListSchedulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulesRequest.ProtoReflect.Descriptor instead.
 func (*ListSchedulesRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{9}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListSchedulesRequest) GetUserId() string {
@@ -846,7 +955,7 @@ type ListSchedulesResponse struct {
 
 func (x *ListSchedulesResponse) Reset() {
 	*x = ListSchedulesResponse{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[10]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +967,7 @@ func (x *ListSchedulesResponse) String() string {
 func (*ListSchedulesResponse) ProtoMessage() {}
 
 func (x *ListSchedulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[10]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +980,7 @@ func (x *ListSchedulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSchedulesResponse.ProtoReflect.Descriptor instead.
 func (*ListSchedulesResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{10}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListSchedulesResponse) GetSchedules() []*ScheduleInfo {
@@ -890,17 +999,18 @@ func (x *ListSchedulesResponse) GetCursor() string {
 
 type UpdateScheduleRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Schedule      *Schedule              `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`  // whole; its user stays
-	Revision      int32                  `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"` // that it has; 0: whatever it has
-	Preview       bool                   `protobuf:"varint,3,opt,name=preview,proto3" json:"preview,omitempty"`   // nothing is changed, and the answer is the schedule as it would be
-	Beside        []string               `protobuf:"bytes,4,rep,name=beside,proto3" json:"beside,omitempty"`      // of a preview: ids of schedules that are to be there, too, as on may name them; at most 1000
+	Schedule      *Schedule              `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`                          // whole; its user stays
+	Revision      int32                  `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`                         // that it has; 0: whatever it has
+	Preview       bool                   `protobuf:"varint,3,opt,name=preview,proto3" json:"preview,omitempty"`                           // nothing is changed, and the answer is the schedule as it would be
+	Beside        []string               `protobuf:"bytes,4,rep,name=beside,proto3" json:"beside,omitempty"`                              // of a preview: ids of schedules that are to be there, too, as on may name them; at most 1000
+	BesideFlows   []string               `protobuf:"bytes,5,rep,name=beside_flows,json=besideFlows,proto3" json:"beside_flows,omitempty"` // of a preview: ids of flows that are to be there, too, or to have other texts; at most 1000
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateScheduleRequest) Reset() {
 	*x = UpdateScheduleRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +1022,7 @@ func (x *UpdateScheduleRequest) String() string {
 func (*UpdateScheduleRequest) ProtoMessage() {}
 
 func (x *UpdateScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1035,7 @@ func (x *UpdateScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateScheduleRequest.ProtoReflect.Descriptor instead.
 func (*UpdateScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{11}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *UpdateScheduleRequest) GetSchedule() *Schedule {
@@ -956,6 +1066,13 @@ func (x *UpdateScheduleRequest) GetBeside() []string {
 	return nil
 }
 
+func (x *UpdateScheduleRequest) GetBesideFlows() []string {
+	if x != nil {
+		return x.BesideFlows
+	}
+	return nil
+}
+
 type PauseScheduleRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -966,7 +1083,7 @@ type PauseScheduleRequest struct {
 
 func (x *PauseScheduleRequest) Reset() {
 	*x = PauseScheduleRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -978,7 +1095,7 @@ func (x *PauseScheduleRequest) String() string {
 func (*PauseScheduleRequest) ProtoMessage() {}
 
 func (x *PauseScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,7 +1108,7 @@ func (x *PauseScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseScheduleRequest.ProtoReflect.Descriptor instead.
 func (*PauseScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{12}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PauseScheduleRequest) GetId() string {
@@ -1017,7 +1134,7 @@ type ResumeScheduleRequest struct {
 
 func (x *ResumeScheduleRequest) Reset() {
 	*x = ResumeScheduleRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1029,7 +1146,7 @@ func (x *ResumeScheduleRequest) String() string {
 func (*ResumeScheduleRequest) ProtoMessage() {}
 
 func (x *ResumeScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1042,7 +1159,7 @@ func (x *ResumeScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeScheduleRequest.ProtoReflect.Descriptor instead.
 func (*ResumeScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{13}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ResumeScheduleRequest) GetId() string {
@@ -1064,7 +1181,7 @@ type TriggerScheduleRequest struct {
 
 func (x *TriggerScheduleRequest) Reset() {
 	*x = TriggerScheduleRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1193,7 @@ func (x *TriggerScheduleRequest) String() string {
 func (*TriggerScheduleRequest) ProtoMessage() {}
 
 func (x *TriggerScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1206,7 @@ func (x *TriggerScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TriggerScheduleRequest.ProtoReflect.Descriptor instead.
 func (*TriggerScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{14}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TriggerScheduleRequest) GetId() string {
@@ -1133,7 +1250,7 @@ type BackfillScheduleRequest struct {
 
 func (x *BackfillScheduleRequest) Reset() {
 	*x = BackfillScheduleRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1145,7 +1262,7 @@ func (x *BackfillScheduleRequest) String() string {
 func (*BackfillScheduleRequest) ProtoMessage() {}
 
 func (x *BackfillScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1158,7 +1275,7 @@ func (x *BackfillScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackfillScheduleRequest.ProtoReflect.Descriptor instead.
 func (*BackfillScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{15}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BackfillScheduleRequest) GetId() string {
@@ -1206,7 +1323,7 @@ type BackfillScheduleResponse struct {
 
 func (x *BackfillScheduleResponse) Reset() {
 	*x = BackfillScheduleResponse{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1335,7 @@ func (x *BackfillScheduleResponse) String() string {
 func (*BackfillScheduleResponse) ProtoMessage() {}
 
 func (x *BackfillScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1348,7 @@ func (x *BackfillScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BackfillScheduleResponse.ProtoReflect.Descriptor instead.
 func (*BackfillScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{16}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *BackfillScheduleResponse) GetBackfill() int64 {
@@ -1258,7 +1375,7 @@ type DeleteScheduleRequest struct {
 
 func (x *DeleteScheduleRequest) Reset() {
 	*x = DeleteScheduleRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1270,7 +1387,7 @@ func (x *DeleteScheduleRequest) String() string {
 func (*DeleteScheduleRequest) ProtoMessage() {}
 
 func (x *DeleteScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1283,7 +1400,7 @@ func (x *DeleteScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteScheduleRequest.ProtoReflect.Descriptor instead.
 func (*DeleteScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{17}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeleteScheduleRequest) GetId() string {
@@ -1308,7 +1425,7 @@ type DeleteScheduleResponse struct {
 
 func (x *DeleteScheduleResponse) Reset() {
 	*x = DeleteScheduleResponse{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[18]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1320,7 +1437,7 @@ func (x *DeleteScheduleResponse) String() string {
 func (*DeleteScheduleResponse) ProtoMessage() {}
 
 func (x *DeleteScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[18]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1333,7 +1450,7 @@ func (x *DeleteScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteScheduleResponse.ProtoReflect.Descriptor instead.
 func (*DeleteScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{18}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{19}
 }
 
 type RenewScheduleSecretRequest struct {
@@ -1347,7 +1464,7 @@ type RenewScheduleSecretRequest struct {
 
 func (x *RenewScheduleSecretRequest) Reset() {
 	*x = RenewScheduleSecretRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[19]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +1476,7 @@ func (x *RenewScheduleSecretRequest) String() string {
 func (*RenewScheduleSecretRequest) ProtoMessage() {}
 
 func (x *RenewScheduleSecretRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[19]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1372,7 +1489,7 @@ func (x *RenewScheduleSecretRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewScheduleSecretRequest.ProtoReflect.Descriptor instead.
 func (*RenewScheduleSecretRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{19}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RenewScheduleSecretRequest) GetId() string {
@@ -1409,7 +1526,7 @@ type RenewScheduleSecretResponse struct {
 
 func (x *RenewScheduleSecretResponse) Reset() {
 	*x = RenewScheduleSecretResponse{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[20]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1421,7 +1538,7 @@ func (x *RenewScheduleSecretResponse) String() string {
 func (*RenewScheduleSecretResponse) ProtoMessage() {}
 
 func (x *RenewScheduleSecretResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[20]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1434,7 +1551,7 @@ func (x *RenewScheduleSecretResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewScheduleSecretResponse.ProtoReflect.Descriptor instead.
 func (*RenewScheduleSecretResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{20}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RenewScheduleSecretResponse) GetSecret() string {
@@ -1483,7 +1600,7 @@ type ListScheduleRunsRequest struct {
 
 func (x *ListScheduleRunsRequest) Reset() {
 	*x = ListScheduleRunsRequest{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[21]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +1612,7 @@ func (x *ListScheduleRunsRequest) String() string {
 func (*ListScheduleRunsRequest) ProtoMessage() {}
 
 func (x *ListScheduleRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[21]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +1625,7 @@ func (x *ListScheduleRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScheduleRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListScheduleRunsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{21}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListScheduleRunsRequest) GetId() string {
@@ -1542,7 +1659,7 @@ type ListScheduleRunsResponse struct {
 
 func (x *ListScheduleRunsResponse) Reset() {
 	*x = ListScheduleRunsResponse{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[22]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1554,7 +1671,7 @@ func (x *ListScheduleRunsResponse) String() string {
 func (*ListScheduleRunsResponse) ProtoMessage() {}
 
 func (x *ListScheduleRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[22]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1567,7 +1684,7 @@ func (x *ListScheduleRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListScheduleRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListScheduleRunsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{22}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListScheduleRunsResponse) GetRuns() []*ScheduleRun {
@@ -1591,7 +1708,7 @@ type ScheduleRun struct {
 	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"` // instant, trigger, backfill, event
 	FireTime      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=fire_time,json=fireTime,proto3" json:"fire_time,omitempty"`
 	IntervalStart *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=interval_start,json=intervalStart,proto3" json:"interval_start,omitempty"` // absent: there is none
-	Status        string                 `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`                                    // queued, due, running, completed, failed, cancelled, missed, skipped
+	Status        string                 `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`                                    // queued, due, running, completed, failed, cancelled, missed, skipped, failed_to_start
 	Reason        string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`                                    // why it has no tree
 	TreeId        string                 `protobuf:"bytes,7,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`
 	Backfill      int64                  `protobuf:"varint,8,opt,name=backfill,proto3" json:"backfill,omitempty"` // that it is of; 0: none
@@ -1602,13 +1719,16 @@ type ScheduleRun struct {
 	DecidedAt     *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=decided_at,json=decidedAt,proto3" json:"decided_at,omitempty"`
 	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	EndedAt       *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	FlowId        string                 `protobuf:"bytes,16,opt,name=flow_id,json=flowId,proto3" json:"flow_id,omitempty"` // of its run of a flow; empty: its tree is of none, or it has none
+	FlowVersion   int32                  `protobuf:"varint,17,opt,name=flow_version,json=flowVersion,proto3" json:"flow_version,omitempty"`
+	RunId         string                 `protobuf:"bytes,18,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ScheduleRun) Reset() {
 	*x = ScheduleRun{}
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[23]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1620,7 +1740,7 @@ func (x *ScheduleRun) String() string {
 func (*ScheduleRun) ProtoMessage() {}
 
 func (x *ScheduleRun) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_schedules_proto_msgTypes[23]
+	mi := &file_taskgrove_v1_schedules_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1633,7 +1753,7 @@ func (x *ScheduleRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleRun.ProtoReflect.Descriptor instead.
 func (*ScheduleRun) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{23}
+	return file_taskgrove_v1_schedules_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ScheduleRun) GetSchedule() string {
@@ -1741,6 +1861,27 @@ func (x *ScheduleRun) GetEndedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ScheduleRun) GetFlowId() string {
+	if x != nil {
+		return x.FlowId
+	}
+	return ""
+}
+
+func (x *ScheduleRun) GetFlowVersion() int32 {
+	if x != nil {
+		return x.FlowVersion
+	}
+	return 0
+}
+
+func (x *ScheduleRun) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
 var File_taskgrove_v1_schedules_proto protoreflect.FileDescriptor
 
 const file_taskgrove_v1_schedules_proto_rawDesc = "" +
@@ -1755,7 +1896,7 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\binstants\x18\x01 \x03(\v2\x15.taskgrove.v1.InstantR\binstants\"K\n" +
 	"\aInstant\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x14\n" +
-	"\x05local\x18\x02 \x01(\tR\x05local\"\x9c\x06\n" +
+	"\x05local\x18\x02 \x01(\tR\x05local\"\xcc\x06\n" +
 	"\bSchedule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x12\n" +
@@ -1781,13 +1922,26 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\auser_id\x18\x13 \x01(\tR\x06userId\x12:\n" +
 	"\x06labels\x18\x14 \x03(\v2\".taskgrove.v1.Schedule.LabelsEntryR\x06labels\x12\x19\n" +
 	"\x05owner\x18\x15 \x01(\tH\x02R\x05owner\x88\x01\x01\x12\x1c\n" +
-	"\tretention\x18\x16 \x01(\tR\tretention\x1a9\n" +
+	"\tretention\x18\x16 \x01(\tR\tretention\x12.\n" +
+	"\x04flow\x18\x17 \x01(\v2\x1a.taskgrove.v1.ScheduleFlowR\x04flow\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
 	"\t_coalesceB\t\n" +
 	"\a_pausedB\b\n" +
-	"\x06_owner\"{\n" +
+	"\x06_owner\"\xa8\x02\n" +
+	"\fScheduleFlow\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x10\n" +
+	"\x03job\x18\x03 \x01(\tR\x03job\x12\x16\n" +
+	"\x06params\x18\x04 \x01(\fR\x06params\x125\n" +
+	"\x03env\x18\x05 \x03(\v2#.taskgrove.v1.ScheduleFlow.EnvEntryR\x03env\x12\x1f\n" +
+	"\bpriority\x18\x06 \x01(\x05H\x00R\bpriority\x88\x01\x01\x12'\n" +
+	"\x0ftimeout_seconds\x18\a \x01(\x01R\x0etimeoutSeconds\x1a6\n" +
+	"\bEnvEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
+	"\t_priority\"{\n" +
 	"\n" +
 	"ScheduleOn\x12\x1a\n" +
 	"\bschedule\x18\x01 \x01(\tR\bschedule\x12\x18\n" +
@@ -1822,11 +1976,12 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\vwebhook_url\x18\r \x01(\tR\n" +
 	"webhookUrl\x127\n" +
 	"\tsecret_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\bsecretAt\x12=\n" +
-	"\fsecret_until\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\vsecretUntil\"}\n" +
+	"\fsecret_until\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\vsecretUntil\"\xa0\x01\n" +
 	"\x15CreateScheduleRequest\x122\n" +
 	"\bschedule\x18\x01 \x01(\v2\x16.taskgrove.v1.ScheduleR\bschedule\x12\x18\n" +
 	"\apreview\x18\x02 \x01(\bR\apreview\x12\x16\n" +
-	"\x06beside\x18\x03 \x03(\tR\x06beside\"$\n" +
+	"\x06beside\x18\x03 \x03(\tR\x06beside\x12!\n" +
+	"\fbeside_flows\x18\x04 \x03(\tR\vbesideFlows\"$\n" +
 	"\x12GetScheduleRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"]\n" +
 	"\x14ListSchedulesRequest\x12\x17\n" +
@@ -1835,12 +1990,13 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\x06cursor\x18\x03 \x01(\tR\x06cursor\"i\n" +
 	"\x15ListSchedulesResponse\x128\n" +
 	"\tschedules\x18\x01 \x03(\v2\x1a.taskgrove.v1.ScheduleInfoR\tschedules\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"\x99\x01\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"\xbc\x01\n" +
 	"\x15UpdateScheduleRequest\x122\n" +
 	"\bschedule\x18\x01 \x01(\v2\x16.taskgrove.v1.ScheduleR\bschedule\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x05R\brevision\x12\x18\n" +
 	"\apreview\x18\x03 \x01(\bR\apreview\x12\x16\n" +
-	"\x06beside\x18\x04 \x03(\tR\x06beside\">\n" +
+	"\x06beside\x18\x04 \x03(\tR\x06beside\x12!\n" +
+	"\fbeside_flows\x18\x05 \x03(\tR\vbesideFlows\">\n" +
 	"\x14PauseScheduleRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"'\n" +
@@ -1884,7 +2040,7 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\x06cursor\x18\x03 \x01(\tR\x06cursor\"a\n" +
 	"\x18ListScheduleRunsResponse\x12-\n" +
 	"\x04runs\x18\x01 \x03(\v2\x19.taskgrove.v1.ScheduleRunR\x04runs\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"\xd5\x04\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"\xa8\x05\n" +
 	"\vScheduleRun\x12\x1a\n" +
 	"\bschedule\x18\x01 \x01(\tR\bschedule\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x127\n" +
@@ -1903,7 +2059,10 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"decided_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tdecidedAt\x129\n" +
 	"\n" +
 	"started_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x125\n" +
-	"\bended_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt2\xd0\b\n" +
+	"\bended_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12\x17\n" +
+	"\aflow_id\x18\x10 \x01(\tR\x06flowId\x12!\n" +
+	"\fflow_version\x18\x11 \x01(\x05R\vflowVersion\x12\x15\n" +
+	"\x06run_id\x18\x12 \x01(\tR\x05runId2\xd0\b\n" +
 	"\x0fScheduleService\x12Q\n" +
 	"\x0eCreateSchedule\x12#.taskgrove.v1.CreateScheduleRequest\x1a\x1a.taskgrove.v1.ScheduleInfo\x12P\n" +
 	"\vGetSchedule\x12 .taskgrove.v1.GetScheduleRequest\x1a\x1a.taskgrove.v1.ScheduleInfo\"\x03\x90\x02\x01\x12]\n" +
@@ -1930,99 +2089,103 @@ func file_taskgrove_v1_schedules_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_schedules_proto_rawDescData
 }
 
-var file_taskgrove_v1_schedules_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_taskgrove_v1_schedules_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_taskgrove_v1_schedules_proto_goTypes = []any{
 	(*NextInstantsRequest)(nil),         // 0: taskgrove.v1.NextInstantsRequest
 	(*NextInstantsResponse)(nil),        // 1: taskgrove.v1.NextInstantsResponse
 	(*Instant)(nil),                     // 2: taskgrove.v1.Instant
 	(*Schedule)(nil),                    // 3: taskgrove.v1.Schedule
-	(*ScheduleOn)(nil),                  // 4: taskgrove.v1.ScheduleOn
-	(*ScheduleWebhook)(nil),             // 5: taskgrove.v1.ScheduleWebhook
-	(*ScheduleInfo)(nil),                // 6: taskgrove.v1.ScheduleInfo
-	(*CreateScheduleRequest)(nil),       // 7: taskgrove.v1.CreateScheduleRequest
-	(*GetScheduleRequest)(nil),          // 8: taskgrove.v1.GetScheduleRequest
-	(*ListSchedulesRequest)(nil),        // 9: taskgrove.v1.ListSchedulesRequest
-	(*ListSchedulesResponse)(nil),       // 10: taskgrove.v1.ListSchedulesResponse
-	(*UpdateScheduleRequest)(nil),       // 11: taskgrove.v1.UpdateScheduleRequest
-	(*PauseScheduleRequest)(nil),        // 12: taskgrove.v1.PauseScheduleRequest
-	(*ResumeScheduleRequest)(nil),       // 13: taskgrove.v1.ResumeScheduleRequest
-	(*TriggerScheduleRequest)(nil),      // 14: taskgrove.v1.TriggerScheduleRequest
-	(*BackfillScheduleRequest)(nil),     // 15: taskgrove.v1.BackfillScheduleRequest
-	(*BackfillScheduleResponse)(nil),    // 16: taskgrove.v1.BackfillScheduleResponse
-	(*DeleteScheduleRequest)(nil),       // 17: taskgrove.v1.DeleteScheduleRequest
-	(*DeleteScheduleResponse)(nil),      // 18: taskgrove.v1.DeleteScheduleResponse
-	(*RenewScheduleSecretRequest)(nil),  // 19: taskgrove.v1.RenewScheduleSecretRequest
-	(*RenewScheduleSecretResponse)(nil), // 20: taskgrove.v1.RenewScheduleSecretResponse
-	(*ListScheduleRunsRequest)(nil),     // 21: taskgrove.v1.ListScheduleRunsRequest
-	(*ListScheduleRunsResponse)(nil),    // 22: taskgrove.v1.ListScheduleRunsResponse
-	(*ScheduleRun)(nil),                 // 23: taskgrove.v1.ScheduleRun
-	nil,                                 // 24: taskgrove.v1.Schedule.LabelsEntry
-	nil,                                 // 25: taskgrove.v1.ScheduleWebhook.ParametersEntry
-	(*timestamppb.Timestamp)(nil),       // 26: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),         // 27: google.protobuf.Duration
+	(*ScheduleFlow)(nil),                // 4: taskgrove.v1.ScheduleFlow
+	(*ScheduleOn)(nil),                  // 5: taskgrove.v1.ScheduleOn
+	(*ScheduleWebhook)(nil),             // 6: taskgrove.v1.ScheduleWebhook
+	(*ScheduleInfo)(nil),                // 7: taskgrove.v1.ScheduleInfo
+	(*CreateScheduleRequest)(nil),       // 8: taskgrove.v1.CreateScheduleRequest
+	(*GetScheduleRequest)(nil),          // 9: taskgrove.v1.GetScheduleRequest
+	(*ListSchedulesRequest)(nil),        // 10: taskgrove.v1.ListSchedulesRequest
+	(*ListSchedulesResponse)(nil),       // 11: taskgrove.v1.ListSchedulesResponse
+	(*UpdateScheduleRequest)(nil),       // 12: taskgrove.v1.UpdateScheduleRequest
+	(*PauseScheduleRequest)(nil),        // 13: taskgrove.v1.PauseScheduleRequest
+	(*ResumeScheduleRequest)(nil),       // 14: taskgrove.v1.ResumeScheduleRequest
+	(*TriggerScheduleRequest)(nil),      // 15: taskgrove.v1.TriggerScheduleRequest
+	(*BackfillScheduleRequest)(nil),     // 16: taskgrove.v1.BackfillScheduleRequest
+	(*BackfillScheduleResponse)(nil),    // 17: taskgrove.v1.BackfillScheduleResponse
+	(*DeleteScheduleRequest)(nil),       // 18: taskgrove.v1.DeleteScheduleRequest
+	(*DeleteScheduleResponse)(nil),      // 19: taskgrove.v1.DeleteScheduleResponse
+	(*RenewScheduleSecretRequest)(nil),  // 20: taskgrove.v1.RenewScheduleSecretRequest
+	(*RenewScheduleSecretResponse)(nil), // 21: taskgrove.v1.RenewScheduleSecretResponse
+	(*ListScheduleRunsRequest)(nil),     // 22: taskgrove.v1.ListScheduleRunsRequest
+	(*ListScheduleRunsResponse)(nil),    // 23: taskgrove.v1.ListScheduleRunsResponse
+	(*ScheduleRun)(nil),                 // 24: taskgrove.v1.ScheduleRun
+	nil,                                 // 25: taskgrove.v1.Schedule.LabelsEntry
+	nil,                                 // 26: taskgrove.v1.ScheduleFlow.EnvEntry
+	nil,                                 // 27: taskgrove.v1.ScheduleWebhook.ParametersEntry
+	(*timestamppb.Timestamp)(nil),       // 28: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),         // 29: google.protobuf.Duration
 }
 var file_taskgrove_v1_schedules_proto_depIdxs = []int32{
-	26, // 0: taskgrove.v1.NextInstantsRequest.after:type_name -> google.protobuf.Timestamp
+	28, // 0: taskgrove.v1.NextInstantsRequest.after:type_name -> google.protobuf.Timestamp
 	2,  // 1: taskgrove.v1.NextInstantsResponse.instants:type_name -> taskgrove.v1.Instant
-	26, // 2: taskgrove.v1.Instant.at:type_name -> google.protobuf.Timestamp
-	4,  // 3: taskgrove.v1.Schedule.on:type_name -> taskgrove.v1.ScheduleOn
-	26, // 4: taskgrove.v1.Schedule.start_at:type_name -> google.protobuf.Timestamp
-	26, // 5: taskgrove.v1.Schedule.end_at:type_name -> google.protobuf.Timestamp
-	24, // 6: taskgrove.v1.Schedule.labels:type_name -> taskgrove.v1.Schedule.LabelsEntry
-	5,  // 7: taskgrove.v1.ScheduleOn.webhook:type_name -> taskgrove.v1.ScheduleWebhook
-	25, // 8: taskgrove.v1.ScheduleWebhook.parameters:type_name -> taskgrove.v1.ScheduleWebhook.ParametersEntry
-	3,  // 9: taskgrove.v1.ScheduleInfo.schedule:type_name -> taskgrove.v1.Schedule
-	26, // 10: taskgrove.v1.ScheduleInfo.created_at:type_name -> google.protobuf.Timestamp
-	26, // 11: taskgrove.v1.ScheduleInfo.updated_at:type_name -> google.protobuf.Timestamp
-	26, // 12: taskgrove.v1.ScheduleInfo.paused_at:type_name -> google.protobuf.Timestamp
-	26, // 13: taskgrove.v1.ScheduleInfo.next:type_name -> google.protobuf.Timestamp
-	26, // 14: taskgrove.v1.ScheduleInfo.secret_at:type_name -> google.protobuf.Timestamp
-	26, // 15: taskgrove.v1.ScheduleInfo.secret_until:type_name -> google.protobuf.Timestamp
-	3,  // 16: taskgrove.v1.CreateScheduleRequest.schedule:type_name -> taskgrove.v1.Schedule
-	6,  // 17: taskgrove.v1.ListSchedulesResponse.schedules:type_name -> taskgrove.v1.ScheduleInfo
-	3,  // 18: taskgrove.v1.UpdateScheduleRequest.schedule:type_name -> taskgrove.v1.Schedule
-	26, // 19: taskgrove.v1.BackfillScheduleRequest.from:type_name -> google.protobuf.Timestamp
-	26, // 20: taskgrove.v1.BackfillScheduleRequest.to:type_name -> google.protobuf.Timestamp
-	27, // 21: taskgrove.v1.RenewScheduleSecretRequest.keep:type_name -> google.protobuf.Duration
-	26, // 22: taskgrove.v1.RenewScheduleSecretResponse.at:type_name -> google.protobuf.Timestamp
-	26, // 23: taskgrove.v1.RenewScheduleSecretResponse.until:type_name -> google.protobuf.Timestamp
-	23, // 24: taskgrove.v1.ListScheduleRunsResponse.runs:type_name -> taskgrove.v1.ScheduleRun
-	26, // 25: taskgrove.v1.ScheduleRun.fire_time:type_name -> google.protobuf.Timestamp
-	26, // 26: taskgrove.v1.ScheduleRun.interval_start:type_name -> google.protobuf.Timestamp
-	26, // 27: taskgrove.v1.ScheduleRun.until:type_name -> google.protobuf.Timestamp
-	26, // 28: taskgrove.v1.ScheduleRun.due:type_name -> google.protobuf.Timestamp
-	26, // 29: taskgrove.v1.ScheduleRun.decided_at:type_name -> google.protobuf.Timestamp
-	26, // 30: taskgrove.v1.ScheduleRun.started_at:type_name -> google.protobuf.Timestamp
-	26, // 31: taskgrove.v1.ScheduleRun.ended_at:type_name -> google.protobuf.Timestamp
-	7,  // 32: taskgrove.v1.ScheduleService.CreateSchedule:input_type -> taskgrove.v1.CreateScheduleRequest
-	8,  // 33: taskgrove.v1.ScheduleService.GetSchedule:input_type -> taskgrove.v1.GetScheduleRequest
-	9,  // 34: taskgrove.v1.ScheduleService.ListSchedules:input_type -> taskgrove.v1.ListSchedulesRequest
-	11, // 35: taskgrove.v1.ScheduleService.UpdateSchedule:input_type -> taskgrove.v1.UpdateScheduleRequest
-	12, // 36: taskgrove.v1.ScheduleService.PauseSchedule:input_type -> taskgrove.v1.PauseScheduleRequest
-	13, // 37: taskgrove.v1.ScheduleService.ResumeSchedule:input_type -> taskgrove.v1.ResumeScheduleRequest
-	14, // 38: taskgrove.v1.ScheduleService.TriggerSchedule:input_type -> taskgrove.v1.TriggerScheduleRequest
-	15, // 39: taskgrove.v1.ScheduleService.BackfillSchedule:input_type -> taskgrove.v1.BackfillScheduleRequest
-	17, // 40: taskgrove.v1.ScheduleService.DeleteSchedule:input_type -> taskgrove.v1.DeleteScheduleRequest
-	19, // 41: taskgrove.v1.ScheduleService.RenewScheduleSecret:input_type -> taskgrove.v1.RenewScheduleSecretRequest
-	21, // 42: taskgrove.v1.ScheduleService.ListScheduleRuns:input_type -> taskgrove.v1.ListScheduleRunsRequest
-	0,  // 43: taskgrove.v1.ScheduleService.NextInstants:input_type -> taskgrove.v1.NextInstantsRequest
-	6,  // 44: taskgrove.v1.ScheduleService.CreateSchedule:output_type -> taskgrove.v1.ScheduleInfo
-	6,  // 45: taskgrove.v1.ScheduleService.GetSchedule:output_type -> taskgrove.v1.ScheduleInfo
-	10, // 46: taskgrove.v1.ScheduleService.ListSchedules:output_type -> taskgrove.v1.ListSchedulesResponse
-	6,  // 47: taskgrove.v1.ScheduleService.UpdateSchedule:output_type -> taskgrove.v1.ScheduleInfo
-	6,  // 48: taskgrove.v1.ScheduleService.PauseSchedule:output_type -> taskgrove.v1.ScheduleInfo
-	6,  // 49: taskgrove.v1.ScheduleService.ResumeSchedule:output_type -> taskgrove.v1.ScheduleInfo
-	23, // 50: taskgrove.v1.ScheduleService.TriggerSchedule:output_type -> taskgrove.v1.ScheduleRun
-	16, // 51: taskgrove.v1.ScheduleService.BackfillSchedule:output_type -> taskgrove.v1.BackfillScheduleResponse
-	18, // 52: taskgrove.v1.ScheduleService.DeleteSchedule:output_type -> taskgrove.v1.DeleteScheduleResponse
-	20, // 53: taskgrove.v1.ScheduleService.RenewScheduleSecret:output_type -> taskgrove.v1.RenewScheduleSecretResponse
-	22, // 54: taskgrove.v1.ScheduleService.ListScheduleRuns:output_type -> taskgrove.v1.ListScheduleRunsResponse
-	1,  // 55: taskgrove.v1.ScheduleService.NextInstants:output_type -> taskgrove.v1.NextInstantsResponse
-	44, // [44:56] is the sub-list for method output_type
-	32, // [32:44] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	28, // 2: taskgrove.v1.Instant.at:type_name -> google.protobuf.Timestamp
+	5,  // 3: taskgrove.v1.Schedule.on:type_name -> taskgrove.v1.ScheduleOn
+	28, // 4: taskgrove.v1.Schedule.start_at:type_name -> google.protobuf.Timestamp
+	28, // 5: taskgrove.v1.Schedule.end_at:type_name -> google.protobuf.Timestamp
+	25, // 6: taskgrove.v1.Schedule.labels:type_name -> taskgrove.v1.Schedule.LabelsEntry
+	4,  // 7: taskgrove.v1.Schedule.flow:type_name -> taskgrove.v1.ScheduleFlow
+	26, // 8: taskgrove.v1.ScheduleFlow.env:type_name -> taskgrove.v1.ScheduleFlow.EnvEntry
+	6,  // 9: taskgrove.v1.ScheduleOn.webhook:type_name -> taskgrove.v1.ScheduleWebhook
+	27, // 10: taskgrove.v1.ScheduleWebhook.parameters:type_name -> taskgrove.v1.ScheduleWebhook.ParametersEntry
+	3,  // 11: taskgrove.v1.ScheduleInfo.schedule:type_name -> taskgrove.v1.Schedule
+	28, // 12: taskgrove.v1.ScheduleInfo.created_at:type_name -> google.protobuf.Timestamp
+	28, // 13: taskgrove.v1.ScheduleInfo.updated_at:type_name -> google.protobuf.Timestamp
+	28, // 14: taskgrove.v1.ScheduleInfo.paused_at:type_name -> google.protobuf.Timestamp
+	28, // 15: taskgrove.v1.ScheduleInfo.next:type_name -> google.protobuf.Timestamp
+	28, // 16: taskgrove.v1.ScheduleInfo.secret_at:type_name -> google.protobuf.Timestamp
+	28, // 17: taskgrove.v1.ScheduleInfo.secret_until:type_name -> google.protobuf.Timestamp
+	3,  // 18: taskgrove.v1.CreateScheduleRequest.schedule:type_name -> taskgrove.v1.Schedule
+	7,  // 19: taskgrove.v1.ListSchedulesResponse.schedules:type_name -> taskgrove.v1.ScheduleInfo
+	3,  // 20: taskgrove.v1.UpdateScheduleRequest.schedule:type_name -> taskgrove.v1.Schedule
+	28, // 21: taskgrove.v1.BackfillScheduleRequest.from:type_name -> google.protobuf.Timestamp
+	28, // 22: taskgrove.v1.BackfillScheduleRequest.to:type_name -> google.protobuf.Timestamp
+	29, // 23: taskgrove.v1.RenewScheduleSecretRequest.keep:type_name -> google.protobuf.Duration
+	28, // 24: taskgrove.v1.RenewScheduleSecretResponse.at:type_name -> google.protobuf.Timestamp
+	28, // 25: taskgrove.v1.RenewScheduleSecretResponse.until:type_name -> google.protobuf.Timestamp
+	24, // 26: taskgrove.v1.ListScheduleRunsResponse.runs:type_name -> taskgrove.v1.ScheduleRun
+	28, // 27: taskgrove.v1.ScheduleRun.fire_time:type_name -> google.protobuf.Timestamp
+	28, // 28: taskgrove.v1.ScheduleRun.interval_start:type_name -> google.protobuf.Timestamp
+	28, // 29: taskgrove.v1.ScheduleRun.until:type_name -> google.protobuf.Timestamp
+	28, // 30: taskgrove.v1.ScheduleRun.due:type_name -> google.protobuf.Timestamp
+	28, // 31: taskgrove.v1.ScheduleRun.decided_at:type_name -> google.protobuf.Timestamp
+	28, // 32: taskgrove.v1.ScheduleRun.started_at:type_name -> google.protobuf.Timestamp
+	28, // 33: taskgrove.v1.ScheduleRun.ended_at:type_name -> google.protobuf.Timestamp
+	8,  // 34: taskgrove.v1.ScheduleService.CreateSchedule:input_type -> taskgrove.v1.CreateScheduleRequest
+	9,  // 35: taskgrove.v1.ScheduleService.GetSchedule:input_type -> taskgrove.v1.GetScheduleRequest
+	10, // 36: taskgrove.v1.ScheduleService.ListSchedules:input_type -> taskgrove.v1.ListSchedulesRequest
+	12, // 37: taskgrove.v1.ScheduleService.UpdateSchedule:input_type -> taskgrove.v1.UpdateScheduleRequest
+	13, // 38: taskgrove.v1.ScheduleService.PauseSchedule:input_type -> taskgrove.v1.PauseScheduleRequest
+	14, // 39: taskgrove.v1.ScheduleService.ResumeSchedule:input_type -> taskgrove.v1.ResumeScheduleRequest
+	15, // 40: taskgrove.v1.ScheduleService.TriggerSchedule:input_type -> taskgrove.v1.TriggerScheduleRequest
+	16, // 41: taskgrove.v1.ScheduleService.BackfillSchedule:input_type -> taskgrove.v1.BackfillScheduleRequest
+	18, // 42: taskgrove.v1.ScheduleService.DeleteSchedule:input_type -> taskgrove.v1.DeleteScheduleRequest
+	20, // 43: taskgrove.v1.ScheduleService.RenewScheduleSecret:input_type -> taskgrove.v1.RenewScheduleSecretRequest
+	22, // 44: taskgrove.v1.ScheduleService.ListScheduleRuns:input_type -> taskgrove.v1.ListScheduleRunsRequest
+	0,  // 45: taskgrove.v1.ScheduleService.NextInstants:input_type -> taskgrove.v1.NextInstantsRequest
+	7,  // 46: taskgrove.v1.ScheduleService.CreateSchedule:output_type -> taskgrove.v1.ScheduleInfo
+	7,  // 47: taskgrove.v1.ScheduleService.GetSchedule:output_type -> taskgrove.v1.ScheduleInfo
+	11, // 48: taskgrove.v1.ScheduleService.ListSchedules:output_type -> taskgrove.v1.ListSchedulesResponse
+	7,  // 49: taskgrove.v1.ScheduleService.UpdateSchedule:output_type -> taskgrove.v1.ScheduleInfo
+	7,  // 50: taskgrove.v1.ScheduleService.PauseSchedule:output_type -> taskgrove.v1.ScheduleInfo
+	7,  // 51: taskgrove.v1.ScheduleService.ResumeSchedule:output_type -> taskgrove.v1.ScheduleInfo
+	24, // 52: taskgrove.v1.ScheduleService.TriggerSchedule:output_type -> taskgrove.v1.ScheduleRun
+	17, // 53: taskgrove.v1.ScheduleService.BackfillSchedule:output_type -> taskgrove.v1.BackfillScheduleResponse
+	19, // 54: taskgrove.v1.ScheduleService.DeleteSchedule:output_type -> taskgrove.v1.DeleteScheduleResponse
+	21, // 55: taskgrove.v1.ScheduleService.RenewScheduleSecret:output_type -> taskgrove.v1.RenewScheduleSecretResponse
+	23, // 56: taskgrove.v1.ScheduleService.ListScheduleRuns:output_type -> taskgrove.v1.ListScheduleRunsResponse
+	1,  // 57: taskgrove.v1.ScheduleService.NextInstants:output_type -> taskgrove.v1.NextInstantsResponse
+	46, // [46:58] is the sub-list for method output_type
+	34, // [34:46] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_schedules_proto_init() }
@@ -2031,13 +2194,14 @@ func file_taskgrove_v1_schedules_proto_init() {
 		return
 	}
 	file_taskgrove_v1_schedules_proto_msgTypes[3].OneofWrappers = []any{}
+	file_taskgrove_v1_schedules_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_schedules_proto_rawDesc), len(file_taskgrove_v1_schedules_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

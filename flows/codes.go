@@ -34,6 +34,7 @@ const (
 	CodeUnknownDriver   Code = "spec.unknown_driver"
 	CodeUnknownProfile  Code = "spec.unknown_profile"
 	CodeWrongResource   Code = "spec.wrong_resource"
+	CodeArchiveDriver   Code = "spec.archive_driver"
 	CodeNotStandalone   Code = "decode.not_standalone"
 	CodeWhen            Code = "spec.invalid_when"
 	CodeUnknownOutput   Code = "spec.unknown_output"
@@ -116,6 +117,7 @@ var ownCodes = map[Code]about{
 	CodeUnknownDriver:   {means: "There is no connector of this kind and driver."},
 	CodeUnknownProfile:  {means: "A resource names a profile that there is not, or a profile can't be one. Profiles come from `--profiles-file`."},
 	CodeWrongResource:   {means: "A step names a resource that its executor can't reach, or says itself what the resource says: where to go, and as whom."},
+	CodeArchiveDriver:   {alias: "semantic:enterprise_archive_driver", means: "In the mode `enterprise` an archive's driver is not among `zip_drivers`, or a step that packs or unpacks names no resource."},
 	CodeNotStandalone:   {alias: "template:syntax", means: "A value that is to be decoded mixes a token with other text."},
 	CodeWhen:            {alias: "semantic:invalid_when", means: "`when` is no expression of [the gate grammar](gating.md)."},
 	CodeUnknownOutput:   {means: "`when` or a template names an output that no step of the job promotes."},

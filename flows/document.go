@@ -149,6 +149,7 @@ type Options struct {
 	// Connections says which executors take connections, by id: their steps may name resources.
 	Connections map[string]Connector
 	Profiles    map[string]resource.Part // that resources may name
+	Archives    []string                 // drivers that the mode enterprise allows, in which archives want a resource; nil: the mode is another one
 	Workspace   []string                 // executors that work in a directory which the steps of a job share: their tasks are told of the flow
 	workers     map[string]bool          // names that workers have, whatever they are called
 	Env         map[string]string        // what is known of the environment, beside flow.env

@@ -119,6 +119,14 @@ func ReadManifest(name string, data []byte) (*Manifest, *Report) {
 	return m, r.done()
 }
 
+// Archives are the drivers of archives that the flows of the bundle may have; nil: any.
+func (m *Manifest) Archives() []string {
+	if !m.Enterprise {
+		return nil
+	}
+	return append([]string{}, m.ZipDrivers...)
+}
+
 func (r *reader) manifest(m *Manifest) {
 	if v := r.root.Get("version"); v.Kind() == '0' && v.Text() != "1" {
 		r.at(CodeVersion, v, "version", "must be 1, the only version there is")

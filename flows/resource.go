@@ -1,6 +1,7 @@
 package flows
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -49,6 +50,7 @@ func (c *checker) resources() {
 				c.at(CodeUnknownProfile, r.value.Get("profile"), r.loc+".profile", "there is no profile %s%s", shorten(r.Profile), nearest(r.Profile, all, "; profiles come from --profiles-file"))
 			}
 		}
+		c.mayArchive(r)
 		defaults, whole := c.layers(r)
 		var faults []resource.Fault
 		if driver, bad := resource.Find(r.Kind, r.Driver); bad == nil {
@@ -156,11 +158,49 @@ func eachText(v any, yield func(text string)) {
 	}
 }
 
+// The kind of resources that say how archives are made, and the one that counts for steps which name none.
+const (
+	archiveKind    = "archive"
+	archiveDefault = "archive_default"
+)
+
+// defaultOf is the resource that counts for a step which names none, and says nothing itself that a resource does; nil: there is none.
+func (d *Document) defaultOf(takes Connector, inputs treefile.Value) *Resource {
+	r := d.resource(archiveDefault)
+	if r == nil || r.Kind != archiveKind || !slices.Contains(takes.Types, archiveKind) {
+		return nil
+	}
+	for _, m := range inputs.Members() {
+		if m.Given() && (m.Name == connectionKey || slices.Contains(takes.Fields, m.Name)) {
+			return nil
+		}
+	}
+	return r
+}
+
+// mayArchive tells of a driver that the mode of the flow does not allow.
+func (c *checker) mayArchive(r *Resource) {
+	if c.opts.Archives == nil || r.Kind != archiveKind {
+		return
+	}
+	same := map[string]string{"aes": "pyzipper"}
+	allowed := slices.ContainsFunc(c.opts.Archives, func(one string) bool { return cmp.Or(same[one], one) == cmp.Or(same[r.Driver], r.Driver) })
+	if _, bad := resource.Find(r.Kind, r.Driver); bad == nil && !allowed {
+		c.at(CodeArchiveDriver, r.value.Get("driver"), r.loc+".driver", "the mode enterprise allows %s", cmp.Or(strings.Join(c.opts.Archives, ", "), "none"))
+	}
+}
+
 // reachable looks whether the executor of a step can reach the resource that it names.
 func (c *checker) reachable(s *Step, executor string, inputs treefile.Value, loc string) {
 	named := inputs.Get(resourceKey)
 	takes, connects := c.opts.Connections[executor]
-	if !named.Given() || slices.Contains(notFlows, executor) || !connects {
+	if slices.Contains(notFlows, executor) || !connects {
+		return
+	}
+	if !named.Given() {
+		if c.opts.Archives != nil && slices.Contains(takes.Types, archiveKind) && c.doc.defaultOf(takes, inputs) == nil {
+			c.at(CodeArchiveDriver, inputs, loc+"."+resourceKey, "in the mode enterprise %s must name a resource of the kind archive, or there must be one that is called %s", s.Type, archiveDefault)
+		}
 		return
 	}
 	at := loc + "."
@@ -208,7 +248,13 @@ func (d *Document) resource(name string) *Resource {
 func (c *compiler) connect(s *Step, t *taskDoc) {
 	at := s.value.Get("inputs").Get(resourceKey)
 	executor := t.Schemas["method"]
-	if !at.Given() || slices.Contains(notFlows, executor) {
+	if slices.Contains(notFlows, executor) {
+		return
+	}
+	if !at.Given() {
+		if r := c.doc.defaultOf(c.opts.Connections[executor], s.value.Get("inputs")); r != nil {
+			c.define(r, t)
+		}
 		return
 	}
 	loc := s.loc + ".inputs." + resourceKey
@@ -218,8 +264,12 @@ func (c *compiler) connect(s *Step, t *taskDoc) {
 		}
 		return
 	}
-	r := c.doc.resource(at.Text())
 	delete(t.Inputs, resourceKey)
+	c.define(c.doc.resource(at.Text()), t)
+}
+
+// define puts a resource into the inputs of a task.
+func (c *compiler) define(r *Resource, t *taskDoc) {
 	made := resource.Definition{Name: r.Name, Kind: r.Kind, Driver: r.Driver, Profile: r.Profile}
 	defaults := resource.Without(c.opts.Profiles[r.Profile], r.part())
 	made.Part = c.known(r.part(), r.value, r.loc)

@@ -341,6 +341,7 @@ func validateBundle(m *flows.Manifest, files fs.FS, values *envGiven, strict, co
 	opts := node.FlowOptions()
 	opts.StrictEnv, opts.Compat = strict, compat
 	opts.Secrets, opts.Public = m.Secrets, m.Public
+	opts.Archives = m.Archives()
 	var uses []byte
 	if text, bad := bundleFile(files, m.ProfilesFile); bad != nil {
 		reports = append(reports, bad)

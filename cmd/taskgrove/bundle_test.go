@@ -62,6 +62,16 @@ func TestBundleValidate(t *testing.T) {
 		}
 		t.Errorf("report %d: %+v", i, r)
 	}
+	strict := copied(t)
+	rewrite(t, strict, "version: 1", "version: 1\nmode: enterprise\nzip_drivers: [zipfile]")
+	packs := "flow: {id: p}\nresources: {z: {kind: archive, driver: pyzipper}}\njobs: [{id: a, steps: [{id: s, type: zip, inputs: {resource: z, dest_path: z.zip, items: [a]}}, {id: t, type: unzip, inputs: {archives: z.zip, dest_dir: b}}]}]\n"
+	if err := os.WriteFile(filepath.Join(filepath.Dir(strict), "files/flows/packs.yaml"), []byte(packs), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, _, code := runCommand(t, "bundle", "validate", strict); code != exitUsage || !strings.Contains(out, "resources.z.driver: spec.archive_driver - the mode enterprise allows zipfile") ||
+		!strings.Contains(out, "jobs[0].steps[1].inputs.resource: spec.archive_driver") || strings.Count(out, "spec.archive_driver") != 2 {
+		t.Errorf("exit %d\n%s", code, out)
+	}
 	rewrite(t, wrong, "profiles.yaml", "none.yaml")
 	rewrite(t, wrong, "flows/greet.yaml", "flows/none.yaml")
 	if out, _, code := runCommand(t, "bundle", "validate", wrong); code != exitUsage || !strings.Contains(out, "- none.yaml: spec.bundle_file - no such file") || !strings.Contains(out, "- flows/none.yaml: spec.bundle_file") {

@@ -120,13 +120,13 @@ func New(cfg Config) []executors.Executor {
 		subtree.New(),
 		process.New(cfg.Command, workPlace(cfg.FileRoot, file)),
 		checkitems.New(),
-	}, fileSteps(cfg, net, workPlace(cfg.FileRoot, file)), excelPart(cfg, file))
+	}, fileSteps(cfg, net, workPlace(cfg.FileRoot, file), archives(file)), excelPart(cfg, file))
 	return all
 }
 
 // fileSteps are the steps of flows that work with files, or send them.
-func fileSteps(cfg Config, net *network.Network, place func(pool string) workdir.Place) []executors.Executor {
-	zips := zipfile.Config{Place: place, MaxBytes: cfg.File.MaxUnpackedBytes, Command: cfg.Command}
+func fileSteps(cfg Config, net *network.Network, place func(pool string) workdir.Place, archives func(pool string) []string) []executors.Executor {
+	zips := zipfile.Config{Place: place, MaxBytes: cfg.File.MaxUnpackedBytes, Command: cfg.Command, Archives: archives}
 	transfers := transfer.Config{Place: place}
 	return slices.Concat([]executors.Executor{zipfile.NewZip(zips), zipfile.NewUnzip(zips)}, sftp.New(transfers, cfg.SSH, net), smb.New(transfers, net),
 		[]executors.Executor{mail.New(mail.Config{Place: place}, net)})

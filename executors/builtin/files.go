@@ -14,11 +14,23 @@ func fileExecutor(cfg Config, net *network.Network, file *workerfile.Source) exe
 	return fileops.New(cfg.File)
 }
 
-// workPlace is where a pool's tasks find and leave files, beside their own directory.
+// workPlace is where a pool's tasks find and leave files, beside their own directory. In the mode enterprise that is nowhere.
 func workPlace(root string, file *workerfile.Source) func(pool string) workdir.Place {
 	return func(pool string) workdir.Place {
-		p := place(root, file.File().Pool(pool).Files)
+		rules := file.File().Pool(pool)
+		if rules.Enterprise() {
+			return workdir.Place{}
+		}
+		p := place(root, rules.Files)
 		return workdir.Place{Dir: p.Root, ReadOnly: p.ReadOnly}
+	}
+}
+
+// archives are the drivers of archives that a pool allows; nil: any.
+func archives(file *workerfile.Source) func(pool string) []string {
+	return func(pool string) []string {
+		rules := file.File().Pool(pool)
+		return rules.Archives()
 	}
 }
 

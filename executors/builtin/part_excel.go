@@ -10,5 +10,8 @@ import (
 
 // excelPart makes the executors that only builds with the tag etl can run.
 func excelPart(cfg Config, file *workerfile.Source) []executors.Executor {
-	return fill.New(fill.Config{Place: workPlace(cfg.FileRoot, file)})
+	return fill.New(fill.Config{Place: workPlace(cfg.FileRoot, file), Enterprise: func(pool string) bool {
+		rules := file.File().Pool(pool)
+		return rules.Enterprise()
+	}})
 }

@@ -93,7 +93,7 @@ func (e *Unzip) read(call *executors.Call) (*unzipInput, error) {
 	if strings.TrimSpace(in.Dest) == "" {
 		fault("dest_dir is required in inputs")
 	}
-	in.setup.check(&e.cfg, fault)
+	in.setup.check(&e.cfg, call.Pool, fault)
 	var err error
 	if in.archives, err = in.Archives.Texts(); err != nil {
 		fault("archives%v", err)

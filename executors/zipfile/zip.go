@@ -101,7 +101,7 @@ func (e *Zip) read(call *executors.Call, given json.RawMessage) (*zipInput, erro
 	if in.Items == nil {
 		fault("items is required in inputs")
 	}
-	if in.setup.check(&e.cfg, fault); in.Password != "" && in.Driver == driverPlain {
+	if in.setup.check(&e.cfg, call.Pool, fault); in.Password != "" && in.Driver == driverPlain {
 		fault("password: the driver zipfile encrypts nothing; use pyzipper, or name no driver")
 	}
 	if in.Password == "" && in.Driver == driverAES {

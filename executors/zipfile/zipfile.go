@@ -47,6 +47,8 @@ type Config struct {
 	MaxBytes int64
 	// Command is what programs the driver external may start: those of command_executor. Its zero value: none.
 	Command command.Config
+	// Archives are the drivers that the tasks of a pool may name, and must; nil, or a nil list: any, or none.
+	Archives func(pool string) []string
 
 	programs *programs.Guard
 }
@@ -54,6 +56,9 @@ type Config struct {
 func (c *Config) setDefaults() {
 	if c.Place == nil {
 		c.Place = func(string) workdir.Place { return workdir.Place{} }
+	}
+	if c.Archives == nil {
+		c.Archives = func(string) []string { return nil }
 	}
 	c.MaxBytes = cmp.Or(c.MaxBytes, 10<<30)
 	c.programs = programs.New(programs.Config{Allowed: c.Command.Whitelist, KeepEnv: c.Command.KeepEnv})
@@ -89,8 +94,17 @@ type setup struct {
 }
 
 // check finds the driver. Without one, a password asks for AES.
-func (s *setup) check(cfg *Config, fault func(string, ...any)) {
+func (s *setup) check(cfg *Config, pool string, fault func(string, ...any)) {
 	s.given = s.Strength != nil
+	if allowed := cfg.Archives(pool); allowed != nil {
+		named := s.Driver
+		if named == "aes" {
+			named = driverAES
+		}
+		if !slices.Contains(allowed, named) {
+			fault("driver: pools of the mode enterprise want a resource of the kind archive, with a driver of these: %s", strings.Join(allowed, ", "))
+		}
+	}
 	switch s.Driver {
 	case "", "archive":
 		if s.Driver = driverPlain; s.Password != "" {

@@ -3,6 +3,7 @@ package workerfile
 import (
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -35,6 +36,11 @@ type Pool struct {
 	Agents *Agents `file:"agents"` // nil: as the worker's settings say
 
 	Kubernetes *Kubernetes `file:"kubernetes"`
+
+	// Mode is that of flows: internal_fast, or enterprise, whose steps use files of their job alone. Empty: internal_fast.
+	Mode string `file:"mode"`
+	// ZipDrivers are the drivers of archives that the mode enterprise allows; nil: pyzipper and zipfile.
+	ZipDrivers []string `file:"zip_drivers"`
 
 	// Profiles are settings of the resources of flows, by the names of their profiles: they go before what the flow was submitted with, and the resource itself before them.
 	Profiles map[string]Profile `file:"profiles"`
@@ -111,8 +117,41 @@ func (c *Connection) Check(at Place) {
 	checkPools(at, c.Pools)
 }
 
+// Modes of flows.
+const (
+	modeFast       = "internal_fast"
+	modeEnterprise = "enterprise"
+)
+
+// Enterprise reports whether the mode is enterprise.
+func (p *Pool) Enterprise() bool { return p.Mode == modeEnterprise }
+
+// Archives are the drivers of archives that the tasks may use; nil: any.
+func (p *Pool) Archives() []string {
+	switch {
+	case !p.Enterprise():
+		return nil
+	case p.ZipDrivers == nil:
+		return []string{"pyzipper", "zipfile"}
+	}
+	return p.ZipDrivers
+}
+
 // Check looks at the parts of a policy.
-func (p *Pool) Check(at Place) { p.Outlet.check(at) }
+func (p *Pool) Check(at Place) {
+	p.Outlet.check(at)
+	if p.Mode != "" && p.Mode != modeFast && p.Mode != modeEnterprise {
+		at.Fault("mode", "want internal_fast or enterprise")
+	}
+	if p.ZipDrivers != nil && !p.Enterprise() {
+		at.Fault("zip_drivers", "only the mode enterprise has them")
+	}
+	for i, name := range p.ZipDrivers {
+		if !slices.Contains([]string{"pyzipper", "zipfile", "external"}, name) {
+			at.Key("zip_drivers").Index(i).Fault("", "want pyzipper, zipfile or external")
+		}
+	}
+}
 
 // check looks at what a proxy's URL is at least.
 func (o *Outlet) check(at Place) {

@@ -26,6 +26,8 @@ func TestPoliciesOfContainersAreChecked(t *testing.T) {
 			"f:5:18: pools.p.kubernetes.template.metadata: want an object", "template.spec: want an object; if it has containers", "template.containers: unknown key; known are: metadata, spec",
 		},
 		"kubernetes:\n    namespaces: [a]\n    template: [x]\n": {"pools.p.kubernetes.template: want an object with metadata and spec"},
+		"{mode: enterprize, zip_drivers: [zipfile]}\n":          {"f:3:6: pools.p.mode: want internal_fast or enterprise", "pools.p.zip_drivers: only the mode enterprise has them"},
+		"{mode: enterprise, zip_drivers: [zipfile, os]}\n":      {"pools.p.zip_drivers[1]: want pyzipper, zipfile or external"},
 		"files: {root: data, off: true}\n":                      {"f:3:13: pools.p.files.root: want an absolute path", "files.off: a pool has a root or no files, not both"},
 	} {
 		_, err := Parse("f", []byte("pools:\n  p:\n    "+strings.ReplaceAll(text, "\n    ", "\n      ")))
@@ -43,6 +45,7 @@ func TestPoliciesOfContainersPass(t *testing.T) {
 		`kubernetes: {namespaces: [jobs, "team-*"], images: ["ghcr.io/acme/*"], max_cpu: 500m, max_memory: 1Gi, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: main}]}}}`,
 		`kubernetes: {namespaces: [jobs], template: {spec: {hostNetwork: false}}}`,
 		`files: {root: /srv/data, read_only: true}`,
+		`mode: enterprise, zip_drivers: [zipfile, external]`, `mode: enterprise, zip_drivers: []`, `mode: internal_fast`,
 	} {
 		if _, err := Parse("f", []byte("pools: {p: {"+text+"}}")); err != nil {
 			t.Errorf("%s: %v", text, err)

@@ -5,12 +5,40 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"iter"
+	"math"
 	"time"
 
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
 
 func (c *Client) flows() pb.FlowServiceClient { return pb.NewFlowServiceClient(c.conn) }
+
+// FlowCheck is a flow that is to be looked at.
+type FlowCheck struct {
+	FlowStart      // without RunID and UserID
+	AsRun     bool // as a run with these values: what has none is an error
+	StrictEnv bool // names of the environment without a value, and without a default, are errors, but for secrets
+	Compat    bool // warn of each place where the flow does otherwise than in AetherFlow
+}
+
+// FlowReport is what is known of a flow.
+type FlowReport struct {
+	OK       bool        `json:"ok"`        // there are no errors
+	FlowYAML string      `json:"flow_yaml"` // what the flow is called
+	Errors   []FlowFault `json:"errors"`
+	Warnings []FlowFault `json:"warnings"`
+	More     int         `json:"more,omitempty"` // errors and warnings beyond 200 of each
+}
+
+// FlowFault is one thing that is wrong, or a warning.
+type FlowFault struct {
+	Code   string `json:"code"`
+	Alias  string `json:"alias,omitempty"` // what AetherFlow calls it
+	Loc    string `json:"loc"`             // path in the flow, "jobs[1].steps[0].inputs.sql"; empty: the flow
+	Line   int    `json:"line"`            // from 1; 0: the flow as a whole
+	Column int    `json:"column"`          // in characters, from 1
+	Msg    string `json:"msg"`
+}
 
 // FlowApply is a flow that is to be registered.
 type FlowApply struct {
@@ -55,6 +83,7 @@ type FlowStart struct {
 
 	Profiles string // that resources may name, in YAML
 	Job      string // that runs, with those that it needs; empty: all
+	Priority *int   // of all steps that the flow gives none of their own, from 0 to 3; nil: as the flow says
 }
 
 // FlowRun is a run of a flow.
@@ -74,6 +103,7 @@ type FlowRun struct {
 	Set       []string          `json:"set,omitempty"`       // likewise
 	Profiles  string            `json:"profiles,omitempty"`  // likewise
 	Job       string            `json:"job,omitempty"`       // likewise
+	Priority  *int              `json:"priority,omitempty"`  // likewise
 	Jobs      json.RawMessage   `json:"jobs,omitempty"`      // a list of jobs with their steps, as "flow run" prints it; nil: not asked for
 	Truncated bool              `json:"truncated,omitempty"` // some values are left out of Jobs, as all would be more than 16 MiB
 	Revisions []FlowRevision    `json:"revisions,omitempty"` // the newest first; nil: not asked for
@@ -118,6 +148,30 @@ type FlowResume struct {
 	Text    []byte // in place of a registered one
 }
 
+// ValidateFlow tells all that is wrong with a flow, by the executors that workers have, and stores nothing. [ErrNotFound]: there is no such registered flow.
+func (c *Client) ValidateFlow(ctx context.Context, f FlowCheck) (*FlowReport, error) {
+	got, err := c.flows().ValidateFlow(ctx, &pb.ValidateFlowRequest{Flow: f.Flow, Version: int32(f.Version), Name: f.Name, Text: string(f.Text), Env: f.Env, Params: f.Params, Set: f.Set, Profiles: f.Profiles,
+		Job: f.Job, Priority: priorityTo(f.Priority), AsRun: f.AsRun, StrictEnv: f.StrictEnv, Compat: f.Compat})
+	if err != nil {
+		return nil, wrap(ctx, err, "validate a flow")
+	}
+	faults := func(list []*pb.FlowFault) []FlowFault {
+		out := []FlowFault{}
+		for _, f := range list {
+			out = append(out, FlowFault{f.Code, f.Alias, f.Loc, int(f.Line), int(f.Column), f.Msg})
+		}
+		return out
+	}
+	return &FlowReport{OK: got.Ok, FlowYAML: got.FlowYaml, Errors: faults(got.Errors), Warnings: faults(got.Warnings), More: int(got.More)}, nil
+}
+
+func priorityTo(p *int) *int32 {
+	if p == nil {
+		return nil
+	}
+	return new(int32(max(min(*p, math.MaxInt32), math.MinInt32)))
+}
+
 // ApplyFlow registers a flow: a new version, unless its text is that of the newest. [ErrInvalid] tells all that is wrong with it.
 func (c *Client) ApplyFlow(ctx context.Context, f FlowApply) (*Flow, error) {
 	return flowAnswer(ctx, "apply a flow")(c.flows().ApplyFlow(ctx, &pb.ApplyFlowRequest{Name: f.Name, Text: string(f.Text), UserId: f.UserID, Preview: f.Preview}))
@@ -159,7 +213,7 @@ func (c *Client) DeleteFlow(ctx context.Context, id string) error {
 // [ErrNotFound]: there is no such registered flow.
 func (c *Client) RunFlow(ctx context.Context, s FlowStart) (*FlowRun, error) {
 	return flowRunAnswer(ctx, "run a flow")(c.flows().RunFlow(ctx, &pb.RunFlowRequest{Flow: s.Flow, Version: int32(s.Version), Name: s.Name, Text: string(s.Text), RunId: s.RunID, UserId: s.UserID, Env: s.Env,
-		Params: s.Params, Set: s.Set, Profiles: s.Profiles, Job: s.Job}))
+		Params: s.Params, Set: s.Set, Profiles: s.Profiles, Job: s.Job, Priority: priorityTo(s.Priority)}))
 }
 
 // FlowRun shows a run, by RUN or FLOW/RUN, with its jobs, as they are now. [ErrNotFound].
@@ -236,6 +290,9 @@ func flowRunOf(r *pb.FlowRun) *FlowRun {
 		CreatedBy: r.CreatedBy, CreatedAt: at(r.CreatedAt), Env: r.Env, Params: r.Params, Set: r.Set, Profiles: r.Profiles, Job: r.Job, Jobs: r.Jobs, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings}
 	if r.Schedule != nil {
 		out.Schedule = &FlowRunSchedule{r.Schedule.Id, at(r.Schedule.FireTime)}
+	}
+	if r.Priority != nil {
+		out.Priority = new(int(*r.Priority))
 	}
 	for _, one := range r.Revisions {
 		out.Revisions = append(out.Revisions, FlowRevision{int(one.Revision), one.TreeId, one.Outcome, int(one.Version), hex.EncodeToString(one.Sha256), one.CreatedBy, at(one.CreatedAt)})

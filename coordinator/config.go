@@ -34,6 +34,8 @@ type Config struct {
 	InputKeys map[string]treedoc.InputKeys
 	// Flows gives what a flow is compiled with: the executors that its steps may name, and what is known of these. Values of a run are added. Default: Known and InputKeys.
 	Flows func() flows.Options
+	// FlowExecutor is what flows are told of an executor that only workers describe; nil: nothing, so that its steps may have any inputs.
+	FlowExecutor func(Executor) *flows.Executor
 	// InputFaults gives what finds faults in the inputs of a tree's tasks, of executors that are known here; nil: nothing does. Results of
 	// dependencies are still to come. Each tree gets one of its own.
 	InputFaults func() func(*dag.Task) []InputFault

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -27,6 +28,8 @@ import (
 // FlowKeeper keeps flows and runs them. Ids of flows are the namespace's; a run is named as FLOW/RUN, or as RUN where one flow has such a run. What is stored needs
 // [dag.RegistryLevel]: a *[dag.LevelError] while a live coordinator is below it. *[FlowFaultsError]: all that is wrong with a flow, of which nothing is stored.
 type FlowKeeper interface {
+	// ValidateFlow tells all that is wrong with a flow, by the executors that workers have, and stores nothing. [ErrNotFound]: there is no such registered flow.
+	ValidateFlow(ctx context.Context, spec FlowCheck) (*flows.Report, error)
 	// ApplyFlow registers a flow under its own id: a new version, unless its text is that of the newest. [ErrConflict]: there are as many as may be. A preview stores nothing.
 	ApplyFlow(ctx context.Context, spec FlowSpec) (*FlowInfo, error)
 	// Flow shows a version of a flow with its text; 0: the newest. [ErrNotFound].
@@ -65,6 +68,21 @@ type FlowSpec struct {
 	Preview bool   // nothing is stored
 }
 
+// FlowCheck is a flow that is to be looked at.
+type FlowCheck struct {
+	Flow    string // a registered one; empty: the text's
+	Version int    // of it; 0: the newest
+	Name    string // what faults call the text; empty: flow
+	Text    []byte // in place of a registered one
+	FlowGiven
+
+	AsRun     bool // as a run with these values: what has none is an error
+	StrictEnv bool // names of the environment without a value, and without a default, are errors, but for secrets
+	Compat    bool // warn of each place where the flow does otherwise than in AetherFlow
+
+	from *FlowSchedule // the schedule that the run comes from; nil: none
+}
+
 // FlowInfo is a version of a registered flow.
 type FlowInfo struct {
 	ID        string
@@ -95,7 +113,7 @@ type FlowGiven struct {
 	Profiles string `json:"profiles,omitempty"` // that resources may name, in YAML
 	Job      string `json:"job,omitempty"`      // that runs, with those that it needs; empty: all
 
-	Priority *int    `json:"priority,omitempty"`        // in place of the flow's
+	Priority *int    `json:"priority,omitempty"`        // of all steps that the flow gives none of their own, from 0 to 3; nil: as the flow says
 	Timeout  float64 `json:"timeout_seconds,omitempty"` // of the run, in place of the flow's
 }
 
@@ -220,6 +238,11 @@ var flowOutcomes = []string{flowRunning, "SUCCESS", "FAILED", "CANCELLED"}
 
 // The calls.
 
+// ValidateFlow tells of a registered flow who may see it.
+func (g *guarded) ValidateFlow(ctx context.Context, spec FlowCheck) (*flows.Report, error) {
+	return ask(ctx, g, Call{Method: "ValidateFlow"}, func() (*flows.Report, error) { return g.next.ValidateFlow(ctx, spec) }, part{there: spec.Flow != "", flow: spec.Flow})
+}
+
 func (g *guarded) ApplyFlow(ctx context.Context, spec FlowSpec) (*FlowInfo, error) {
 	call := Call{Method: "ApplyFlow", Flow: flows.IDOf(spec.Text), UserID: cmp.Or(spec.UserID, g.caller.User), Details: detail("preview", spec.Preview)}
 	return askFor(ctx, g, call, func(owner string) (*FlowInfo, error) {
@@ -296,7 +319,11 @@ func (c *Coordinator) ApplyFlow(ctx context.Context, spec FlowSpec) (*FlowInfo, 
 	if !isUser(spec.UserID) {
 		return nil, &InvalidArgumentError{Field: "user_id", Reason: "must be at most 255 characters of UTF-8 without NUL"}
 	}
-	id, report := flows.Register(flowName(spec.Name), spec.Text, c.flowOptions())
+	opts, known := c.flowOptions(ctx)
+	id, report := flows.Register(flowName(spec.Name), spec.Text, opts)
+	if known.err != nil {
+		return nil, c.internal("read the executors of workers", known.err)
+	}
 	if !report.OK {
 		return nil, &FlowFaultsError{report}
 	}
@@ -345,12 +372,103 @@ func showFlow(f *pg.Flow) *FlowInfo {
 	return &FlowInfo{ID: f.ID, Version: int(f.Version), SHA256: f.SHA256, UserID: f.UserID, CreatedBy: f.CreatedBy, CreatedAt: f.CreatedAt}
 }
 
-// flowOptions are what a flow is compiled with.
-func (c *Coordinator) flowOptions() flows.Options {
-	if c.cfg.Flows != nil {
-		return c.cfg.Flows()
+// ValidateFlow tells what is wrong with a flow; see [FlowKeeper].
+func (c *Coordinator) ValidateFlow(ctx context.Context, spec FlowCheck) (*flows.Report, error) {
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return flows.Options{Executors: c.cfg.Known, Inputs: c.cfg.InputKeys}
+	of, err := c.textFor(ctx, here, spec.Flow, spec.Version, spec.Name, spec.Text)
+	if err != nil {
+		return nil, err
+	}
+	_, _, report, err := c.judgeFlow(ctx, of, "checked", spec)
+	return report, err
+}
+
+// judgeFlow says what is wrong with a flow, as a run with the values that are given or without. given is what the run is given in one form; the tree is nil unless it is a run without
+// faults.
+func (c *Coordinator) judgeFlow(ctx context.Context, of *flowText, runID string, spec FlowCheck) (given FlowGiven, tree *flows.Tree, report *flows.Report, err error) {
+	given, set, err := spec.check()
+	if err != nil {
+		return given, nil, nil, err
+	}
+	opts, known := c.flowOptions(ctx)
+	opts.Env, opts.Job, opts.Priority, opts.Timeout, opts.StrictEnv, opts.Compat = given.Env, given.Job, given.Priority, given.Timeout, spec.StrictEnv, spec.Compat
+	if from := spec.from; from != nil {
+		opts.Schedule = &flows.Schedule{ID: from.ID, FireTime: from.FireTime}
+	}
+	if given.Profiles != "" {
+		if opts.Profiles, report = flows.ReadProfiles("profiles", []byte(given.Profiles)); !report.OK {
+			return given, nil, report, nil
+		}
+	}
+	if spec.AsRun {
+		opts.Set = set
+		tree, report = flows.Compile(of.name, of.text, runID, opts)
+	} else {
+		_, report = flows.Read(of.name, of.text, opts)
+	}
+	if known.err != nil {
+		return given, nil, nil, c.internal("read the executors of workers", known.err)
+	}
+	return given, tree, report, nil
+}
+
+// flowOptions are what a flow is compiled with, and what it learns of the executors that only workers have.
+func (c *Coordinator) flowOptions(ctx context.Context) (flows.Options, *flowExecutors) {
+	opts := flows.Options{Executors: c.cfg.Known, Inputs: c.cfg.InputKeys}
+	if c.cfg.Flows != nil {
+		opts = c.cfg.Flows()
+	}
+	others := &flowExecutors{c: c, ctx: ctx}
+	opts.Others = others
+	return opts, others
+}
+
+// flowExecutors are the executors that workers have, for one flow: the store is asked when the first of them is.
+type flowExecutors struct {
+	c    *Coordinator
+	ctx  context.Context
+	list *listing
+	err  error // of the store: what was told of a flow counts for nothing
+}
+
+func (f *flowExecutors) read() bool {
+	if f.list == nil && f.err == nil {
+		f.list, f.err = f.c.catalogue.read(f.ctx)
+	}
+	return f.err == nil
+}
+
+// IDs are those of the executors that workers have said something of.
+func (f *flowExecutors) IDs() []string {
+	if !f.read() {
+		return nil
+	}
+	return slices.Collect(maps.Keys(f.list.by))
+}
+
+// Find is an executor; of one that no worker describes, as those of older versions don't, it is only known that there is one.
+func (f *flowExecutors) Find(id string) *flows.Executor {
+	if !f.read() {
+		return nil
+	}
+	if f.list.by[id] == nil {
+		if f.c.executors.has(f.ctx, id) {
+			return &flows.Executor{}
+		}
+		return nil
+	}
+	if f.c.cfg.FlowExecutor == nil {
+		return &flows.Executor{}
+	}
+	shown, err := f.list.show(f.ctx, []string{id})
+	if err != nil {
+		f.err = err
+		return nil
+	}
+	return f.c.cfg.FlowExecutor(*shown[0])
 }
 
 // flowName is what faults call a text.
@@ -540,6 +658,9 @@ func (g FlowGiven) check() (FlowGiven, *treefile.Arguments, error) {
 			faults.add("set", "%v", err)
 		}
 	}
+	if p := g.Priority; p != nil && (*p < 0 || *p > 3) {
+		faults.add("priority", "must be 0 to 3, and is %d", *p)
+	}
 	if len(g.Env) == 0 {
 		g.Env = nil
 	}
@@ -558,23 +679,11 @@ func someOf(raw json.RawMessage) json.RawMessage {
 }
 
 // compileRun makes the tree of a run, and what is stored of it.
-func (c *Coordinator) compileRun(of *flowText, runID string, given FlowGiven, from *FlowSchedule) (*flows.Tree, *flows.Report, []byte, error) {
-	given, set, err := given.check()
+func (c *Coordinator) compileRun(ctx context.Context, of *flowText, runID string, given FlowGiven, from *FlowSchedule) (*flows.Tree, *flows.Report, []byte, error) {
+	given, tree, report, err := c.judgeFlow(ctx, of, runID, FlowCheck{FlowGiven: given, AsRun: true, from: from})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	opts := c.flowOptions()
-	opts.Env, opts.Set, opts.Job, opts.Priority, opts.Timeout = given.Env, set, given.Job, given.Priority, given.Timeout
-	if from != nil {
-		opts.Schedule = &flows.Schedule{ID: from.ID, FireTime: from.FireTime}
-	}
-	if given.Profiles != "" {
-		var report *flows.Report
-		if opts.Profiles, report = flows.ReadProfiles("profiles", []byte(given.Profiles)); !report.OK {
-			return nil, nil, nil, &FlowFaultsError{report}
-		}
-	}
-	tree, report := flows.Compile(of.name, of.text, runID, opts)
 	if tree == nil {
 		return nil, nil, nil, &FlowFaultsError{report}
 	}
@@ -606,7 +715,7 @@ func (c *Coordinator) RunFlow(ctx context.Context, spec FlowRunSpec) (*FlowRunIn
 		}
 		spec.RunID = made.String()
 	}
-	tree, report, body, err := c.compileRun(of, spec.RunID, spec.FlowGiven, spec.schedule)
+	tree, report, body, err := c.compileRun(ctx, of, spec.RunID, spec.FlowGiven, spec.schedule)
 	if err != nil {
 		return nil, err
 	}
@@ -960,7 +1069,7 @@ func (c *Coordinator) ResumeFlowRun(ctx context.Context, spec FlowResume) (*Flow
 	if key == newest.Text {
 		return c.resumeTree(ctx, was)
 	}
-	tree, report, body, err := c.compileRun(of, newest.RunID, was.Given, was.Schedule)
+	tree, report, body, err := c.compileRun(ctx, of, newest.RunID, was.Given, was.Schedule)
 	switch {
 	case err != nil:
 		return nil, err

@@ -12,11 +12,11 @@ import (
 
 // ofWhole are the methods that are about a namespace or the cluster as a whole, also if they name something.
 var ofWhole = []string{"Workers", "Coordinators", "Pools", "Diagnose", "SetPoolRule", "DeletePoolRule", "PoolRules", "Verify", "CreateWebhook", "Resend", "ListWebhooks", "Deliveries",
-	"Record", "ReadRecord", "VerifyRecord", "GrantRole", "RevokeRole", "Bindings", "Demand", "WatchDemand", "SetLimit", "Limits", "DeleteLimit", "SetWeight", "Pause", "Resume",
+	"Record", "ReadRecord", "VerifyRecord", "GrantRole", "RevokeRole", "Bindings", "Demand", "WatchDemand", "SetLimit", "Limits", "DeleteLimit", "SetWeight", "Locks", "BreakLock", "Pause", "Resume",
 	"UpdateSchedule", "TriggerSchedule", "RenewScheduleSecret", "BackfillSchedule", "ScheduleRuns", "Erase", "Erasure", "Erasures"}
 
 // ofNobody are the methods about nothing that anybody owns.
-var ofNobody = []string{"Executors", "Executor", "CheckAttachment", "NextInstants"}
+var ofNobody = []string{"Executors", "Executor", "CheckAttachment", "NextInstants", "ValidateFlow"}
 
 // ofCaller are the methods that list, or store what becomes the caller's, when they name nobody.
 var ofCaller = []string{"Submit", "Generate", "Tasks", "Trees", "Usage", "KeepAgentTask", "Logs", "Artifacts", "OpenArtifact", "AgentTasks", "CreateAPIKey", "APIKeys", "Pauses", "Holds", "CreateSchedule", "Schedules", "ApplyFlow", "Flows", "RunFlow", "FlowRuns", "ResumeFlowRun", "RestartFlowRun"}

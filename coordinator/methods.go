@@ -69,6 +69,8 @@ var methods = map[string]method{
 	"SetLimit":            {policy.LimitsWrite, aboutWhole, "limit", true},
 	"Limits":              {policy.LimitsRead, aboutWhole, "see limits", false},
 	"DeleteLimit":         {policy.LimitsWrite, aboutWhole, "limit", true},
+	"Locks":               {policy.LimitsRead, aboutWhole, "see limits", false},
+	"BreakLock":           {policy.LimitsWrite, aboutWhole, "limit", true},
 	"SetWeight":           {policy.LimitsWrite, aboutWhole, "limit", true},
 	"Pause":               {policy.TreesCancel, aboutHook, "pause", true},
 	"Resume":              {policy.TreesCancel, aboutHook, "resume", true},
@@ -86,6 +88,7 @@ var methods = map[string]method{
 	"RenewScheduleSecret": {policy.SchedulesWrite, aboutHook, "change schedules of", true},
 	"TakeEvent":           {"", aboutOpen, "", false}, // what is taken is a run; the record has nothing of strangers
 	"ScheduleRuns":        {policy.SchedulesRead, aboutHook, "see schedules of", false},
+	"ValidateFlow":        {policy.FlowsRead, aboutNothing, "access", false},
 	"ApplyFlow":           {policy.FlowsWrite, aboutStore, "keep flows for", true},
 	"Flow":                {policy.FlowsRead, aboutHook, "see flows of", false},
 	"Flows":               {policy.FlowsRead, aboutList, "see flows of", false},

@@ -262,6 +262,9 @@ var looks = map[string]func(ctx context.Context, svc coordinator.Service, p plan
 	"Flow": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
 		return svc.Flow(ctx, p.flow(), 0)
 	},
+	"ValidateFlow": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.ValidateFlow(ctx, coordinator.FlowCheck{Flow: p.flow()})
+	},
 	"Flows": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
 		page, err := svc.Flows(ctx, coordinator.FlowFilter{})
 		var ids []string

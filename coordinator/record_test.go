@@ -244,6 +244,10 @@ var changes = map[string]struct {
 	"DeleteLimit": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
 		return s.DeleteLimit(ctx, coordinator.LimitTarget{Key: "of nobody"}, 0)
 	}, ""},
+	"BreakLock": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.BreakLock(ctx, coordinator.LockBreak{Key: "nobodys"})
+		return err
+	}, ""},
 	"SetWeight": {func(ctx context.Context, s coordinator.Service, _ string) error {
 		return s.SetWeight(ctx, "u", 2)
 	}, func(ctx context.Context, s coordinator.Service, _ string) error {

@@ -121,30 +121,6 @@ func (c *checker) identity(id string, at treefile.Value, loc string) {
 	}
 }
 
-// executorOf is the id of the executor that a type names; empty: there is none.
-func (o *Options) executorOf(typ string) string {
-	const suffix = "_executor"
-	switch {
-	case o.Executors.Has(typ):
-		return typ
-	case o.Executors.Has(typ + suffix):
-		return typ + suffix
-	}
-	return ""
-}
-
-// types are the words that a step may have as its type.
-func (o *Options) types() []string {
-	out := []string{withLock, forEach}
-	for _, id := range o.Executors.IDs() {
-		short := strings.TrimSuffix(id, "_executor")
-		if out = append(out, short); short != id {
-			out = append(out, id)
-		}
-	}
-	return out
-}
-
 // likelyType is the word that a type which there is not is likely to mean; empty: nobody knows.
 func (o *Options) likelyType(typ string) string {
 	as := treedoc.CommonExecutor(typ)

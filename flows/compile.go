@@ -69,6 +69,9 @@ func Compile(name string, text []byte, runID string, opts Options) (*Tree, *Repo
 	if !ValidID(runID) {
 		r.tell(CodeRun, "", "run_id", treedoc.Position{}, "%s must be 1 to %d letters, digits, '.', '_' and '-', and neither . nor ..", shorten(runID), maxIDChars)
 	}
+	if p := opts.Priority; p != nil && (*p < 0 || *p > 3) {
+		r.tell(CodeSchema, "", "priority", treedoc.Position{}, "must be an integer from 0 to 3, and is %d", *p)
+	}
 	if report := r.done(); !report.OK {
 		return nil, report
 	}

@@ -141,6 +141,7 @@ type Lock struct {
 // Options are what a document is judged by.
 type Options struct {
 	Executors dag.Known                    // what steps may name as their type
+	Others    Others                       // what else they may name; nil: nothing
 	Inputs    map[string]treedoc.InputKeys // those of executors, by id; who is not there takes any
 	// Faults finds what is wrong with the inputs of a step of an executor, but for what a template stands for; nil: nobody looks.
 	Faults func(executor string, inputs json.RawMessage) []InputFault
@@ -157,11 +158,13 @@ type Options struct {
 	Public      []string                 // likewise, that are none
 	StrictEnv   bool                     // a name without a value is an error, unless it is a secret's
 	Compat      bool                     // tell what the flow does in another way than in AetherFlow
+	Priority    *int                     // of all steps, in place of flow.priority, from 0 to 3; nil: the flow says it
 	Job         string                   // the only one that a run is for, with all that it needs or names; empty: all
 	Set         *treefile.Arguments      // for parameters; nil: there is no run yet, and no value is missed
 	Schedule    *Schedule                // that the run comes from; nil: none
-	Priority    *int                     // in place of the flow's; nil: that
 	Timeout     float64                  // seconds of a run, in place of the flow's; 0: that
+
+	found map[string]*Executor // what Others have said
 }
 
 // Schedule is what a run knows of the schedule that it comes from.

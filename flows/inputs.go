@@ -40,11 +40,9 @@ func (c *checker) inputs(s *Step, executor string, inputs treefile.Value, loc st
 	if s.Type == process {
 		in.process()
 	}
-	if c.opts.Faults != nil {
-		for _, f := range c.opts.Faults(executor, text) {
-			if takes, connects := c.opts.Connections[executor]; !f.Missing || !r.Given() || !ours || connects && !slices.Contains(takes.Fields, f.Field) { // else the resource may have it
-				in.fault(f)
-			}
+	for _, f := range c.opts.faultsOf(executor, text) {
+		if takes, connects := c.opts.Connections[executor]; !f.Missing || !r.Given() || !ours || connects && !slices.Contains(takes.Fields, f.Field) { // else the resource may have it
+			in.fault(f)
 		}
 	}
 	known, are := c.opts.Inputs[executor]

@@ -1,7 +1,13 @@
 package node
 
 import (
+	"encoding/json"
+	"slices"
+
+	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/flows"
 )
 
@@ -12,4 +18,26 @@ func flowsOf(known dag.Known) func() flows.Options {
 		opts.Executors = known
 		return opts
 	}
+}
+
+// flowExecutor is what flows are told of an executor that only workers describe.
+func flowExecutor(e coordinator.Executor) *flows.Executor {
+	d := executors.Description{ID: e.ID, Inputs: e.Inputs, Secrets: e.Secrets}
+	out := &flows.Executor{}
+	if c := e.Connection; c != nil {
+		d.Connection = &executors.Connection{Types: c.Types, Fields: c.Fields}
+		out.Connection = &flows.Connector{Types: c.Types, Fields: c.Fields}
+	}
+	out.Inputs, _ = keysOf(d)
+	violations := inputs.NewSubmitted(slices.Values([]executors.Description{d})).Tree()
+	out.Faults = func(text json.RawMessage) []flows.InputFault { return flowFaults(violations, d.ID, text) }
+	return out
+}
+
+// flowFaults are what is wrong with the inputs of a step.
+func flowFaults(violations func(inputs.Task) []inputs.Violation, executor string, text json.RawMessage) (faults []flows.InputFault) {
+	for _, v := range violations(inputs.Task{Executor: executor, Inputs: text, Templates: true}) {
+		faults = append(faults, flows.InputFault{Field: v.Field, Reason: v.Reason, Missing: v.Missing})
+	}
+	return faults
 }

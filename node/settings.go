@@ -82,7 +82,7 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 			AccessKey: cfg.ArtifactS3AccessKey.Reveal(), SecretKey: cfg.ArtifactS3SecretKey.Reveal(), PathStyle: bool(cfg.ArtifactS3PathStyle)},
 		archive: archiveOf(&cfg.Archive),
 		coordinator: coordinator.Config{
-			Name: name, Version: Version(), Levels: opts.Levels, Lease: cfg.Lease, Retention: cfg.Retention, PoolIdle: cfg.PoolIdle, Limits: limits, Known: known, Given: opts.given(), Repeatable: opts.repeatable(), InputKeys: opts.inputKeys(), Flows: flowsOf(known), InputFaults: opts.inputFaults(), SchemaFaults: schemaFaults(), BaseURL: string(cfg.BaseURL), Catalogue: opts.executors,
+			Name: name, Version: Version(), Levels: opts.Levels, Lease: cfg.Lease, Retention: cfg.Retention, PoolIdle: cfg.PoolIdle, Limits: limits, Known: known, Given: opts.given(), Repeatable: opts.repeatable(), InputKeys: opts.inputKeys(), Flows: flowsOf(known), FlowExecutor: flowExecutor, InputFaults: opts.inputFaults(), SchemaFaults: schemaFaults(), BaseURL: string(cfg.BaseURL), Catalogue: opts.executors,
 			Window: cfg.Window, Batch: cfg.Batch, Submissions: cfg.Submissions, Linger: cfg.Linger, Republish: cfg.Republish, Audit: audit, ScaleAhead: cfg.ScaleAhead,
 			Webhooks: webhooksOf(cfg),
 			Seal:     coordinator.SealConfig{Keys: cfg.SealKey.Reveal(), KeyFile: cfg.SealKeyFile, KMS: opts.KMS, Values: bool(cfg.SealValues)},

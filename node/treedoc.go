@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/builtin"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/executors/process"
@@ -32,11 +33,8 @@ func FlowOptions() flows.Options {
 	violations := submitted.Tree()
 	opts := flows.Options{
 		Executors: Known(), Inputs: InputKeys(), Connections: map[string]flows.Connector{},
-		Faults: func(executor string, text json.RawMessage) (faults []flows.InputFault) {
-			for _, v := range violations(inputs.Task{Executor: executor, Inputs: text, Templates: true}) {
-				faults = append(faults, flows.InputFault{Field: v.Field, Reason: v.Reason, Missing: v.Missing})
-			}
-			return faults
+		Faults: func(executor string, text json.RawMessage) []flows.InputFault {
+			return flowFaults(violations, executor, text)
 		},
 		Rename: func(executor string, text json.RawMessage) (json.RawMessage, []flows.Renamed) {
 			if executor != process.ID {
@@ -79,20 +77,29 @@ func (o Options) inputKeys() map[string]treedoc.InputKeys {
 		builtIn[d.ID] = true
 	}
 	for d := range o.catalogue() {
-		var schema struct {
-			Properties map[string]json.RawMessage `json:"properties"`
-			Required   []string                   `json:"required"`
-		}
-		if json.Unmarshal(d.Inputs, &schema) != nil {
+		keys, are := keysOf(d)
+		if !are {
 			continue
-		}
-		keys := treedoc.InputKeys{Names: slices.Sorted(maps.Keys(schema.Properties)), Required: schema.Required}
-		if c := d.Connection; c != nil && len(keys.Names) > 0 {
-			keys.Names = slices.Compact(slices.Sorted(slices.Values(append(keys.Names, "connection"))))
-			keys.Required = slices.DeleteFunc(keys.Required, func(name string) bool { return slices.Contains(c.Fields, name) })
 		}
 		keys.NoConnection = d.Connection == nil && builtIn[d.ID] && d.ID != python.ID && len(keys.Names) > 0
 		all[d.ID] = keys
 	}
 	return all
+}
+
+// keysOf are the keys that the inputs of an executor may and must have, by its schema. are: it can be read.
+func keysOf(d executors.Description) (keys treedoc.InputKeys, are bool) {
+	var schema struct {
+		Properties map[string]json.RawMessage `json:"properties"`
+		Required   []string                   `json:"required"`
+	}
+	if json.Unmarshal(d.Inputs, &schema) != nil {
+		return keys, false
+	}
+	keys = treedoc.InputKeys{Names: slices.Sorted(maps.Keys(schema.Properties)), Required: schema.Required}
+	if c := d.Connection; c != nil && len(keys.Names) > 0 {
+		keys.Names = slices.Compact(slices.Sorted(slices.Values(append(keys.Names, "connection"))))
+		keys.Required = slices.DeleteFunc(keys.Required, func(name string) bool { return slices.Contains(c.Fields, name) })
+	}
+	return keys, true
 }

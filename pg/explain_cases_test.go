@@ -521,7 +521,7 @@ var unexplained = map[string]string{
 	"ForgetCachedAround": "by the keys of a task and of what depends on it, when somebody edits one that may be cached", "SweepCache": "once a minute, the first rows of an index, and those of one user", "LoadJudgedWork": "as LoadOneWork",
 	"LockUniqueKey": aUniqueKey, "HasUniqueKey": aUniqueKey, "TakeUniqueKey": aUniqueKey,
 	"LockGrants": noTable, "NamePool": fewNames, "NameShare": fewNames, "LimitRule": fewNames, "LimitRulesOf": "a probe for each of at most 1000 keys", "SetLimitRule": fewNames, "DeleteLimitRule": fewNames, "SetShareWeight": fewNames,
-	"LimitRules": "for people: a page of them", "PauseTree": "changes one tree by its key", "ResumeTree": "changes one tree by its key",
+	"LimitRules": "for people: a page of them", "Locks": "for people: a page of them, by the index of keys", "BreakHold": "by the primary key of one task's holds", "PauseTree": "changes one tree by its key", "ResumeTree": "changes one tree by its key",
 	"LockHandovers": noTable, "LockWaiting": fewNames, "RequireFewWaiting": "reads the open trees of a user, by an index, while an operator bounds what waits of it", "LockStarts": noTable, "Gates": fewNames, "SettlePause": fewNames, "UnsettledPauses": fewNames, "PausesOf": fewNames, "UncountedRules": fewNames, "RuleCounted": fewNames,
 	"ParkTree": whenHeld, "UnparkTree": whenHeld, "PublishedOf": whenHeld, "ShareTrees": whenHeld, "TreesRunning": whenHeld, "CountRunning": whenHeld, "TreeSpan": "reads one tree by its key",
 	"MoveStartTimers": "by the index of tasks' timers, when something is paused", "HeldRoom": "what a pool holds, by the index of keys", "DispatchHeld": "as Dispatch, and a row for each task that it takes",

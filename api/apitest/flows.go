@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/flows"
 )
 
 // flowID finds the id of a flow: this service compiles none.
@@ -33,6 +34,29 @@ func idOfFlow(text []byte) (string, error) {
 		return "", &coordinator.InvalidArgumentError{Field: "flow.id", Reason: "is required"}
 	}
 	return string(found[1]), nil
+}
+
+// ValidateFlow says what is wrong with a flow: here, that it has no id.
+func (s *Service) ValidateFlow(_ context.Context, spec coordinator.FlowCheck) (*flows.Report, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.fault("ValidateFlow"); err != nil {
+		return nil, err
+	}
+	text := spec.Text
+	switch versions := s.flows[spec.Flow]; {
+	case (spec.Flow == "") == (len(text) == 0):
+		return nil, &coordinator.InvalidArgumentError{Field: "flow", Reason: "is required: the id of a registered flow, or a text"}
+	case spec.Flow != "" && len(versions) == 0:
+		return nil, fmt.Errorf("flow %s: %w", spec.Flow, coordinator.ErrNotFound)
+	case spec.Flow != "":
+		text = versions[cmp.Or(spec.Version, len(versions))-1].Text
+	}
+	out := &flows.Report{OK: true, FlowYAML: cmp.Or(spec.Name, "flow"), Errors: []flows.Fault{}, Warnings: []flows.Fault{}}
+	if _, err := idOfFlow(text); err != nil {
+		out.OK, out.Errors = false, append(out.Errors, flows.Fault{Code: flows.CodeMissing, Alias: "schema:missing", Loc: "flow.id", Line: 1, Column: 7, Msg: "must be there"})
+	}
+	return out, nil
 }
 
 // ApplyFlow keeps a flow.
@@ -168,6 +192,7 @@ func (s *Service) keepRun(text []byte, version int, runID, user string, given co
 
 func (r *keptRun) listed() *coordinator.FlowRunInfo {
 	one := r.info
+	one.Jobs = nil
 	return &one
 }
 
@@ -193,8 +218,18 @@ func (s *Service) FlowRun(_ context.Context, name string) (*coordinator.FlowRunI
 		return nil, err
 	}
 	out := r.listed()
+	out.Jobs = r.info.Jobs
 	out.Revisions = []coordinator.FlowRevision{{Revision: out.Revision, TreeID: out.TreeID, Outcome: out.Outcome, Version: out.Version, SHA256: out.SHA256, CreatedBy: out.CreatedBy, CreatedAt: out.CreatedAt}}
 	return out, nil
+}
+
+// SetJobs says what the jobs of a run have come to.
+func (s *Service) SetJobs(run string, jobs []flows.JobOutcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r, err := s.flowRun(run); err == nil {
+		r.info.Jobs = jobs
+	}
 }
 
 // FlowRuns lists runs.

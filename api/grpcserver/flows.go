@@ -5,8 +5,31 @@ import (
 	"encoding/json"
 
 	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/flows"
 	pb "github.com/taskgrove/taskgrove/proto/taskgrove/v1"
 )
+
+func (h *handler) ValidateFlow(ctx context.Context, r *pb.ValidateFlowRequest) (*pb.FlowReport, error) {
+	report, err := h.on(ctx).ValidateFlow(ctx, coordinator.FlowCheck{Flow: r.Flow, Version: int(r.Version), Name: r.Name, Text: []byte(r.Text),
+		FlowGiven: flowGiven(r.Env, r.Params, r.Set, r.Profiles, r.Job, r.Priority), AsRun: r.AsRun, StrictEnv: r.StrictEnv, Compat: r.Compat})
+	if err != nil {
+		return nil, err
+	}
+	return &pb.FlowReport{Ok: report.OK, FlowYaml: report.FlowYAML, Errors: convert(report.Errors, flowFault), Warnings: convert(report.Warnings, flowFault), More: int32(report.More)}, nil
+}
+
+func flowFault(f flows.Fault) *pb.FlowFault {
+	return &pb.FlowFault{Code: string(f.Code), Alias: f.Alias, Loc: f.Loc, Line: int32(f.Line), Column: int32(f.Column), Msg: f.Msg}
+}
+
+// flowGiven is what a run is given.
+func flowGiven(env map[string]string, params []byte, set []string, profiles, job string, priority *int32) coordinator.FlowGiven {
+	given := coordinator.FlowGiven{Env: env, Params: params, Set: set, Profiles: profiles, Job: job}
+	if priority != nil {
+		given.Priority = new(int(*priority))
+	}
+	return given
+}
 
 func (h *handler) ApplyFlow(ctx context.Context, r *pb.ApplyFlowRequest) (*pb.Flow, error) {
 	return flowAnswer(h.on(ctx).ApplyFlow(ctx, coordinator.FlowSpec{Name: r.Name, Text: []byte(r.Text), UserID: r.UserId, Preview: r.Preview}))
@@ -36,7 +59,7 @@ func (h *handler) DeleteFlow(ctx context.Context, r *pb.DeleteFlowRequest) (*pb.
 
 func (h *handler) RunFlow(ctx context.Context, r *pb.RunFlowRequest) (*pb.FlowRun, error) {
 	return flowRunAnswer(h.on(ctx).RunFlow(ctx, coordinator.FlowRunSpec{Flow: r.Flow, Version: int(r.Version), Name: r.Name, Text: []byte(r.Text), RunID: r.RunId, UserID: r.UserId,
-		FlowGiven: coordinator.FlowGiven{Env: r.Env, Params: r.Params, Set: r.Set, Profiles: r.Profiles, Job: r.Job}}))
+		FlowGiven: flowGiven(r.Env, r.Params, r.Set, r.Profiles, r.Job, r.Priority)}))
 }
 
 func (h *handler) GetFlowRun(ctx context.Context, r *pb.GetFlowRunRequest) (*pb.FlowRun, error) {
@@ -102,6 +125,9 @@ func flowRun(r *coordinator.FlowRunInfo) (*pb.FlowRun, error) {
 		CreatedBy: r.CreatedBy, CreatedAt: stamp(r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings}
 	if r.Schedule != nil {
 		out.Schedule = &pb.FlowRunSchedule{Id: r.Schedule.ID, FireTime: stamp(r.Schedule.FireTime)}
+	}
+	if p := r.Given.Priority; p != nil {
+		out.Priority = new(int32(*p))
 	}
 	for _, one := range r.Revisions {
 		out.Revisions = append(out.Revisions, &pb.FlowRevision{Revision: int32(one.Revision), TreeId: one.TreeID, Outcome: one.Outcome, Version: int32(one.Version), Sha256: one.SHA256,

@@ -38,16 +38,30 @@ type flowTextParams struct {
 	Name    string `json:"name,omitempty" description:"what faults call the text; default flow"`
 }
 
-type flowRunParams struct {
-	flowTextParams
-	RunID  string            `json:"run_id,omitempty" description:"1 to 64 letters, digits, ., _ and -; default: a new one is made"`
-	UserID string            `json:"user_id,omitempty" description:"whose it is to be; default the caller's"`
+// flowGivenParams are what a run is given.
+type flowGivenParams struct {
 	Env    map[string]string `json:"env,omitempty" description:"values of the flow's environment; none of secrets"`
 	Params json.RawMessage   `json:"params,omitempty" description:"an object: values of its parameters"`
 	Set    []string          `json:"set,omitempty" description:"the same as NAME=VALUE, as somebody typed them; they go before params"`
 
 	Profiles string `json:"profiles,omitempty" description:"that resources may name, in YAML"`
 	Job      string `json:"job,omitempty" description:"that runs, with those that it needs; default: all"`
+	Priority *int   `json:"priority,omitempty" description:"of all steps that the flow gives none of their own, from 0 to 3; default: as the flow says"`
+}
+
+type flowRunParams struct {
+	flowTextParams
+	RunID  string `json:"run_id,omitempty" description:"1 to 64 letters, digits, ., _ and -; default: a new one is made"`
+	UserID string `json:"user_id,omitempty" description:"whose it is to be; default the caller's"`
+	flowGivenParams
+}
+
+type flowValidateParams struct {
+	flowTextParams
+	flowGivenParams
+	AsRun     bool `json:"as_run,omitempty" description:"as a run with these values: what has none is an error"`
+	StrictEnv bool `json:"strict_env,omitempty" description:"names of the environment without a value, and without a default, are errors, but for secrets"`
+	Compat    bool `json:"compat,omitempty" description:"warn of each place where the flow does otherwise than in AetherFlow"`
 }
 
 type runIDParams struct {
@@ -76,6 +90,24 @@ type runsListParams struct {
 	Since   *isoTime `json:"since,omitempty" description:"begun then or later"`
 	Limit   int      `json:"limit,omitempty" description:"of one page; default 100, at most 1000"`
 	Cursor  string   `json:"cursor,omitempty" description:"of the page before"`
+}
+
+// flowReport is what is known of a flow.
+type flowReport struct {
+	OK       bool        `json:"ok" description:"there are no errors"`
+	FlowYAML string      `json:"flow_yaml" description:"what the flow is called"`
+	Errors   []flowFault `json:"errors"`
+	Warnings []flowFault `json:"warnings"`
+	More     int         `json:"more,omitempty" description:"errors and warnings beyond 200 of each"`
+}
+
+type flowFault struct {
+	Code   string `json:"code"`
+	Alias  string `json:"alias,omitempty" description:"what AetherFlow calls it"`
+	Loc    string `json:"loc" description:"path in the flow: jobs[1].steps[0].inputs.sql; empty: the flow"`
+	Line   int    `json:"line" description:"from 1; 0: the flow as a whole"`
+	Column int    `json:"column" description:"in characters, from 1"`
+	Msg    string `json:"msg"`
 }
 
 // flowObject is a version of a flow as shown.
@@ -114,6 +146,7 @@ type flowRunObject struct {
 	Set       []string          `json:"set,omitempty" description:"likewise"`
 	Profiles  string            `json:"profiles,omitempty" description:"likewise"`
 	Job       string            `json:"job,omitempty" description:"likewise"`
+	Priority  *int              `json:"priority,omitempty" description:"likewise"`
 	Jobs      json.RawMessage   `json:"jobs,omitempty" description:"of runs.get: what each job and its steps have come to"`
 	Truncated bool              `json:"truncated,omitempty" description:"some values are left out of jobs, as all would be more than 16 MiB"`
 	Revisions []revisionObject  `json:"revisions,omitempty" description:"of runs.get, the newest first"`
@@ -146,6 +179,8 @@ type flowRunPage struct {
 func flowMethods() []Method {
 	noFlow, noRun := []string{"Flow <id> not found"}, []string{"Run <run> not found"}
 	return []Method{
+		{Name: "flows.validate", Path: "/system", Ours: true, Params: flowValidateParams{}, Result: flowReport{}, Errors: noFlow,
+			Summary: "Tells all that is wrong with a YAML flow, by the executors that workers have, and stores nothing."},
 		{Name: "flows.apply", Path: "/system", Ours: true, Params: flowApplyParams{}, Result: flowObject{},
 			Summary: "Registers a YAML flow under its own id: a new version, unless its text is that of the newest. All that is wrong with it is told at once, and nothing is stored then."},
 		{Name: "flows.get", Path: "/system", Ours: true, Params: flowGetParams{}, Result: flowObject{}, Errors: noFlow, Summary: "Shows a version of a flow with its text."},
@@ -166,7 +201,7 @@ func flowMethods() []Method {
 // flowAnswers answer them.
 func (h *Handler) flowAnswers() map[string]method {
 	return map[string]method{
-		"flows.apply": h.flowApply, "flows.get": h.flowGet, "flows.list": h.flowsList, "flows.delete": h.flowDelete, "flows.run": h.flowRun,
+		"flows.validate": h.flowValidate, "flows.apply": h.flowApply, "flows.get": h.flowGet, "flows.list": h.flowsList, "flows.delete": h.flowDelete, "flows.run": h.flowRun,
 		"runs.get": h.runGet, "runs.list": h.runsList, "runs.cancel": h.runCancel, "runs.resume": h.runResume, "runs.restart": h.runRestart,
 	}
 }
@@ -188,6 +223,34 @@ func ofNamed(raw json.RawMessage, name, what string, known any, more func(p *par
 }
 
 const maxVersion = 1<<31 - 1
+
+func (h *Handler) flowValidate(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
+	p, err := named(raw)
+	if err != nil {
+		return nil, err
+	}
+	spec := coordinator.FlowCheck{Flow: p.text("flow"), Version: p.number("version", 0, 0, maxVersion), Name: p.text("name"), Text: []byte(p.text("text")), FlowGiven: p.flowGiven(),
+		AsRun: p.flag("as_run", false), StrictEnv: p.flag("strict_env", false), Compat: p.flag("compat", false)}
+	p.only(flowValidateParams{})
+	if p.err != nil {
+		return nil, p.err
+	}
+	report, err := x.svc.ValidateFlow(ctx, spec)
+	if err != nil {
+		return nil, named404(err, "Flow "+spec.Flow+" not found")
+	}
+	return json.Marshal(report)
+}
+
+// flowGiven are the parameters that say what a run is given.
+func (p *params) flowGiven() coordinator.FlowGiven {
+	given := coordinator.FlowGiven{Env: p.texts("env"), Params: p.values["params"], Set: p.strings("set"), Profiles: p.text("profiles"), Job: p.text("job")}
+	if p.given("priority") {
+		priority := p.number("priority", 0, 0, 3)
+		given.Priority = &priority
+	}
+	return given
+}
 
 func (h *Handler) flowApply(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
 	var spec coordinator.FlowSpec
@@ -249,8 +312,7 @@ func (h *Handler) flowRun(ctx context.Context, x *exchange, raw json.RawMessage)
 	if err != nil {
 		return nil, err
 	}
-	spec := coordinator.FlowRunSpec{Flow: p.text("flow"), Version: p.number("version", 0, 0, maxVersion), Name: p.text("name"), Text: []byte(p.text("text")), RunID: p.text("run_id"), UserID: p.text("user_id"),
-		FlowGiven: coordinator.FlowGiven{Env: p.texts("env"), Params: p.values["params"], Set: p.strings("set"), Profiles: p.text("profiles"), Job: p.text("job")}}
+	spec := coordinator.FlowRunSpec{Flow: p.text("flow"), Version: p.number("version", 0, 0, maxVersion), Name: p.text("name"), Text: []byte(p.text("text")), RunID: p.text("run_id"), UserID: p.text("user_id"), FlowGiven: p.flowGiven()}
 	p.only(flowRunParams{})
 	if p.err != nil {
 		return nil, p.err
@@ -369,7 +431,7 @@ func runAnswer(name string, r *coordinator.FlowRunInfo, err error) (json.RawMess
 
 func flowRunShown(r *coordinator.FlowRunInfo) (out flowRunObject, err error) {
 	out = flowRunObject{RunID: r.RunID, FlowID: r.FlowID, TreeID: r.TreeID, Revision: r.Revision, Outcome: r.Outcome, Version: r.Version, SHA256: hex.EncodeToString(r.SHA256), UserID: r.UserID,
-		CreatedBy: r.CreatedBy, CreatedAt: timeOf(&r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings}
+		CreatedBy: r.CreatedBy, CreatedAt: timeOf(&r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, Priority: r.Given.Priority, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings}
 	if r.Schedule != nil {
 		out.Schedule = &runSchedule{r.Schedule.ID, timeOf(&r.Schedule.FireTime)}
 	}

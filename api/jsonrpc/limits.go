@@ -142,6 +142,7 @@ func limitMethods() []Method {
 func (h *Handler) limitAnswers() map[string]method {
 	return map[string]method{
 		"limits.set": h.limitSet, "limits.list": h.limitsList, "limits.delete": h.limitDelete, "limits.weight": h.limitWeight,
+		"locks.list": h.locksList, "locks.break": h.lockBreak,
 		"pauses.set": h.pauseSet, "pauses.delete": h.pauseDelete, "pauses.list": h.pausesList,
 	}
 }

@@ -157,7 +157,7 @@ func fit(value json.RawMessage, most int) (json.RawMessage, cuts) {
 }
 
 // nested are the members that hold objects of the same sort.
-var nested = map[string]bool{`"children"`: true, `"tasks"`: true, `"executors"`: true, `"waits"`: true}
+var nested = map[string]bool{`"children"`: true, `"tasks"`: true, `"executors"`: true, `"waits"`: true, `"jobs"`: true, `"steps"`: true}
 
 // shorten appends a value with all members cut that are longer than so many bytes.
 func (c *cuts) shorten(b, value []byte, longest int) []byte {

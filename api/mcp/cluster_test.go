@@ -143,6 +143,8 @@ func ofTask(id string) map[string]string {
 		"generate_task_tree": `{"requirement":"x","user_id":"alice"}`, "wait_for_task": `{"task_id":"` + id + `","timeout":1}`, "explain_task": one,
 		"pause_tree": fmt.Sprintf(`{"tree_id":%q}`, id), "resume_tree": fmt.Sprintf(`{"tree_id":%q}`, id),
 		"list_schedules": `{"user_id":"alice"}`, "get_schedule": schedule, "list_schedule_runs": schedule, "trigger_schedule": schedule, "pause_schedule": schedule, "resume_schedule": schedule,
+		"validate_flow": `{"flow":"hers"}`, "list_flows": `{"user_id":"alice"}`, "get_flow": schedule, "run_flow": `{"flow":"hers"}`, "list_runs": `{"user_id":"alice"}`, "get_run": `{"run":"hers"}`,
+		"get_run_logs": `{"run":"hers"}`, "resume_run": `{"run":"hers"}`, "cancel_run": `{"run":"hers"}`,
 		"skip_task": one, "signal_task": fmt.Sprintf(`{"task_id":%q,"name":"go"}`, id), "answer_approval": fmt.Sprintf(`{"task_id":%q,"choice":"approve"}`, id),
 	}
 }
@@ -158,6 +160,13 @@ func TestForeignTasks(t *testing.T) {
 	}
 	call(t, alice, "create_task", json.RawMessage(`{"tasks":[{"id":"hers","name":"precious","inputs":{"note":"precious"},`+command+`}]}`), nil)
 	if _, err := c.Service().CreateSchedule(t.Context(), scheduledoc.Spec{ID: "hers", Description: "precious", UserID: "alice", Cron: "@yearly", Tree: []byte(`[{"name":"precious","schemas":{"method":"noop_executor"}}]`)}); err != nil {
+		t.Fatal(err)
+	}
+	const flow = "flow: {id: hers, description: precious}\njobs: []\n"
+	if _, err := c.Service().ApplyFlow(t.Context(), coordinator.FlowSpec{UserID: "alice", Text: []byte(flow)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Service().RunFlow(t.Context(), coordinator.FlowRunSpec{UserID: "alice", Text: []byte(flow), RunID: "hers"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, version := range versions {

@@ -72,6 +72,14 @@ var (
 	userOf     = argument{name: "user_id", kind: text, description: "owner"}
 	tasksOf    = argument{name: "tasks", kind: tasks, description: "the tree: an array of tasks, exactly one of them without parent_id"}
 	fileOf     = argument{name: "file", kind: text, description: "instead of tasks: the text of a tree file, in YAML or JSON, which begins with taskgrove: 1"}
+	runOf      = argument{name: "run", kind: text, required: true, description: "id of the run, or FLOW/RUN where several flows have such a run"}
+	flowOf     = argument{name: "flow", kind: text, description: "id of a registered flow; give this or text"}
+	flowTextOf = argument{name: "text", kind: text, description: "the flow, in YAML"}
+	versionOf  = argument{name: "version", kind: whole, description: "of the registered flow; the newest if left out"}
+	envOf      = argument{name: "env", kind: object, description: "values of the flow's environment, texts by name; none of secrets"}
+	paramsOf   = argument{name: "params", kind: object, description: "values of the flow's parameters"}
+	jobOf      = argument{name: "job", kind: text, description: "only this job, with those that it needs; all if left out"}
+	urgencyOf  = argument{name: "priority", kind: whole, description: "0 urgent, 1 high, 2 normal, 3 low, of all steps that the flow gives none of their own; as the flow says if left out"}
 	valuesOf   = argument{name: "parameters", kind: object, description: "with file: values for its parameters"}
 )
 
@@ -295,6 +303,68 @@ var toolTable = []tool{
 		arguments:   []argument{scheduleID},
 	},
 	{
+		name: "validate_flow", title: "Look what is wrong with a flow", effect: reads, method: "flows.validate",
+		description: "Tell all that is wrong with a YAML flow of jobs and steps, each fault with its path, line and column. Nothing is stored. The steps' types are executors: list_executors, get_executor.",
+		arguments: []argument{
+			flowTextOf, flowOf, versionOf, envOf, paramsOf, jobOf, urgencyOf,
+			{name: "as_run", kind: flag, description: "as a run with these values: what has none is an error"},
+			{name: "strict_env", kind: flag, description: "names of the environment without a value, and without a default, are errors"},
+			{name: "compat", kind: flag, description: "warn of what the flow does otherwise than in AetherFlow"},
+		},
+	},
+	{
+		name: "list_flows", title: "List flows", effect: reads, method: "flows.list", run: paged("flows"), list: "flows",
+		description: "List registered flows by id, the newest version of each, without texts. get_flow shows one.",
+		arguments:   []argument{{name: "user_id", kind: text, description: "only flows of this owner"}, limitOf, cursorOf},
+	},
+	{
+		name: "get_flow", title: "Show a flow", effect: reads, method: "flows.get",
+		description: "Show a registered flow with its text.",
+		arguments:   []argument{{name: "id", kind: text, required: true, description: "id of the flow"}, versionOf},
+	},
+	{
+		name: "run_flow", title: "Run a flow", effect: adds, method: "flows.run",
+		description: "Begin a run of a flow: a registered one, or a text. Answers at once with run_id and tree_id; wait_for_task with tree_id waits for its end, and get_run tells what it has come to. " +
+			"The same flow, values and run_id are the same run.",
+		arguments: []argument{
+			flowOf, flowTextOf, versionOf, envOf, paramsOf, jobOf, urgencyOf,
+			{name: "run_id", kind: text, description: "1 to 64 letters, digits, ., _ and -; a new one is made if left out"},
+			userOf,
+		},
+	},
+	{
+		name: "list_runs", title: "List runs of flows", effect: reads, method: "runs.list", run: paged("runs"), list: "runs",
+		description: "List runs of flows, the newest first, without their jobs. get_run shows one.",
+		arguments: []argument{
+			{name: "flow", kind: text, description: "only runs of this flow"},
+			{name: "outcome", kind: text, of: []string{"RUNNING", "SUCCESS", "FAILED", "CANCELLED"}, description: "only runs that are going on, or ended so"},
+			{name: "since", kind: text, description: "begun then or later: a time with its zone, such as 2026-01-31T12:00:00Z"},
+			{name: "user_id", kind: text, description: "only runs of this owner"}, limitOf, cursorOf,
+		},
+	},
+	{
+		name: "get_run", title: "Show a run of a flow", effect: reads, method: "runs.get", run: (*Handler).getRun,
+		description: "Show a run with what each job and step has come to so far: status, reason, error, outputs, results. tree_id is its task tree.",
+		arguments:   []argument{runOf},
+	},
+	{
+		name: "get_run_logs", title: "Show what the steps of a run wrote", effect: reads, run: (*Handler).runLogs, list: "lines",
+		description: "Show the last lines that the steps of a run wrote, each with its task, attempt and time.",
+		arguments:   []argument{runOf, {name: "limit", kind: whole, description: "how many lines at most, 1 to 1000; 100 if left out"}},
+	},
+	{
+		name: "resume_run", title: "Have a run of a flow go on", effect: changes, method: "runs.resume",
+		description: "Have a run that has ended go on: what failed, was blocked or cancelled runs again. With text or flow, the repaired flow becomes a new revision of the run; steps that ended with success stay as they are.",
+		arguments: []argument{
+			runOf, {name: "text", kind: text, description: "the repaired flow, in YAML"}, {name: "flow", kind: text, description: "instead: the id of the registered flow, as it is now"}, versionOf,
+		},
+	},
+	{
+		name: "cancel_run", title: "Cancel a run of a flow", effect: changes, method: "runs.cancel",
+		description: "Cancel what has not ended of a run. success is false if it had ended.",
+		arguments:   []argument{runOf, {name: "reason", kind: text, description: "why, for people"}},
+	},
+	{
 		name: "list_executors", title: "List executors", effect: reads, method: "executors.list", run: (*Handler).listExecutors, list: "executors",
 		description: "List what tasks can do: the executors, each with its id for schemas.method, what it does, and how many live workers have it. get_executor shows the inputs of one.",
 		arguments:   []argument{cursorOf},
@@ -308,12 +378,12 @@ var toolTable = []tool{
 
 // declaration is a tool as clients are shown it.
 func (t *tool) declaration() *sdk.Tool {
-	destructive, open := t.effect == changes, t.name == "execute_task" || t.name == "generate_task_tree"
+	destructive, open := t.effect == changes, t.name == "execute_task" || t.name == "generate_task_tree" || t.name == "run_flow"
 	return &sdk.Tool{
 		Name: t.name, Title: t.title, Description: t.description, InputSchema: json.RawMessage(t.schema()), OutputSchema: json.RawMessage(t.output()),
 		Annotations: &sdk.ToolAnnotations{
 			Title: t.title, ReadOnlyHint: t.effect == reads, DestructiveHint: &destructive, OpenWorldHint: &open,
-			IdempotentHint: t.effect == reads || t.name == "update_task" || t.name == "delete_task" || t.name == "cancel_task" || t.name == "pause_schedule" || t.name == "resume_schedule",
+			IdempotentHint: t.effect == reads || t.name == "update_task" || t.name == "delete_task" || t.name == "cancel_task" || t.name == "pause_schedule" || t.name == "resume_schedule" || t.name == "cancel_run",
 		},
 	}
 }

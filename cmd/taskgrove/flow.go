@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	uuids "github.com/google/uuid"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/flows"
+	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/node"
 )
 
@@ -79,11 +81,12 @@ func readFlow(cmd *cobra.Command, name string) (shown string, text []byte, err e
 func flowValidateCommand() *cobra.Command {
 	var env envFlags
 	var profiles profilesFlag
-	var strict, compat bool
+	var strict, compat, asks bool
 	cmd := &cobra.Command{
 		Use: "validate FILE|-...", Short: "Tell all that is wrong with flows",
-		Long: "Tells all that is wrong with flows, with line and column, and asks no cluster. Each file has its line, OK or INVALID, and one for each fault: errors begin with -, warnings\n" +
-			"with !. The exit code is 2 if there is an error. As JSON it is a report, or a list of reports if there are several files.",
+		Long: "Tells all that is wrong with flows, with line and column. Each file has its line, OK or INVALID, and one for each fault: errors begin with -, warnings with !. The exit code is 2 if\n" +
+			"there is an error. As JSON it is a report, or a list of reports if there are several files.\n\n" +
+			"It asks no cluster, and knows the executors of this program. With --cluster a coordinator judges the flows, by the executors that the cluster's workers have, those of plugins too.",
 		Args: cobra.MinimumNArgs(1),
 	}
 	out := outputFlag(cmd, formatText, formatJSON)
@@ -91,11 +94,33 @@ func flowValidateCommand() *cobra.Command {
 	env.bind(cmd)
 	profiles.bind(cmd)
 	cmd.Flags().BoolVar(&compat, "compat", false, "warn of each place where the flow does otherwise than in AetherFlow")
+	bind(cmd, config.Variables(&config.Client{}))
+	cmd.Flags().BoolVar(&asks, "cluster", false, "have the cluster judge, by the executors that its workers have")
 	cmd.Flags().BoolVar(&strict, "strict-env", false, "a name that the flow uses and that has no value, and no default, is an error")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		values, err := env.read(cmd.ErrOrStderr())
 		if err != nil {
 			return err
+		}
+		judge := func(name string, text []byte, opts flows.Options, _ []byte) (*flows.Report, error) {
+			_, report := flows.Read(name, text, opts)
+			return report, nil
+		}
+		if asks {
+			s, err := connect(cmd)
+			if err != nil {
+				return err
+			}
+			defer s.Close() //nolint:errcheck // nothing is left to be sent
+			judge = func(name string, text []byte, opts flows.Options, uses []byte) (*flows.Report, error) {
+				report, err := s.ValidateFlow(cmd.Context(), client.FlowCheck{FlowStart: client.FlowStart{Name: name, Text: text, Env: opts.Env, Profiles: string(uses)}, StrictEnv: strict, Compat: compat})
+				if err != nil {
+					return nil, unreachable(s.explain(cmd.Context(), err))
+				}
+				return reportOf(report), nil
+			}
+		} else if flag := clientFlagOf(cmd); flag != "" {
+			return usage("--%s: goes with --cluster", flag)
 		}
 		opts := node.FlowOptions()
 		opts.StrictEnv, opts.Compat = strict, compat
@@ -114,7 +139,10 @@ func flowValidateCommand() *cobra.Command {
 				return err
 			}
 			opts.Env = values.of(text, uses)
-			_, report := flows.Read(shown, text, opts)
+			report, err := judge(shown, text, opts, uses)
+			if err != nil {
+				return err
+			}
 			if reports = append(reports, report); !report.OK {
 				invalid++
 			}
@@ -128,6 +156,28 @@ func flowValidateCommand() *cobra.Command {
 		return nil
 	}
 	return cmd
+}
+
+// clientFlagOf is a flag of the connection that the command line has; empty: it has none.
+func clientFlagOf(cmd *cobra.Command) string {
+	for _, v := range config.Variables(&config.Client{}) {
+		if v.Flag != "" && cmd.Flags().Changed(v.Flag) {
+			return v.Flag
+		}
+	}
+	return ""
+}
+
+// reportOf is a coordinator's report.
+func reportOf(r *client.FlowReport) *flows.Report {
+	faults := func(list []client.FlowFault) []flows.Fault {
+		out := []flows.Fault{}
+		for _, f := range list {
+			out = append(out, flows.Fault{Code: flows.Code(f.Code), Alias: f.Alias, Loc: f.Loc, Line: f.Line, Column: f.Column, Msg: f.Msg})
+		}
+		return out
+	}
+	return &flows.Report{OK: r.OK, FlowYAML: r.FlowYAML, Errors: faults(r.Errors), Warnings: faults(r.Warnings), More: r.More}
 }
 
 func printReports(w io.Writer, reports []*flows.Report, f format) error {
@@ -158,6 +208,7 @@ func flowRunCommand() *cobra.Command {
 	var follow runFollow
 	var runID, user, job string
 	var version int
+	var priority priorityFlag
 	var dry, resume bool
 	cmd := flowClientCommand("run FILE|ID|-", "Run a flow, or show the tree that a run is",
 		"Begins a run of a flow, waits for its end, and prints what each job and step has come to. "+flowRefHelp+"\n"+
@@ -179,6 +230,7 @@ func flowRunCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&resume, "resume", false, "have the run of --run-id go on, if there is one: with this flow, and the values that it began with")
 	cmd.Flags().IntVar(&version, "version", 0, "of the registered flow; 0: the newest")
 	cmd.Flags().StringVar(&user, "user", "", "owner of the run")
+	cmd.Flags().Var(&priority, "priority", "of all steps that the flow gives none of their own, in place of flow.priority: from 0, which goes first, to 3")
 	runOnFlows(cmd, func(ctx context.Context, s *session, args []string) error {
 		given, err := env.read(s.notes)
 		if err != nil {
@@ -211,16 +263,16 @@ func flowRunCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.dryRun(&givenFlow{name: name, text: text}, id, flows.Options{Env: given.of(text, uses), Set: set, Profiles: all, Job: job})
+			return s.dryRun(&givenFlow{name: name, text: text}, id, flows.Options{Env: given.of(text, uses), Set: set, Profiles: all, Job: job, Priority: priority.value})
 		}
 		f, err := s.flow(ctx, cmd, args[0], version)
 		if err != nil {
 			return err
 		}
 		if dry {
-			return s.dryRun(f, id, flows.Options{Env: given.of(f.text, uses), Set: set, Profiles: all, Job: job})
+			return s.dryRun(f, id, flows.Options{Env: given.of(f.text, uses), Set: set, Profiles: all, Job: job, Priority: priority.value})
 		}
-		start := client.FlowStart{Flow: f.id, Version: f.version, Name: f.name, Text: f.sent(), RunID: id, UserID: user, Env: given.of(f.text, uses), Profiles: string(uses), Job: job}
+		start := client.FlowStart{Flow: f.id, Version: f.version, Name: f.name, Text: f.sent(), RunID: id, UserID: user, Env: given.of(f.text, uses), Profiles: string(uses), Job: job, Priority: priority.value}
 		if start.Params, start.Set, err = values.raw(); err != nil {
 			return err
 		}
@@ -232,7 +284,7 @@ func flowRunCommand() *cobra.Command {
 		}
 		began, err := s.RunFlow(ctx, start)
 		if err != nil {
-			return s.faults(err, f, id, flows.Options{Env: start.Env, Set: set, Profiles: all, Job: job})
+			return s.refused(ctx, err, client.FlowCheck{FlowStart: start, AsRun: true}, f.text)
 		}
 		if err := s.noteExisting(began); err != nil {
 			return err
@@ -243,10 +295,34 @@ func flowRunCommand() *cobra.Command {
 	return cmd
 }
 
+// priorityFlag is a priority that may be given.
+type priorityFlag struct{ value *int }
+
+// String implements [pflag.Value].
+func (p *priorityFlag) String() string {
+	if p.value == nil {
+		return ""
+	}
+	return strconv.Itoa(*p.value)
+}
+
+// Type implements [pflag.Value].
+func (p *priorityFlag) Type() string { return "int" }
+
+// Set implements [pflag.Value].
+func (p *priorityFlag) Set(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > 3 {
+		return errors.New("must be 0, 1, 2 or 3")
+	}
+	p.value = &n
+	return nil
+}
+
 // dryRun prints the tree that a run would be.
 func (s *session) dryRun(f *givenFlow, runID string, given flows.Options) error {
 	opts := node.FlowOptions()
-	opts.Env, opts.Set, opts.Profiles, opts.Job = given.Env, given.Set, given.Profiles, given.Job
+	opts.Env, opts.Set, opts.Profiles, opts.Job, opts.Priority = given.Env, given.Set, given.Profiles, given.Job, given.Priority
 	tree, report := flows.Compile(f.name, f.text, runID, opts)
 	if tree == nil {
 		return s.refuseFlow(report)

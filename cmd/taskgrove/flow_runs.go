@@ -73,17 +73,29 @@ func (f *givenFlow) sent() []byte {
 	return f.text
 }
 
-// faults tells what is wrong with a flow as its report does, if that is why it was refused.
-func (s *session) faults(err error, f *givenFlow, runID string, given flows.Options) error {
+// refused tells the report of a flow, if faults are why it was refused.
+func (s *session) refused(ctx context.Context, err error, check client.FlowCheck, text []byte) error {
 	if !errors.Is(err, client.ErrInvalid) {
 		return err
 	}
-	opts := node.FlowOptions()
-	opts.Env, opts.Set, opts.Profiles, opts.Job = given.Env, given.Set, given.Profiles, given.Job
-	if tree, report := flows.Compile(f.name, f.text, runID, opts); tree == nil {
+	if report := s.reportOn(ctx, check, text); report != nil {
 		return s.refuseFlow(report)
 	}
 	return err
+}
+
+// reportOn is the report of a flow that was refused: the coordinator's, or this program's if that can't be had; nil: nothing is wrong with it by that.
+func (s *session) reportOn(ctx context.Context, check client.FlowCheck, text []byte) *flows.Report {
+	var report *flows.Report
+	if got, err := s.ValidateFlow(ctx, check); err == nil {
+		report = reportOf(got)
+	} else {
+		_, report = flows.Read(check.Name, text, node.FlowOptions())
+	}
+	if report.OK {
+		return nil
+	}
+	return report
 }
 
 // noRun says of a run that is not there where the others are listed.
@@ -295,8 +307,14 @@ func flowApplyCommand() *cobra.Command {
 				return err
 			}
 			given = append(given, &givenFlow{name: name, text: text})
-			if _, report := flows.Register(name, text, node.FlowOptions()); !report.OK {
+			if _, err := s.ApplyFlow(ctx, client.FlowApply{Name: name, Text: text, UserID: user, Preview: true}); errors.Is(err, client.ErrInvalid) {
+				report := s.reportOn(ctx, client.FlowCheck{FlowStart: client.FlowStart{Name: name, Text: text}}, text)
+				if report == nil {
+					return err
+				}
 				bad = append(bad, report)
+			} else if err != nil {
+				return err
 			}
 		}
 		if len(bad) > 0 {
@@ -470,10 +488,8 @@ func runResumeCommand() *cobra.Command {
 // resume has a run go on; f is its edited flow, nil: it is as it was.
 func (s *session) resume(ctx context.Context, r client.FlowResume, f *givenFlow, follow *runFollow) error {
 	run, err := s.ResumeFlowRun(ctx, r)
-	if err != nil && f != nil && errors.Is(err, client.ErrInvalid) {
-		if _, report := flows.Read(f.name, f.text, node.FlowOptions()); !report.OK {
-			return s.refuseFlow(report)
-		}
+	if err != nil && f != nil {
+		return s.refused(ctx, err, client.FlowCheck{FlowStart: client.FlowStart{Flow: r.Flow, Version: r.Version, Name: f.name, Text: r.Text}}, f.text)
 	}
 	if err != nil {
 		return err

@@ -48,6 +48,7 @@ var references = []reference{
 	{"deliveries of a webhook", "/taskgrove.v1.Taskgrove/ListDeliveries", `{"webhookId":"ID"}`, aboutHook},
 	{"usage of a tree", "/system", rpc("usage.list", `{"tree_id":"ID"}`), aboutTree},
 	{"schedule that another begins with", "/system", rpc("schedules.create", `{"id":"","on":{"schedule":"ID"},"tree":`+oneTask+`}`), aboutSchedule},
+	{"registered flow that is looked at", "/system", rpc("flows.validate", `{"flow":"ID"}`), aboutFlow},
 	{"registered flow that is run", "/system", rpc("flows.run", `{"flow":"ID"}`), aboutFlow},
 	{"schedule that another begins with, by an update", "/system", rpc("schedules.update", `{"id":"ID","on":{"schedule":"ID"},"tree":`+oneTask+`}`), aboutSchedule},
 	{"API key that is rotated", "/taskgrove.v1.KeyService/RotateAPIKey", `{"id":"ID"}`, aboutKey},

@@ -22,6 +22,308 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type ValidateFlowRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Flow          string                 `protobuf:"bytes,1,opt,name=flow,proto3" json:"flow,omitempty"`                                                                         // id of a registered flow; or
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`                                                                         // the flow, in YAML
+	Version       int32                  `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`                                                                  // of a registered flow; 0: the newest
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`                                                                         // what faults call the text; default flow
+	Env           map[string]string      `protobuf:"bytes,5,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // values of the flow's environment; none of secrets
+	Params        []byte                 `protobuf:"bytes,6,opt,name=params,proto3" json:"params,omitempty"`                                                                     // JSON object: values of its parameters
+	Set           []string               `protobuf:"bytes,7,rep,name=set,proto3" json:"set,omitempty"`                                                                           // the same as NAME=VALUE, as somebody typed them; they go before params
+	Profiles      string                 `protobuf:"bytes,8,opt,name=profiles,proto3" json:"profiles,omitempty"`                                                                 // that resources may name, in YAML
+	Job           string                 `protobuf:"bytes,9,opt,name=job,proto3" json:"job,omitempty"`                                                                           // that is to run, with those that it needs; empty: all
+	Priority      *int32                 `protobuf:"varint,10,opt,name=priority,proto3,oneof" json:"priority,omitempty"`                                                         // of all steps that the flow gives none of their own, from 0 to 3
+	AsRun         bool                   `protobuf:"varint,11,opt,name=as_run,json=asRun,proto3" json:"as_run,omitempty"`                                                        // as a run with these values: what has none is an error
+	StrictEnv     bool                   `protobuf:"varint,12,opt,name=strict_env,json=strictEnv,proto3" json:"strict_env,omitempty"`                                            // names of the environment without a value, and without a default, are errors, but for secrets
+	Compat        bool                   `protobuf:"varint,13,opt,name=compat,proto3" json:"compat,omitempty"`                                                                   // warn of each place where the flow does otherwise than in AetherFlow
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ValidateFlowRequest) Reset() {
+	*x = ValidateFlowRequest{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ValidateFlowRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ValidateFlowRequest) ProtoMessage() {}
+
+func (x *ValidateFlowRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ValidateFlowRequest.ProtoReflect.Descriptor instead.
+func (*ValidateFlowRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *ValidateFlowRequest) GetFlow() string {
+	if x != nil {
+		return x.Flow
+	}
+	return ""
+}
+
+func (x *ValidateFlowRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ValidateFlowRequest) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ValidateFlowRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ValidateFlowRequest) GetEnv() map[string]string {
+	if x != nil {
+		return x.Env
+	}
+	return nil
+}
+
+func (x *ValidateFlowRequest) GetParams() []byte {
+	if x != nil {
+		return x.Params
+	}
+	return nil
+}
+
+func (x *ValidateFlowRequest) GetSet() []string {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *ValidateFlowRequest) GetProfiles() string {
+	if x != nil {
+		return x.Profiles
+	}
+	return ""
+}
+
+func (x *ValidateFlowRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *ValidateFlowRequest) GetPriority() int32 {
+	if x != nil && x.Priority != nil {
+		return *x.Priority
+	}
+	return 0
+}
+
+func (x *ValidateFlowRequest) GetAsRun() bool {
+	if x != nil {
+		return x.AsRun
+	}
+	return false
+}
+
+func (x *ValidateFlowRequest) GetStrictEnv() bool {
+	if x != nil {
+		return x.StrictEnv
+	}
+	return false
+}
+
+func (x *ValidateFlowRequest) GetCompat() bool {
+	if x != nil {
+		return x.Compat
+	}
+	return false
+}
+
+// FlowReport is what is known of a flow.
+type FlowReport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ok            bool                   `protobuf:"varint,1,opt,name=ok,proto3" json:"ok,omitempty"`                            // there are no errors
+	FlowYaml      string                 `protobuf:"bytes,2,opt,name=flow_yaml,json=flowYaml,proto3" json:"flow_yaml,omitempty"` // what the flow is called
+	Errors        []*FlowFault           `protobuf:"bytes,3,rep,name=errors,proto3" json:"errors,omitempty"`
+	Warnings      []*FlowFault           `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	More          int32                  `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"` // errors and warnings beyond 200 of each
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlowReport) Reset() {
+	*x = FlowReport{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlowReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlowReport) ProtoMessage() {}
+
+func (x *FlowReport) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlowReport.ProtoReflect.Descriptor instead.
+func (*FlowReport) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *FlowReport) GetOk() bool {
+	if x != nil {
+		return x.Ok
+	}
+	return false
+}
+
+func (x *FlowReport) GetFlowYaml() string {
+	if x != nil {
+		return x.FlowYaml
+	}
+	return ""
+}
+
+func (x *FlowReport) GetErrors() []*FlowFault {
+	if x != nil {
+		return x.Errors
+	}
+	return nil
+}
+
+func (x *FlowReport) GetWarnings() []*FlowFault {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *FlowReport) GetMore() int32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+// FlowFault is one thing that is wrong, or a warning.
+type FlowFault struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	Alias         string                 `protobuf:"bytes,2,opt,name=alias,proto3" json:"alias,omitempty"`    // what AetherFlow calls it; empty: nothing else
+	Loc           string                 `protobuf:"bytes,3,opt,name=loc,proto3" json:"loc,omitempty"`        // path in the flow: jobs[1].steps[0].inputs.sql; empty: the flow
+	Line          int32                  `protobuf:"varint,4,opt,name=line,proto3" json:"line,omitempty"`     // from 1; 0: the flow as a whole
+	Column        int32                  `protobuf:"varint,5,opt,name=column,proto3" json:"column,omitempty"` // in characters, from 1
+	Msg           string                 `protobuf:"bytes,6,opt,name=msg,proto3" json:"msg,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlowFault) Reset() {
+	*x = FlowFault{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlowFault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlowFault) ProtoMessage() {}
+
+func (x *FlowFault) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlowFault.ProtoReflect.Descriptor instead.
+func (*FlowFault) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *FlowFault) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *FlowFault) GetAlias() string {
+	if x != nil {
+		return x.Alias
+	}
+	return ""
+}
+
+func (x *FlowFault) GetLoc() string {
+	if x != nil {
+		return x.Loc
+	}
+	return ""
+}
+
+func (x *FlowFault) GetLine() int32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+func (x *FlowFault) GetColumn() int32 {
+	if x != nil {
+		return x.Column
+	}
+	return 0
+}
+
+func (x *FlowFault) GetMsg() string {
+	if x != nil {
+		return x.Msg
+	}
+	return ""
+}
+
 type ApplyFlowRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                   // what faults call the text; default flow
@@ -34,7 +336,7 @@ type ApplyFlowRequest struct {
 
 func (x *ApplyFlowRequest) Reset() {
 	*x = ApplyFlowRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[0]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -46,7 +348,7 @@ func (x *ApplyFlowRequest) String() string {
 func (*ApplyFlowRequest) ProtoMessage() {}
 
 func (x *ApplyFlowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[0]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -59,7 +361,7 @@ func (x *ApplyFlowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyFlowRequest.ProtoReflect.Descriptor instead.
 func (*ApplyFlowRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{0}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ApplyFlowRequest) GetName() string {
@@ -109,7 +411,7 @@ type Flow struct {
 
 func (x *Flow) Reset() {
 	*x = Flow{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[1]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -121,7 +423,7 @@ func (x *Flow) String() string {
 func (*Flow) ProtoMessage() {}
 
 func (x *Flow) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[1]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -134,7 +436,7 @@ func (x *Flow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Flow.ProtoReflect.Descriptor instead.
 func (*Flow) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{1}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Flow) GetId() string {
@@ -217,7 +519,7 @@ type GetFlowRequest struct {
 
 func (x *GetFlowRequest) Reset() {
 	*x = GetFlowRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[2]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -229,7 +531,7 @@ func (x *GetFlowRequest) String() string {
 func (*GetFlowRequest) ProtoMessage() {}
 
 func (x *GetFlowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[2]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -242,7 +544,7 @@ func (x *GetFlowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFlowRequest.ProtoReflect.Descriptor instead.
 func (*GetFlowRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{2}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetFlowRequest) GetId() string {
@@ -270,7 +572,7 @@ type ListFlowsRequest struct {
 
 func (x *ListFlowsRequest) Reset() {
 	*x = ListFlowsRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[3]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -282,7 +584,7 @@ func (x *ListFlowsRequest) String() string {
 func (*ListFlowsRequest) ProtoMessage() {}
 
 func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[3]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -295,7 +597,7 @@ func (x *ListFlowsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowsRequest.ProtoReflect.Descriptor instead.
 func (*ListFlowsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{3}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListFlowsRequest) GetUserId() string {
@@ -329,7 +631,7 @@ type ListFlowsResponse struct {
 
 func (x *ListFlowsResponse) Reset() {
 	*x = ListFlowsResponse{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[4]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -341,7 +643,7 @@ func (x *ListFlowsResponse) String() string {
 func (*ListFlowsResponse) ProtoMessage() {}
 
 func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[4]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -354,7 +656,7 @@ func (x *ListFlowsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowsResponse.ProtoReflect.Descriptor instead.
 func (*ListFlowsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{4}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListFlowsResponse) GetFlows() []*Flow {
@@ -380,7 +682,7 @@ type DeleteFlowRequest struct {
 
 func (x *DeleteFlowRequest) Reset() {
 	*x = DeleteFlowRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[5]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -392,7 +694,7 @@ func (x *DeleteFlowRequest) String() string {
 func (*DeleteFlowRequest) ProtoMessage() {}
 
 func (x *DeleteFlowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[5]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -405,7 +707,7 @@ func (x *DeleteFlowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteFlowRequest.ProtoReflect.Descriptor instead.
 func (*DeleteFlowRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{5}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DeleteFlowRequest) GetId() string {
@@ -423,7 +725,7 @@ type DeleteFlowResponse struct {
 
 func (x *DeleteFlowResponse) Reset() {
 	*x = DeleteFlowResponse{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[6]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -435,7 +737,7 @@ func (x *DeleteFlowResponse) String() string {
 func (*DeleteFlowResponse) ProtoMessage() {}
 
 func (x *DeleteFlowResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[6]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -448,7 +750,7 @@ func (x *DeleteFlowResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteFlowResponse.ProtoReflect.Descriptor instead.
 func (*DeleteFlowResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{6}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{9}
 }
 
 type RunFlowRequest struct {
@@ -464,13 +766,14 @@ type RunFlowRequest struct {
 	Set           []string               `protobuf:"bytes,9,rep,name=set,proto3" json:"set,omitempty"`                                                                           // the same as NAME=VALUE, as somebody typed them; they go before params
 	Profiles      string                 `protobuf:"bytes,10,opt,name=profiles,proto3" json:"profiles,omitempty"`                                                                // that resources may name, in YAML
 	Job           string                 `protobuf:"bytes,11,opt,name=job,proto3" json:"job,omitempty"`                                                                          // that runs, with those that it needs; empty: all
+	Priority      *int32                 `protobuf:"varint,12,opt,name=priority,proto3,oneof" json:"priority,omitempty"`                                                         // of all steps that the flow gives none of their own, from 0 to 3; absent: as the flow says
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RunFlowRequest) Reset() {
 	*x = RunFlowRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[7]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -482,7 +785,7 @@ func (x *RunFlowRequest) String() string {
 func (*RunFlowRequest) ProtoMessage() {}
 
 func (x *RunFlowRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[7]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -495,7 +798,7 @@ func (x *RunFlowRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunFlowRequest.ProtoReflect.Descriptor instead.
 func (*RunFlowRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{7}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RunFlowRequest) GetFlow() string {
@@ -575,6 +878,13 @@ func (x *RunFlowRequest) GetJob() string {
 	return ""
 }
 
+func (x *RunFlowRequest) GetPriority() int32 {
+	if x != nil && x.Priority != nil {
+		return *x.Priority
+	}
+	return 0
+}
+
 // FlowRun is a run of a flow.
 type FlowRun struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -598,6 +908,7 @@ type FlowRun struct {
 	Warnings      []string               `protobuf:"bytes,18,rep,name=warnings,proto3" json:"warnings,omitempty"`                                                                 // of what began
 	Profiles      string                 `protobuf:"bytes,19,opt,name=profiles,proto3" json:"profiles,omitempty"`                                                                 // that it was given; not in lists
 	Job           string                 `protobuf:"bytes,20,opt,name=job,proto3" json:"job,omitempty"`                                                                           // likewise
+	Priority      *int32                 `protobuf:"varint,21,opt,name=priority,proto3,oneof" json:"priority,omitempty"`                                                          // likewise
 	Schedule      *FlowRunSchedule       `protobuf:"bytes,24,opt,name=schedule,proto3" json:"schedule,omitempty"`                                                                 // that it comes from; absent: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -605,7 +916,7 @@ type FlowRun struct {
 
 func (x *FlowRun) Reset() {
 	*x = FlowRun{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[8]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -617,7 +928,7 @@ func (x *FlowRun) String() string {
 func (*FlowRun) ProtoMessage() {}
 
 func (x *FlowRun) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[8]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -630,7 +941,7 @@ func (x *FlowRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlowRun.ProtoReflect.Descriptor instead.
 func (*FlowRun) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{8}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *FlowRun) GetFlowId() string {
@@ -773,6 +1084,13 @@ func (x *FlowRun) GetJob() string {
 	return ""
 }
 
+func (x *FlowRun) GetPriority() int32 {
+	if x != nil && x.Priority != nil {
+		return *x.Priority
+	}
+	return 0
+}
+
 func (x *FlowRun) GetSchedule() *FlowRunSchedule {
 	if x != nil {
 		return x.Schedule
@@ -791,7 +1109,7 @@ type FlowRunSchedule struct {
 
 func (x *FlowRunSchedule) Reset() {
 	*x = FlowRunSchedule{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[9]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +1121,7 @@ func (x *FlowRunSchedule) String() string {
 func (*FlowRunSchedule) ProtoMessage() {}
 
 func (x *FlowRunSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[9]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +1134,7 @@ func (x *FlowRunSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlowRunSchedule.ProtoReflect.Descriptor instead.
 func (*FlowRunSchedule) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{9}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FlowRunSchedule) GetId() string {
@@ -849,7 +1167,7 @@ type FlowRevision struct {
 
 func (x *FlowRevision) Reset() {
 	*x = FlowRevision{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[10]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -861,7 +1179,7 @@ func (x *FlowRevision) String() string {
 func (*FlowRevision) ProtoMessage() {}
 
 func (x *FlowRevision) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[10]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -874,7 +1192,7 @@ func (x *FlowRevision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlowRevision.ProtoReflect.Descriptor instead.
 func (*FlowRevision) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{10}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FlowRevision) GetRevision() int32 {
@@ -935,7 +1253,7 @@ type GetFlowRunRequest struct {
 
 func (x *GetFlowRunRequest) Reset() {
 	*x = GetFlowRunRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -947,7 +1265,7 @@ func (x *GetFlowRunRequest) String() string {
 func (*GetFlowRunRequest) ProtoMessage() {}
 
 func (x *GetFlowRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -960,7 +1278,7 @@ func (x *GetFlowRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFlowRunRequest.ProtoReflect.Descriptor instead.
 func (*GetFlowRunRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{11}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetFlowRunRequest) GetRun() string {
@@ -984,7 +1302,7 @@ type ListFlowRunsRequest struct {
 
 func (x *ListFlowRunsRequest) Reset() {
 	*x = ListFlowRunsRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -996,7 +1314,7 @@ func (x *ListFlowRunsRequest) String() string {
 func (*ListFlowRunsRequest) ProtoMessage() {}
 
 func (x *ListFlowRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1009,7 +1327,7 @@ func (x *ListFlowRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListFlowRunsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{12}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListFlowRunsRequest) GetFlow() string {
@@ -1064,7 +1382,7 @@ type ListFlowRunsResponse struct {
 
 func (x *ListFlowRunsResponse) Reset() {
 	*x = ListFlowRunsResponse{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1394,7 @@ func (x *ListFlowRunsResponse) String() string {
 func (*ListFlowRunsResponse) ProtoMessage() {}
 
 func (x *ListFlowRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1407,7 @@ func (x *ListFlowRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListFlowRunsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{13}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListFlowRunsResponse) GetRuns() []*FlowRun {
@@ -1116,7 +1434,7 @@ type CancelFlowRunRequest struct {
 
 func (x *CancelFlowRunRequest) Reset() {
 	*x = CancelFlowRunRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1446,7 @@ func (x *CancelFlowRunRequest) String() string {
 func (*CancelFlowRunRequest) ProtoMessage() {}
 
 func (x *CancelFlowRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1459,7 @@ func (x *CancelFlowRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelFlowRunRequest.ProtoReflect.Descriptor instead.
 func (*CancelFlowRunRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{14}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CancelFlowRunRequest) GetRun() string {
@@ -1167,7 +1485,7 @@ type CancelFlowRunResponse struct {
 
 func (x *CancelFlowRunResponse) Reset() {
 	*x = CancelFlowRunResponse{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1179,7 +1497,7 @@ func (x *CancelFlowRunResponse) String() string {
 func (*CancelFlowRunResponse) ProtoMessage() {}
 
 func (x *CancelFlowRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1192,7 +1510,7 @@ func (x *CancelFlowRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelFlowRunResponse.ProtoReflect.Descriptor instead.
 func (*CancelFlowRunResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{15}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CancelFlowRunResponse) GetCancelled() bool {
@@ -1215,7 +1533,7 @@ type ResumeFlowRunRequest struct {
 
 func (x *ResumeFlowRunRequest) Reset() {
 	*x = ResumeFlowRunRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1545,7 @@ func (x *ResumeFlowRunRequest) String() string {
 func (*ResumeFlowRunRequest) ProtoMessage() {}
 
 func (x *ResumeFlowRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1558,7 @@ func (x *ResumeFlowRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeFlowRunRequest.ProtoReflect.Descriptor instead.
 func (*ResumeFlowRunRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{16}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ResumeFlowRunRequest) GetRun() string {
@@ -1288,7 +1606,7 @@ type RestartFlowRunRequest struct {
 
 func (x *RestartFlowRunRequest) Reset() {
 	*x = RestartFlowRunRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1300,7 +1618,7 @@ func (x *RestartFlowRunRequest) String() string {
 func (*RestartFlowRunRequest) ProtoMessage() {}
 
 func (x *RestartFlowRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1313,7 +1631,7 @@ func (x *RestartFlowRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartFlowRunRequest.ProtoReflect.Descriptor instead.
 func (*RestartFlowRunRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{17}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RestartFlowRunRequest) GetRun() string {
@@ -1334,7 +1652,41 @@ var File_taskgrove_v1_flows_proto protoreflect.FileDescriptor
 
 const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\n" +
-	"\x18taskgrove/v1/flows.proto\x12\ftaskgrove.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"m\n" +
+	"\x18taskgrove/v1/flows.proto\x12\ftaskgrove.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x03\n" +
+	"\x13ValidateFlowRequest\x12\x12\n" +
+	"\x04flow\x18\x01 \x01(\tR\x04flow\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12<\n" +
+	"\x03env\x18\x05 \x03(\v2*.taskgrove.v1.ValidateFlowRequest.EnvEntryR\x03env\x12\x16\n" +
+	"\x06params\x18\x06 \x01(\fR\x06params\x12\x10\n" +
+	"\x03set\x18\a \x03(\tR\x03set\x12\x1a\n" +
+	"\bprofiles\x18\b \x01(\tR\bprofiles\x12\x10\n" +
+	"\x03job\x18\t \x01(\tR\x03job\x12\x1f\n" +
+	"\bpriority\x18\n" +
+	" \x01(\x05H\x00R\bpriority\x88\x01\x01\x12\x15\n" +
+	"\x06as_run\x18\v \x01(\bR\x05asRun\x12\x1d\n" +
+	"\n" +
+	"strict_env\x18\f \x01(\bR\tstrictEnv\x12\x16\n" +
+	"\x06compat\x18\r \x01(\bR\x06compat\x1a6\n" +
+	"\bEnvEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
+	"\t_priority\"\xb3\x01\n" +
+	"\n" +
+	"FlowReport\x12\x0e\n" +
+	"\x02ok\x18\x01 \x01(\bR\x02ok\x12\x1b\n" +
+	"\tflow_yaml\x18\x02 \x01(\tR\bflowYaml\x12/\n" +
+	"\x06errors\x18\x03 \x03(\v2\x17.taskgrove.v1.FlowFaultR\x06errors\x123\n" +
+	"\bwarnings\x18\x04 \x03(\v2\x17.taskgrove.v1.FlowFaultR\bwarnings\x12\x12\n" +
+	"\x04more\x18\x05 \x01(\x05R\x04more\"\x85\x01\n" +
+	"\tFlowFault\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\x12\x14\n" +
+	"\x05alias\x18\x02 \x01(\tR\x05alias\x12\x10\n" +
+	"\x03loc\x18\x03 \x01(\tR\x03loc\x12\x12\n" +
+	"\x04line\x18\x04 \x01(\x05R\x04line\x12\x16\n" +
+	"\x06column\x18\x05 \x01(\x05R\x06column\x12\x10\n" +
+	"\x03msg\x18\x06 \x01(\tR\x03msg\"m\n" +
 	"\x10ApplyFlowRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x17\n" +
@@ -1366,7 +1718,7 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"#\n" +
 	"\x11DeleteFlowRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x14\n" +
-	"\x12DeleteFlowResponse\"\xdf\x02\n" +
+	"\x12DeleteFlowResponse\"\x8d\x03\n" +
 	"\x0eRunFlowRequest\x12\x12\n" +
 	"\x04flow\x18\x01 \x01(\tR\x04flow\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x18\n" +
@@ -1379,10 +1731,12 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\x03set\x18\t \x03(\tR\x03set\x12\x1a\n" +
 	"\bprofiles\x18\n" +
 	" \x01(\tR\bprofiles\x12\x10\n" +
-	"\x03job\x18\v \x01(\tR\x03job\x1a6\n" +
+	"\x03job\x18\v \x01(\tR\x03job\x12\x1f\n" +
+	"\bpriority\x18\f \x01(\x05H\x00R\bpriority\x88\x01\x01\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xce\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
+	"\t_priority\"\xfc\x05\n" +
 	"\aFlowRun\x12\x17\n" +
 	"\aflow_id\x18\x01 \x01(\tR\x06flowId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x17\n" +
@@ -1406,11 +1760,13 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\bexisting\x18\x11 \x01(\bR\bexisting\x12\x1a\n" +
 	"\bwarnings\x18\x12 \x03(\tR\bwarnings\x12\x1a\n" +
 	"\bprofiles\x18\x13 \x01(\tR\bprofiles\x12\x10\n" +
-	"\x03job\x18\x14 \x01(\tR\x03job\x129\n" +
+	"\x03job\x18\x14 \x01(\tR\x03job\x12\x1f\n" +
+	"\bpriority\x18\x15 \x01(\x05H\x00R\bpriority\x88\x01\x01\x129\n" +
 	"\bschedule\x18\x18 \x01(\v2\x1d.taskgrove.v1.FlowRunScheduleR\bschedule\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"Z\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
+	"\t_priority\"Z\n" +
 	"\x0fFlowRunSchedule\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x127\n" +
 	"\tfire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bfireTime\"\xe9\x01\n" +
@@ -1449,8 +1805,9 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\x04name\x18\x05 \x01(\tR\x04name\"@\n" +
 	"\x15RestartFlowRunRequest\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x15\n" +
-	"\x06run_id\x18\x02 \x01(\tR\x05runId2\x8f\x06\n" +
-	"\vFlowService\x12?\n" +
+	"\x06run_id\x18\x02 \x01(\tR\x05runId2\xe1\x06\n" +
+	"\vFlowService\x12P\n" +
+	"\fValidateFlow\x12!.taskgrove.v1.ValidateFlowRequest\x1a\x18.taskgrove.v1.FlowReport\"\x03\x90\x02\x01\x12?\n" +
 	"\tApplyFlow\x12\x1e.taskgrove.v1.ApplyFlowRequest\x1a\x12.taskgrove.v1.Flow\x12@\n" +
 	"\aGetFlow\x12\x1c.taskgrove.v1.GetFlowRequest\x1a\x12.taskgrove.v1.Flow\"\x03\x90\x02\x01\x12Q\n" +
 	"\tListFlows\x12\x1e.taskgrove.v1.ListFlowsRequest\x1a\x1f.taskgrove.v1.ListFlowsResponse\"\x03\x90\x02\x01\x12O\n" +
@@ -1476,67 +1833,76 @@ func file_taskgrove_v1_flows_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_flows_proto_rawDescData
 }
 
-var file_taskgrove_v1_flows_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_taskgrove_v1_flows_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_taskgrove_v1_flows_proto_goTypes = []any{
-	(*ApplyFlowRequest)(nil),      // 0: taskgrove.v1.ApplyFlowRequest
-	(*Flow)(nil),                  // 1: taskgrove.v1.Flow
-	(*GetFlowRequest)(nil),        // 2: taskgrove.v1.GetFlowRequest
-	(*ListFlowsRequest)(nil),      // 3: taskgrove.v1.ListFlowsRequest
-	(*ListFlowsResponse)(nil),     // 4: taskgrove.v1.ListFlowsResponse
-	(*DeleteFlowRequest)(nil),     // 5: taskgrove.v1.DeleteFlowRequest
-	(*DeleteFlowResponse)(nil),    // 6: taskgrove.v1.DeleteFlowResponse
-	(*RunFlowRequest)(nil),        // 7: taskgrove.v1.RunFlowRequest
-	(*FlowRun)(nil),               // 8: taskgrove.v1.FlowRun
-	(*FlowRunSchedule)(nil),       // 9: taskgrove.v1.FlowRunSchedule
-	(*FlowRevision)(nil),          // 10: taskgrove.v1.FlowRevision
-	(*GetFlowRunRequest)(nil),     // 11: taskgrove.v1.GetFlowRunRequest
-	(*ListFlowRunsRequest)(nil),   // 12: taskgrove.v1.ListFlowRunsRequest
-	(*ListFlowRunsResponse)(nil),  // 13: taskgrove.v1.ListFlowRunsResponse
-	(*CancelFlowRunRequest)(nil),  // 14: taskgrove.v1.CancelFlowRunRequest
-	(*CancelFlowRunResponse)(nil), // 15: taskgrove.v1.CancelFlowRunResponse
-	(*ResumeFlowRunRequest)(nil),  // 16: taskgrove.v1.ResumeFlowRunRequest
-	(*RestartFlowRunRequest)(nil), // 17: taskgrove.v1.RestartFlowRunRequest
-	nil,                           // 18: taskgrove.v1.RunFlowRequest.EnvEntry
-	nil,                           // 19: taskgrove.v1.FlowRun.EnvEntry
-	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
+	(*ValidateFlowRequest)(nil),   // 0: taskgrove.v1.ValidateFlowRequest
+	(*FlowReport)(nil),            // 1: taskgrove.v1.FlowReport
+	(*FlowFault)(nil),             // 2: taskgrove.v1.FlowFault
+	(*ApplyFlowRequest)(nil),      // 3: taskgrove.v1.ApplyFlowRequest
+	(*Flow)(nil),                  // 4: taskgrove.v1.Flow
+	(*GetFlowRequest)(nil),        // 5: taskgrove.v1.GetFlowRequest
+	(*ListFlowsRequest)(nil),      // 6: taskgrove.v1.ListFlowsRequest
+	(*ListFlowsResponse)(nil),     // 7: taskgrove.v1.ListFlowsResponse
+	(*DeleteFlowRequest)(nil),     // 8: taskgrove.v1.DeleteFlowRequest
+	(*DeleteFlowResponse)(nil),    // 9: taskgrove.v1.DeleteFlowResponse
+	(*RunFlowRequest)(nil),        // 10: taskgrove.v1.RunFlowRequest
+	(*FlowRun)(nil),               // 11: taskgrove.v1.FlowRun
+	(*FlowRunSchedule)(nil),       // 12: taskgrove.v1.FlowRunSchedule
+	(*FlowRevision)(nil),          // 13: taskgrove.v1.FlowRevision
+	(*GetFlowRunRequest)(nil),     // 14: taskgrove.v1.GetFlowRunRequest
+	(*ListFlowRunsRequest)(nil),   // 15: taskgrove.v1.ListFlowRunsRequest
+	(*ListFlowRunsResponse)(nil),  // 16: taskgrove.v1.ListFlowRunsResponse
+	(*CancelFlowRunRequest)(nil),  // 17: taskgrove.v1.CancelFlowRunRequest
+	(*CancelFlowRunResponse)(nil), // 18: taskgrove.v1.CancelFlowRunResponse
+	(*ResumeFlowRunRequest)(nil),  // 19: taskgrove.v1.ResumeFlowRunRequest
+	(*RestartFlowRunRequest)(nil), // 20: taskgrove.v1.RestartFlowRunRequest
+	nil,                           // 21: taskgrove.v1.ValidateFlowRequest.EnvEntry
+	nil,                           // 22: taskgrove.v1.RunFlowRequest.EnvEntry
+	nil,                           // 23: taskgrove.v1.FlowRun.EnvEntry
+	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
 }
 var file_taskgrove_v1_flows_proto_depIdxs = []int32{
-	20, // 0: taskgrove.v1.Flow.created_at:type_name -> google.protobuf.Timestamp
-	1,  // 1: taskgrove.v1.ListFlowsResponse.flows:type_name -> taskgrove.v1.Flow
-	18, // 2: taskgrove.v1.RunFlowRequest.env:type_name -> taskgrove.v1.RunFlowRequest.EnvEntry
-	20, // 3: taskgrove.v1.FlowRun.created_at:type_name -> google.protobuf.Timestamp
-	19, // 4: taskgrove.v1.FlowRun.env:type_name -> taskgrove.v1.FlowRun.EnvEntry
-	10, // 5: taskgrove.v1.FlowRun.revisions:type_name -> taskgrove.v1.FlowRevision
-	9,  // 6: taskgrove.v1.FlowRun.schedule:type_name -> taskgrove.v1.FlowRunSchedule
-	20, // 7: taskgrove.v1.FlowRunSchedule.fire_time:type_name -> google.protobuf.Timestamp
-	20, // 8: taskgrove.v1.FlowRevision.created_at:type_name -> google.protobuf.Timestamp
-	20, // 9: taskgrove.v1.ListFlowRunsRequest.since:type_name -> google.protobuf.Timestamp
-	8,  // 10: taskgrove.v1.ListFlowRunsResponse.runs:type_name -> taskgrove.v1.FlowRun
-	0,  // 11: taskgrove.v1.FlowService.ApplyFlow:input_type -> taskgrove.v1.ApplyFlowRequest
-	2,  // 12: taskgrove.v1.FlowService.GetFlow:input_type -> taskgrove.v1.GetFlowRequest
-	3,  // 13: taskgrove.v1.FlowService.ListFlows:input_type -> taskgrove.v1.ListFlowsRequest
-	5,  // 14: taskgrove.v1.FlowService.DeleteFlow:input_type -> taskgrove.v1.DeleteFlowRequest
-	7,  // 15: taskgrove.v1.FlowService.RunFlow:input_type -> taskgrove.v1.RunFlowRequest
-	11, // 16: taskgrove.v1.FlowService.GetFlowRun:input_type -> taskgrove.v1.GetFlowRunRequest
-	12, // 17: taskgrove.v1.FlowService.ListFlowRuns:input_type -> taskgrove.v1.ListFlowRunsRequest
-	14, // 18: taskgrove.v1.FlowService.CancelFlowRun:input_type -> taskgrove.v1.CancelFlowRunRequest
-	16, // 19: taskgrove.v1.FlowService.ResumeFlowRun:input_type -> taskgrove.v1.ResumeFlowRunRequest
-	17, // 20: taskgrove.v1.FlowService.RestartFlowRun:input_type -> taskgrove.v1.RestartFlowRunRequest
-	1,  // 21: taskgrove.v1.FlowService.ApplyFlow:output_type -> taskgrove.v1.Flow
-	1,  // 22: taskgrove.v1.FlowService.GetFlow:output_type -> taskgrove.v1.Flow
-	4,  // 23: taskgrove.v1.FlowService.ListFlows:output_type -> taskgrove.v1.ListFlowsResponse
-	6,  // 24: taskgrove.v1.FlowService.DeleteFlow:output_type -> taskgrove.v1.DeleteFlowResponse
-	8,  // 25: taskgrove.v1.FlowService.RunFlow:output_type -> taskgrove.v1.FlowRun
-	8,  // 26: taskgrove.v1.FlowService.GetFlowRun:output_type -> taskgrove.v1.FlowRun
-	13, // 27: taskgrove.v1.FlowService.ListFlowRuns:output_type -> taskgrove.v1.ListFlowRunsResponse
-	15, // 28: taskgrove.v1.FlowService.CancelFlowRun:output_type -> taskgrove.v1.CancelFlowRunResponse
-	8,  // 29: taskgrove.v1.FlowService.ResumeFlowRun:output_type -> taskgrove.v1.FlowRun
-	8,  // 30: taskgrove.v1.FlowService.RestartFlowRun:output_type -> taskgrove.v1.FlowRun
-	21, // [21:31] is the sub-list for method output_type
-	11, // [11:21] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	21, // 0: taskgrove.v1.ValidateFlowRequest.env:type_name -> taskgrove.v1.ValidateFlowRequest.EnvEntry
+	2,  // 1: taskgrove.v1.FlowReport.errors:type_name -> taskgrove.v1.FlowFault
+	2,  // 2: taskgrove.v1.FlowReport.warnings:type_name -> taskgrove.v1.FlowFault
+	24, // 3: taskgrove.v1.Flow.created_at:type_name -> google.protobuf.Timestamp
+	4,  // 4: taskgrove.v1.ListFlowsResponse.flows:type_name -> taskgrove.v1.Flow
+	22, // 5: taskgrove.v1.RunFlowRequest.env:type_name -> taskgrove.v1.RunFlowRequest.EnvEntry
+	24, // 6: taskgrove.v1.FlowRun.created_at:type_name -> google.protobuf.Timestamp
+	23, // 7: taskgrove.v1.FlowRun.env:type_name -> taskgrove.v1.FlowRun.EnvEntry
+	13, // 8: taskgrove.v1.FlowRun.revisions:type_name -> taskgrove.v1.FlowRevision
+	12, // 9: taskgrove.v1.FlowRun.schedule:type_name -> taskgrove.v1.FlowRunSchedule
+	24, // 10: taskgrove.v1.FlowRunSchedule.fire_time:type_name -> google.protobuf.Timestamp
+	24, // 11: taskgrove.v1.FlowRevision.created_at:type_name -> google.protobuf.Timestamp
+	24, // 12: taskgrove.v1.ListFlowRunsRequest.since:type_name -> google.protobuf.Timestamp
+	11, // 13: taskgrove.v1.ListFlowRunsResponse.runs:type_name -> taskgrove.v1.FlowRun
+	0,  // 14: taskgrove.v1.FlowService.ValidateFlow:input_type -> taskgrove.v1.ValidateFlowRequest
+	3,  // 15: taskgrove.v1.FlowService.ApplyFlow:input_type -> taskgrove.v1.ApplyFlowRequest
+	5,  // 16: taskgrove.v1.FlowService.GetFlow:input_type -> taskgrove.v1.GetFlowRequest
+	6,  // 17: taskgrove.v1.FlowService.ListFlows:input_type -> taskgrove.v1.ListFlowsRequest
+	8,  // 18: taskgrove.v1.FlowService.DeleteFlow:input_type -> taskgrove.v1.DeleteFlowRequest
+	10, // 19: taskgrove.v1.FlowService.RunFlow:input_type -> taskgrove.v1.RunFlowRequest
+	14, // 20: taskgrove.v1.FlowService.GetFlowRun:input_type -> taskgrove.v1.GetFlowRunRequest
+	15, // 21: taskgrove.v1.FlowService.ListFlowRuns:input_type -> taskgrove.v1.ListFlowRunsRequest
+	17, // 22: taskgrove.v1.FlowService.CancelFlowRun:input_type -> taskgrove.v1.CancelFlowRunRequest
+	19, // 23: taskgrove.v1.FlowService.ResumeFlowRun:input_type -> taskgrove.v1.ResumeFlowRunRequest
+	20, // 24: taskgrove.v1.FlowService.RestartFlowRun:input_type -> taskgrove.v1.RestartFlowRunRequest
+	1,  // 25: taskgrove.v1.FlowService.ValidateFlow:output_type -> taskgrove.v1.FlowReport
+	4,  // 26: taskgrove.v1.FlowService.ApplyFlow:output_type -> taskgrove.v1.Flow
+	4,  // 27: taskgrove.v1.FlowService.GetFlow:output_type -> taskgrove.v1.Flow
+	7,  // 28: taskgrove.v1.FlowService.ListFlows:output_type -> taskgrove.v1.ListFlowsResponse
+	9,  // 29: taskgrove.v1.FlowService.DeleteFlow:output_type -> taskgrove.v1.DeleteFlowResponse
+	11, // 30: taskgrove.v1.FlowService.RunFlow:output_type -> taskgrove.v1.FlowRun
+	11, // 31: taskgrove.v1.FlowService.GetFlowRun:output_type -> taskgrove.v1.FlowRun
+	16, // 32: taskgrove.v1.FlowService.ListFlowRuns:output_type -> taskgrove.v1.ListFlowRunsResponse
+	18, // 33: taskgrove.v1.FlowService.CancelFlowRun:output_type -> taskgrove.v1.CancelFlowRunResponse
+	11, // 34: taskgrove.v1.FlowService.ResumeFlowRun:output_type -> taskgrove.v1.FlowRun
+	11, // 35: taskgrove.v1.FlowService.RestartFlowRun:output_type -> taskgrove.v1.FlowRun
+	25, // [25:36] is the sub-list for method output_type
+	14, // [14:25] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_flows_proto_init() }
@@ -1544,13 +1910,16 @@ func file_taskgrove_v1_flows_proto_init() {
 	if File_taskgrove_v1_flows_proto != nil {
 		return
 	}
+	file_taskgrove_v1_flows_proto_msgTypes[0].OneofWrappers = []any{}
+	file_taskgrove_v1_flows_proto_msgTypes[10].OneofWrappers = []any{}
+	file_taskgrove_v1_flows_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_flows_proto_rawDesc), len(file_taskgrove_v1_flows_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,6 +19,7 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
+	FlowService_ValidateFlow_FullMethodName   = "/taskgrove.v1.FlowService/ValidateFlow"
 	FlowService_ApplyFlow_FullMethodName      = "/taskgrove.v1.FlowService/ApplyFlow"
 	FlowService_GetFlow_FullMethodName        = "/taskgrove.v1.FlowService/GetFlow"
 	FlowService_ListFlows_FullMethodName      = "/taskgrove.v1.FlowService/ListFlows"
@@ -38,6 +39,8 @@ const (
 // FlowService keeps YAML flows, and runs them. Ids of flows are those of the namespace of the call. A run is named as FLOW/RUN, or as RUN where one flow has such a run.
 // INVALID_ARGUMENT names all that is wrong with a flow, of which nothing is stored then. FAILED_PRECONDITION, of what stores something: also if a live coordinator knows no flows.
 type FlowServiceClient interface {
+	// ValidateFlow tells all that is wrong with a flow, by the executors that workers have, and stores nothing. NOT_FOUND: there is no such registered flow.
+	ValidateFlow(ctx context.Context, in *ValidateFlowRequest, opts ...grpc.CallOption) (*FlowReport, error)
 	// ApplyFlow registers a flow under its own id: a new version, unless its text is that of the newest. FAILED_PRECONDITION: there are 10000.
 	ApplyFlow(ctx context.Context, in *ApplyFlowRequest, opts ...grpc.CallOption) (*Flow, error)
 	// GetFlow shows a version of a flow with its text. NOT_FOUND.
@@ -68,6 +71,16 @@ type flowServiceClient struct {
 
 func NewFlowServiceClient(cc grpc.ClientConnInterface) FlowServiceClient {
 	return &flowServiceClient{cc}
+}
+
+func (c *flowServiceClient) ValidateFlow(ctx context.Context, in *ValidateFlowRequest, opts ...grpc.CallOption) (*FlowReport, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FlowReport)
+	err := c.cc.Invoke(ctx, FlowService_ValidateFlow_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 func (c *flowServiceClient) ApplyFlow(ctx context.Context, in *ApplyFlowRequest, opts ...grpc.CallOption) (*Flow, error) {
@@ -177,6 +190,8 @@ func (c *flowServiceClient) RestartFlowRun(ctx context.Context, in *RestartFlowR
 // FlowService keeps YAML flows, and runs them. Ids of flows are those of the namespace of the call. A run is named as FLOW/RUN, or as RUN where one flow has such a run.
 // INVALID_ARGUMENT names all that is wrong with a flow, of which nothing is stored then. FAILED_PRECONDITION, of what stores something: also if a live coordinator knows no flows.
 type FlowServiceServer interface {
+	// ValidateFlow tells all that is wrong with a flow, by the executors that workers have, and stores nothing. NOT_FOUND: there is no such registered flow.
+	ValidateFlow(context.Context, *ValidateFlowRequest) (*FlowReport, error)
 	// ApplyFlow registers a flow under its own id: a new version, unless its text is that of the newest. FAILED_PRECONDITION: there are 10000.
 	ApplyFlow(context.Context, *ApplyFlowRequest) (*Flow, error)
 	// GetFlow shows a version of a flow with its text. NOT_FOUND.
@@ -209,6 +224,9 @@ type FlowServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedFlowServiceServer struct{}
 
+func (UnimplementedFlowServiceServer) ValidateFlow(context.Context, *ValidateFlowRequest) (*FlowReport, error) {
+	return nil, status.Error(codes.Unimplemented, "method ValidateFlow not implemented")
+}
 func (UnimplementedFlowServiceServer) ApplyFlow(context.Context, *ApplyFlowRequest) (*Flow, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApplyFlow not implemented")
 }
@@ -258,6 +276,24 @@ func RegisterFlowServiceServer(s grpc.ServiceRegistrar, srv FlowServiceServer) {
 		t.testEmbeddedByValue()
 	}
 	s.RegisterService(&FlowService_ServiceDesc, srv)
+}
+
+func _FlowService_ValidateFlow_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ValidateFlowRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlowServiceServer).ValidateFlow(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FlowService_ValidateFlow_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlowServiceServer).ValidateFlow(ctx, req.(*ValidateFlowRequest))
+	}
+	return interceptor(ctx, in, info, handler)
 }
 
 func _FlowService_ApplyFlow_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
@@ -447,6 +483,10 @@ var FlowService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "taskgrove.v1.FlowService",
 	HandlerType: (*FlowServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "ValidateFlow",
+			Handler:    _FlowService_ValidateFlow_Handler,
+		},
 		{
 			MethodName: "ApplyFlow",
 			Handler:    _FlowService_ApplyFlow_Handler,

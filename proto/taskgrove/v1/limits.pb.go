@@ -618,6 +618,287 @@ func (*DeleteLimitResponse) Descriptor() ([]byte, []int) {
 	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{6}
 }
 
+type ListLocksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limit         int32                  `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"` // default 100, at most 1000
+	Cursor        string                 `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLocksRequest) Reset() {
+	*x = ListLocksRequest{}
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLocksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLocksRequest) ProtoMessage() {}
+
+func (x *ListLocksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLocksRequest.ProtoReflect.Descriptor instead.
+func (*ListLocksRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ListLocksRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListLocksRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListLocksResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Locks         []*HeldLock            `protobuf:"bytes,1,rep,name=locks,proto3" json:"locks,omitempty"`
+	Cursor        string                 `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"` // of the next page; empty: this is the last
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLocksResponse) Reset() {
+	*x = ListLocksResponse{}
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLocksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLocksResponse) ProtoMessage() {}
+
+func (x *ListLocksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLocksResponse.ProtoReflect.Descriptor instead.
+func (*ListLocksResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ListLocksResponse) GetLocks() []*HeldLock {
+	if x != nil {
+		return x.Locks
+	}
+	return nil
+}
+
+func (x *ListLocksResponse) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+// HeldLock is a lock that is held, or was until it was broken.
+type HeldLock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Token         int64                  `protobuf:"varint,2,opt,name=token,proto3" json:"token,omitempty"` // of who holds it: greater than that of whoever held a lock before
+	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	TaskId        string                 `protobuf:"bytes,4,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"` // who took it
+	TaskName      string                 `protobuf:"bytes,5,opt,name=task_name,json=taskName,proto3" json:"task_name,omitempty"`
+	TreeId        string                 `protobuf:"bytes,6,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`
+	Attempt       int32                  `protobuf:"varint,7,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	ForId         string                 `protobuf:"bytes,8,opt,name=for_id,json=forId,proto3" json:"for_id,omitempty"` // the task for which it is held, since who took it has succeeded; empty: for the attempt
+	ForName       string                 `protobuf:"bytes,9,opt,name=for_name,json=forName,proto3" json:"for_name,omitempty"`
+	Waiters       int64                  `protobuf:"varint,10,opt,name=waiters,proto3" json:"waiters,omitempty"` // tasks that wait for it, counted up to 10000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeldLock) Reset() {
+	*x = HeldLock{}
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeldLock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeldLock) ProtoMessage() {}
+
+func (x *HeldLock) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeldLock.ProtoReflect.Descriptor instead.
+func (*HeldLock) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *HeldLock) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *HeldLock) GetToken() int64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *HeldLock) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *HeldLock) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *HeldLock) GetTaskName() string {
+	if x != nil {
+		return x.TaskName
+	}
+	return ""
+}
+
+func (x *HeldLock) GetTreeId() string {
+	if x != nil {
+		return x.TreeId
+	}
+	return ""
+}
+
+func (x *HeldLock) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *HeldLock) GetForId() string {
+	if x != nil {
+		return x.ForId
+	}
+	return ""
+}
+
+func (x *HeldLock) GetForName() string {
+	if x != nil {
+		return x.ForName
+	}
+	return ""
+}
+
+func (x *HeldLock) GetWaiters() int64 {
+	if x != nil {
+		return x.Waiters
+	}
+	return 0
+}
+
+type BreakLockRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // why, at most 1000 bytes
+	Token         int64                  `protobuf:"varint,3,opt,name=token,proto3" json:"token,omitempty"`  // of who holds it, so that nobody else loses it, if the call is made again; 0: whoever it is
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakLockRequest) Reset() {
+	*x = BreakLockRequest{}
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakLockRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakLockRequest) ProtoMessage() {}
+
+func (x *BreakLockRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakLockRequest.ProtoReflect.Descriptor instead.
+func (*BreakLockRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *BreakLockRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *BreakLockRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *BreakLockRequest) GetToken() int64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
 type SetWeightRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
@@ -628,7 +909,7 @@ type SetWeightRequest struct {
 
 func (x *SetWeightRequest) Reset() {
 	*x = SetWeightRequest{}
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[7]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +921,7 @@ func (x *SetWeightRequest) String() string {
 func (*SetWeightRequest) ProtoMessage() {}
 
 func (x *SetWeightRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[7]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +934,7 @@ func (x *SetWeightRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWeightRequest.ProtoReflect.Descriptor instead.
 func (*SetWeightRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{7}
+	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SetWeightRequest) GetUserId() string {
@@ -678,7 +959,7 @@ type SetWeightResponse struct {
 
 func (x *SetWeightResponse) Reset() {
 	*x = SetWeightResponse{}
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[8]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +971,7 @@ func (x *SetWeightResponse) String() string {
 func (*SetWeightResponse) ProtoMessage() {}
 
 func (x *SetWeightResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[8]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,7 +984,7 @@ func (x *SetWeightResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetWeightResponse.ProtoReflect.Descriptor instead.
 func (*SetWeightResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{8}
+	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{12}
 }
 
 // PauseTarget is what is paused: one of these.
@@ -721,7 +1002,7 @@ type PauseTarget struct {
 
 func (x *PauseTarget) Reset() {
 	*x = PauseTarget{}
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[9]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +1014,7 @@ func (x *PauseTarget) String() string {
 func (*PauseTarget) ProtoMessage() {}
 
 func (x *PauseTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[9]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +1027,7 @@ func (x *PauseTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseTarget.ProtoReflect.Descriptor instead.
 func (*PauseTarget) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{9}
+	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PauseTarget) GetOf() isPauseTarget_Of {
@@ -815,7 +1096,7 @@ type PauseRequest struct {
 
 func (x *PauseRequest) Reset() {
 	*x = PauseRequest{}
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[10]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -827,7 +1108,7 @@ func (x *PauseRequest) String() string {
 func (*PauseRequest) ProtoMessage() {}
 
 func (x *PauseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[10]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -840,7 +1121,7 @@ func (x *PauseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseRequest.ProtoReflect.Descriptor instead.
 func (*PauseRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{10}
+	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PauseRequest) GetTarget() *PauseTarget {
@@ -870,7 +1151,7 @@ type PauseInfo struct {
 
 func (x *PauseInfo) Reset() {
 	*x = PauseInfo{}
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +1163,7 @@ func (x *PauseInfo) String() string {
 func (*PauseInfo) ProtoMessage() {}
 
 func (x *PauseInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +1176,7 @@ func (x *PauseInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PauseInfo.ProtoReflect.Descriptor instead.
 func (*PauseInfo) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{11}
+	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PauseInfo) GetTarget() *PauseTarget {
@@ -935,7 +1216,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -947,7 +1228,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -960,7 +1241,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{12}
+	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ResumeRequest) GetTarget() *PauseTarget {
@@ -978,7 +1259,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1271,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1284,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{13}
+	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{17}
 }
 
 type ListPausesRequest struct {
@@ -1016,7 +1297,7 @@ type ListPausesRequest struct {
 
 func (x *ListPausesRequest) Reset() {
 	*x = ListPausesRequest{}
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1028,7 +1309,7 @@ func (x *ListPausesRequest) String() string {
 func (*ListPausesRequest) ProtoMessage() {}
 
 func (x *ListPausesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1041,7 +1322,7 @@ func (x *ListPausesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPausesRequest.ProtoReflect.Descriptor instead.
 func (*ListPausesRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{14}
+	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListPausesRequest) GetLimit() int32 {
@@ -1068,7 +1349,7 @@ type ListPausesResponse struct {
 
 func (x *ListPausesResponse) Reset() {
 	*x = ListPausesResponse{}
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1361,7 @@ func (x *ListPausesResponse) String() string {
 func (*ListPausesResponse) ProtoMessage() {}
 
 func (x *ListPausesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_limits_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_limits_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1374,7 @@ func (x *ListPausesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPausesResponse.ProtoReflect.Descriptor instead.
 func (*ListPausesResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{15}
+	return file_taskgrove_v1_limits_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListPausesResponse) GetPauses() []*PauseInfo {
@@ -1171,7 +1452,29 @@ const file_taskgrove_v1_limits_proto_rawDesc = "" +
 	"\x12DeleteLimitRequest\x121\n" +
 	"\x06target\x18\x01 \x01(\v2\x19.taskgrove.v1.LimitTargetR\x06target\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x05R\brevision\"\x15\n" +
-	"\x13DeleteLimitResponse\"C\n" +
+	"\x13DeleteLimitResponse\"@\n" +
+	"\x10ListLocksRequest\x12\x14\n" +
+	"\x05limit\x18\x01 \x01(\x05R\x05limit\x12\x16\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"Y\n" +
+	"\x11ListLocksResponse\x12,\n" +
+	"\x05locks\x18\x01 \x03(\v2\x16.taskgrove.v1.HeldLockR\x05locks\x12\x16\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"\x99\x02\n" +
+	"\bHeldLock\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\x03R\x05token\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x17\n" +
+	"\atask_id\x18\x04 \x01(\tR\x06taskId\x12\x1b\n" +
+	"\ttask_name\x18\x05 \x01(\tR\btaskName\x12\x17\n" +
+	"\atree_id\x18\x06 \x01(\tR\x06treeId\x12\x18\n" +
+	"\aattempt\x18\a \x01(\x05R\aattempt\x12\x15\n" +
+	"\x06for_id\x18\b \x01(\tR\x05forId\x12\x19\n" +
+	"\bfor_name\x18\t \x01(\tR\aforName\x12\x18\n" +
+	"\awaiters\x18\n" +
+	" \x01(\x03R\awaiters\"R\n" +
+	"\x10BreakLockRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05token\x18\x03 \x01(\x03R\x05token\"C\n" +
 	"\x10SetWeightRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x16\n" +
 	"\x06weight\x18\x02 \x01(\x01R\x06weight\"\x13\n" +
@@ -1199,12 +1502,14 @@ const file_taskgrove_v1_limits_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"]\n" +
 	"\x12ListPausesResponse\x12/\n" +
 	"\x06pauses\x18\x01 \x03(\v2\x17.taskgrove.v1.PauseInfoR\x06pauses\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\tR\x06cursor2\xa3\x04\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor2\xbb\x05\n" +
 	"\fLimitService\x12B\n" +
 	"\bSetLimit\x12\x1d.taskgrove.v1.SetLimitRequest\x1a\x17.taskgrove.v1.LimitRule\x12T\n" +
 	"\n" +
 	"ListLimits\x12\x1f.taskgrove.v1.ListLimitsRequest\x1a .taskgrove.v1.ListLimitsResponse\"\x03\x90\x02\x01\x12R\n" +
-	"\vDeleteLimit\x12 .taskgrove.v1.DeleteLimitRequest\x1a!.taskgrove.v1.DeleteLimitResponse\x12L\n" +
+	"\vDeleteLimit\x12 .taskgrove.v1.DeleteLimitRequest\x1a!.taskgrove.v1.DeleteLimitResponse\x12Q\n" +
+	"\tListLocks\x12\x1e.taskgrove.v1.ListLocksRequest\x1a\x1f.taskgrove.v1.ListLocksResponse\"\x03\x90\x02\x01\x12C\n" +
+	"\tBreakLock\x12\x1e.taskgrove.v1.BreakLockRequest\x1a\x16.taskgrove.v1.HeldLock\x12L\n" +
 	"\tSetWeight\x12\x1e.taskgrove.v1.SetWeightRequest\x1a\x1f.taskgrove.v1.SetWeightResponse\x12<\n" +
 	"\x05Pause\x12\x1a.taskgrove.v1.PauseRequest\x1a\x17.taskgrove.v1.PauseInfo\x12C\n" +
 	"\x06Resume\x12\x1b.taskgrove.v1.ResumeRequest\x1a\x1c.taskgrove.v1.ResumeResponse\x12T\n" +
@@ -1223,7 +1528,7 @@ func file_taskgrove_v1_limits_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_limits_proto_rawDescData
 }
 
-var file_taskgrove_v1_limits_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_taskgrove_v1_limits_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_taskgrove_v1_limits_proto_goTypes = []any{
 	(*LimitTarget)(nil),           // 0: taskgrove.v1.LimitTarget
 	(*SetLimitRequest)(nil),       // 1: taskgrove.v1.SetLimitRequest
@@ -1232,47 +1537,57 @@ var file_taskgrove_v1_limits_proto_goTypes = []any{
 	(*ListLimitsResponse)(nil),    // 4: taskgrove.v1.ListLimitsResponse
 	(*DeleteLimitRequest)(nil),    // 5: taskgrove.v1.DeleteLimitRequest
 	(*DeleteLimitResponse)(nil),   // 6: taskgrove.v1.DeleteLimitResponse
-	(*SetWeightRequest)(nil),      // 7: taskgrove.v1.SetWeightRequest
-	(*SetWeightResponse)(nil),     // 8: taskgrove.v1.SetWeightResponse
-	(*PauseTarget)(nil),           // 9: taskgrove.v1.PauseTarget
-	(*PauseRequest)(nil),          // 10: taskgrove.v1.PauseRequest
-	(*PauseInfo)(nil),             // 11: taskgrove.v1.PauseInfo
-	(*ResumeRequest)(nil),         // 12: taskgrove.v1.ResumeRequest
-	(*ResumeResponse)(nil),        // 13: taskgrove.v1.ResumeResponse
-	(*ListPausesRequest)(nil),     // 14: taskgrove.v1.ListPausesRequest
-	(*ListPausesResponse)(nil),    // 15: taskgrove.v1.ListPausesResponse
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*ListLocksRequest)(nil),      // 7: taskgrove.v1.ListLocksRequest
+	(*ListLocksResponse)(nil),     // 8: taskgrove.v1.ListLocksResponse
+	(*HeldLock)(nil),              // 9: taskgrove.v1.HeldLock
+	(*BreakLockRequest)(nil),      // 10: taskgrove.v1.BreakLockRequest
+	(*SetWeightRequest)(nil),      // 11: taskgrove.v1.SetWeightRequest
+	(*SetWeightResponse)(nil),     // 12: taskgrove.v1.SetWeightResponse
+	(*PauseTarget)(nil),           // 13: taskgrove.v1.PauseTarget
+	(*PauseRequest)(nil),          // 14: taskgrove.v1.PauseRequest
+	(*PauseInfo)(nil),             // 15: taskgrove.v1.PauseInfo
+	(*ResumeRequest)(nil),         // 16: taskgrove.v1.ResumeRequest
+	(*ResumeResponse)(nil),        // 17: taskgrove.v1.ResumeResponse
+	(*ListPausesRequest)(nil),     // 18: taskgrove.v1.ListPausesRequest
+	(*ListPausesResponse)(nil),    // 19: taskgrove.v1.ListPausesResponse
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
 }
 var file_taskgrove_v1_limits_proto_depIdxs = []int32{
 	0,  // 0: taskgrove.v1.SetLimitRequest.target:type_name -> taskgrove.v1.LimitTarget
 	0,  // 1: taskgrove.v1.LimitRule.target:type_name -> taskgrove.v1.LimitTarget
-	16, // 2: taskgrove.v1.LimitRule.set_at:type_name -> google.protobuf.Timestamp
+	20, // 2: taskgrove.v1.LimitRule.set_at:type_name -> google.protobuf.Timestamp
 	2,  // 3: taskgrove.v1.ListLimitsResponse.limits:type_name -> taskgrove.v1.LimitRule
 	0,  // 4: taskgrove.v1.DeleteLimitRequest.target:type_name -> taskgrove.v1.LimitTarget
-	9,  // 5: taskgrove.v1.PauseRequest.target:type_name -> taskgrove.v1.PauseTarget
-	9,  // 6: taskgrove.v1.PauseInfo.target:type_name -> taskgrove.v1.PauseTarget
-	16, // 7: taskgrove.v1.PauseInfo.set_at:type_name -> google.protobuf.Timestamp
-	9,  // 8: taskgrove.v1.ResumeRequest.target:type_name -> taskgrove.v1.PauseTarget
-	11, // 9: taskgrove.v1.ListPausesResponse.pauses:type_name -> taskgrove.v1.PauseInfo
-	1,  // 10: taskgrove.v1.LimitService.SetLimit:input_type -> taskgrove.v1.SetLimitRequest
-	3,  // 11: taskgrove.v1.LimitService.ListLimits:input_type -> taskgrove.v1.ListLimitsRequest
-	5,  // 12: taskgrove.v1.LimitService.DeleteLimit:input_type -> taskgrove.v1.DeleteLimitRequest
-	7,  // 13: taskgrove.v1.LimitService.SetWeight:input_type -> taskgrove.v1.SetWeightRequest
-	10, // 14: taskgrove.v1.LimitService.Pause:input_type -> taskgrove.v1.PauseRequest
-	12, // 15: taskgrove.v1.LimitService.Resume:input_type -> taskgrove.v1.ResumeRequest
-	14, // 16: taskgrove.v1.LimitService.ListPauses:input_type -> taskgrove.v1.ListPausesRequest
-	2,  // 17: taskgrove.v1.LimitService.SetLimit:output_type -> taskgrove.v1.LimitRule
-	4,  // 18: taskgrove.v1.LimitService.ListLimits:output_type -> taskgrove.v1.ListLimitsResponse
-	6,  // 19: taskgrove.v1.LimitService.DeleteLimit:output_type -> taskgrove.v1.DeleteLimitResponse
-	8,  // 20: taskgrove.v1.LimitService.SetWeight:output_type -> taskgrove.v1.SetWeightResponse
-	11, // 21: taskgrove.v1.LimitService.Pause:output_type -> taskgrove.v1.PauseInfo
-	13, // 22: taskgrove.v1.LimitService.Resume:output_type -> taskgrove.v1.ResumeResponse
-	15, // 23: taskgrove.v1.LimitService.ListPauses:output_type -> taskgrove.v1.ListPausesResponse
-	17, // [17:24] is the sub-list for method output_type
-	10, // [10:17] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	9,  // 5: taskgrove.v1.ListLocksResponse.locks:type_name -> taskgrove.v1.HeldLock
+	20, // 6: taskgrove.v1.HeldLock.since:type_name -> google.protobuf.Timestamp
+	13, // 7: taskgrove.v1.PauseRequest.target:type_name -> taskgrove.v1.PauseTarget
+	13, // 8: taskgrove.v1.PauseInfo.target:type_name -> taskgrove.v1.PauseTarget
+	20, // 9: taskgrove.v1.PauseInfo.set_at:type_name -> google.protobuf.Timestamp
+	13, // 10: taskgrove.v1.ResumeRequest.target:type_name -> taskgrove.v1.PauseTarget
+	15, // 11: taskgrove.v1.ListPausesResponse.pauses:type_name -> taskgrove.v1.PauseInfo
+	1,  // 12: taskgrove.v1.LimitService.SetLimit:input_type -> taskgrove.v1.SetLimitRequest
+	3,  // 13: taskgrove.v1.LimitService.ListLimits:input_type -> taskgrove.v1.ListLimitsRequest
+	5,  // 14: taskgrove.v1.LimitService.DeleteLimit:input_type -> taskgrove.v1.DeleteLimitRequest
+	7,  // 15: taskgrove.v1.LimitService.ListLocks:input_type -> taskgrove.v1.ListLocksRequest
+	10, // 16: taskgrove.v1.LimitService.BreakLock:input_type -> taskgrove.v1.BreakLockRequest
+	11, // 17: taskgrove.v1.LimitService.SetWeight:input_type -> taskgrove.v1.SetWeightRequest
+	14, // 18: taskgrove.v1.LimitService.Pause:input_type -> taskgrove.v1.PauseRequest
+	16, // 19: taskgrove.v1.LimitService.Resume:input_type -> taskgrove.v1.ResumeRequest
+	18, // 20: taskgrove.v1.LimitService.ListPauses:input_type -> taskgrove.v1.ListPausesRequest
+	2,  // 21: taskgrove.v1.LimitService.SetLimit:output_type -> taskgrove.v1.LimitRule
+	4,  // 22: taskgrove.v1.LimitService.ListLimits:output_type -> taskgrove.v1.ListLimitsResponse
+	6,  // 23: taskgrove.v1.LimitService.DeleteLimit:output_type -> taskgrove.v1.DeleteLimitResponse
+	8,  // 24: taskgrove.v1.LimitService.ListLocks:output_type -> taskgrove.v1.ListLocksResponse
+	9,  // 25: taskgrove.v1.LimitService.BreakLock:output_type -> taskgrove.v1.HeldLock
+	12, // 26: taskgrove.v1.LimitService.SetWeight:output_type -> taskgrove.v1.SetWeightResponse
+	15, // 27: taskgrove.v1.LimitService.Pause:output_type -> taskgrove.v1.PauseInfo
+	17, // 28: taskgrove.v1.LimitService.Resume:output_type -> taskgrove.v1.ResumeResponse
+	19, // 29: taskgrove.v1.LimitService.ListPauses:output_type -> taskgrove.v1.ListPausesResponse
+	21, // [21:30] is the sub-list for method output_type
+	12, // [12:21] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_limits_proto_init() }
@@ -1289,7 +1604,7 @@ func file_taskgrove_v1_limits_proto_init() {
 	}
 	file_taskgrove_v1_limits_proto_msgTypes[1].OneofWrappers = []any{}
 	file_taskgrove_v1_limits_proto_msgTypes[2].OneofWrappers = []any{}
-	file_taskgrove_v1_limits_proto_msgTypes[9].OneofWrappers = []any{
+	file_taskgrove_v1_limits_proto_msgTypes[13].OneofWrappers = []any{
 		(*PauseTarget_TreeId)(nil),
 		(*PauseTarget_Pool)(nil),
 		(*PauseTarget_Everything)(nil),
@@ -1300,7 +1615,7 @@ func file_taskgrove_v1_limits_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_limits_proto_rawDesc), len(file_taskgrove_v1_limits_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

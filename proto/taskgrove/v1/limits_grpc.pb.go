@@ -22,6 +22,8 @@ const (
 	LimitService_SetLimit_FullMethodName    = "/taskgrove.v1.LimitService/SetLimit"
 	LimitService_ListLimits_FullMethodName  = "/taskgrove.v1.LimitService/ListLimits"
 	LimitService_DeleteLimit_FullMethodName = "/taskgrove.v1.LimitService/DeleteLimit"
+	LimitService_ListLocks_FullMethodName   = "/taskgrove.v1.LimitService/ListLocks"
+	LimitService_BreakLock_FullMethodName   = "/taskgrove.v1.LimitService/BreakLock"
 	LimitService_SetWeight_FullMethodName   = "/taskgrove.v1.LimitService/SetWeight"
 	LimitService_Pause_FullMethodName       = "/taskgrove.v1.LimitService/Pause"
 	LimitService_Resume_FullMethodName      = "/taskgrove.v1.LimitService/Resume"
@@ -41,6 +43,11 @@ type LimitServiceClient interface {
 	ListLimits(ctx context.Context, in *ListLimitsRequest, opts ...grpc.CallOption) (*ListLimitsResponse, error)
 	// DeleteLimit takes a limit away. NOT_FOUND; FAILED_PRECONDITION: it has another revision.
 	DeleteLimit(ctx context.Context, in *DeleteLimitRequest, opts ...grpc.CallOption) (*DeleteLimitResponse, error)
+	// ListLocks lists the locks that are held, by key.
+	ListLocks(ctx context.Context, in *ListLocksRequest, opts ...grpc.CallOption) (*ListLocksResponse, error)
+	// BreakLock takes a lock from who holds it, whose task is cancelled; of a lock that is held for a task, all that is below it, too. The next holder has a greater token, and what the
+	// former one still comes to does not count. NOT_FOUND: nobody holds it; FAILED_PRECONDITION: somebody with another token does, or it changes hands all the time.
+	BreakLock(ctx context.Context, in *BreakLockRequest, opts ...grpc.CallOption) (*HeldLock, error)
 	// SetWeight says how many slots a user gets beside others that wait in the same pool: twice as many with twice the weight.
 	SetWeight(ctx context.Context, in *SetWeightRequest, opts ...grpc.CallOption) (*SetWeightResponse, error)
 	// Pause stops the start of tasks: once it has answered, nothing new starts. What runs goes on. What is paused already stays so, by who paused it first.
@@ -83,6 +90,26 @@ func (c *limitServiceClient) DeleteLimit(ctx context.Context, in *DeleteLimitReq
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(DeleteLimitResponse)
 	err := c.cc.Invoke(ctx, LimitService_DeleteLimit_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *limitServiceClient) ListLocks(ctx context.Context, in *ListLocksRequest, opts ...grpc.CallOption) (*ListLocksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListLocksResponse)
+	err := c.cc.Invoke(ctx, LimitService_ListLocks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *limitServiceClient) BreakLock(ctx context.Context, in *BreakLockRequest, opts ...grpc.CallOption) (*HeldLock, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HeldLock)
+	err := c.cc.Invoke(ctx, LimitService_BreakLock_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +169,11 @@ type LimitServiceServer interface {
 	ListLimits(context.Context, *ListLimitsRequest) (*ListLimitsResponse, error)
 	// DeleteLimit takes a limit away. NOT_FOUND; FAILED_PRECONDITION: it has another revision.
 	DeleteLimit(context.Context, *DeleteLimitRequest) (*DeleteLimitResponse, error)
+	// ListLocks lists the locks that are held, by key.
+	ListLocks(context.Context, *ListLocksRequest) (*ListLocksResponse, error)
+	// BreakLock takes a lock from who holds it, whose task is cancelled; of a lock that is held for a task, all that is below it, too. The next holder has a greater token, and what the
+	// former one still comes to does not count. NOT_FOUND: nobody holds it; FAILED_PRECONDITION: somebody with another token does, or it changes hands all the time.
+	BreakLock(context.Context, *BreakLockRequest) (*HeldLock, error)
 	// SetWeight says how many slots a user gets beside others that wait in the same pool: twice as many with twice the weight.
 	SetWeight(context.Context, *SetWeightRequest) (*SetWeightResponse, error)
 	// Pause stops the start of tasks: once it has answered, nothing new starts. What runs goes on. What is paused already stays so, by who paused it first.
@@ -168,6 +200,12 @@ func (UnimplementedLimitServiceServer) ListLimits(context.Context, *ListLimitsRe
 }
 func (UnimplementedLimitServiceServer) DeleteLimit(context.Context, *DeleteLimitRequest) (*DeleteLimitResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteLimit not implemented")
+}
+func (UnimplementedLimitServiceServer) ListLocks(context.Context, *ListLocksRequest) (*ListLocksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListLocks not implemented")
+}
+func (UnimplementedLimitServiceServer) BreakLock(context.Context, *BreakLockRequest) (*HeldLock, error) {
+	return nil, status.Error(codes.Unimplemented, "method BreakLock not implemented")
 }
 func (UnimplementedLimitServiceServer) SetWeight(context.Context, *SetWeightRequest) (*SetWeightResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetWeight not implemented")
@@ -252,6 +290,42 @@ func _LimitService_DeleteLimit_Handler(srv interface{}, ctx context.Context, dec
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(LimitServiceServer).DeleteLimit(ctx, req.(*DeleteLimitRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LimitService_ListLocks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListLocksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LimitServiceServer).ListLocks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LimitService_ListLocks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LimitServiceServer).ListLocks(ctx, req.(*ListLocksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _LimitService_BreakLock_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BreakLockRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LimitServiceServer).BreakLock(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LimitService_BreakLock_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LimitServiceServer).BreakLock(ctx, req.(*BreakLockRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -346,6 +420,14 @@ var LimitService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteLimit",
 			Handler:    _LimitService_DeleteLimit_Handler,
+		},
+		{
+			MethodName: "ListLocks",
+			Handler:    _LimitService_ListLocks_Handler,
+		},
+		{
+			MethodName: "BreakLock",
+			Handler:    _LimitService_BreakLock_Handler,
 		},
 		{
 			MethodName: "SetWeight",

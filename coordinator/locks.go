@@ -1,0 +1,153 @@
+package coordinator
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/pg"
+)
+
+// LockInfo is a lock that is held.
+type LockInfo struct {
+	Key      string
+	Token    int64 // of who holds it: greater than that of whoever held a lock before
+	Since    time.Time
+	TaskID   string // who took it
+	TaskName string
+	TreeID   string
+	Attempt  int
+	ForID    string // the task for which it is held, since who took it has succeeded; empty: for the attempt
+	ForName  string
+	Waiters  int64 // tasks that wait for it, counted up to 10000
+}
+
+// LockFilter selects locks.
+type LockFilter struct {
+	Limit  int // default 100, at most 1000
+	Cursor string
+}
+
+// LockBreak is a lock that is to be broken.
+type LockBreak struct {
+	Key    string
+	Token  int64  // of who holds it, so that nobody else loses it, if the call is made again; 0: whoever it is
+	Reason string // at most [dag.MaxReasonBytes]
+}
+
+// BrokenLock is a lock that was taken from who held it.
+type BrokenLock struct {
+	LockInfo
+	Reason string // that is on record
+}
+
+func (b *BrokenLock) made() Details {
+	return detail("task", b.TaskID, "tree", b.TreeID, "token", b.Token)
+}
+
+func (g *guarded) Locks(ctx context.Context, f LockFilter) (Page[*LockInfo], error) {
+	return ask(ctx, g, Call{Method: "Locks"}, func() (Page[*LockInfo], error) { return g.next.Locks(ctx, f) })
+}
+
+func (g *guarded) BreakLock(ctx context.Context, spec LockBreak) (*BrokenLock, error) {
+	return ask(ctx, g, Call{Method: "BreakLock", Details: detail("lock", spec.Key, "token", spec.Token, "reason", spec.Reason)}, func() (*BrokenLock, error) {
+		return g.next.BreakLock(by(ctx, g.caller.Name), spec)
+	})
+}
+
+// Locks lists locks; see [Limiter].
+func (c *Coordinator) Locks(ctx context.Context, f LockFilter) (page Page[*LockInfo], err error) {
+	limit, err := limitOf(f.Limit)
+	if err != nil {
+		return page, err
+	}
+	after := ""
+	if f.Cursor != "" {
+		raw, err := base64.RawURLEncoding.DecodeString(f.Cursor)
+		key, ours := strings.CutPrefix(string(raw), "lock ")
+		if err != nil || !ours || dag.LimitKeyFault(key) != "" {
+			return page, &InvalidArgumentError{Field: "cursor", Reason: "is not a cursor of this list"}
+		}
+		after = key
+	}
+	here, err := c.here(ctx)
+	if err != nil {
+		return page, err
+	}
+	list, err := c.store.Locks(ctx, here, after, limit+1)
+	if err != nil {
+		return page, c.internal("list locks", err)
+	}
+	if len(list) > limit {
+		list = list[:limit]
+		page.Next = base64.RawURLEncoding.EncodeToString([]byte("lock " + list[limit-1].Key))
+	}
+	for _, l := range list {
+		one := showLock(l)
+		page.Items = append(page.Items, &one)
+	}
+	return page, nil
+}
+
+func showLock(l *pg.LockHeld) LockInfo {
+	return LockInfo{Key: l.Key, Token: l.Token, Since: l.Since, TaskID: l.ID, TaskName: l.Name, TreeID: l.RootID, Attempt: int(l.Attempt), ForID: l.SpanID, ForName: l.Above, Waiters: l.Waiters}
+}
+
+// breakTries is how often a lock is looked for whose holder changes meanwhile.
+const breakTries = 5
+
+// BreakLock takes a lock from who holds it; see [Limiter].
+func (c *Coordinator) BreakLock(ctx context.Context, spec LockBreak) (*BrokenLock, error) {
+	var faults faultList
+	faults.text("key", dag.LimitKeyFault(spec.Key))
+	faults.text("reason", dag.ReasonFault(spec.Reason))
+	if spec.Token < 0 {
+		faults.add("token", "must not be negative")
+	}
+	if faults != nil {
+		return nil, faults.err()
+	}
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
+	}
+	said := fmt.Sprintf("its lock %s was broken by %s%s", cut(spec.Key), cmp.Or(caller(ctx), AnonymousName), because(clean(spec.Reason)))
+	for range breakTries {
+		held, err := c.store.Lock(ctx, here, spec.Key)
+		if err != nil {
+			return nil, c.internal("look for a lock", err)
+		}
+		if spec.Token != 0 && held.Token != spec.Token {
+			return nil, fmt.Errorf("%w: who holds the lock has token %d", ErrConflict, held.Token)
+		}
+		did, err := c.takeLock(ctx, here, held, said)
+		if err != nil {
+			return nil, err
+		}
+		if did {
+			return &BrokenLock{showLock(held), said}, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: the lock changes hands: try again", ErrConflict)
+}
+
+// takeLock takes a lock from who holds it. did: it did, and not somebody else.
+func (c *Coordinator) takeLock(ctx context.Context, here dag.NamespaceKey, held *pg.LockHeld, why string) (did bool, err error) {
+	if held.Span == 0 {
+		did, eff, err := c.store.BreakLock(ctx, here, held, why, c.lanes.room)
+		if err != nil {
+			return false, c.internal("break a lock", err)
+		}
+		if did {
+			c.after(ctx, eff)
+		}
+		return did, nil
+	}
+	// All that the lock is around ends, and the lock goes back in the transaction in which the task ends for which it is held.
+	ended, err := c.Cancel(ctx, held.SpanID, CancelOptions{Reason: why, Cascade: new(true)})
+	return err == nil && ended.Outcome == Cancelled, err
+}

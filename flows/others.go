@@ -1,0 +1,92 @@
+package flows
+
+import (
+	"encoding/json"
+	"maps"
+	"strings"
+
+	"github.com/taskgrove/taskgrove/dag/treedoc"
+)
+
+// Others are executors beside those of [Options.Executors]: the ones that only workers know. They are asked for what a flow names, once for each.
+type Others interface {
+	// IDs are all ids, in any order.
+	IDs() []string
+	// Find is the executor of an id. nil: there is none.
+	Find(id string) *Executor
+}
+
+// Executor is what is known of one of the others.
+type Executor struct {
+	Inputs     treedoc.InputKeys                         // without names: it takes any
+	Faults     func(inputs json.RawMessage) []InputFault // as [Options.Faults]; nil: nobody looks
+	Connection *Connector                                // nil: its steps can't name resources, unless it has an input of that name
+}
+
+// executorOf is the id of the executor that a type names; empty: there is none.
+func (o *Options) executorOf(typ string) string {
+	const suffix = "_executor"
+	switch {
+	case o.Executors.Has(typ):
+		return typ
+	case o.Executors.Has(typ + suffix):
+		return typ + suffix
+	case o.learn(typ):
+		return typ
+	case o.learn(typ + suffix):
+		return typ + suffix
+	}
+	return ""
+}
+
+// learn reports whether one of the others has the id, and takes what is known of it.
+func (o *Options) learn(id string) bool {
+	e, known := o.found[id]
+	if o.Others == nil || known {
+		return e != nil
+	}
+	e = o.Others.Find(id)
+	if o.found == nil {
+		o.found, o.Inputs, o.Connections = map[string]*Executor{}, maps.Clone(o.Inputs), maps.Clone(o.Connections)
+	}
+	if o.found[id] = e; e == nil {
+		return false
+	}
+	if o.Inputs == nil {
+		o.Inputs = map[string]treedoc.InputKeys{}
+	}
+	if o.Inputs[id] = e.Inputs; e.Connection != nil {
+		if o.Connections == nil {
+			o.Connections = map[string]Connector{}
+		}
+		o.Connections[id] = *e.Connection
+	}
+	return true
+}
+
+// faultsOf are what is wrong with inputs of an executor.
+func (o *Options) faultsOf(executor string, inputs json.RawMessage) []InputFault {
+	if e := o.found[executor]; e != nil && e.Faults != nil {
+		return e.Faults(inputs)
+	}
+	if o.Faults == nil {
+		return nil
+	}
+	return o.Faults(executor, inputs)
+}
+
+// types are the words that a step may have as its type.
+func (o *Options) types() []string {
+	all := o.Executors.IDs()
+	if o.Others != nil {
+		all = append(all, o.Others.IDs()...)
+	}
+	out := []string{withLock, forEach}
+	for _, id := range all {
+		short := strings.TrimSuffix(id, "_executor")
+		if out = append(out, short); short != id {
+			out = append(out, id)
+		}
+	}
+	return out
+}

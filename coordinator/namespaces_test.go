@@ -262,6 +262,14 @@ var looks = map[string]func(ctx context.Context, svc coordinator.Service, p plan
 	"Flow": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
 		return svc.Flow(ctx, p.flow(), 0)
 	},
+	"Locks": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		page, err := svc.Locks(ctx, coordinator.LockFilter{})
+		var keys []string
+		for _, l := range page.Items {
+			keys = append(keys, l.Key)
+		}
+		return keys, err
+	},
 	"ValidateFlow": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
 		return svc.ValidateFlow(ctx, coordinator.FlowCheck{Flow: p.flow()})
 	},
@@ -427,7 +435,7 @@ var lookless = map[string]string{
 	"Record": "says of which namespaces: see the tests of the record", "ReadRecord": "as Record", "VerifyRecord": "of the cluster",
 	"ApplyFlow": "makes something", "FlowRun": "see the matrix of package hostile", "FlowRuns": "see the matrix of package hostile", "CancelFlowRun": "see the matrix of package hostile", "ResumeFlowRun": "see the matrix of package hostile",
 	"RestartFlowRun": "see the matrix of package hostile",
-	"NextInstants":   "looks at nothing that is stored", "SetLimit": "makes something", "SetWeight": "makes something", "Erase": "see the tests of erasures",
+	"NextInstants":   "looks at nothing that is stored", "SetLimit": "makes something", "SetWeight": "makes something", "BreakLock": "its own test breaks one", "Erase": "see the tests of erasures",
 	"GrantRole": "makes something", "RevokeRole": "see the tests of bindings", "Bindings": "see the tests of bindings", "WhoAmI": "about the caller", "CanI": "see the tests of the policy",
 	"LinkedApproval": "a link proves what it is about", "ApproveByLink": "a link proves what it is about", "TakeEvent": "a signature proves what it is about",
 	"ListRoles": "of the cluster", "Diagnose": "of the cluster", "SealStatus": "of the cluster", "RotateDataKeys": "of the cluster", "RewrapDataKeys": "of the cluster", "RotateTokens": "of the cluster",

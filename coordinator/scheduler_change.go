@@ -210,7 +210,7 @@ func (c *Coordinator) TriggerSchedule(ctx context.Context, t ScheduleTrigger) (*
 		if err != nil {
 			return out, err
 		}
-		if err := c.checkRunParameters(f, dag.FireTrigger, parameters, flow); err != nil {
+		if err := c.checkRunParameters(ctx, f, dag.FireTrigger, parameters, flow); err != nil {
 			return out, err
 		}
 		d := stateOf(f, rules).Trigger(f.Now, overlap)
@@ -292,7 +292,7 @@ func checkParameters(faults *faultList, raw json.RawMessage) {
 }
 
 // checkRunParameters looks whether a tree can be made with the parameters of a run; flow is the one that was read of the schedule. *[InvalidArgumentError], *[ScheduleFaultsError].
-func (c *Coordinator) checkRunParameters(f *pg.ScheduleFacts, kind dag.FireKind, parameters json.RawMessage, flow *scheduledFlow) error {
+func (c *Coordinator) checkRunParameters(ctx context.Context, f *pg.ScheduleFacts, kind dag.FireKind, parameters json.RawMessage, flow *scheduledFlow) error {
 	spec, err := scheduledoc.ReadStored(f.Of.ID, f.Of.Spec)
 	if err != nil {
 		return err
@@ -314,7 +314,7 @@ func (c *Coordinator) checkRunParameters(f *pg.ScheduleFacts, kind dag.FireKind,
 	case flow == nil || flow.name != *flowNameOf(f.Of.Namespace, spec): // the schedule was changed just now: the run tells what is wrong
 		return nil
 	default:
-		if tree, err = c.flowOfRun(flow, due, spec, body.Env, all); kind == dag.FireEvent {
+		if tree, err = c.flowOfRun(ctx, flow, due, spec, body.Env, all); kind == dag.FireEvent {
 			err = ofParams(err) // whoever calls can't help what is wrong with the flow: the run tells that
 		}
 	}
@@ -354,7 +354,7 @@ func (c *Coordinator) BackfillSchedule(ctx context.Context, b ScheduleBackfill) 
 		case out.Instants > dag.MaxBackfill:
 			return d, &InvalidArgumentError{Field: "to", Reason: fmt.Sprintf("the range has over %d instants, the most of one backfill", dag.MaxBackfill)}
 		}
-		if err := c.checkRunParameters(f, dag.FireTrigger, parameters, flow); err != nil {
+		if err := c.checkRunParameters(ctx, f, dag.FireTrigger, parameters, flow); err != nil {
 			return d, err
 		}
 		made = &pg.Backfill{From: b.From, To: b.To, Concurrent: int32(out.MaxConcurrent), Parameters: parameters}

@@ -191,7 +191,7 @@ func (c *Coordinator) checkRunTree(ctx context.Context, here dag.NamespaceKey, s
 	}
 	var tree *runTree
 	if flow != nil {
-		tree, err = c.flowOfRun(flow, f, spec, body.Env, parameters)
+		tree, err = c.flowOfRun(ctx, flow, f, spec, body.Env, parameters)
 	} else {
 		tree, err = c.treeOfRun(spec.Tree, spec.UserID, parameters, roots)
 	}

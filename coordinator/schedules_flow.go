@@ -92,7 +92,7 @@ func flowFault(field, reason string, args ...any) error {
 }
 
 // flowOfRun makes the run of a flow that a firing is, and its tree. *[ScheduleFaultsError]: there is no such flow, or what is wrong with it.
-func (c *Coordinator) flowOfRun(flow *scheduledFlow, f *pg.DueFire, spec *scheduledoc.Spec, env map[string]string, parameters map[string]any) (*runTree, error) {
+func (c *Coordinator) flowOfRun(ctx context.Context, flow *scheduledFlow, f *pg.DueFire, spec *scheduledoc.Spec, env map[string]string, parameters map[string]any) (*runTree, error) {
 	if err := flow.missing(); err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (c *Coordinator) flowOfRun(flow *scheduledFlow, f *pg.DueFire, spec *schedu
 	}
 	from := &FlowSchedule{f.Of.ID, f.Instant}
 	of := &flowText{name: flow.name.ID, text: flow.is.Text, flow: flow.name.ID, version: flow.is.Version}
-	tree, _, body, err := c.compileRun(of, id.String(), given, from)
+	tree, _, body, err := c.compileRun(ctx, of, id.String(), given, from)
 	if err != nil {
 		return nil, flowFaults(err)
 	}

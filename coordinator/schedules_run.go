@@ -283,7 +283,7 @@ func (c *Coordinator) beginFire(ctx context.Context, f *dueRun) error {
 	ctx, cancel := context.WithTimeout(ctx, fireTime)
 	defer cancel()
 	in := &Coordinator{engine: c.engine, namespace: c.NamespaceName(ctx, f.Of.Namespace)}
-	options, tree, err := in.runTree(f)
+	options, tree, err := in.runTree(ctx, f)
 	if err == nil {
 		failpoint.Hit("coordinator.before-fire-submit")
 		options.fire, options.run = f.Key, tree.run
@@ -320,7 +320,7 @@ func runRefusal(tree *runTree, err error) (dag.FireState, string) {
 }
 
 // runTree makes the tree of a run. What is wrong with its templates is an *[InvalidArgumentError], with a tree file a *[ScheduleFaultsError].
-func (c *Coordinator) runTree(f *dueRun) (options SubmitOptions, tree *runTree, err error) {
+func (c *Coordinator) runTree(ctx context.Context, f *dueRun) (options SubmitOptions, tree *runTree, err error) {
 	if f.err != nil {
 		return options, nil, f.err
 	}
@@ -343,7 +343,7 @@ func (c *Coordinator) runTree(f *dueRun) (options SubmitOptions, tree *runTree, 
 		return options, nil, err
 	}
 	if f.flow != nil {
-		tree, err = c.flowOfRun(f.flow, f.DueFire, spec, f.body.Env, parameters)
+		tree, err = c.flowOfRun(ctx, f.flow, f.DueFire, spec, f.body.Env, parameters)
 	} else {
 		tree, err = c.treeOfRun(f.body.Tree, f.Of.UserID, parameters, roots)
 	}

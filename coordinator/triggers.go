@@ -443,7 +443,7 @@ func (c *Coordinator) takeEvent(ctx context.Context, here dag.NamespaceKey, key 
 		if len(state.Waiting) >= dag.MaxWaitingRuns || len(f.Open) >= maxEventsOpen {
 			return out, ErrEventsWait
 		}
-		if err := c.checkRunParameters(&pg.ScheduleFacts{Now: f.Now, Of: of}, dag.FireEvent, parameters, flow); err != nil {
+		if err := c.checkRunParameters(ctx, &pg.ScheduleFacts{Now: f.Now, Of: of}, dag.FireEvent, parameters, flow); err != nil {
 			return out, err
 		}
 		d := state.Event(f.Now)

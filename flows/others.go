@@ -90,3 +90,11 @@ func (o *Options) types() []string {
 	}
 	return out
 }
+
+// OwnType is a type of steps that flows have by themselves.
+type OwnType struct{ Type, Description string }
+
+// OwnTypes are the types of steps that no executor stands behind.
+func OwnTypes() []OwnType {
+	return []OwnType{{withLock, "Runs one other step, and holds a lock while it runs"}, {forEach, "Runs a step, or several, for each item of a list"}}
+}

@@ -70,7 +70,9 @@ func (h *Handler) locksList(ctx context.Context, x *exchange, raw json.RawMessag
 
 func (h *Handler) lockBreak(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
 	var spec coordinator.LockBreak
-	key, err := ofNamed(raw, "key", "the key of a lock", lockBreakParams{}, func(p *params) { spec.Token, spec.Reason = int64(p.number("token", 0, 0, math.MaxInt)), p.text("reason") })
+	key, err := ofNamed(raw, "key", "the key of a lock", lockBreakParams{}, func(p *params) {
+		spec.Token, spec.Reason = int64(p.number("token", 0, 0, math.MaxInt)), p.text("reason")
+	})
 	if err != nil {
 		return nil, err
 	}

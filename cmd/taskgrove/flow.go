@@ -31,7 +31,7 @@ func flowCommand() *cobra.Command {
 			"  taskgrove flow run orders.yaml --set day=2026-11-30 --run-id monday\n" +
 			"  taskgrove run resume monday                                   # once what failed is mended",
 	}
-	cmd.AddCommand(flowValidateCommand(), flowApplyCommand(), flowListCommand(), flowGetCommand(), flowDeleteCommand(), flowRunCommand(), flowExplainCommand(), flowDoctorCommand())
+	cmd.AddCommand(flowValidateCommand(), flowApplyCommand(), flowListCommand(), flowGetCommand(), flowDeleteCommand(), flowRunCommand(), flowExplainCommand(), flowDoctorCommand(), flowStepsCommand(), flowConnectorsCommand())
 	for _, below := range cmd.Commands() {
 		below.GroupID = ""
 	}

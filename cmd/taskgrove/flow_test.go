@@ -286,3 +286,30 @@ func TestFlowExamples(t *testing.T) {
 		}
 	}
 }
+
+// TestFlowCatalogue: which types steps may have, and which kinds and drivers resources, with what each takes.
+func TestFlowCatalogue(t *testing.T) {
+	for _, row := range []struct {
+		code int
+		args []string
+		want []string
+	}{
+		{exitOK, []string{"steps"}, []string{"db_fetch_small", "sftp_upload_files", "with_lock", "external.process", "check_items"}},
+		{exitOK, []string{"steps", "db_fetch_small"}, []string{"inputs", "sql", "max_rows", "resources", "db"}},
+		{exitOK, []string{"steps", "rest_executor", "--json"}, []string{`"type": "rest"`, `"properties"`}},
+		{exitOK, []string{"steps", "with_lock"}, []string{"holds a lock"}},
+		{exitUsage, []string{"steps", "db_fetch_smal"}, []string{"did you mean db_fetch_small?"}},
+		{exitUsage, []string{"steps", "--server", "x"}, []string{"--server: goes with --cluster"}},
+		{exitOK, []string{"connectors"}, []string{"db:postgres", "sftp:ssh", "mail:smtp", "mail_send", "db_fetch_small"}},
+		{exitOK, []string{"connectors", "mail:smtp"}, []string{"config.host", "required", "a secret", "mail_send"}},
+		{exitOK, []string{"connectors", "--json"}, []string{`"kind": "archive"`, `"settings"`}},
+		{exitUsage, []string{"connectors", "mail:smpt"}, []string{"did you mean mail:smtp?"}},
+	} {
+		out, note, code := runCommand(t, append([]string{"flow"}, row.args...)...)
+		for _, want := range row.want {
+			if code != row.code || !strings.Contains(out+note, want) {
+				t.Errorf("%v: exit %d, want %d and %q\n%s\n%s", row.args, code, row.code, want, out, note)
+			}
+		}
+	}
+}

@@ -2,7 +2,6 @@ package resource
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -18,10 +17,8 @@ func Table() string {
 		fmt.Fprintf(&b, "\n## %s:%s\n\nIt becomes %s.", d.Kind, d.Name, becomes)
 		if len(d.config)+len(d.options) > 1 || len(d.options) > 0 && d.options[0].path != cacheKey.path {
 			b.WriteString("\n\n| setting | is | without it | |\n|---|---|---|---|\n")
-			for _, part := range []string{"config", "options"} {
-				for _, k := range d.keys(part) {
-					b.WriteString(d.row(part, &k))
-				}
+			for _, one := range d.Settings() {
+				b.WriteString(one.row())
 			}
 		} else {
 			b.WriteString(" It has no settings.\n")
@@ -31,28 +28,16 @@ func Table() string {
 }
 
 // row is that of a setting.
-func (d *Driver) row(part string, k *key) string {
-	preset := k.preset
-	for _, one := range d.needs {
-		switch {
-		case part != "config" || !slices.Contains(one, k.path):
-		case len(one) == 1:
-			preset = "required"
-		default:
-			preset = "required: one of `" + strings.Join(one, "`, `") + "`"
-		}
-	}
+func (s *Setting) row() string {
 	var notes []string
-	if len(k.also) > 0 {
-		notes = append(notes, "also `"+strings.Join(k.also, "`, `")+"`")
+	if len(s.Also) > 0 {
+		notes = append(notes, "also `"+strings.Join(s.Also, "`, `")+"`")
 	}
-	if k.secret {
+	if s.Secret {
 		notes = append(notes, "a secret: named, never written")
 	}
-	if k.note != "" {
-		notes = append(notes, k.note)
-	} else if k.fields == nil {
-		notes = append(notes, "no effect: workers keep connections by themselves")
+	if s.Note != "" {
+		notes = append(notes, s.Note)
 	}
-	return fmt.Sprintf("| `%s.%s` | %s | %s | %s |\n", part, k.path, formWords[k.form], preset, strings.Join(notes, "; "))
+	return fmt.Sprintf("| `%s` | %s | %s | %s |\n", s.Path, s.Is, s.Without, strings.Join(notes, "; "))
 }

@@ -43,6 +43,7 @@ const (
 	CodeMissingEnv      Code = "spec.missing_env"
 	CodeUnsetEnv        Code = "spec.unset_env"
 	CodeLockKey         Code = "spec.lock_protects_nothing"
+	CodeReportGuard     Code = "spec.report_guard"
 	CodeProcessType     Code = "spec.process_command"
 	CodeProcessLog      Code = "spec.process_log"
 	CodeProcessLogFile  Code = "spec.process_log_file"
@@ -125,6 +126,7 @@ var ownCodes = map[Code]about{
 	CodeUnknownParam:    {means: "A template names a parameter that the flow does not declare."},
 	CodeMissingEnv:      {alias: "semantic:missing_env", means: "A name of the environment has no value, is used without a default, and `--strict-env` is on. The empty text counts as no value."},
 	CodeUnsetEnv:        {alias: "semantic:missing_env", warning: true, means: "As `spec.missing_env`, without `--strict-env`: a step that needs the value will fail with `template.missing_key`."},
+	CodeReportGuard:     {warning: true, means: "Of `flow doctor`: a region of an Excel report counts on the default bound of its rows, or has none, so that it may grow over what is below it."},
 	CodeLockKey:         {warning: true, means: "The key of a lock contains the id of the run, so that no two runs ever ask for the same one."},
 	CodeProcessType:     {alias: "semantic:external_process_command_type", means: "`command` of `external.process` is neither a text nor a list of texts."},
 	CodeProcessLog:      {alias: "semantic:external_process_log_mode", means: "`log.stdout` or `log.stderr` is none of `inherit`, `capture`, `file` and `discard`."},

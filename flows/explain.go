@@ -1,6 +1,7 @@
 package flows
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -172,6 +173,9 @@ func Doctor(name string, text []byte, opts Options, overlays map[string]resource
 		}
 	}
 	r, d := read(name, text, opts)
+	if d != nil {
+		(&checker{reader: r, doc: d}).reports()
+	}
 	report := r.done()
 	out := &Checkup{FlowYAML: report.FlowYAML, MissingEnv: []string{}, Secrets: []Needed{}, Errors: report.Errors, Warnings: slices.DeleteFunc(report.Warnings, func(f Fault) bool { return f.Code == CodeUnsetEnv })}
 	if d != nil {
@@ -204,5 +208,31 @@ func (d *Document) needs(r *reader, opts Options, out *Checkup) {
 	out.MissingEnv = append(out.MissingEnv, slices.Sorted(maps.Keys(missing))...)
 	for _, name := range slices.Sorted(maps.Keys(secrets)) {
 		out.Secrets = append(out.Secrets, *secrets[name])
+	}
+}
+
+// fillFromFile is the executor that fills regions of Excel reports from files.
+const fillFromFile = "excel_fill_from_file"
+
+// reports warns of regions of Excel reports whose rows nobody bounds.
+func (c *checker) reports() {
+	for _, j := range c.all() {
+		for _, s := range j.Steps {
+			run := s.innermost()
+			if run.Type != fillFromFile {
+				continue
+			}
+			inputs, loc := run.value.Get("inputs"), run.loc+".inputs"
+			for i, target := range inputs.Get("targets").Items() {
+				at := fmt.Sprintf("%s.targets[%d]", loc, i)
+				switch guard := target.Get("fail_on_threshold"); {
+				case textOf(target.Get("mode")) != "report_region":
+				case guard.Kind() == 'f' || strings.EqualFold(textOf(guard), "false"):
+					c.at(CodeReportGuard, guard, at+".fail_on_threshold", "lets the region have any number of rows, over what is below it")
+				case !target.Get("rows_threshold").Given() && !inputs.Get("rows_threshold").Given():
+					c.at(CodeReportGuard, target, at+".rows_threshold", "is not given: a region has 50000 rows at most; say how many the report has room for")
+				}
+			}
+		}
 	}
 }

@@ -357,8 +357,8 @@ func (s *errorSite) checkDenied(method string, got errorAnswer, protocol bool) {
 		s.check(method, got, protocol, code, 0, "Permission denied: User eve has no right to do that in namespace default; missing permission: webhooks.write")
 	case "webhooks.get", "webhooks.update", "webhooks.delete", "webhooks.test", "webhooks.deliveries":
 		s.check(method, got, protocol, code, 0, denied("manage webhooks of"))
-	case "limits.set", "limits.delete", "limits.weight", "limits.list":
-		missing := map[bool]string{false: "limits.write", true: "limits.read"}[method == "limits.list"]
+	case "limits.set", "limits.delete", "limits.weight", "limits.list", "locks.list", "locks.break":
+		missing := map[bool]string{false: "limits.write", true: "limits.read"}[strings.HasSuffix(method, ".list")]
 		s.check(method, got, protocol, code, 0, "Permission denied: User eve has no right to do that in namespace default; missing permission: "+missing)
 	case "erasures.start", "erasures.get", "erasures.list":
 		missing := map[bool]string{true: "erasures.write", false: "erasures.read"}[method == "erasures.start"]

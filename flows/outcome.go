@@ -174,7 +174,7 @@ func (t *Tree) step(j *JobOutcome, w *Coordinates, ends map[string]End) {
 		}
 	}
 	s := StepOutcome{ID: w.Step, Status: statusOf(end), Error: end.Error, ErrorKind: end.ErrorKind, Attempts: end.Attempts, Result: end.Result, StartedAt: instant(end.StartedAt), CompletedAt: instant(end.CompletedAt)}
-	if end.StartedAt.IsZero() { // the first attempt has a number before it begins
+	if end.StartedAt.IsZero() && slices.Contains([]string{pending, blocked, cancelled}, s.Status) { // the first attempt has a number before it begins
 		s.Attempts = 0
 	}
 	if s.Status == skipped {

@@ -426,7 +426,7 @@ func (s *Store) ArtifactsIn(ctx context.Context, from, end dag.Key, after *Artif
 	return list, nil
 }
 
-// FindArtifact looks for an artifact with a content that tasks of a tree may read: one of the tree, or of its owner. [ErrNotFound].
+// FindArtifact looks for an artifact with a content that tasks of a tree may read: one of the tree, of revisions of its run before it, or of its owner. [ErrNotFound].
 func (s *Store) FindArtifact(ctx context.Context, tree dag.TreeKey, digest []byte, size int64) (*Artifact, error) {
 	tags, err := s.seals.tags(ctx, digest)
 	if err != nil {
@@ -434,8 +434,7 @@ func (s *Store) FindArtifact(ctx context.Context, tree dag.TreeKey, digest []byt
 	}
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	from, end := tree.Range()
-	rows, err := s.pool.Query(ctx, sql("FindArtifact"), tags, size, from, end, tree)
+	rows, err := s.pool.Query(ctx, sql("FindArtifact"), tags, size, tree)
 	var list []Artifact
 	if err == nil {
 		var turn int32
@@ -450,7 +449,7 @@ func (s *Store) FindArtifact(ctx context.Context, tree dag.TreeKey, digest []byt
 	return &list[0], nil
 }
 
-// NewestManifest looks for the manifest of a name with the highest number that a successful attempt of a tree left. [ErrNotFound].
+// NewestManifest looks for the manifest of a name with the highest number that a successful attempt of a tree left, or else of the last revision of its run before it that has one. [ErrNotFound].
 func (s *Store) NewestManifest(ctx context.Context, tree dag.TreeKey, name string) (*Artifact, error) {
 	tags, err := s.seals.tags(ctx, manifestTag(name))
 	if err != nil {
@@ -458,8 +457,7 @@ func (s *Store) NewestManifest(ctx context.Context, tree dag.TreeKey, name strin
 	}
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	from, end := tree.Range()
-	rows, err := s.pool.Query(ctx, sql("NewestManifest"), tags, from, end)
+	rows, err := s.pool.Query(ctx, sql("NewestManifest"), tags, tree)
 	var list []Artifact
 	if err == nil {
 		list, err = s.scanArtifacts(ctx, rows)

@@ -556,8 +556,8 @@ var unexplained = map[string]string{
 	"DescribeTrees": "once for each tree that an older coordinator stored, over all of its tasks",
 	"OpenContent":   "sums up what one owner has, by an index, once for each file of a task", "ArtifactUsage": "as OpenContent", "AddLogs": "as OpenContent, for each owner of some hundred logs",
 	"LockArtifactsOwner": aContent, "StoredContents": "some contents, by the primary key", "ArtifactStoreRows": "for people: it stops at the first row", "ContentByID": aContent, "LockContent": aContent, "SameContent": aContent, "ContentStored": aContent, "ContentSpare": aContent, "AddArtifact": insertsOnly, "ForgetContents": aContent,
-	"ArtifactsOf": aContent, "ArtifactsIn": "for people: a page of them", "FindArtifact": "by an index, of which it reads a thousand rows at most", "ArtifactData": aContent,
-	"NewestManifest": "by an index, of which it reads what the steps of one job have left", "TreeEnds": "some look-ups by keys, of at most a hundred trees",
+	"ArtifactsOf": aContent, "ArtifactsIn": "for people: a page of them", "FindArtifact": "by an index, of which it reads a thousand rows at most, and a look-up for each revision of the run", "ArtifactData": aContent,
+	"NewestManifest": "by an index, of which it reads what the steps of one job have left, in each revision of the run", "TreeEnds": "some look-ups by keys, of at most a hundred trees",
 	"ContentsToLook": "by the index of what is due", "JudgeContents": aContent,
 	"DeleteOldChunks": "once in a long while, over parts of results that are being sent or were given up",
 }

@@ -542,15 +542,19 @@ func runWaitCommand() *cobra.Command {
 
 func runArtifactsCommand() *cobra.Command {
 	return flowClientCommand("artifacts RUN", "List the files that the steps of a run made",
-		"Lists the files of the newest revision of a run, by the steps that made or changed them. \"taskgrove artifacts TASK NAME\" fetches one: TASK is the id in brackets.\n"+runRefHelp, cobra.ExactArgs(1),
+		"Lists the files of a run, of its first revision first, by the steps that made or changed them. \"taskgrove artifacts TASK NAME\" fetches one: TASK is the id in brackets.\n"+runRefHelp, cobra.ExactArgs(1),
 		func(ctx context.Context, s *session, args []string) error {
 			r, err := s.namedRun(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			list, err := s.Artifacts(ctx, r.TreeID, client.ArtifactFilter{Tree: true})
-			if err != nil {
-				return err
+			list := []*client.Artifact{}
+			for _, revision := range slices.Backward(r.Revisions) { // steps that a revision keeps have left theirs in one before it
+				some, err := s.Artifacts(ctx, revision.TreeID, client.ArtifactFilter{Tree: true})
+				if err != nil && !errors.Is(err, client.ErrNotFound) { // that one was deleted
+					return err
+				}
+				list = append(list, some...)
 			}
 			return s.printArtifacts(list)
 		})

@@ -148,6 +148,39 @@ jobs:
 	}
 }
 
+// TestFilesOfKeptSteps: what steps have left is there for those that a later revision runs, of their own job and of others, however often the run is repaired.
+func TestFilesOfKeptSteps(t *testing.T) {
+	c := cluster.Start(t, cluster.Options{Workers: 1, Coordinator: func(s *config.Coordinator) { s.GRPCAddr = "127.0.0.1:0" }, Worker: func(s *config.Worker) { s.CommandAllow = true }})
+	t.Setenv("TASKGROVE_SERVER", c.Coordinators[0].P.GRPC)
+	flow := func(second, third string) string {
+		return file(t, "files.yaml", fmt.Sprintf(`
+flow: {id: files}
+jobs:
+- id: make
+  steps:
+  - {id: first, type: external.process, inputs: {command: 'echo one > rows && echo path=$TASKGROVE_ARTIFACTS_DIR/rows > $TASKGROVE_RESULT_FILE', shell: true}, outputs: {rows: "{{result.path}}"}}
+  - {id: second, type: external.process, inputs: {command: "%s", shell: true}}
+- id: use
+  steps:
+  - {id: third, type: external.process, inputs: {command: ["%s", "{{jobs.make.outputs.rows}}"], log: {stdout: capture}}, outputs: {said: "{{result.stdout}}"}}
+`, second, third))
+	}
+	for i, row := range []struct {
+		flow, want string
+		code       int
+	}{
+		{flow("exit 1", "false"), `"outcome":"FAILED"`, exitError}, {flow("echo two >> rows", "false"), `"outcome":"FAILED"`, exitError}, {flow("exit 1", "cat"), `"said":"one\ntwo\n"`, exitOK},
+	} {
+		if out, note, code := runCommand(t, "flow", "run", row.flow, "--run-id", "r", "--resume", "--json"); code != row.code || !strings.Contains(out, row.want) {
+			t.Fatalf("revision %d: exit %d, want %d and %s\n%s\n%s", i+1, code, row.code, row.want, note, out)
+		}
+	}
+	out, _, code := runCommand(t, "run", "artifacts", "r")
+	if first, second := strings.Index(out, "make__first"), strings.Index(out, "make__second"); code != exitOK || first < 0 || second < first {
+		t.Errorf("the files: exit %d\n%s", code, out)
+	}
+}
+
 // TestFlowsAreKept: what docs/flows/state.md says of registered flows.
 func TestFlowsAreKept(t *testing.T) {
 	c := cluster.Start(t, cluster.Options{Workers: 1, Coordinator: func(s *config.Coordinator) { s.GRPCAddr = "127.0.0.1:0" }})

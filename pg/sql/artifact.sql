@@ -103,23 +103,37 @@ where a.task >= $1 and a.task < $2 and (a.task, a.attempt, a.kind, a.number) > (
 order by a.task, a.attempt, a.kind, a.number limit $8
 
 -- name: FindArtifact
--- One with a tag of $1 and the size $2: of the tasks of the keys in [$3, $4), else one of the same owner as the tree $5 among a thousand. No locks.
+-- One with a tag of $1 and the size $2: of the tree $3 or, where that is a revision of a run, of those before it; else one of the same owner among a thousand. One look-up for each. No locks.
+with trees as materialized (
+  select $3::bigint as tree, null::integer as revision
+  union all
+  select r.tree, r.revision from flow_run own join flow_run r using (namespace, flow_id, run_id) where own.tree = $3 and r.revision < own.revision
+)
 select * from (
   (select 1 as turn, a.task, a.attempt, a.kind, a.number, a.size, a.name, a.media_type, a.tag, a.sealed, a.created_at, c.id, c.block, c.digests, c.sealed as key, a.data is not null as inline, null::text as id2, null::text
-   from artifact a left join content c on c.key = a.content where a.tag = any($1::bytea[]) and a.task >= $3 and a.task < $4 and a.size = $2 and a.kind not in (:artifact_log, :artifact_manifest) limit 1)
+   from trees v cross join lateral (
+     select * from artifact where tag = any($1::bytea[]) and task >= v.tree << 24 and task < v.tree + 1 << 24 and size = $2 and kind not in (:artifact_log, :artifact_manifest) limit 1) a
+   left join content c on c.key = a.content order by v.revision desc nulls first limit 1)
   union all
   (select 2, a.task, a.attempt, a.kind, a.number, a.size, a.name, a.media_type, a.tag, a.sealed, a.created_at, c.id, c.block, c.digests, c.sealed, a.data is not null, null, null
    from (select * from artifact where tag = any($1::bytea[]) and size = $2 and kind not in (:artifact_log, :artifact_manifest) limit 1000) a
-   join tree t on t.key = $5 and a.namespace = t.namespace and a.user_id = coalesce(t.user_id, '') and a.user_id <> ''
+   join tree t on t.key = $3 and a.namespace = t.namespace and a.user_id = coalesce(t.user_id, '') and a.user_id <> ''
    left join content c on c.key = a.content limit 1)
 ) f order by turn limit 1
 
 -- name: NewestManifest
--- Of the manifests with a tag of $1 that the successful tasks of the keys in [$2, $3) left, the one with the highest number. One look-up of a task for each. No locks.
+-- Of the manifests with a tag of $1 that successful tasks of the tree $2 left, the one with the highest number; if there is none, and the tree is a revision of a run, that of the last one
+-- before it that has one, as steps that ended there are kept. One look-up of a task for each. No locks.
+with trees as materialized (
+  select $2::bigint as tree, null::integer as revision
+  union all
+  select r.tree, r.revision from flow_run own join flow_run r using (namespace, flow_id, run_id) where own.tree = $2 and r.revision < own.revision
+)
 select a.task, a.attempt, a.kind, a.number, a.size, a.name, a.media_type, a.tag, a.sealed, a.created_at, c.id, c.block, c.digests, c.sealed, a.data is not null, null::text, null::text
-from artifact a join task t on t.key = a.task and t.attempt = a.attempt and t.state in (:successful) left join content c on c.key = a.content
-where a.tag = any($1::bytea[]) and a.task >= $2 and a.task < $3 and a.kind = :artifact_manifest
-order by a.number desc, a.task desc limit 1
+from trees v cross join lateral (
+  select m.* from artifact m join task t on t.key = m.task and t.attempt = m.attempt and t.state in (:successful)
+  where m.tag = any($1::bytea[]) and m.task >= v.tree << 24 and m.task < v.tree + 1 << 24 and m.kind = :artifact_manifest order by m.number desc, m.task desc limit 1) a
+left join content c on c.key = a.content order by v.revision desc nulls first limit 1
 
 -- name: TreeEnds
 -- Whether the trees $1 have ended, and well. Two look-ups for each.

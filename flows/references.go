@@ -143,7 +143,7 @@ func (c *checker) env(u *use, tell func(Code, string, ...any)) {
 		case u.phase == atMeta, u.phase == atLock, u.phase == atItems:
 			tell(CodeSecretStored, "%s is a secret's name, and this is stored", name)
 		case u.phase == atInput && !u.alone:
-			tell(CodeSecretInText, "%s is a secret's name: a secret can only be the whole of an input", name)
+			tell(CodeSecretInText, "%s is a secret's name: a secret can only be the whole of an input, or stand in a resource that the step names", name)
 		case u.phase == atInput && u.hasDefault:
 			tell(CodeSecretInText, "%s is a secret's name: it can have no default", name)
 		}

@@ -52,7 +52,7 @@ var cacheKey = key{path: "cache", preset: "`run`", note: "no effect: workers kee
 
 var (
 	databaseConfig = []key{
-		{path: "url", fields: []string{"url"}, note: "`postgresql://user:{{env.DB_PASSWORD}}@host:5432/database`; or the parts below"},
+		{path: "url", fields: []string{"url"}, note: "such as `postgresql://user:{{env.DB_PASSWORD}}@host:5432/database`, with the scheme of the database; or the parts below"},
 		{path: "host", fields: []string{"host"}},
 		{path: "port", form: isInteger, fields: []string{"port"}},
 		{path: "user", also: []string{"username"}, fields: []string{"username", "user"}},

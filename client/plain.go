@@ -48,6 +48,9 @@ var (
 	innards  = regexp.MustCompile(`transport|desc = |connection error|error reading|goaway|GOAWAY|EOF|context (?:canceled|deadline)|name resolver|server preface|(?:^|: )rpc error`)
 )
 
+// noAddress finds a target, such as a URL, that gRPC can't read.
+var noAddress = regexp.MustCompile(`invalid target address ([^ ,]+)`)
+
 // encrypting finds why a connection could not be encrypted; preface, that the server never spoke gRPC, as one does not that waits for TLS.
 var (
 	encrypting = regexp.MustCompile(`((?:remote error: )?tls: [^"]+)`)
@@ -61,6 +64,12 @@ func plain(text string) string {
 	}
 	if m := encrypting.FindStringSubmatch(text); m != nil {
 		return m[1]
+	}
+	if m := noAddress.FindStringSubmatch(text); m != nil {
+		return m[1] + " is no address: want HOST:PORT of a coordinator's gRPC listener, such as 127.0.0.1:7700"
+	}
+	if strings.Contains(text, "name resolver error") {
+		return "nobody knows a host of that name"
 	}
 	if preface.MatchString(text) {
 		return "the connection broke before the server had spoken"

@@ -46,6 +46,7 @@ type FlowApply struct {
 	Text    []byte // in YAML
 	UserID  string // whose it is to be, if it is new; empty: the caller's
 	Preview bool   // nothing is stored
+	Bundle  string // of its runs, by id: each pins the latest version; empty: none
 }
 
 // Flow is a version of a registered flow.
@@ -54,6 +55,7 @@ type Flow struct {
 	Version   int       `json:"version"`          // from 1; 0: of a preview
 	SHA256    string    `json:"sha256,omitempty"` // of the text
 	Text      string    `json:"text,omitempty"`   // empty: not asked for
+	Bundle    string    `json:"bundle,omitempty"` // of its runs
 	UserID    string    `json:"user_id,omitempty"`
 	CreatedBy string    `json:"created_by,omitempty"`
 	CreatedAt time.Time `json:"created_at,omitzero"`
@@ -84,6 +86,8 @@ type FlowStart struct {
 	Profiles string // that resources may name, in YAML
 	Job      string // that runs, with those that it needs; empty: all
 	Priority *int   // of all steps that the flow gives none of their own, from 0 to 3; nil: as the flow says
+
+	Bundle *RunBundle // nil: that of the registered flow, if it has one
 }
 
 // FlowRun is a run of a flow.
@@ -104,6 +108,8 @@ type FlowRun struct {
 	Profiles  string            `json:"profiles,omitempty"`  // likewise
 	Job       string            `json:"job,omitempty"`       // likewise
 	Priority  *int              `json:"priority,omitempty"`  // likewise
+	Bundle    *RunBundle        `json:"bundle,omitempty"`    // that it pins; nil: none, or in a list
+	Stale     bool              `json:"stale,omitempty"`     // the source of the bundle had failed
 	Jobs      json.RawMessage   `json:"jobs,omitempty"`      // a list of jobs with their steps, as "flow run" prints it; nil: not asked for
 	Truncated bool              `json:"truncated,omitempty"` // some values are left out of Jobs, as all would be more than 16 MiB
 	Revisions []FlowRevision    `json:"revisions,omitempty"` // the newest first; nil: not asked for
@@ -174,7 +180,7 @@ func priorityTo(p *int) *int32 {
 
 // ApplyFlow registers a flow: a new version, unless its text is that of the newest. [ErrInvalid] tells all that is wrong with it.
 func (c *Client) ApplyFlow(ctx context.Context, f FlowApply) (*Flow, error) {
-	return flowAnswer(ctx, "apply a flow")(c.flows().ApplyFlow(ctx, &pb.ApplyFlowRequest{Name: f.Name, Text: string(f.Text), UserId: f.UserID, Preview: f.Preview}))
+	return flowAnswer(ctx, "apply a flow")(c.flows().ApplyFlow(ctx, &pb.ApplyFlowRequest{Name: f.Name, Text: string(f.Text), UserId: f.UserID, Preview: f.Preview, Bundle: f.Bundle}))
 }
 
 // Flow shows a version of a flow with its text; 0: the newest. [ErrNotFound].
@@ -213,7 +219,7 @@ func (c *Client) DeleteFlow(ctx context.Context, id string) error {
 // [ErrNotFound]: there is no such registered flow.
 func (c *Client) RunFlow(ctx context.Context, s FlowStart) (*FlowRun, error) {
 	return flowRunAnswer(ctx, "run a flow")(c.flows().RunFlow(ctx, &pb.RunFlowRequest{Flow: s.Flow, Version: int32(s.Version), Name: s.Name, Text: string(s.Text), RunId: s.RunID, UserId: s.UserID, Env: s.Env,
-		Params: s.Params, Set: s.Set, Profiles: s.Profiles, Job: s.Job, Priority: priorityTo(s.Priority)}))
+		Params: s.Params, Set: s.Set, Profiles: s.Profiles, Job: s.Job, Priority: priorityTo(s.Priority), Bundle: s.Bundle.message()}))
 }
 
 // FlowRun shows a run, by RUN or FLOW/RUN, with its jobs, as they are now. [ErrNotFound].
@@ -273,7 +279,7 @@ func flowAnswer(ctx context.Context, what string) func(*pb.Flow, error) (*Flow, 
 
 func flowOf(f *pb.Flow) *Flow {
 	return &Flow{ID: f.Id, Version: int(f.Version), SHA256: hex.EncodeToString(f.Sha256), Text: f.Text, UserID: f.UserId, CreatedBy: f.CreatedBy, CreatedAt: at(f.CreatedAt), Fresh: f.Fresh,
-		Versions: int(f.Versions), Warnings: f.Warnings}
+		Versions: int(f.Versions), Warnings: f.Warnings, Bundle: f.Bundle}
 }
 
 func flowRunAnswer(ctx context.Context, what string) func(*pb.FlowRun, error) (*FlowRun, error) {
@@ -287,7 +293,7 @@ func flowRunAnswer(ctx context.Context, what string) func(*pb.FlowRun, error) (*
 
 func flowRunOf(r *pb.FlowRun) *FlowRun {
 	out := &FlowRun{FlowID: r.FlowId, RunID: r.RunId, TreeID: r.TreeId, Revision: int(r.Revision), Outcome: r.Outcome, Version: int(r.Version), SHA256: hex.EncodeToString(r.Sha256), UserID: r.UserId,
-		CreatedBy: r.CreatedBy, CreatedAt: at(r.CreatedAt), Env: r.Env, Params: r.Params, Set: r.Set, Profiles: r.Profiles, Job: r.Job, Jobs: r.Jobs, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings}
+		CreatedBy: r.CreatedBy, CreatedAt: at(r.CreatedAt), Env: r.Env, Params: r.Params, Set: r.Set, Profiles: r.Profiles, Job: r.Job, Jobs: r.Jobs, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings, Bundle: runBundleOf(r.Bundle), Stale: r.Bundle.GetStale()}
 	if r.Schedule != nil {
 		out.Schedule = &FlowRunSchedule{r.Schedule.Id, at(r.Schedule.FireTime)}
 	}

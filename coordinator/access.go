@@ -3,6 +3,8 @@ package coordinator
 import (
 	"context"
 	"iter"
+
+	"github.com/taskgrove/taskgrove/internal/policy"
 )
 
 // Call is what a caller asks for.
@@ -15,6 +17,7 @@ type Call struct {
 	Webhook    string // the id of the webhook that it names
 	Schedule   string // the id of the schedule that it names
 	Flow       string // the id of the registered flow that it names
+	Bundle     string // the id of the bundle that it names
 	Run        string // the run of a flow that it names, as RUN or FLOW/RUN
 	AgentTask  string // the task of the A2A protocol that it names
 	// Namespace is what it is about, if that is not where it is made; [AllNamespaces]: the cluster itself.
@@ -108,6 +111,7 @@ type part struct {
 	permission Permission
 	schedule   string // whose runs the call is to know; empty: none
 	flow       string // that the call is to know; empty: none
+	bundle     string // likewise
 }
 
 // allow asks the policy, also for the parts of a call, and has the record know of a refusal and of what may be changed. end is called when the call has ended.
@@ -121,6 +125,9 @@ func (g *guarded) allow(ctx context.Context, call Call, parts ...part) (to Grant
 				asked = Call{Method: "ScheduleRuns", Schedule: p.schedule}
 			} else if p.flow != "" {
 				asked = Call{Method: "Flow", Flow: p.flow}
+			} else if p.bundle != "" {
+				asked = Call{Method: "DeleteBundle", Permission: policy.FlowsRead, Bundle: p.bundle} // a method that is about one
+
 			}
 			_, err = g.policy(ctx, g.caller, asked)
 		}

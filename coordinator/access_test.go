@@ -43,11 +43,11 @@ func call(svc coordinator.Service, name string) error {
 	return err
 }
 
-// noTask are the methods whose text is no task: a user, a cursor, an executor, a webhook, a delivery, an owner of keys, an API key, a schedule, an agent's task, a flow, a run of one, a signed link, or what may stand for several tasks.
+// noTask are the methods whose text is no task: a user, a cursor, an executor, a webhook, a delivery, an owner of keys, an API key, a schedule, an agent's task, a flow, a run of one, a bundle, a signed link, or what may stand for several tasks.
 var noTask = []string{"Running", "Executors", "Executor", "Resolve", "GetWebhook", "UpdateWebhook", "DeleteWebhook", "TestWebhook", "Resend",
 	"SetModelKey", "ModelKeys", "DeleteModelKey", "AgentTask", "DropAgentTask", "RevokeAPIKey", "RotateAPIKey", "DeletePoolRule", "RotateDataKeys",
 	"GetNamespace", "UpdateNamespace", "DeleteNamespace", "LinkedApproval", "ApproveByLink", "SetWeight", "GetSchedule", "PauseSchedule", "ResumeSchedule", "DeleteSchedule", "Erasure",
-	"Flow", "DeleteFlow", "FlowRun", "CancelFlowRun"}
+	"Flow", "DeleteFlow", "FlowRun", "CancelFlowRun", "DeleteBundle"}
 
 // ofCluster are the methods about the cluster itself.
 var ofCluster = []string{"Diagnose", "SealStatus", "RotateDataKeys", "RewrapDataKeys", "RotateTokens"}
@@ -118,6 +118,9 @@ func TestEveryCallPassesThePolicy(t *testing.T) {
 		}
 		if slices.Contains(ofRun, method.Name) {
 			want.Run = "x"
+		}
+		if method.Name == "DeleteBundle" {
+			want.Bundle = "x"
 		}
 		if len(got) != 1 || !reflect.DeepEqual(got[0], asked{caller, want}) {
 			t.Errorf("%s: the policy was asked %+v, want once, for %+v", method.Name, got, want)

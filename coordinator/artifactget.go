@@ -16,12 +16,18 @@ import (
 	workerv1 "github.com/taskgrove/taskgrove/proto/taskgrove/worker/v1"
 )
 
-// findArtifact looks for a content that the attempt may read: whatever a result says, it is one of the attempt's own tree, or of its owner.
+// findArtifact looks for a content that the attempt may read: whatever a result says, it is one of the attempt's own tree, or of its owner, or of the bundle of its run.
 func (c *Coordinator) findArtifact(ctx context.Context, k dag.Key, n int32, m *workerv1.ArtifactFind) (*workerv1.ArtifactFound, error) {
 	if len(m.Sha256) != digestBytes || m.Size > 1<<62 {
 		return nil, refuse(artifactInput, "a digest of %d bytes", len(m.Sha256))
 	}
 	a, err := c.store.FindArtifact(ctx, k.Tree(), m.Sha256, int64(m.Size))
+	if errors.Is(err, pg.ErrNotFound) {
+		var file *pg.BundleContent
+		if file, err = c.store.BundleFileOf(ctx, k.Tree(), m.Sha256, int64(m.Size)); err == nil {
+			return c.foundIn(k, n, file), nil
+		}
+	}
 	if errors.Is(err, pg.ErrNotFound) {
 		return nil, refuse(artifactMissing, "there is no artifact with that digest and size that this tree may read")
 	}
@@ -39,6 +45,15 @@ func (c *Coordinator) found(ctx context.Context, k dag.Key, n int32, a *pg.Artif
 	}
 	id := artifact.ID(a.Content.ID)
 	return &workerv1.ArtifactFound{Id: id[:], Size: uint64(a.Size), Block: uint32(a.Content.Block), Pass: c.pass(k, n, id)}, nil
+}
+
+// foundIn says how an attempt can read a file of its run's bundle.
+func (c *Coordinator) foundIn(k dag.Key, n int32, file *pg.BundleContent) *workerv1.ArtifactFound {
+	if file.Content == nil {
+		return &workerv1.ArtifactFound{Size: uint64(file.Size), Data: file.Data, Inline: true}
+	}
+	id := artifact.ID(file.Content.ID)
+	return &workerv1.ArtifactFound{Id: id[:], Size: uint64(file.Size), Block: uint32(file.Content.Block), Pass: c.pass(k, n, id)}
 }
 
 // newestManifest looks for what the steps of a flow's job in the attempt's tree have left so far; nil: nothing.

@@ -170,6 +170,7 @@ func (c *Coordinator) runRetention(ctx context.Context) error {
 		}
 		c.forgetFires(ctx)
 		c.forgetFlowTexts(ctx)
+		c.forgetBundles(ctx)
 		remove := c.expiry()
 		c.expireKept(ctx, remove)
 		for c.cfg.Retention > 0 {

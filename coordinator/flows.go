@@ -66,6 +66,7 @@ type FlowSpec struct {
 	Text    []byte // in YAML
 	UserID  string // whose it is to be, if it is new; empty: the caller's
 	Preview bool   // nothing is stored
+	Bundle  string // of its runs, by id: each pins the latest version; empty: none
 }
 
 // FlowCheck is a flow that is to be looked at.
@@ -81,6 +82,7 @@ type FlowCheck struct {
 	Compat    bool // warn of each place where the flow does otherwise than in AetherFlow
 
 	from *FlowSchedule // the schedule that the run comes from; nil: none
+	has  *pinned       // the bundle of the run; nil: none
 }
 
 // FlowInfo is a version of a registered flow.
@@ -89,6 +91,7 @@ type FlowInfo struct {
 	Version   int    // from 1; 0: of a preview
 	SHA256    []byte // of the text
 	Text      []byte // nil: not asked for
+	Bundle    string // of its runs; empty: none
 	UserID    string
 	CreatedBy string
 	CreatedAt time.Time
@@ -140,16 +143,18 @@ func (s *FlowSchedule) put(r *pg.FlowRun) {
 
 // FlowRunSpec is a run that is to begin.
 type FlowRunSpec struct {
-	Flow    string // a registered one; empty: the text's
-	Version int    // of it; 0: the newest
-	Name    string // what faults call the text; empty: flow
-	Text    []byte // in place of a registered one
-	RunID   string // empty: a new one is made
-	UserID  string // whose it is to be; empty: the caller's
+	Flow    string     // a registered one; empty: the text's
+	Version int        // of it; 0: the newest
+	Name    string     // what faults call the text; empty: flow
+	Text    []byte     // in place of a registered one
+	RunID   string     // empty: a new one is made
+	UserID  string     // whose it is to be; empty: the caller's
+	Bundle  *RunBundle // nil: that of the registered flow, if it has one
 	FlowGiven
 
 	owner    string        // whose runs count; empty: everybody's
 	schedule *FlowSchedule // of the run that this one repeats; nil: none
+	has      *pinned       // the bundle, in place of Bundle; nil: it is looked for
 }
 
 // FlowResume has a run go on.
@@ -184,10 +189,11 @@ type FlowRunFilter struct {
 type FlowRunInfo struct {
 	FlowID, RunID string
 	TreeID        string
-	Revision      int    // the newest
-	Outcome       string // RUNNING, SUCCESS, FAILED, CANCELLED
-	Version       int    // of the registered flow; 0: it was run by its text
-	SHA256        []byte // of the text
+	Revision      int        // the newest
+	Outcome       string     // RUNNING, SUCCESS, FAILED, CANCELLED
+	Version       int        // of the registered flow; 0: it was run by its text
+	SHA256        []byte     // of the text
+	Bundle        *RunBundle // that it pins; nil: none
 	UserID        string
 	CreatedBy     string
 	CreatedAt     time.Time
@@ -248,7 +254,7 @@ func (g *guarded) ApplyFlow(ctx context.Context, spec FlowSpec) (*FlowInfo, erro
 	return askFor(ctx, g, call, func(owner string) (*FlowInfo, error) {
 		spec.UserID = cmp.Or(spec.UserID, owner)
 		return g.next.ApplyFlow(by(ctx, g.caller.Name), spec)
-	})
+	}, part{there: spec.Bundle != "", bundle: spec.Bundle})
 }
 
 func (i *FlowInfo) made() Details { return detail("flow", i.ID, "version", i.Version) }
@@ -272,7 +278,12 @@ func (g *guarded) DeleteFlow(ctx context.Context, id string) error {
 // RunFlow has the run belong to the caller. It must be allowed to see a registered flow.
 func (g *guarded) RunFlow(ctx context.Context, spec FlowRunSpec) (*FlowRunInfo, error) {
 	call := Call{Method: "RunFlow", UserID: spec.UserID, Details: detail("flow", spec.Flow, "run", spec.RunID)}
-	to, end, err := g.allow(ctx, call, part{there: spec.Flow != "", flow: spec.Flow})
+	parts := []part{{there: spec.Flow != "", flow: spec.Flow}}
+	if spec.Bundle != nil {
+		call.Details = call.Details.with("bundle", spec.Bundle.ID)
+		parts = append(parts, part{there: true, bundle: spec.Bundle.ID})
+	}
+	to, end, err := g.allow(ctx, call, parts...)
 	if err != nil {
 		return nil, err
 	}
@@ -319,7 +330,18 @@ func (c *Coordinator) ApplyFlow(ctx context.Context, spec FlowSpec) (*FlowInfo, 
 	if !isUser(spec.UserID) {
 		return nil, &InvalidArgumentError{Field: "user_id", Reason: "must be at most 255 characters of UTF-8 without NUL"}
 	}
+	here, err := c.here(ctx)
+	if err != nil {
+		return nil, err
+	}
 	opts, known := c.flowOptions(ctx)
+	if spec.Bundle != "" {
+		p, err := c.pin(ctx, here, &RunBundle{ID: spec.Bundle})
+		if err != nil {
+			return nil, err
+		}
+		p.options(&opts)
+	}
 	id, report := flows.Register(flowName(spec.Name), spec.Text, opts)
 	if known.err != nil {
 		return nil, c.internal("read the executors of workers", known.err)
@@ -327,14 +349,10 @@ func (c *Coordinator) ApplyFlow(ctx context.Context, spec FlowSpec) (*FlowInfo, 
 	if !report.OK {
 		return nil, &FlowFaultsError{report}
 	}
-	here, err := c.here(ctx)
-	if err != nil {
-		return nil, err
-	}
 	if spec.Preview {
-		return &FlowInfo{ID: id, UserID: spec.UserID, CreatedBy: caller(ctx), Warnings: warningTexts(report)}, nil
+		return &FlowInfo{ID: id, UserID: spec.UserID, Bundle: spec.Bundle, CreatedBy: caller(ctx), Warnings: warningTexts(report)}, nil
 	}
-	row := &pg.Flow{ID: id, UserID: spec.UserID, CreatedBy: caller(ctx)}
+	row := &pg.Flow{ID: id, UserID: spec.UserID, Bundle: spec.Bundle, CreatedBy: caller(ctx)}
 	if row.Text, err = c.store.PutFlowText(ctx, here, spec.Text); err != nil {
 		return nil, c.internal("keep a flow", err)
 	}
@@ -369,7 +387,7 @@ func (c *Coordinator) flowVersion(ctx context.Context, here dag.NamespaceKey, id
 }
 
 func showFlow(f *pg.Flow) *FlowInfo {
-	return &FlowInfo{ID: f.ID, Version: int(f.Version), SHA256: f.SHA256, UserID: f.UserID, CreatedBy: f.CreatedBy, CreatedAt: f.CreatedAt}
+	return &FlowInfo{ID: f.ID, Version: int(f.Version), SHA256: f.SHA256, Bundle: f.Bundle, UserID: f.UserID, CreatedBy: f.CreatedBy, CreatedAt: f.CreatedAt}
 }
 
 // ValidateFlow tells what is wrong with a flow; see [FlowKeeper].
@@ -381,6 +399,11 @@ func (c *Coordinator) ValidateFlow(ctx context.Context, spec FlowCheck) (*flows.
 	of, err := c.textFor(ctx, here, spec.Flow, spec.Version, spec.Name, spec.Text)
 	if err != nil {
 		return nil, err
+	}
+	if of.bundle != "" {
+		if spec.has, err = c.pin(ctx, here, &RunBundle{ID: of.bundle}); err != nil {
+			return nil, err
+		}
 	}
 	_, _, report, err := c.judgeFlow(ctx, of, "checked", spec)
 	return report, err
@@ -403,6 +426,7 @@ func (c *Coordinator) judgeFlow(ctx context.Context, of *flowText, runID string,
 			return given, nil, report, nil
 		}
 	}
+	spec.has.options(&opts)
 	if spec.AsRun {
 		opts.Set = set
 		tree, report = flows.Compile(of.name, of.text, runID, opts)
@@ -594,6 +618,7 @@ type flowText struct {
 	text    []byte
 	flow    string // its id, of a registered one
 	version int32
+	bundle  string // of its runs, of a registered one; empty: none
 }
 
 // textFor finds the text of a run: the registered one, or the one that came.
@@ -621,7 +646,7 @@ func (c *Coordinator) textFor(ctx context.Context, here dag.NamespaceKey, id str
 	} else if err != nil {
 		return nil, err
 	}
-	return &flowText{name: info.ID, text: info.Text, flow: info.ID, version: int32(info.Version)}, nil
+	return &flowText{name: info.ID, text: info.Text, flow: info.ID, version: int32(info.Version), bundle: info.Bundle}, nil
 }
 
 // check refuses what can't be given to a run, and gives it in one form.
@@ -679,8 +704,8 @@ func someOf(raw json.RawMessage) json.RawMessage {
 }
 
 // compileRun makes the tree of a run, and what is stored of it.
-func (c *Coordinator) compileRun(ctx context.Context, of *flowText, runID string, given FlowGiven, from *FlowSchedule) (*flows.Tree, *flows.Report, []byte, error) {
-	given, tree, report, err := c.judgeFlow(ctx, of, runID, FlowCheck{FlowGiven: given, AsRun: true, from: from})
+func (c *Coordinator) compileRun(ctx context.Context, of *flowText, runID string, given FlowGiven, from *FlowSchedule, has *pinned) (*flows.Tree, *flows.Report, []byte, error) {
+	given, tree, report, err := c.judgeFlow(ctx, of, runID, FlowCheck{FlowGiven: given, AsRun: true, from: from, has: has})
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -704,7 +729,7 @@ func (c *Coordinator) RunFlow(ctx context.Context, spec FlowRunSpec) (*FlowRunIn
 	if err != nil {
 		return nil, err
 	}
-	of, err := c.textFor(ctx, here, spec.Flow, spec.Version, spec.Name, spec.Text)
+	of, has, err := c.textOf(ctx, here, &spec)
 	if err != nil {
 		return nil, err
 	}
@@ -715,11 +740,11 @@ func (c *Coordinator) RunFlow(ctx context.Context, spec FlowRunSpec) (*FlowRunIn
 		}
 		spec.RunID = made.String()
 	}
-	tree, report, body, err := c.compileRun(ctx, of, spec.RunID, spec.FlowGiven, spec.schedule)
+	tree, report, body, err := c.compileRun(ctx, of, spec.RunID, spec.FlowGiven, spec.schedule, has)
 	if err != nil {
 		return nil, err
 	}
-	row := &pg.FlowRun{FlowID: tree.FlowID, RunID: tree.RunID, Revision: 1, Version: of.version, Body: body, CreatedBy: caller(ctx)}
+	row := &pg.FlowRun{FlowID: tree.FlowID, RunID: tree.RunID, Revision: 1, Version: of.version, Bundle: has.row(), Stale: has != nil && has.stale, Body: body, CreatedBy: caller(ctx)}
 	spec.schedule.put(row)
 	if row.Text, err = c.store.PutFlowText(ctx, here, of.text); err != nil {
 		return nil, c.internal("keep a flow", err)
@@ -739,7 +764,40 @@ func (c *Coordinator) RunFlow(ctx context.Context, spec FlowRunSpec) (*FlowRunIn
 		return nil, err
 	}
 	out.Warnings = append(warningTexts(report), out.Warnings...)
+	if out.Bundle = has.shown(); has != nil && has.stale {
+		out.Warnings = append(out.Warnings, fmt.Sprintf("bundle_stale: the source of bundle %s failed, and the run has the version that was fetched last, %s", has.ID, has.Fingerprint))
+	}
 	return out, nil
+}
+
+// textOf finds the text of a run, and its bundle: of neither a text nor a flow, the text is in the bundle.
+func (c *Coordinator) textOf(ctx context.Context, here dag.NamespaceKey, spec *FlowRunSpec) (of *flowText, has *pinned, err error) {
+	inBundle := spec.Bundle != nil && spec.Flow == "" && len(spec.Text) == 0
+	if !inBundle {
+		if of, err = c.textFor(ctx, here, spec.Flow, spec.Version, spec.Name, spec.Text); err != nil {
+			return nil, nil, err
+		}
+	} else if spec.Version != 0 {
+		return nil, nil, &InvalidArgumentError{Field: "version", Reason: "is that of a registered flow"}
+	}
+	named := spec.Bundle
+	if named == nil && of.bundle != "" {
+		named = &RunBundle{ID: of.bundle}
+	}
+	if has = spec.has; has == nil {
+		if has, err = c.pin(ctx, here, named); err != nil {
+			return nil, nil, err
+		}
+	}
+	if inBundle {
+		path := cmp.Or(named.Flow, has.Rules.EntryFlow)
+		text, err := c.bundleText(ctx, has, path)
+		if err != nil {
+			return nil, nil, err
+		}
+		of = &flowText{name: path, text: text}
+	}
+	return of, has, nil
 }
 
 // warningTexts are the warnings of a report, a line each.
@@ -768,6 +826,7 @@ func (c *Coordinator) sameRun(ctx context.Context, here dag.NamespaceKey, row *p
 		return nil, fmt.Errorf("%w: the run id %s is taken: choose another one", ErrConflict, row.RunID)
 	}
 	same, err := sameContent(newest, row)
+	same = same && newest.Bundle == row.Bundle
 	if err != nil {
 		return nil, err
 	}
@@ -902,6 +961,9 @@ func (c *Coordinator) FlowRun(ctx context.Context, name string) (*FlowRunInfo, e
 	}
 	for _, r := range list {
 		out.Revisions = append(out.Revisions, FlowRevision{int(r.Revision), r.RootID, flowOutcome(r), int(r.Version), r.SHA256, r.CreatedBy, r.CreatedAt})
+	}
+	if out.Bundle, err = c.bundleOf(ctx, list[0]); err != nil {
+		return nil, err
 	}
 	tree, ends, cut, err := c.endsOf(ctx, list[0], maxReportBytes)
 	if err != nil {
@@ -1041,7 +1103,11 @@ func (c *Coordinator) RestartFlowRun(ctx context.Context, spec FlowRestart) (*Fl
 	if err != nil {
 		return nil, c.internal("read the flow of a run", err)
 	}
-	return c.RunFlow(ctx, FlowRunSpec{Name: was.FlowID, Text: text, RunID: spec.RunID, UserID: was.UserID, FlowGiven: was.Given, owner: was.UserID, schedule: was.Schedule})
+	has, err := c.pinKey(ctx, list[0].Bundle, list[0].Stale)
+	if err != nil {
+		return nil, err
+	}
+	return c.RunFlow(ctx, FlowRunSpec{has: has, Name: was.FlowID, Text: text, RunID: spec.RunID, UserID: was.UserID, FlowGiven: was.Given, owner: was.UserID, schedule: was.Schedule})
 }
 
 // ResumeFlowRun has a run go on; see [FlowKeeper].
@@ -1069,7 +1135,11 @@ func (c *Coordinator) ResumeFlowRun(ctx context.Context, spec FlowResume) (*Flow
 	if key == newest.Text {
 		return c.resumeTree(ctx, was)
 	}
-	tree, report, body, err := c.compileRun(ctx, of, newest.RunID, was.Given, was.Schedule)
+	has, err := c.pinKey(ctx, newest.Bundle, newest.Stale) // a run keeps its bundle
+	if err != nil {
+		return nil, err
+	}
+	tree, report, body, err := c.compileRun(ctx, of, newest.RunID, was.Given, was.Schedule, has)
 	switch {
 	case err != nil:
 		return nil, err
@@ -1086,7 +1156,7 @@ func (c *Coordinator) ResumeFlowRun(ctx context.Context, spec FlowResume) (*Flow
 	if err != nil {
 		return nil, err
 	}
-	row := &pg.FlowRun{FlowID: newest.FlowID, RunID: newest.RunID, Revision: newest.Revision + 1, Version: of.version, Text: key, Body: body, CreatedBy: caller(ctx), After: newest.Tree}
+	row := &pg.FlowRun{FlowID: newest.FlowID, RunID: newest.RunID, Revision: newest.Revision + 1, Version: of.version, Text: key, Bundle: newest.Bundle, Stale: newest.Stale, Body: body, CreatedBy: caller(ctx), After: newest.Tree}
 	was.Schedule.put(row)
 	out, err := c.submitRun(ctx, row, tree, SubmitOptions{UserID: newest.UserID}, kept)
 	switch {

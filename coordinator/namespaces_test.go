@@ -14,6 +14,7 @@ import (
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/scheduledoc"
+	"github.com/taskgrove/taskgrove/executors/bundle"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/tests/cluster"
 )
@@ -93,6 +94,12 @@ func plant(t *testing.T, c *cluster.Cluster, svc coordinator.Service, mark strin
 	if _, err := svc.ApplyFlow(ctx, coordinator.FlowSpec{Text: []byte("flow: {id: " + p.flow() + "}\njobs: []\n"), UserID: p.user}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := svc.PutBundleFile(ctx, coordinator.BundleFile{Data: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := svc.ApplyBundle(ctx, bundleOf(p.bundle(), p.user)); err != nil {
+		t.Fatal(err)
+	}
 	tasks, err := svc.Tasks(ctx, coordinator.TaskFilter{Limit: 1})
 	if err != nil || tasks.Next == "" {
 		t.Fatalf("got %+v, %v", tasks, err)
@@ -112,6 +119,14 @@ func (p planted) key() string { return p.root + "-key" }
 func (p planted) schedule() string { return p.root + "-nightly" }
 
 func (p planted) flow() string { return "flow-of-" + p.user }
+
+func (p planted) bundle() string { return "bundle-of-" + p.user }
+
+// bundleOf is a bundle of one file, whose content is {}.
+func bundleOf(id, user string) coordinator.BundleSpec {
+	const digest = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+	return coordinator.BundleSpec{ID: id, UserID: user, Fingerprint: digest, Files: []bundle.File{{Path: "f", SHA256: digest, Size: 2}}, BundleRules: coordinator.BundleRules{EntryFlow: "f", ProfilesFile: "f"}}
+}
 
 // looks has, for every method of the service, how it could find what is another namespace's. A look gives what it has found, as text: it must be
 // nothing, or an error that says so.
@@ -281,6 +296,17 @@ var looks = map[string]func(ctx context.Context, svc coordinator.Service, p plan
 		}
 		return ids, err
 	},
+	"Bundles": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		page, err := svc.Bundles(ctx, coordinator.BundleFilter{})
+		var ids []string
+		for _, b := range page.Items {
+			ids = append(ids, b.ID)
+		}
+		return ids, err
+	},
+	"DeleteBundle": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return nil, svc.DeleteBundle(ctx, p.bundle())
+	},
 	"DeleteFlow": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
 		return nil, svc.DeleteFlow(ctx, p.flow())
 	},
@@ -433,7 +459,7 @@ var lookless = map[string]string{
 	"RotateAPIKey": "see the tests of API keys", "CreateNamespace": "of the cluster", "GetNamespace": "of the cluster", "ListNamespaces": "of the cluster",
 	"UpdateNamespace": "of the cluster", "DeleteNamespace": "of the cluster", "PoolRules": "of the cluster", "SetPoolRule": "of the cluster", "DeletePoolRule": "of the cluster",
 	"Record": "says of which namespaces: see the tests of the record", "ReadRecord": "as Record", "VerifyRecord": "of the cluster",
-	"ApplyFlow": "makes something", "FlowRun": "see the matrix of package hostile", "FlowRuns": "see the matrix of package hostile", "CancelFlowRun": "see the matrix of package hostile", "ResumeFlowRun": "see the matrix of package hostile",
+	"ApplyFlow": "makes something", "ApplyBundle": "makes something", "PutBundleFile": "makes something", "FlowRun": "see the matrix of package hostile", "FlowRuns": "see the matrix of package hostile", "CancelFlowRun": "see the matrix of package hostile", "ResumeFlowRun": "see the matrix of package hostile",
 	"RestartFlowRun": "see the matrix of package hostile",
 	"NextInstants":   "looks at nothing that is stored", "SetLimit": "makes something", "SetWeight": "makes something", "BreakLock": "its own test breaks one", "Erase": "see the tests of erasures",
 	"GrantRole": "makes something", "RevokeRole": "see the tests of bindings", "Bindings": "see the tests of bindings", "WhoAmI": "about the caller", "CanI": "see the tests of the policy",

@@ -79,6 +79,8 @@ func (c *Coordinator) OwnerOf(ctx context.Context, namespace string, call Call) 
 		name, find = call.Schedule, c.store.OwnerOfSchedule
 	case call.Flow != "":
 		name, find = call.Flow, c.store.OwnerOfFlow
+	case call.Bundle != "":
+		name, find = call.Bundle, c.store.OwnerOfBundle
 	case call.Run != "":
 		name, find = call.Run, c.store.OwnerOfRun
 	case call.AgentTask != "":
@@ -95,7 +97,7 @@ func (c *Coordinator) OwnerOf(ctx context.Context, namespace string, call Call) 
 	if err == nil {
 		owner, err = find(ctx, here, name)
 	}
-	if call.Method == "ApplyFlow" && errors.Is(err, pg.ErrNotFound) { // it is to be whose the call says
+	if (call.Method == "ApplyFlow" || call.Method == "ApplyBundle") && errors.Is(err, pg.ErrNotFound) { // it is to be whose the call says
 		return call.UserID, nil
 	}
 	if err != nil {

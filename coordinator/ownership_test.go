@@ -39,6 +39,8 @@ func (o owners) OwnerOf(_ context.Context, namespace string, call coordinator.Ca
 		id = strings.TrimPrefix(call.Schedule, "nightly-")
 	case call.Flow != "":
 		id = call.Flow
+	case call.Bundle != "":
+		id = call.Bundle
 	case call.Run != "":
 		id = call.Run
 	case call.AgentTask != "":

@@ -69,7 +69,7 @@ type decision struct {
 }
 
 func (d decision) make(ctx context.Context) (Grant, error) {
-	names := d.call.ID != "" || d.call.Webhook != "" || d.call.AgentTask != "" || d.call.Schedule != "" || d.call.Flow != "" || d.call.Run != "" || d.call.APIKey != ""
+	names := d.call.ID != "" || d.call.Webhook != "" || d.call.AgentTask != "" || d.call.Schedule != "" || d.call.Flow != "" || d.call.Bundle != "" || d.call.Run != "" || d.call.APIKey != ""
 	allowed := false
 	switch about := d.how.about; {
 	case about == aboutNothing:

@@ -304,6 +304,23 @@ var changes = map[string]struct {
 		_, err := s.ApplyFlow(ctx, coordinator.FlowSpec{Text: []byte("flow: {}")})
 		return err
 	}, "invalid"},
+	"ApplyBundle": {func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.ApplyBundle(ctx, bundleOf("recorded", ""))
+		return err
+	}, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.ApplyBundle(ctx, coordinator.BundleSpec{})
+		return err
+	}, "invalid"},
+	"PutBundleFile": {func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.PutBundleFile(ctx, coordinator.BundleFile{Data: []byte("{}")})
+		return err
+	}, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.PutBundleFile(ctx, coordinator.BundleFile{Data: make([]byte, coordinator.MaxBundleFile+1)})
+		return err
+	}, "invalid"},
+	"DeleteBundle": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		return s.DeleteBundle(ctx, "nobodys")
+	}, ""},
 	"DeleteFlow": {nil, func(ctx context.Context, s coordinator.Service, _ string) error { return s.DeleteFlow(ctx, "nobodys") }, ""},
 	"RunFlow": {func(ctx context.Context, s coordinator.Service, _ string) error {
 		_, err := s.RunFlow(ctx, coordinator.FlowRunSpec{Text: []byte(recordedFlow), RunID: "recorded"})

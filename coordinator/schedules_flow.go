@@ -19,6 +19,8 @@ import (
 type scheduledFlow struct {
 	name pg.FlowName
 	is   *pg.NamedFlow // nil: there is none
+	has  *pinned       // its bundle, as it is now; nil: none
+	lost error         // why the bundle that it names can't be had
 }
 
 // flowNameOf is which flow the runs of a schedule are of; nil: they are of none.
@@ -45,6 +47,20 @@ func (c *Coordinator) scheduledFlows(ctx context.Context, names []pg.FlowName) (
 	}
 	for name, is := range found {
 		out[name].is = is
+		if is.Bundle == "" {
+			continue
+		}
+		has, err := c.pin(ctx, name.Namespace, &RunBundle{ID: is.Bundle})
+		_, bad := errors.AsType[*FlowFaultsError](err)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			err = flowFault("flow.id", "the flow names the bundle %s, which is not there", is.Bundle)
+		case bad:
+			err = flowFaults(err)
+		case err != nil:
+			return nil, err
+		}
+		out[name].has, out[name].lost = has, err
 	}
 	return out, nil
 }
@@ -80,7 +96,7 @@ func (c *Coordinator) flowOfStored(ctx context.Context, id string) (*scheduledFl
 func (s *scheduledFlow) missing() error {
 	switch {
 	case s.is != nil:
-		return nil
+		return s.lost
 	case s.name.Version != 0:
 		return flowFault("flow.version", "there is no version %d of a flow %s", s.name.Version, cut(clean(s.name.ID)))
 	}
@@ -113,11 +129,11 @@ func (c *Coordinator) flowOfRun(ctx context.Context, flow *scheduledFlow, f *pg.
 	}
 	from := &FlowSchedule{f.Of.ID, f.Instant}
 	of := &flowText{name: flow.name.ID, text: flow.is.Text, flow: flow.name.ID, version: flow.is.Version}
-	tree, _, body, err := c.compileRun(ctx, of, id.String(), given, from)
+	tree, _, body, err := c.compileRun(ctx, of, id.String(), given, from, flow.has)
 	if err != nil {
 		return nil, flowFaults(err)
 	}
-	row := &pg.FlowRun{FlowID: tree.FlowID, RunID: tree.RunID, Revision: 1, Version: flow.is.Version, Text: flow.is.Key, Body: body, CreatedBy: "schedule " + f.Of.ID}
+	row := &pg.FlowRun{FlowID: tree.FlowID, RunID: tree.RunID, Revision: 1, Version: flow.is.Version, Text: flow.is.Key, Bundle: flow.has.row(), Body: body, CreatedBy: "schedule " + f.Of.ID}
 	from.put(row)
 	return &runTree{tasks: c.tasksOfRun(tree, nil), run: row}, nil
 }

@@ -29,6 +29,7 @@ type Service interface {
 	Scheduling
 	Scheduler
 	FlowKeeper
+	BundleKeeper
 	TreeKeeper
 	Eraser
 	Bindings

@@ -142,6 +142,8 @@ type Call struct {
 	Files Files
 	// JobDirs are where steps of flows work that share files; nil: the worker has no place for them.
 	JobDirs JobDirs
+	// Bundle is that of the run of a flow which the task is a step of; nil: the run has none, or the step has no use for it.
+	Bundle *Bundle
 	// Artifacts are patterns of files that the task makes, below its working directory: see package workdir. An executor that has such a
 	// directory saves them when it has completed.
 	Artifacts []string

@@ -70,6 +70,13 @@ type JobFiles interface {
 	SaveManifest(ctx context.Context, job string, number int, manifest []byte) error
 }
 
+// Bundle is a version of a bundle of flows on the worker's host. Nobody changes it.
+type Bundle struct {
+	ID, Fingerprint string
+	Dir             string // all files; an absolute path
+	Cache           string // contents, by their SHA-256
+}
+
 // JobDirs are the directories on the worker's host in which steps of flows work. Package workdir makes and knows them.
 type JobDirs interface {
 	// Base is what they are below: an absolute path.

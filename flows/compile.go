@@ -18,6 +18,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/template"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/executors/bundle"
 	"github.com/taskgrove/taskgrove/flows/gate"
 	"github.com/taskgrove/taskgrove/internal/treefile"
 )
@@ -125,6 +126,7 @@ type (
 		Env       map[string]any `json:"env,omitempty"` // of the run, without secrets
 		Workspace *workspaceDoc  `json:"workspace,omitempty"`
 		Items     string         `json:"items,omitempty"` // of a foreach: what the directories of its items are called, but for their index
+		Bundle    *bundle.Pinned `json:"bundle,omitempty"`
 	}
 	workspaceDoc struct {
 		Layout  map[string]string `json:"layout"`
@@ -198,6 +200,9 @@ func (c *compiler) compile() *Tree {
 		return nil
 	}
 	c.env, _ = c.scope(nil)["env"].(map[string]any)
+	for _, name := range systemEnv { // workers set them
+		delete(c.env, name)
+	}
 	c.dirs = c.workspace()
 	c.used = map[string][]string{}
 	for _, u := range c.uses {
@@ -217,7 +222,14 @@ func (c *compiler) compile() *Tree {
 		}
 	}
 	c.choose()
-	c.add(taskDoc{Name: root, TreeTimeout: c.doc.Timeout, Labels: map[string]string{"flow": c.flow, "run": c.run}}, KindRoot, place{index: -1})
+	labels := map[string]string{"flow": c.flow, "run": c.run}
+	if b := c.opts.Bundle; b != nil {
+		labels["bundle"] = b.ID
+		if b.Stale {
+			labels["bundle_stale"] = "true"
+		}
+	}
+	c.add(taskDoc{Name: root, TreeTimeout: c.doc.Timeout, Labels: labels}, KindRoot, place{index: -1})
 	c.holdRun(root, every)
 	before := "" // the fold of all jobs so far
 	for i, j := range c.doc.Jobs {
@@ -532,11 +544,14 @@ func (c *compiler) runs(w *writer, run *Step, id string) {
 	}
 	t.Schemas = map[string]string{"method": c.opts.executorOf(run.Type)}
 	if slices.Contains(c.opts.Workspace, t.Schemas["method"]) {
-		t.Params = &paramsDoc{Flow: c.flow, Run: c.run, Job: w.at.job.ID, Step: id, Env: c.env, Workspace: &c.dirs}
+		t.Params = &paramsDoc{Flow: c.flow, Run: c.run, Job: w.at.job.ID, Step: id, Env: c.env, Workspace: &c.dirs, Bundle: c.opts.Bundle}
 	}
 	inputs, _ := w.value(run.Inputs, run.value.Get("inputs"), run.loc+".inputs", atInput).(map[string]any)
 	t.Inputs, t.Template = c.renamed(t.Schemas["method"], inputs), w.tokens
 	c.connect(run, t)
+	if t.Params == nil && c.opts.Bundle != nil && w.inBundle(t.Inputs) {
+		t.Params = &paramsDoc{Flow: c.flow, Run: c.run, Job: w.at.job.ID, Step: id, Bundle: c.opts.Bundle}
+	}
 	if t.Schemas["method"] == process {
 		if own := c.ownRetry(run, t.Inputs); own != nil {
 			t.Retry = retryOf(own)
@@ -755,6 +770,12 @@ func (c *compiler) scope(j *Job) template.Scope {
 				env[name] = value
 			}
 		}
+	}
+	if c.opts.Bundle != nil {
+		for _, name := range systemEnv {
+			env[name] = bundle.DirMark
+		}
+		env[cacheEnv] = bundle.CacheMark
 	}
 	scope := template.Scope{"env": env, "params": maps.Clone(c.doc.Params), "run_id": c.run, "flow_id": c.flow}
 	if of := c.opts.Schedule; of != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/executors/bundle"
 	"github.com/taskgrove/taskgrove/executors/resource"
 	"github.com/taskgrove/taskgrove/flows/gate"
 	"github.com/taskgrove/taskgrove/internal/treefile"
@@ -156,6 +157,7 @@ type Options struct {
 	Env         map[string]string        // what is known of the environment, beside flow.env
 	Secrets     []string                 // names of the environment that are secrets, beside those of the flow: of its bundle
 	Public      []string                 // likewise, that are none
+	Bundle      *bundle.Pinned           // that the run is of; nil: of none
 	StrictEnv   bool                     // a name without a value is an error, unless it is a secret's
 	Compat      bool                     // tell what the flow does in another way than in AetherFlow
 	Priority    *int                     // of all steps, in place of flow.priority, from 0 to 3; nil: the flow says it

@@ -13,7 +13,9 @@ import (
 )
 
 // systemEnv are names of the environment that workers set, to where a bundle lies.
-var systemEnv = []string{"AETHERFLOW_ACTIVE_DIR", "AETHERFLOW_LOCAL_ROOT_DIR", "AETHERFLOW_CACHE_DIR", "TASKGROVE_BUNDLE_DIR"}
+var systemEnv = []string{"AETHERFLOW_ACTIVE_DIR", "AETHERFLOW_LOCAL_ROOT_DIR", cacheEnv, "TASKGROVE_BUNDLE_DIR"}
+
+const cacheEnv = "AETHERFLOW_CACHE_DIR"
 
 // secretWords make a name one of a secret.
 var secretWords = []string{"PASS", "TOKEN", "SECRET", "KEY", "CREDENTIAL"}

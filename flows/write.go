@@ -1,12 +1,16 @@
 package flows
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/template"
+	"github.com/taskgrove/taskgrove/executors/bundle"
 	"github.com/taskgrove/taskgrove/internal/treefile"
 )
 
@@ -114,13 +118,19 @@ func (w *writer) path(piece template.Piece, p phase) (path, constant, reason str
 		w.wait(w.all)
 		w.sees.Failure = w.failed()
 	default: // it is known when the run is made
-		if names[0] == "env" && slices.Contains(systemEnv, names[1]) {
-			return "", "", "there are no bundles here, whose directories it names"
+		if names[0] == "env" && slices.Contains(systemEnv, names[1]) && w.opts.Bundle == nil && !piece.HasDefault && cmp.Or(w.opts.Env[names[1]], w.doc.Env[names[1]]) == "" {
+			return "", "", "the run is of no bundle, whose directory it names: give --bundle-manifest"
 		}
 		return path, "", ""
 	}
 	w.looks = true
 	return path, "", ""
+}
+
+// inBundle reports whether inputs name the directory of the bundle.
+func (w *writer) inBundle(inputs map[string]any) bool {
+	text, err := json.Marshal(inputs)
+	return err != nil || bytes.Contains(text, []byte(bundle.DirMark)) || bytes.Contains(text, []byte(bundle.CacheMark))
 }
 
 // wait has the task depend on one whose values its templates name.

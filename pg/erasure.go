@@ -77,6 +77,7 @@ func (s *Store) StartErasure(ctx context.Context, namespace dag.NamespaceKey, us
 		b.Queue(sql("LockErasures"))
 		b.Queue(sql("EraseSchedules"), namespace, user).QueryRow(func(row pgx.Row) error { return row.Scan(&schedules, &needed.Schedule, &needed.By) })
 		b.Queue(sql("EraseFlows"), namespace, user).QueryRow(func(row pgx.Row) error { return row.Scan(&flows) })
+		b.Queue(sql("EraseBundles"), namespace, user)
 		b.Queue(sql("InsertErasure"), uuid.NewString(), namespace, user, cancel, by).QueryRow(func(row pgx.Row) error { return row.Scan(&id, &runs) })
 		if err := c.SendBatch(ctx, b).Close(); err != nil {
 			return levelRefusal(err, s.editLevels(), dag.KeepingLevel)

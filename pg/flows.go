@@ -37,13 +37,14 @@ type Flow struct {
 	UserID    string // whose it is; empty: nobody's
 	Text      int64  // see [Store.FlowText]
 	SHA256    []byte // of the text
+	Bundle    string // of its runs; empty: none
 	CreatedBy string
 	CreatedAt time.Time
 }
 
 func scanFlow(row pgx.CollectableRow) (*Flow, error) {
 	f := &Flow{}
-	return f, row.Scan(&f.Key, &f.ID, &f.Version, &f.UserID, &f.Text, &f.SHA256, &f.CreatedBy, &f.CreatedAt)
+	return f, row.Scan(&f.Key, &f.ID, &f.Version, &f.UserID, &f.Text, &f.SHA256, &f.CreatedBy, &f.CreatedAt, &f.Bundle)
 }
 
 // FlowRun is a revision of a run of a flow.
@@ -55,6 +56,8 @@ type FlowRun struct {
 	Version       int32  // of the registered flow; 0: it was run by its text
 	Text          int64  // see [Store.FlowText]
 	SHA256        []byte // of the text
+	Bundle        int64  // a version of one, see [Store.Bundle]; 0: none
+	Stale         bool   // the source of the bundle had failed
 	Body          []byte // JSON: what it was given, and what its tasks are; nil: not asked for
 	CreatedBy     string
 	CreatedAt     time.Time
@@ -72,7 +75,7 @@ type FlowRun struct {
 
 func scanFlowRun(row pgx.CollectableRow) (*FlowRun, error) {
 	r := &FlowRun{}
-	return r, row.Scan(&r.Key, &r.FlowID, &r.RunID, &r.Revision, &r.UserID, &r.Version, &r.Text, &r.SHA256, &r.CreatedBy, &r.CreatedAt, &r.RootID, &r.Tree,
+	return r, row.Scan(&r.Key, &r.FlowID, &r.RunID, &r.Revision, &r.UserID, &r.Version, &r.Text, &r.SHA256, &r.Bundle, &r.Stale, &r.CreatedBy, &r.CreatedAt, &r.RootID, &r.Tree,
 		&r.FinishedAt, &r.Failed, &r.Allowed, &r.Cancelled, &r.ScheduleID, &r.FireTime, &r.Body, &r.sealed)
 }
 
@@ -81,7 +84,8 @@ type flowRunRows struct {
 	namespaces                       []dag.NamespaceKey
 	flows, runs, users, roots, asked []string
 	revisions, versions              []int32
-	texts                            []int64
+	texts, bundles                   []int64
+	stale                            []bool
 	bodies                           []*string
 	sealed                           [][]byte
 	trees                            []dag.TreeKey
@@ -98,6 +102,7 @@ func (r *flowRunRows) add(t *stagedTree, rootID string, z *sealer) {
 	}
 	r.namespaces, r.flows, r.runs, r.users = append(r.namespaces, t.sub.namespace), append(r.flows, run.FlowID), append(r.runs, run.RunID), append(r.users, t.g.UserID)
 	r.revisions, r.versions, r.texts = append(r.revisions, run.Revision), append(r.versions, run.Version), append(r.texts, run.Text)
+	r.bundles, r.stale = append(r.bundles, run.Bundle), append(r.stale, run.Stale)
 	r.trees, r.roots, r.asked = append(r.trees, t.tree), append(r.roots, rootID), append(r.asked, run.CreatedBy)
 	if z == nil {
 		r.bodies, r.sealed = append(r.bodies, jsonOrNull(run.Body)), append(r.sealed, nil)
@@ -119,7 +124,7 @@ func (r *flowRunRows) queue(b *pgx.Batch, version string) {
 	if len(r.after) > 0 {
 		b.Queue(sql("HoldRevisions"), r.after)
 	}
-	b.Queue(sql("InsertFlowRuns"), r.namespaces, r.flows, r.runs, r.revisions, r.users, r.versions, r.texts, r.bodies, r.sealed, r.trees, r.roots, r.asked, r.schedules, r.instants)
+	b.Queue(sql("InsertFlowRuns"), r.namespaces, r.flows, r.runs, r.revisions, r.users, r.versions, r.texts, r.bodies, r.sealed, r.trees, r.roots, r.asked, r.schedules, r.instants, r.bundles, r.stale)
 }
 
 // runRefusal says why the run of a flow was not stored; another error stays as it is.
@@ -206,7 +211,7 @@ func (s *Store) ApplyFlow(ctx context.Context, namespace dag.NamespaceKey, f *Fl
 			return err
 		case len(last) == 0 && flows >= MaxFlows:
 			return ErrTooManyFlows
-		case len(last) > 0 && last[0].Text == f.Text:
+		case len(last) > 0 && last[0].Text == f.Text && last[0].Bundle == f.Bundle:
 			*f, fresh = *last[0], false
 			_, err := c.Exec(ctx, "rollback")
 			return err
@@ -215,7 +220,7 @@ func (s *Store) ApplyFlow(ctx context.Context, namespace dag.NamespaceKey, f *Fl
 		if made.Version = 1; len(last) > 0 {
 			made.Version, made.UserID = last[0].Version+1, last[0].UserID
 		}
-		if err := c.QueryRow(ctx, sql("InsertFlow"), namespace, f.ID, made.Version, made.UserID, f.Text, f.CreatedBy, MaxFlowVersions).Scan(&made.Key, &made.CreatedAt); err != nil {
+		if err := c.QueryRow(ctx, sql("InsertFlow"), namespace, f.ID, made.Version, made.UserID, f.Text, f.CreatedBy, MaxFlowVersions, f.Bundle).Scan(&made.Key, &made.CreatedAt); err != nil {
 			return err
 		}
 		if _, err := c.Exec(ctx, "commit"); err != nil {
@@ -281,7 +286,7 @@ func (s *Store) FlowsToRun(ctx context.Context, names []FlowName) (map[FlowName]
 	}
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*found, error) {
 		f := &found{}
-		return f, row.Scan(&f.of, &f.Version, &f.Key, &f.fresh, &f.body, &f.envelope)
+		return f, row.Scan(&f.of, &f.Version, &f.Key, &f.fresh, &f.body, &f.envelope, &f.Bundle)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read flows: %w", err)
@@ -309,6 +314,7 @@ type NamedFlow struct {
 	Version int32
 	Key     int64 // see [Store.FlowText]
 	Text    []byte
+	Bundle  string // of its runs; empty: none
 }
 
 // OwnerOfFlow is whose a flow is; empty: nobody's. [ErrNotFound].

@@ -30,6 +30,8 @@ const (
 
 	kindFlow = "flow" // the text of a flow, and what a run of one was given
 
+	kindBundle = "bundle" // what a manifest says, and files of bundles
+
 	kindCheckpoint = "checkpoint"
 	kindAwait      = "await"  // data of a wait
 	kindSignal     = "signal" // what was sent to one

@@ -230,6 +230,11 @@ func (w *Worker) carryOut(ctx context.Context, a *attempt, call *executors.Call)
 		call.Redact = a.out.text
 		call.ModelKey = func(ctx context.Context, provider string) (string, error) { return w.modelKey(ctx, a, provider) }
 	}
+	leave, err := w.withBundle(ctx, a, call)
+	if err != nil {
+		return product{}, err
+	}
+	defer leave()
 	shown, err := w.resolve(ctx, a, call, call.Submitted)
 	if err == nil {
 		err = w.validate(a.kind.description, call, shown)
@@ -251,6 +256,7 @@ func (w *Worker) carryOut(ctx context.Context, a *attempt, call *executors.Call)
 		return product{}, err
 	}
 	made, encodeErr := produce(outcome, err == nil, a.given.control)
+	made.value = withoutBundle(call.Bundle, made.value)
 	if encodeErr == nil && err == nil && made.outcome == nil {
 		made.value, encodeErr = withArtifacts(made.value, a.files.list())
 	}

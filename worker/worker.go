@@ -34,6 +34,7 @@ type Worker struct {
 	voices    voices
 	archive   archive
 	runs      runs
+	bundles   bundles
 	parts     chan struct{} // a place for each request for a part of a payload
 	metrics   *metrics
 	wayOut

@@ -36,27 +36,29 @@ type Service struct {
 	changed chan struct{} // closed and replaced whenever an event is added
 	options coordinator.SubmitOptions
 
-	violations []*coordinator.Violation
-	waits      map[string][]coordinator.Wait
-	keys       map[string]map[string]modelkey.Key // of models: by user, then provider
-	agents     []coordinator.AgentTask
-	webhooks   []*webhook
-	apiKeys    []*coordinator.APIKey
-	namespaces map[string]*coordinator.NamespaceInfo // but for default
-	poolRules  []*dag.PoolRule
-	limits     []*coordinator.LimitInfo
-	weights    map[string]float64 // of users
-	pauses     []*coordinator.PauseInfo
-	schedules  map[string]*keptSchedule
-	flows      map[string][]*coordinator.FlowInfo // their versions
-	runs       []*keptRun
-	holds      []*tree // that are held
-	erasures   []*coordinator.ErasureInfo
-	bindings   []*coordinator.StoredBinding
-	sealKeys   []coordinator.SealKey
-	generation int // of the secret of tokens
-	secrets    int // of API keys that were made
-	delivered  int // deliveries, of all webhooks
+	violations  []*coordinator.Violation
+	waits       map[string][]coordinator.Wait
+	keys        map[string]map[string]modelkey.Key // of models: by user, then provider
+	agents      []coordinator.AgentTask
+	webhooks    []*webhook
+	apiKeys     []*coordinator.APIKey
+	namespaces  map[string]*coordinator.NamespaceInfo // but for default
+	poolRules   []*dag.PoolRule
+	limits      []*coordinator.LimitInfo
+	weights     map[string]float64 // of users
+	pauses      []*coordinator.PauseInfo
+	schedules   map[string]*keptSchedule
+	flows       map[string][]*coordinator.FlowInfo // their versions
+	bundles     []*coordinator.BundleInfo
+	bundleFiles map[string]bool // by their digests
+	runs        []*keptRun
+	holds       []*tree // that are held
+	erasures    []*coordinator.ErasureInfo
+	bindings    []*coordinator.StoredBinding
+	sealKeys    []coordinator.SealKey
+	generation  int // of the secret of tokens
+	secrets     int // of API keys that were made
+	delivered   int // deliveries, of all webhooks
 
 	demand       map[string]coordinator.Demand // by pool
 	demandChange chan struct{}                 // closed and replaced with each SetDemand

@@ -32,7 +32,7 @@ func flowGiven(env map[string]string, params []byte, set []string, profiles, job
 }
 
 func (h *handler) ApplyFlow(ctx context.Context, r *pb.ApplyFlowRequest) (*pb.Flow, error) {
-	return flowAnswer(h.on(ctx).ApplyFlow(ctx, coordinator.FlowSpec{Name: r.Name, Text: []byte(r.Text), UserID: r.UserId, Preview: r.Preview}))
+	return flowAnswer(h.on(ctx).ApplyFlow(ctx, coordinator.FlowSpec{Name: r.Name, Text: []byte(r.Text), UserID: r.UserId, Preview: r.Preview, Bundle: r.Bundle}))
 }
 
 func (h *handler) GetFlow(ctx context.Context, r *pb.GetFlowRequest) (*pb.Flow, error) {
@@ -58,7 +58,7 @@ func (h *handler) DeleteFlow(ctx context.Context, r *pb.DeleteFlowRequest) (*pb.
 }
 
 func (h *handler) RunFlow(ctx context.Context, r *pb.RunFlowRequest) (*pb.FlowRun, error) {
-	return flowRunAnswer(h.on(ctx).RunFlow(ctx, coordinator.FlowRunSpec{Flow: r.Flow, Version: int(r.Version), Name: r.Name, Text: []byte(r.Text), RunID: r.RunId, UserID: r.UserId,
+	return flowRunAnswer(h.on(ctx).RunFlow(ctx, coordinator.FlowRunSpec{Flow: r.Flow, Version: int(r.Version), Name: r.Name, Text: []byte(r.Text), RunID: r.RunId, UserID: r.UserId, Bundle: runBundle(r.Bundle),
 		FlowGiven: flowGiven(r.Env, r.Params, r.Set, r.Profiles, r.Job, r.Priority)}))
 }
 
@@ -110,7 +110,7 @@ func flowAnswer(f *coordinator.FlowInfo, err error) (*pb.Flow, error) {
 
 func flow(f *coordinator.FlowInfo) *pb.Flow {
 	return &pb.Flow{Id: f.ID, Version: int32(f.Version), Sha256: f.SHA256, Text: string(f.Text), UserId: f.UserID, CreatedBy: f.CreatedBy, CreatedAt: stamp(f.CreatedAt), Fresh: f.Fresh,
-		Versions: int32(f.Versions), Warnings: f.Warnings}
+		Versions: int32(f.Versions), Warnings: f.Warnings, Bundle: f.Bundle}
 }
 
 func flowRunAnswer(r *coordinator.FlowRunInfo, err error) (*pb.FlowRun, error) {
@@ -122,7 +122,7 @@ func flowRunAnswer(r *coordinator.FlowRunInfo, err error) (*pb.FlowRun, error) {
 
 func flowRun(r *coordinator.FlowRunInfo) (*pb.FlowRun, error) {
 	out := &pb.FlowRun{FlowId: r.FlowID, RunId: r.RunID, TreeId: r.TreeID, Revision: int32(r.Revision), Outcome: r.Outcome, Version: int32(r.Version), Sha256: r.SHA256, UserId: r.UserID,
-		CreatedBy: r.CreatedBy, CreatedAt: stamp(r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings}
+		CreatedBy: r.CreatedBy, CreatedAt: stamp(r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings, Bundle: runBundleOf(r.Bundle)}
 	if r.Schedule != nil {
 		out.Schedule = &pb.FlowRunSchedule{Id: r.Schedule.ID, FireTime: stamp(r.Schedule.FireTime)}
 	}

@@ -13,6 +13,7 @@ type flowApplyParams struct {
 	Name    string `json:"name,omitempty" description:"what faults call the text; default flow"`
 	UserID  string `json:"user_id,omitempty" description:"whose it is to be, if it is new; default the caller's"`
 	Preview bool   `json:"preview,omitempty" description:"nothing is stored"`
+	Bundle  string `json:"bundle,omitempty" description:"of its runs, by id: each pins the latest version"`
 }
 
 type flowGetParams struct {
@@ -54,6 +55,8 @@ type flowRunParams struct {
 	RunID  string `json:"run_id,omitempty" description:"1 to 64 letters, digits, ., _ and -; default: a new one is made"`
 	UserID string `json:"user_id,omitempty" description:"whose it is to be; default the caller's"`
 	flowGivenParams
+
+	Bundle *runBundleObject `json:"bundle,omitempty" description:"default: that of the registered flow, if it has one"`
 }
 
 type flowValidateParams struct {
@@ -122,6 +125,7 @@ type flowObject struct {
 	Fresh     bool     `json:"fresh,omitempty" description:"of flows.apply: it was stored just now"`
 	Versions  int      `json:"versions,omitempty" description:"of flows.get: that are kept"`
 	Warnings  []string `json:"warnings,omitempty" description:"of flows.apply"`
+	Bundle    string   `json:"bundle,omitempty" description:"of its runs"`
 }
 
 type flowPage struct {
@@ -150,6 +154,7 @@ type flowRunObject struct {
 	Jobs      json.RawMessage   `json:"jobs,omitempty" description:"of runs.get: what each job and its steps have come to"`
 	Truncated bool              `json:"truncated,omitempty" description:"some values are left out of jobs, as all would be more than 16 MiB"`
 	Revisions []revisionObject  `json:"revisions,omitempty" description:"of runs.get, the newest first"`
+	Bundle    *runBundleObject  `json:"bundle,omitempty" description:"that it pins; not in lists"`
 	Existing  bool              `json:"existing,omitempty" description:"nothing was begun: the run was there, or has nothing to run again"`
 	Warnings  []string          `json:"warnings,omitempty" description:"of what began"`
 	Schedule  *runSchedule      `json:"schedule,omitempty" description:"that it comes from"`
@@ -256,6 +261,7 @@ func (h *Handler) flowApply(ctx context.Context, x *exchange, raw json.RawMessag
 	var spec coordinator.FlowSpec
 	text, err := ofNamed(raw, "text", "the text of a flow", flowApplyParams{}, func(p *params) {
 		spec.Name, spec.UserID, spec.Preview = p.text("name"), p.text("user_id"), p.flag("preview", false)
+		spec.Bundle = p.text("bundle")
 	})
 	if err != nil {
 		return nil, err
@@ -312,12 +318,15 @@ func (h *Handler) flowRun(ctx context.Context, x *exchange, raw json.RawMessage)
 	if err != nil {
 		return nil, err
 	}
-	spec := coordinator.FlowRunSpec{Flow: p.text("flow"), Version: p.number("version", 0, 0, maxVersion), Name: p.text("name"), Text: []byte(p.text("text")), RunID: p.text("run_id"), UserID: p.text("user_id"), FlowGiven: p.flowGiven()}
+	spec := coordinator.FlowRunSpec{Bundle: p.runBundle("bundle"), Flow: p.text("flow"), Version: p.number("version", 0, 0, maxVersion), Name: p.text("name"), Text: []byte(p.text("text")), RunID: p.text("run_id"), UserID: p.text("user_id"), FlowGiven: p.flowGiven()}
 	p.only(flowRunParams{})
 	if p.err != nil {
 		return nil, p.err
 	}
 	run, err := x.svc.RunFlow(ctx, spec)
+	if err != nil && spec.Flow == "" && spec.Bundle != nil {
+		return nil, named404(err, "Bundle "+spec.Bundle.ID+" not found")
+	}
 	if err != nil {
 		return nil, named404(err, "Flow "+spec.Flow+" not found")
 	}
@@ -415,7 +424,7 @@ func flowAnswer(id string, f *coordinator.FlowInfo, err error) (json.RawMessage,
 
 func flowShown(f *coordinator.FlowInfo) flowObject {
 	return flowObject{ID: f.ID, Version: f.Version, SHA256: hex.EncodeToString(f.SHA256), Text: string(f.Text), UserID: f.UserID, CreatedBy: f.CreatedBy, CreatedAt: timeOf(&f.CreatedAt),
-		Fresh: f.Fresh, Versions: f.Versions, Warnings: f.Warnings}
+		Fresh: f.Fresh, Versions: f.Versions, Warnings: f.Warnings, Bundle: f.Bundle}
 }
 
 func runAnswer(name string, r *coordinator.FlowRunInfo, err error) (json.RawMessage, error) {
@@ -431,7 +440,7 @@ func runAnswer(name string, r *coordinator.FlowRunInfo, err error) (json.RawMess
 
 func flowRunShown(r *coordinator.FlowRunInfo) (out flowRunObject, err error) {
 	out = flowRunObject{RunID: r.RunID, FlowID: r.FlowID, TreeID: r.TreeID, Revision: r.Revision, Outcome: r.Outcome, Version: r.Version, SHA256: hex.EncodeToString(r.SHA256), UserID: r.UserID,
-		CreatedBy: r.CreatedBy, CreatedAt: timeOf(&r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, Priority: r.Given.Priority, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings}
+		CreatedBy: r.CreatedBy, CreatedAt: timeOf(&r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, Priority: r.Given.Priority, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings, Bundle: runBundleShown(r.Bundle)}
 	if r.Schedule != nil {
 		out.Schedule = &runSchedule{r.Schedule.ID, timeOf(&r.Schedule.FireTime)}
 	}

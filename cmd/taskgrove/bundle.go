@@ -1,7 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/executors/bundle"
 	"github.com/taskgrove/taskgrove/executors/bundle/sources"
 	"github.com/taskgrove/taskgrove/executors/resource"
@@ -25,11 +30,11 @@ import (
 
 func bundleCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "bundle", Short: "Check and fetch bundles: versioned directories of flows", GroupID: groupClient,
+		Use: "bundle", Short: "Check, fetch and keep bundles: versioned directories of flows", GroupID: groupClient,
 		Long: "Bundles are versioned directories of flows, profiles and templates. A manifest says where one comes from.",
 		Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(bundleValidateCommand(), bundleSyncCommand(), bundleStatusCommand())
+	cmd.AddCommand(bundleValidateCommand(), bundleSyncCommand(), bundleStatusCommand(), bundleListCommand(), bundleDeleteCommand())
 	for _, below := range cmd.Commands() {
 		below.GroupID = ""
 	}
@@ -64,19 +69,19 @@ func (b *bundleFlags) root() (string, error) {
 }
 
 // readManifest reads the manifest of a bundle. bad is the report of one with faults.
-func readManifest(cmd *cobra.Command, name string) (m *flows.Manifest, text []byte, bad *flows.Report, err error) {
+func readManifest(cmd *cobra.Command, name string) (m *flows.Manifest, bad *flows.Report, err error) {
 	if name == "-" {
-		return nil, nil, nil, usage("a manifest must be a file: relative paths in it are below its directory")
+		return nil, nil, usage("a manifest must be a file: relative paths in it are below its directory")
 	}
-	_, text, err = readFlow(cmd, name)
+	_, text, err := readFlow(cmd, name)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	m, report := flows.ReadManifest(filepath.ToSlash(name), text)
 	if !report.OK {
-		return nil, nil, report, nil
+		return nil, report, nil
 	}
-	return m, text, nil, report.Lines(cmd.ErrOrStderr())
+	return m, nil, report.Lines(cmd.ErrOrStderr())
 }
 
 // bundlePlace is where the source of a bundle is: the resource of the manifest that it names gets its values from flags, and else from this process's environment.
@@ -161,20 +166,24 @@ type syncedText struct {
 
 func bundleSyncCommand() *cobra.Command {
 	var flags bundleFlags
-	var stale bool
+	var stale, push bool
+	var user string
 	cmd := &cobra.Command{
 		Use: "sync MANIFEST", Short: "Fetch a bundle",
 		Long: "Fetches the bundle of a manifest: only files that are new or have changed. Each version has a directory of its own, which is there whole or not at all, and never changes. Names of\n" +
 			"the environment in the manifest's resources have their values from --env and --env-file, and else from this process's environment. With --allow-stale-bundle the version that was\n" +
-			"fetched last counts if the source does not answer. The exit code is 2 if the manifest has faults.",
-		Args: cobra.ExactArgs(1),
+			"fetched last counts if the source does not answer. With --push the cluster gets it, too: only contents that it does not have. The exit code is 2 if the manifest has faults.",
+		Args: cobra.ExactArgs(1), ValidArgsFunction: fileCompletions,
 	}
-	out := outputFlag(cmd, formatText, formatJSON)
+	clientFlags(cmd)
+	out := cmd.Flag("output").Value.(*formatFlag)
 	alsoJSON(cmd, out)
 	flags.bind(cmd)
 	cmd.Flags().BoolVar(&stale, "allow-stale-bundle", false, "if the source fails, go on with the version that was fetched last")
+	cmd.Flags().BoolVar(&push, "push", false, "store the version in the cluster, as the latest")
+	cmd.Flags().StringVar(&user, "user", "", "with --push: whose the bundle is to be, if it is new")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		m, _, bad, err := readManifest(cmd, args[0])
+		m, bad, err := readManifest(cmd, args[0])
 		if err != nil {
 			return err
 		}
@@ -192,17 +201,195 @@ func bundleSyncCommand() *cobra.Command {
 		if got.Stale {
 			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "the source of %s fails, and the version that was fetched last counts: %s\n", m.ID, oneLine(got.Reason))
 		}
-		if out.format == formatJSON {
-			return printIndented(cmd.OutOrStdout(), syncedText{got.Changed, got.Fingerprint, got.Fetched, got.Stale, got.Root})
+		var pushed *client.Bundle
+		if push {
+			s, err := connect(cmd)
+			if err != nil {
+				return err
+			}
+			defer s.Close() //nolint:errcheck // nothing is left to be sent
+			if pushed, err = s.pushBundle(cmd.Context(), m, got, user); err != nil {
+				return s.explain(cmd.Context(), err)
+			}
+		}
+		if out.format != formatText {
+			text, err := json.Marshal(syncedText{got.Changed, got.Fingerprint, got.Fetched, got.Stale, got.Root})
+			if err != nil {
+				return err
+			}
+			if out.format == formatYAML {
+				_, err = cmd.OutOrStdout().Write(yamlOf(text))
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(append(indented(text), '\n'))
+			return err
 		}
 		word := "unchanged"
 		if got.Changed {
 			word = "changed"
 		}
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, %s fetched\nfingerprint %s\n%s\n", m.ID, word, counted(len(got.Fetched), "file"), got.Fingerprint, got.Root)
+		if err == nil && pushed != nil {
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "the cluster has it\n")
+		}
 		return err
 	}
 	return cmd
+}
+
+func fileCompletions(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
+// pushBundle stores a version that was fetched in the cluster.
+func (s *session) pushBundle(ctx context.Context, m *flows.Manifest, got *bundle.Result, user string) (*client.Bundle, error) {
+	apply := client.BundleApply{ID: m.ID, Fingerprint: got.Fingerprint, Source: sourceText(m), UserID: user, EntryFlow: m.EntryFlow, ProfilesFile: m.ProfilesFile, Enterprise: m.Enterprise, ZipDrivers: m.ZipDrivers,
+		Secrets: m.Secrets, Public: m.Public}
+	for _, f := range got.Files {
+		apply.Files = append(apply.Files, client.BundleFile{Path: f.Path, SHA256: f.SHA256, Size: f.Size})
+	}
+	const rounds = 3 // what was there may go before the version is stored
+	for range rounds {
+		stored, err := s.ApplyBundle(ctx, apply)
+		if err != nil || len(stored.Missing) == 0 {
+			return stored, err
+		}
+		for _, digest := range stored.Missing {
+			if !slices.ContainsFunc(got.Files, func(f bundle.File) bool { return f.SHA256 == digest }) {
+				return nil, fmt.Errorf("the coordinator asks for a content that is not in the bundle: %.64q", digest)
+			}
+			data, err := os.ReadFile(filepath.Join(got.Cache, digest))
+			if err != nil {
+				return nil, err
+			}
+			put, err := s.PutBundleFile(ctx, data)
+			if err != nil {
+				return nil, err
+			}
+			if put != digest {
+				return nil, fmt.Errorf("%s has changed on this host: fetch the bundle again", filepath.Join(got.Cache, digest))
+			}
+		}
+	}
+	return nil, errors.New("the cluster loses files of the bundle as they are put")
+}
+
+// sourceText is where a bundle comes from, for people.
+func sourceText(m *flows.Manifest) string {
+	o := &m.Origin
+	text := o.Type
+	for _, one := range []string{o.Resource, o.URL, o.Ref, o.BasePath, o.Subdir} {
+		if one != "" {
+			text += " " + one
+		}
+	}
+	return strings.ToValidUTF8(text[:min(len(text), 1000)], "")
+}
+
+func bundleListCommand() *cobra.Command {
+	var f client.BundleFilter
+	cmd := clientCommand("list [ID]", "List the bundles that the cluster has", "Lists the versions of bundles that the cluster has, by id, the latest of each first: that is the one that counts for flows which name the bundle.", cobra.MaximumNArgs(1),
+		func(ctx context.Context, s *session, args []string) error {
+			if len(args) == 1 {
+				f.ID = args[0]
+			}
+			list := []*client.Bundle{}
+			for one, err := range s.Bundles(ctx, f) {
+				if err != nil {
+					return err
+				}
+				list = append(list, one)
+			}
+			if err := s.print(list, func(w io.Writer) {
+				table(w, func(w io.Writer) {
+					fmt.Fprintln(w, "BUNDLE\tFINGERPRINT\tFILES\tBYTES\tSTORED\tBY\tSOURCE")
+					for _, b := range list {
+						fmt.Fprintf(w, "%s\t%.12s\t%d\t%d\t%s\t%s\t%s\n", b.ID, b.Fingerprint, b.Files, b.Bytes, shownTime(b.AppliedAt), cmp.Or(oneLine(b.CreatedBy), "-"), cmp.Or(oneLine(b.Source), "-"))
+					}
+				})
+			}); err != nil {
+				return err
+			}
+			return s.noteNone(len(list), "bundle")
+		})
+	cmd.Flags().StringVar(&f.UserID, "user", "", "those of this user")
+	return cmd
+}
+
+func bundleDeleteCommand() *cobra.Command {
+	return clientCommand("delete ID", "Delete a bundle from the cluster", "Deletes a bundle with all its versions from the cluster. Those that runs have stay as long as the runs. It is refused while a registered flow names the bundle.", cobra.ExactArgs(1),
+		func(ctx context.Context, s *session, args []string) error {
+			if err := s.DeleteBundle(ctx, args[0]); err != nil {
+				return err
+			}
+			return s.print(map[string]any{"id": args[0], "deleted": true}, func(w io.Writer) { fmt.Fprintf(w, "%s deleted\n", args[0]) })
+		})
+}
+
+// runBundleFlags are those of a run that is of a bundle.
+type runBundleFlags struct {
+	bundleFlags
+	manifest string
+	stale    bool
+}
+
+func (r *runBundleFlags) bind(cmd *cobra.Command) {
+	r.bindDir(cmd)
+	cmd.Flags().StringVar(&r.manifest, "bundle-manifest", "", "manifest of a bundle, which is fetched first: its entry flow runs, or the flow that is named by its path in the bundle, and the run keeps that version")
+	cmd.Flags().BoolVar(&r.stale, "allow-stale-bundle", false, "if the source of the bundle fails, go on with the version that was fetched last")
+}
+
+// fetchedBundle is the bundle of a run, on this host.
+type fetchedBundle struct {
+	m        *flows.Manifest
+	result   *bundle.Result
+	flow     *givenFlow // of its text
+	path     string     // of the flow
+	profiles map[string]resource.Part
+	uses     []byte    // the text of the profiles
+	given    *envGiven // with files of the manifest
+}
+
+// fetch fetches the bundle, and reads the flow that runs. bad is the report of a file with faults.
+func (r *runBundleFlags) fetch(ctx context.Context, cmd *cobra.Command, args []string, given *envGiven) (b *fetchedBundle, bad *flows.Report, err error) {
+	m, bad, err := readManifest(cmd, r.manifest)
+	if err != nil || bad != nil {
+		return nil, bad, err
+	}
+	b = &fetchedBundle{m: m, path: m.EntryFlow}
+	if len(args) == 1 {
+		b.path = args[0]
+	}
+	if b.result, err = r.sync(ctx, m, r.manifest, given, r.stale); err != nil {
+		return nil, nil, err
+	}
+	if b.given, err = manifestEnv(m, given, cmd.ErrOrStderr()); err != nil {
+		return nil, nil, err
+	}
+	files := os.DirFS(b.result.Root)
+	text, bad := bundleFile(files, b.path)
+	if bad == nil {
+		b.uses, bad = bundleFile(files, m.ProfilesFile)
+	}
+	if bad != nil {
+		return nil, bad, nil
+	}
+	b.flow = &givenFlow{name: b.path, text: text}
+	all, report := flows.ReadProfiles(m.ProfilesFile, b.uses)
+	if !report.OK {
+		return nil, report, nil
+	}
+	b.profiles = all
+	return b, nil, nil
+}
+
+// options adds to what the flow is compiled with.
+func (b *fetchedBundle) options(opts flows.Options) flows.Options {
+	list := bundle.ListText(b.result.Files)
+	sum := sha256.Sum256(list)
+	opts.Bundle = &bundle.Pinned{ID: b.m.ID, Fingerprint: b.result.Fingerprint, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(list)), Stale: b.result.Stale}
+	opts.Secrets, opts.Public, opts.Profiles, opts.Archives = b.m.Secrets, b.m.Public, b.profiles, b.m.Archives()
+	return opts
 }
 
 func bundleStatusCommand() *cobra.Command {

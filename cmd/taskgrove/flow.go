@@ -210,18 +210,21 @@ func flowRunCommand() *cobra.Command {
 	var version int
 	var priority priorityFlag
 	var dry, resume bool
-	cmd := flowClientCommand("run FILE|ID|-", "Run a flow, or show the tree that a run is",
+	var inBundle runBundleFlags
+	cmd := flowClientCommand("run [FILE|ID|-]", "Run a flow, or show the tree that a run is",
 		"Begins a run of a flow, waits for its end, and prints what each job and step has come to. "+flowRefHelp+"\n"+
 			"The exit code is 0 if no job has failed, skipped and blocked ones included, 1 if one has, 2 if the flow has faults, all of which are told as by \"flow validate\", 3 with\n"+
 			"--fail-on-blocked if a job was blocked, 4 if no cluster could be reached, and 130 if the command was interrupted: the run goes on.\n\n"+
 			"A name of the environment without a value, and without a default, is a fault. The same flow, values and --run-id are the same run. With --resume a run that has ended goes on, and an\n"+
-			"edited flow becomes its next revision. With --dry-run the tree of a file is printed as tasks.create takes it, and no cluster is asked.",
-		cobra.ExactArgs(1), nil)
+			"edited flow becomes its next revision. With --dry-run the tree of a file is printed as tasks.create takes it, and no cluster is asked.\n\n"+
+			"With --bundle-manifest the bundle is fetched, and its entry flow runs, or the flow that is named by its path in the bundle. The run keeps that version, whatever is fetched later.",
+		cobra.MaximumNArgs(1), nil)
 	cmd.Example = "  taskgrove flow run --local orders.yaml --set day=2026-11-30\n" +
 		"  taskgrove flow run orders.yaml --set day=2026-11-30 --env REGION=eu --run-id monday --follow\n" +
 		"  taskgrove flow run orders --job export --wait=false"
 	env.bind(cmd)
 	profiles.bind(cmd)
+	inBundle.bind(cmd)
 	values.bind(cmd)
 	follow.bind(cmd)
 	cmd.Flags().StringVar(&runID, "run-id", "", "the id of the run, letters, digits, '.', '_' and '-'; a new one if it is left out")
@@ -232,6 +235,16 @@ func flowRunCommand() *cobra.Command {
 	cmd.Flags().StringVar(&user, "user", "", "owner of the run")
 	cmd.Flags().Var(&priority, "priority", "of all steps that the flow gives none of their own, in place of flow.priority: from 0, which goes first, to 3")
 	runOnFlows(cmd, func(ctx context.Context, s *session, args []string) error {
+		switch of := inBundle.manifest != ""; {
+		case !of && len(args) == 0:
+			return usage("give a flow, or --bundle-manifest")
+		case !of && inBundle.stale:
+			return usage("--allow-stale-bundle goes with --bundle-manifest")
+		case of && profiles.path != "":
+			return usage("--profiles-file can't go with --bundle-manifest: the bundle has the profiles")
+		case of && version != 0:
+			return usage("--version: is that of a registered flow, and the bundle has the flow")
+		}
 		given, err := env.read(s.notes)
 		if err != nil {
 			return err
@@ -258,21 +271,48 @@ func flowRunCommand() *cobra.Command {
 		if bad != nil {
 			return s.refuseFlow(bad)
 		}
+		opts := flows.Options{Set: set, Profiles: all, Job: job, Priority: priority.value}
+		var fetched *fetchedBundle
+		if inBundle.manifest != "" {
+			if fetched, bad, err = inBundle.fetch(ctx, cmd, args, given); err != nil {
+				return err
+			}
+			if bad != nil {
+				return s.refuseFlow(bad)
+			}
+			given, opts, uses = fetched.given, fetched.options(opts), fetched.uses
+		}
+		if dry && fetched != nil {
+			opts.Env = given.of(fetched.flow.text, uses)
+			return s.dryRun(fetched.flow, id, opts)
+		}
 		if dry && flowIDOf(args[0]) == "" {
 			name, text, err := readFlow(cmd, args[0])
 			if err != nil {
 				return err
 			}
-			return s.dryRun(&givenFlow{name: name, text: text}, id, flows.Options{Env: given.of(text, uses), Set: set, Profiles: all, Job: job, Priority: priority.value})
+			opts.Env = given.of(text, uses)
+			return s.dryRun(&givenFlow{name: name, text: text}, id, opts)
 		}
-		f, err := s.flow(ctx, cmd, args[0], version)
-		if err != nil {
+		var f *givenFlow
+		if fetched != nil {
+			f = fetched.flow
+		} else if f, err = s.flow(ctx, cmd, args[0], version); err != nil {
 			return err
 		}
+		opts.Env = given.of(f.text, uses)
 		if dry {
-			return s.dryRun(f, id, flows.Options{Env: given.of(f.text, uses), Set: set, Profiles: all, Job: job, Priority: priority.value})
+			return s.dryRun(f, id, opts)
 		}
-		start := client.FlowStart{Flow: f.id, Version: f.version, Name: f.name, Text: f.sent(), RunID: id, UserID: user, Env: given.of(f.text, uses), Profiles: string(uses), Job: job, Priority: priority.value}
+		start := client.FlowStart{Flow: f.id, Version: f.version, Name: f.name, Text: f.sent(), RunID: id, UserID: user, Env: opts.Env, Profiles: string(uses), Job: job, Priority: priority.value}
+		if fetched != nil {
+			pushed, err := s.pushBundle(ctx, fetched.m, fetched.result, user)
+			if err != nil {
+				return err
+			}
+			start.Text, start.Profiles = nil, ""
+			start.Bundle = &client.RunBundle{ID: pushed.ID, Fingerprint: pushed.Fingerprint, Digest: pushed.Digest, Stale: fetched.result.Stale, Flow: fetched.path}
+		}
 		if start.Params, start.Set, err = values.raw(); err != nil {
 			return err
 		}
@@ -284,6 +324,9 @@ func flowRunCommand() *cobra.Command {
 		}
 		began, err := s.RunFlow(ctx, start)
 		if err != nil {
+			if fetched != nil {
+				return s.faults(err, f, id, opts)
+			}
 			return s.refused(ctx, err, client.FlowCheck{FlowStart: start, AsRun: true}, f.text)
 		}
 		if err := s.noteExisting(began); err != nil {
@@ -323,6 +366,7 @@ func (p *priorityFlag) Set(text string) error {
 func (s *session) dryRun(f *givenFlow, runID string, given flows.Options) error {
 	opts := node.FlowOptions()
 	opts.Env, opts.Set, opts.Profiles, opts.Job, opts.Priority = given.Env, given.Set, given.Profiles, given.Job, given.Priority
+	opts.Bundle, opts.Secrets, opts.Public, opts.Archives = given.Bundle, given.Secrets, given.Public, given.Archives
 	tree, report := flows.Compile(f.name, f.text, runID, opts)
 	if tree == nil {
 		return s.refuseFlow(report)

@@ -73,6 +73,20 @@ func (f *givenFlow) sent() []byte {
 	return f.text
 }
 
+// faults tells what is wrong with a flow of a bundle as its report does, if that is why it was refused.
+func (s *session) faults(err error, f *givenFlow, runID string, given flows.Options) error {
+	if !errors.Is(err, client.ErrInvalid) {
+		return err
+	}
+	opts := node.FlowOptions()
+	opts.Env, opts.Set, opts.Profiles, opts.Job, opts.Priority = given.Env, given.Set, given.Profiles, given.Job, given.Priority
+	opts.Bundle, opts.Secrets, opts.Public, opts.Archives = given.Bundle, given.Secrets, given.Public, given.Archives
+	if tree, report := flows.Compile(f.name, f.text, runID, opts); tree == nil {
+		return s.refuseFlow(report)
+	}
+	return err
+}
+
 // refused tells the report of a flow, if faults are why it was refused.
 func (s *session) refused(ctx context.Context, err error, check client.FlowCheck, text []byte) error {
 	if !errors.Is(err, client.ErrInvalid) {
@@ -291,13 +305,14 @@ const (
 )
 
 func flowApplyCommand() *cobra.Command {
-	var user string
+	var user, bundle string
 	var preview bool
 	cmd := flowClientCommand("apply FILE|-...", "Register flows under their own ids",
 		"Registers flows: each is a new version of the flow of its id, unless its text is that of the newest version. If one has faults, all of all files are told as by \"flow validate\",\n"+
 			"nothing is stored, and the exit code is 2. With --preview nothing is stored.", cobra.MinimumNArgs(1), nil)
 	cmd.Flags().StringVar(&user, "user", "", "whose the flow is to be, if it is new")
 	cmd.Flags().BoolVar(&preview, "preview", false, "only look what is wrong")
+	cmd.Flags().StringVar(&bundle, "bundle", "", "id of a bundle that the cluster has: each run keeps the version that is the latest when it begins")
 	runOnFlows(cmd, func(ctx context.Context, s *session, args []string) error {
 		list, given := []*client.Flow{}, []*givenFlow{}
 		var bad []*flows.Report
@@ -307,9 +322,9 @@ func flowApplyCommand() *cobra.Command {
 				return err
 			}
 			given = append(given, &givenFlow{name: name, text: text})
-			if _, err := s.ApplyFlow(ctx, client.FlowApply{Name: name, Text: text, UserID: user, Preview: true}); errors.Is(err, client.ErrInvalid) {
+			if _, err := s.ApplyFlow(ctx, client.FlowApply{Name: name, Text: text, UserID: user, Preview: true, Bundle: bundle}); errors.Is(err, client.ErrInvalid) {
 				report := s.reportOn(ctx, client.FlowCheck{FlowStart: client.FlowStart{Name: name, Text: text}}, text)
-				if report == nil {
+				if report == nil || bundle != "" { // what is in that bundle, the coordinator knows
 					return err
 				}
 				bad = append(bad, report)
@@ -321,7 +336,7 @@ func flowApplyCommand() *cobra.Command {
 			return s.refuseFlows(bad)
 		}
 		for _, one := range given {
-			f, err := s.ApplyFlow(ctx, client.FlowApply{Name: one.name, Text: one.text, UserID: user, Preview: preview})
+			f, err := s.ApplyFlow(ctx, client.FlowApply{Name: one.name, Text: one.text, UserID: user, Preview: preview, Bundle: bundle})
 			if err != nil {
 				return err
 			}

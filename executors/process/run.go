@@ -322,6 +322,9 @@ func (r *run) environment() ([]string, error) {
 			env = append(env, "AETHERFLOW_"+name+"="+told[name])
 		}
 	}
+	if b := r.call.Bundle; b != nil {
+		env = append(env, "TASKGROVE_BUNDLE_DIR="+b.Dir, "AETHERFLOW_ACTIVE_DIR="+b.Dir, "AETHERFLOW_LOCAL_ROOT_DIR="+b.Dir, "AETHERFLOW_CACHE_DIR="+b.Cache)
+	}
 	for name, path := range r.workspace.Env {
 		env = append(env, name+"="+path)
 	}

@@ -69,6 +69,9 @@ func (w *Workspace) open(ctx context.Context, step *flowStep, keys []string, pla
 	}
 	w.Inputs, w.Env = in.Inputs, in.Env
 	places = append([]Place{w.received()}, places...)
+	if b := w.call.Bundle; b != nil {
+		places = append(places, Place{Dir: b.Dir, ReadOnly: true})
+	}
 	var own string
 	if w.job == nil {
 		own, err = w.scratch.Dir("artifacts")

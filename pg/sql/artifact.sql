@@ -179,7 +179,7 @@ update content c set
   state = case when c.state = :content_whole and r.referred then :content_whole when c.state = :content_open and (r.open or c.created_at > now() - interval '1 hour') then :content_open else :content_gone end,
   look_at = case when c.state = :content_whole and r.referred then null else now() + interval '5 min' end
 from (
-  select k.key, exists (select from artifact a where a.content = k.key) as referred,
+  select k.key, exists (select from artifact a where a.content = k.key) or exists (select from bundle_blob b where b.content = k.key) as referred,
     exists (select from content x join task t on t.key = x.task and t.attempt = x.attempt and (t.worker is not null or t.state = :ready) where x.key = k.key) as open,
     exists (select from content x where x.key = k.key and x.state = :content_gone) as again
   from unnest($1::bigint[]) k(key)

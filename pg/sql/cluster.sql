@@ -22,7 +22,7 @@ with home as (
     to_regnamespace(quote_ident(current_schema()))) as oid
 ), needed as (
   select 'table' as what, unnest(array['agent_task', 'api_key', 'artifact', 'attempt', 'audit_record', 'backfill', 'chunk', 'cluster', 'content', 'coordinator', 'copied', 'data_key', 'description', 'edge', 'epoch', 'erased_tree', 'erasure', 'event', 'executor', 'followup', 'hold', 'keeping', 'label', 'limit_rule', 'model_key', 'model_usage', 'namespace', 'payload', 'pool', 'pool_rule',
-    'await', 'cache', 'cached', 'caching', 'checkpoint', 'expansion', 'expansion_part', 'fire', 'flow', 'flow_run', 'flow_text', 'parked', 'pause', 'published', 'rate', 'ready', 'schedule', 'share', 'signal', 'role_binding', 'role_bindings', 'seal_walk', 'sent_payload', 'spec', 'submission', 'subtree', 'task', 'timer', 'token_secret', 'tree', 'unique_key', 'webhook', 'webhook_cursor', 'webhook_delivery', 'webhook_end', 'waiter', 'worker', 'write_check']) as name, array['select', 'insert', 'update', 'delete'] as rights
+    'await', 'bundle', 'bundle_blob', 'bundle_file', 'cache', 'cached', 'caching', 'checkpoint', 'expansion', 'expansion_part', 'fire', 'flow', 'flow_run', 'flow_text', 'parked', 'pause', 'published', 'rate', 'ready', 'schedule', 'share', 'signal', 'role_binding', 'role_bindings', 'seal_walk', 'sent_payload', 'spec', 'submission', 'subtree', 'task', 'timer', 'token_secret', 'tree', 'unique_key', 'webhook', 'webhook_cursor', 'webhook_delivery', 'webhook_end', 'waiter', 'worker', 'write_check']) as name, array['select', 'insert', 'update', 'delete'] as rights
   union all select 'table', 'migration', array['select']
   union all select 'sequence', s, array['usage'] from unnest(array['tree_key', 'ready_id_seq', 'fence', 'waiter_id']) s
 ), lacking as (

@@ -24,7 +24,7 @@ select pg_advisory_xact_lock(7251, $1)
 
 -- name: LastFlow
 -- The newest version of the flow $2 of the namespace $1. No row: there is none.
-select f.key, f.id, f.version, coalesce(f.user_id, ''), f.text, t.sha256, f.created_by, f.created_at
+select f.key, f.id, f.version, coalesce(f.user_id, ''), f.text, t.sha256, f.created_by, f.created_at, coalesce(f.bundle, '')
 from flow f join flow_text t on t.key = f.text where f.namespace = $1 and f.id = $2 order by f.version desc limit 1
 
 -- name: CountFlows
@@ -34,16 +34,16 @@ select count(*) from (select distinct id from flow where namespace = $1 limit $2
 -- name: InsertFlow
 -- Expects: LockFlows. Versions $7 and more before it are forgotten: runs have their texts.
 with old as (delete from flow where namespace = $1 and id = $2 and version <= $3::integer - $7::integer)
-insert into flow (namespace, id, version, user_id, text, created_by) values ($1, $2, $3, nullif($4, ''), $5, $6) returning key, created_at
+insert into flow (namespace, id, version, user_id, text, created_by, bundle) values ($1, $2, $3, nullif($4, ''), $5, $6, nullif($8, '')) returning key, created_at
 
 -- name: FlowVersions
 -- Versions of the flow $2 of the namespace $1, the newest first: the one that $3 says, or all if it is 0; at most $4.
-select f.key, f.id, f.version, coalesce(f.user_id, ''), f.text, t.sha256, f.created_by, f.created_at
+select f.key, f.id, f.version, coalesce(f.user_id, ''), f.text, t.sha256, f.created_by, f.created_at, coalesce(f.bundle, '')
 from flow f join flow_text t on t.key = f.text where f.namespace = $1 and f.id = $2 and ($3 = 0 or f.version = $3) order by f.version desc limit $4
 
 -- name: FlowsBehind
 -- The newest versions of the flows of the namespace $1 with ids behind $2, of the user $3 unless it is empty; $4 of them.
-select f.key, f.id, f.version, coalesce(f.user_id, ''), f.text, t.sha256, f.created_by, f.created_at
+select f.key, f.id, f.version, coalesce(f.user_id, ''), f.text, t.sha256, f.created_by, f.created_at, coalesce(f.bundle, '')
 from flow f join flow_text t on t.key = f.text
 where f.namespace = $1 and f.id > $2 and ($3 = '' or f.user_id = $3)
   and not exists (select from flow n where n.namespace = f.namespace and n.id = f.id and n.version > f.version)
@@ -51,10 +51,10 @@ order by f.id limit $4
 
 -- name: FlowsToRun
 -- The versions $3 (0: the newest) of the flows $2 of the namespaces $1, each with its number in these lists, its text, and whether that was meant to be named a short while ago.
-select u.n::integer, f.version, t.key, t.used_at > now() - interval '10 minutes', t.body, t.sealed
+select u.n::integer, f.version, t.key, t.used_at > now() - interval '10 minutes', t.body, t.sealed, coalesce(f.bundle, '')
 from unnest($1::integer[], $2::text[], $3::integer[]) with ordinality u(namespace, id, version, n)
 cross join lateral (
-  select flow.version, flow.text from flow where flow.namespace = u.namespace and flow.id = u.id and (u.version = 0 or flow.version = u.version) order by flow.version desc limit 1) f
+  select flow.version, flow.text, flow.bundle from flow where flow.namespace = u.namespace and flow.id = u.id and (u.version = 0 or flow.version = u.version) order by flow.version desc limit 1) f
 join flow_text t on t.key = f.text
 
 -- name: OwnerOfFlow
@@ -76,14 +76,14 @@ from (select from tree where key = any($1::bigint[]) and finished_at is not null
 
 -- name: InsertFlowRuns
 -- The runs that new trees are.
-insert into flow_run (namespace, flow_id, run_id, revision, user_id, version, text, body, sealed, tree, root_id, created_by, schedule_id, fire_time)
-select namespace, flow_id, run_id, revision, nullif(user_id, ''), nullif(version, 0), text, body::json, sealed, tree, root_id, created_by, nullif(schedule_id, ''), fire_time
-from unnest($1::integer[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::integer[], $7::bigint[], $8::text[], $9::bytea[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::timestamptz[])
-  u(namespace, flow_id, run_id, revision, user_id, version, text, body, sealed, tree, root_id, created_by, schedule_id, fire_time)
+insert into flow_run (namespace, flow_id, run_id, revision, user_id, version, text, body, sealed, tree, root_id, created_by, schedule_id, fire_time, bundle, stale)
+select namespace, flow_id, run_id, revision, nullif(user_id, ''), nullif(version, 0), text, body::json, sealed, tree, root_id, created_by, nullif(schedule_id, ''), fire_time, nullif(bundle, 0), stale
+from unnest($1::integer[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::integer[], $7::bigint[], $8::text[], $9::bytea[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::timestamptz[], $15::bigint[], $16::boolean[])
+  u(namespace, flow_id, run_id, revision, user_id, version, text, body, sealed, tree, root_id, created_by, schedule_id, fire_time, bundle, stale)
 
 -- name: FlowRunsNamed
 -- The revisions of the runs $2 of the namespace $1, of the flow $3 unless it is empty, the newest first; of each run the body of its newest.
-select r.key, r.flow_id, r.run_id, r.revision, coalesce(r.user_id, ''), coalesce(r.version, 0), r.text, (select t.sha256 from flow_text t where t.key = r.text), r.created_by, r.created_at, r.root_id, r.tree,
+select r.key, r.flow_id, r.run_id, r.revision, coalesce(r.user_id, ''), coalesce(r.version, 0), r.text, (select t.sha256 from flow_text t where t.key = r.text), coalesce(r.bundle, 0), r.stale, r.created_by, r.created_at, r.root_id, r.tree,
   tree.finished_at, tree.failed, tree.allowed, tree.cancelled, coalesce(r.schedule_id, ''), r.fire_time,
   case when r.n = 1 then r.body end, case when r.n = 1 then r.sealed end
 from (select *, row_number() over (partition by flow_id order by revision desc) as n from flow_run where namespace = $1 and run_id = $2 and ($3 = '' or flow_id = $3)
@@ -93,7 +93,7 @@ order by r.flow_id, r.revision desc
 
 -- name: FlowRunsDown
 -- The newest revisions of the runs of the namespace $1 below the key $2, the newest first: $3 of them; of the flow $4 and the user $5, unless they are empty.
-select r.key, r.flow_id, r.run_id, r.revision, coalesce(r.user_id, ''), coalesce(r.version, 0), r.text, (select t.sha256 from flow_text t where t.key = r.text), r.created_by, r.created_at, r.root_id, r.tree,
+select r.key, r.flow_id, r.run_id, r.revision, coalesce(r.user_id, ''), coalesce(r.version, 0), r.text, (select t.sha256 from flow_text t where t.key = r.text), coalesce(r.bundle, 0), r.stale, r.created_by, r.created_at, r.root_id, r.tree,
   tree.finished_at, tree.failed, tree.allowed, tree.cancelled, coalesce(r.schedule_id, ''), r.fire_time, null::json, null::bytea
 from flow_run r
 cross join lateral (select finished_at, failed, allowed, cancelled from tree where tree.key = r.tree offset 0) tree

@@ -16,6 +16,7 @@ import (
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/scheduledoc"
+	"github.com/taskgrove/taskgrove/executors/bundle"
 	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/policy"
 	"github.com/taskgrove/taskgrove/pg"
@@ -32,6 +33,7 @@ const (
 	aboutSchedule              // a schedule
 	aboutFlow                  // a registered flow
 	aboutRun                   // a run of a flow
+	aboutBundle                // a bundle
 	aboutUser                  // a user, who may be any
 	aboutList                  // all that the caller may see, in a list of ids
 	aboutOwn                   // what is or becomes the caller's own
@@ -40,7 +42,7 @@ const (
 )
 
 // naming are those that name something, so that the caller's own is one of several.
-var naming = []about{aboutTree, aboutHook, aboutAgent, aboutKey, aboutSchedule, aboutFlow, aboutRun, aboutUser}
+var naming = []about{aboutTree, aboutHook, aboutAgent, aboutKey, aboutSchedule, aboutFlow, aboutRun, aboutBundle, aboutUser}
 
 // operation is what a surface lets do.
 type operation struct {
@@ -118,7 +120,7 @@ func startMatrix(t *testing.T) *matrix {
 	there.name, there.in, there.whose = "asked for in its namespace", elsewhere, policy.Others
 	far.in = coordinator.DefaultNamespace
 	absent := &thing{name: "not there", user: "nobody-there", in: coordinator.DefaultNamespace, ids: map[about]string{
-		aboutTree: "of-nobody-there", aboutHook: "wh_nobody-there", aboutAgent: "agent-nobody-there", aboutKey: "nobodythere12345", aboutSchedule: "nightly-of-nobody-there", aboutFlow: "flow-of-nobody-there", aboutRun: "run-of-nobody-there", aboutUser: "nobody-there"}}
+		aboutTree: "of-nobody-there", aboutHook: "wh_nobody-there", aboutAgent: "agent-nobody-there", aboutKey: "nobodythere12345", aboutSchedule: "nightly-of-nobody-there", aboutFlow: "flow-of-nobody-there", aboutRun: "run-of-nobody-there", aboutBundle: "bundle-of-nobody-there", aboutUser: "nobody-there"}}
 	lost := *absent
 	lost.name, lost.in = "in a namespace that is not there", nowhere
 	m.shared = []*thing{others, nobodys, far, absent, &there, &lost}
@@ -144,7 +146,7 @@ func (m *matrix) thing(name, user, namespace string) *thing {
 	})
 	x.ids[aboutHook] = m.renew(x, aboutHook)
 	x.ids[aboutSchedule] = m.renew(x, aboutSchedule)
-	x.ids[aboutFlow], x.ids[aboutRun] = m.renew(x, aboutFlow), m.renew(x, aboutRun)
+	x.ids[aboutFlow], x.ids[aboutRun], x.ids[aboutBundle] = m.renew(x, aboutFlow), m.renew(x, aboutRun), m.renew(x, aboutBundle)
 	must(m.t, svc.KeepAgentTask(m.t.Context(), coordinator.AgentTask{ID: "agent-" + id, Context: "talk", TaskID: id, History: json.RawMessage("[]")}))
 	if user != "" {
 		x.ids[aboutKey] = m.renew(x, aboutKey)
@@ -168,6 +170,13 @@ func (m *matrix) renew(x *thing, kind about) string {
 		f, err := svc.ApplyFlow(m.t.Context(), coordinator.FlowSpec{UserID: x.user, Text: fmt.Appendf(nil, "flow: {id: flow-%d}\njobs: []\n", m.schedules.Add(1))})
 		must(m.t, err)
 		return f.ID
+	case aboutBundle:
+		digest, err := svc.PutBundleFile(m.t.Context(), coordinator.BundleFile{Data: []byte("{}")})
+		must(m.t, err)
+		b, err := svc.ApplyBundle(m.t.Context(), coordinator.BundleSpec{UserID: x.user, ID: fmt.Sprintf("bundle-%d", m.schedules.Add(1)), Fingerprint: digest, Files: []bundle.File{{Path: "f", SHA256: digest, Size: 2}},
+			BundleRules: coordinator.BundleRules{EntryFlow: "f", ProfilesFile: "f"}})
+		must(m.t, err)
+		return b.ID
 	case aboutRun:
 		r, err := svc.RunFlow(m.t.Context(), coordinator.FlowRunSpec{UserID: x.user, RunID: fmt.Sprintf("run-%d", m.schedules.Add(1)), Text: []byte("flow: {id: f}\njobs: []\n")})
 		must(m.t, err)

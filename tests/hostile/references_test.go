@@ -49,6 +49,7 @@ var references = []reference{
 	{"usage of a tree", "/system", rpc("usage.list", `{"tree_id":"ID"}`), aboutTree},
 	{"schedule that another begins with", "/system", rpc("schedules.create", `{"id":"","on":{"schedule":"ID"},"tree":`+oneTask+`}`), aboutSchedule},
 	{"registered flow that is looked at", "/system", rpc("flows.validate", `{"flow":"ID"}`), aboutFlow},
+	{"bundle that a run is to have", "/system", rpc("flows.run", `{"text":"flow: {}","bundle":{"id":"ID"}}`), aboutBundle},
 	{"registered flow that is run", "/system", rpc("flows.run", `{"flow":"ID"}`), aboutFlow},
 	{"schedule that another begins with, by an update", "/system", rpc("schedules.update", `{"id":"ID","on":{"schedule":"ID"},"tree":`+oneTask+`}`), aboutSchedule},
 	{"API key that is rotated", "/taskgrove.v1.KeyService/RotateAPIKey", `{"id":"ID"}`, aboutKey},

@@ -330,6 +330,7 @@ type ApplyFlowRequest struct {
 	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`                   // in YAML
 	UserId        string                 `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"` // whose it is to be, if it is new; default the caller's
 	Preview       bool                   `protobuf:"varint,4,opt,name=preview,proto3" json:"preview,omitempty"`            // nothing is stored
+	Bundle        string                 `protobuf:"bytes,5,opt,name=bundle,proto3" json:"bundle,omitempty"`               // of its runs, by id: each pins the latest version; empty: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -392,6 +393,13 @@ func (x *ApplyFlowRequest) GetPreview() bool {
 	return false
 }
 
+func (x *ApplyFlowRequest) GetBundle() string {
+	if x != nil {
+		return x.Bundle
+	}
+	return ""
+}
+
 // Flow is a version of a registered flow.
 type Flow struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -405,6 +413,7 @@ type Flow struct {
 	Fresh         bool                   `protobuf:"varint,8,opt,name=fresh,proto3" json:"fresh,omitempty"`       // of ApplyFlow: it was stored just now
 	Versions      int32                  `protobuf:"varint,9,opt,name=versions,proto3" json:"versions,omitempty"` // of GetFlow: that are kept
 	Warnings      []string               `protobuf:"bytes,10,rep,name=warnings,proto3" json:"warnings,omitempty"` // of ApplyFlow
+	Bundle        string                 `protobuf:"bytes,11,opt,name=bundle,proto3" json:"bundle,omitempty"`     // of its runs; empty: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -507,6 +516,13 @@ func (x *Flow) GetWarnings() []string {
 		return x.Warnings
 	}
 	return nil
+}
+
+func (x *Flow) GetBundle() string {
+	if x != nil {
+		return x.Bundle
+	}
+	return ""
 }
 
 type GetFlowRequest struct {
@@ -767,6 +783,7 @@ type RunFlowRequest struct {
 	Profiles      string                 `protobuf:"bytes,10,opt,name=profiles,proto3" json:"profiles,omitempty"`                                                                // that resources may name, in YAML
 	Job           string                 `protobuf:"bytes,11,opt,name=job,proto3" json:"job,omitempty"`                                                                          // that runs, with those that it needs; empty: all
 	Priority      *int32                 `protobuf:"varint,12,opt,name=priority,proto3,oneof" json:"priority,omitempty"`                                                         // of all steps that the flow gives none of their own, from 0 to 3; absent: as the flow says
+	Bundle        *RunBundle             `protobuf:"bytes,13,opt,name=bundle,proto3" json:"bundle,omitempty"`                                                                    // unset: that of the registered flow, if it has one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -885,6 +902,90 @@ func (x *RunFlowRequest) GetPriority() int32 {
 	return 0
 }
 
+func (x *RunFlowRequest) GetBundle() *RunBundle {
+	if x != nil {
+		return x.Bundle
+	}
+	return nil
+}
+
+// RunBundle is the bundle of a run.
+type RunBundle struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Fingerprint   string                 `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"` // of the version; empty: the latest
+	Digest        string                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`           // likewise
+	Stale         bool                   `protobuf:"varint,4,opt,name=stale,proto3" json:"stale,omitempty"`            // its source had failed
+	Flow          string                 `protobuf:"bytes,5,opt,name=flow,proto3" json:"flow,omitempty"`               // of RunFlow: the path of the flow in it; empty: the entry flow. It counts where neither a flow nor a text is given
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunBundle) Reset() {
+	*x = RunBundle{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunBundle) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunBundle) ProtoMessage() {}
+
+func (x *RunBundle) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunBundle.ProtoReflect.Descriptor instead.
+func (*RunBundle) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RunBundle) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RunBundle) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *RunBundle) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *RunBundle) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *RunBundle) GetFlow() string {
+	if x != nil {
+		return x.Flow
+	}
+	return ""
+}
+
 // FlowRun is a run of a flow.
 type FlowRun struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -909,6 +1010,7 @@ type FlowRun struct {
 	Profiles      string                 `protobuf:"bytes,19,opt,name=profiles,proto3" json:"profiles,omitempty"`                                                                 // that it was given; not in lists
 	Job           string                 `protobuf:"bytes,20,opt,name=job,proto3" json:"job,omitempty"`                                                                           // likewise
 	Priority      *int32                 `protobuf:"varint,21,opt,name=priority,proto3,oneof" json:"priority,omitempty"`                                                          // likewise
+	Bundle        *RunBundle             `protobuf:"bytes,25,opt,name=bundle,proto3" json:"bundle,omitempty"`                                                                     // that it pins; unset: none. Not in lists
 	Schedule      *FlowRunSchedule       `protobuf:"bytes,24,opt,name=schedule,proto3" json:"schedule,omitempty"`                                                                 // that it comes from; absent: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -916,7 +1018,7 @@ type FlowRun struct {
 
 func (x *FlowRun) Reset() {
 	*x = FlowRun{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +1030,7 @@ func (x *FlowRun) String() string {
 func (*FlowRun) ProtoMessage() {}
 
 func (x *FlowRun) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[11]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +1043,7 @@ func (x *FlowRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlowRun.ProtoReflect.Descriptor instead.
 func (*FlowRun) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{11}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FlowRun) GetFlowId() string {
@@ -1091,6 +1193,13 @@ func (x *FlowRun) GetPriority() int32 {
 	return 0
 }
 
+func (x *FlowRun) GetBundle() *RunBundle {
+	if x != nil {
+		return x.Bundle
+	}
+	return nil
+}
+
 func (x *FlowRun) GetSchedule() *FlowRunSchedule {
 	if x != nil {
 		return x.Schedule
@@ -1109,7 +1218,7 @@ type FlowRunSchedule struct {
 
 func (x *FlowRunSchedule) Reset() {
 	*x = FlowRunSchedule{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1121,7 +1230,7 @@ func (x *FlowRunSchedule) String() string {
 func (*FlowRunSchedule) ProtoMessage() {}
 
 func (x *FlowRunSchedule) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[12]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1134,7 +1243,7 @@ func (x *FlowRunSchedule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlowRunSchedule.ProtoReflect.Descriptor instead.
 func (*FlowRunSchedule) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{12}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FlowRunSchedule) GetId() string {
@@ -1167,7 +1276,7 @@ type FlowRevision struct {
 
 func (x *FlowRevision) Reset() {
 	*x = FlowRevision{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1179,7 +1288,7 @@ func (x *FlowRevision) String() string {
 func (*FlowRevision) ProtoMessage() {}
 
 func (x *FlowRevision) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[13]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1192,7 +1301,7 @@ func (x *FlowRevision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlowRevision.ProtoReflect.Descriptor instead.
 func (*FlowRevision) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{13}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FlowRevision) GetRevision() int32 {
@@ -1253,7 +1362,7 @@ type GetFlowRunRequest struct {
 
 func (x *GetFlowRunRequest) Reset() {
 	*x = GetFlowRunRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +1374,7 @@ func (x *GetFlowRunRequest) String() string {
 func (*GetFlowRunRequest) ProtoMessage() {}
 
 func (x *GetFlowRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[14]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +1387,7 @@ func (x *GetFlowRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFlowRunRequest.ProtoReflect.Descriptor instead.
 func (*GetFlowRunRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{14}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetFlowRunRequest) GetRun() string {
@@ -1302,7 +1411,7 @@ type ListFlowRunsRequest struct {
 
 func (x *ListFlowRunsRequest) Reset() {
 	*x = ListFlowRunsRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1314,7 +1423,7 @@ func (x *ListFlowRunsRequest) String() string {
 func (*ListFlowRunsRequest) ProtoMessage() {}
 
 func (x *ListFlowRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[15]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1327,7 +1436,7 @@ func (x *ListFlowRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListFlowRunsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{15}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListFlowRunsRequest) GetFlow() string {
@@ -1382,7 +1491,7 @@ type ListFlowRunsResponse struct {
 
 func (x *ListFlowRunsResponse) Reset() {
 	*x = ListFlowRunsResponse{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1394,7 +1503,7 @@ func (x *ListFlowRunsResponse) String() string {
 func (*ListFlowRunsResponse) ProtoMessage() {}
 
 func (x *ListFlowRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[16]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1407,7 +1516,7 @@ func (x *ListFlowRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListFlowRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListFlowRunsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{16}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListFlowRunsResponse) GetRuns() []*FlowRun {
@@ -1434,7 +1543,7 @@ type CancelFlowRunRequest struct {
 
 func (x *CancelFlowRunRequest) Reset() {
 	*x = CancelFlowRunRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1555,7 @@ func (x *CancelFlowRunRequest) String() string {
 func (*CancelFlowRunRequest) ProtoMessage() {}
 
 func (x *CancelFlowRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[17]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1568,7 @@ func (x *CancelFlowRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelFlowRunRequest.ProtoReflect.Descriptor instead.
 func (*CancelFlowRunRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{17}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CancelFlowRunRequest) GetRun() string {
@@ -1485,7 +1594,7 @@ type CancelFlowRunResponse struct {
 
 func (x *CancelFlowRunResponse) Reset() {
 	*x = CancelFlowRunResponse{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[18]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +1606,7 @@ func (x *CancelFlowRunResponse) String() string {
 func (*CancelFlowRunResponse) ProtoMessage() {}
 
 func (x *CancelFlowRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[18]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +1619,7 @@ func (x *CancelFlowRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelFlowRunResponse.ProtoReflect.Descriptor instead.
 func (*CancelFlowRunResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{18}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CancelFlowRunResponse) GetCancelled() bool {
@@ -1533,7 +1642,7 @@ type ResumeFlowRunRequest struct {
 
 func (x *ResumeFlowRunRequest) Reset() {
 	*x = ResumeFlowRunRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[19]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1545,7 +1654,7 @@ func (x *ResumeFlowRunRequest) String() string {
 func (*ResumeFlowRunRequest) ProtoMessage() {}
 
 func (x *ResumeFlowRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[19]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1558,7 +1667,7 @@ func (x *ResumeFlowRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeFlowRunRequest.ProtoReflect.Descriptor instead.
 func (*ResumeFlowRunRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{19}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ResumeFlowRunRequest) GetRun() string {
@@ -1606,7 +1715,7 @@ type RestartFlowRunRequest struct {
 
 func (x *RestartFlowRunRequest) Reset() {
 	*x = RestartFlowRunRequest{}
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[20]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1618,7 +1727,7 @@ func (x *RestartFlowRunRequest) String() string {
 func (*RestartFlowRunRequest) ProtoMessage() {}
 
 func (x *RestartFlowRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_flows_proto_msgTypes[20]
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1631,7 +1740,7 @@ func (x *RestartFlowRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartFlowRunRequest.ProtoReflect.Descriptor instead.
 func (*RestartFlowRunRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{20}
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RestartFlowRunRequest) GetRun() string {
@@ -1646,6 +1755,619 @@ func (x *RestartFlowRunRequest) GetRunId() string {
 		return x.RunId
 	}
 	return ""
+}
+
+type ApplyBundleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`                   // letters, digits, ., _ and -
+	Fingerprint   string                 `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"` // of the list of files, in hex
+	Source        string                 `protobuf:"bytes,3,opt,name=source,proto3" json:"source,omitempty"`           // where it was fetched, for people
+	Files         []*BundleFile          `protobuf:"bytes,4,rep,name=files,proto3" json:"files,omitempty"`
+	UserId        string                 `protobuf:"bytes,5,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`                   // whose it is to be, if it is new; default the caller's
+	EntryFlow     string                 `protobuf:"bytes,6,opt,name=entry_flow,json=entryFlow,proto3" json:"entry_flow,omitempty"`          // path
+	ProfilesFile  string                 `protobuf:"bytes,7,opt,name=profiles_file,json=profilesFile,proto3" json:"profiles_file,omitempty"` // path
+	Enterprise    bool                   `protobuf:"varint,8,opt,name=enterprise,proto3" json:"enterprise,omitempty"`
+	ZipDrivers    []string               `protobuf:"bytes,9,rep,name=zip_drivers,json=zipDrivers,proto3" json:"zip_drivers,omitempty"`
+	Secrets       []string               `protobuf:"bytes,10,rep,name=secrets,proto3" json:"secrets,omitempty"`                      // names of the environment
+	PublicEnv     []string               `protobuf:"bytes,11,rep,name=public_env,json=publicEnv,proto3" json:"public_env,omitempty"` // likewise
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyBundleRequest) Reset() {
+	*x = ApplyBundleRequest{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyBundleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyBundleRequest) ProtoMessage() {}
+
+func (x *ApplyBundleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyBundleRequest.ProtoReflect.Descriptor instead.
+func (*ApplyBundleRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ApplyBundleRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ApplyBundleRequest) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *ApplyBundleRequest) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *ApplyBundleRequest) GetFiles() []*BundleFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *ApplyBundleRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *ApplyBundleRequest) GetEntryFlow() string {
+	if x != nil {
+		return x.EntryFlow
+	}
+	return ""
+}
+
+func (x *ApplyBundleRequest) GetProfilesFile() string {
+	if x != nil {
+		return x.ProfilesFile
+	}
+	return ""
+}
+
+func (x *ApplyBundleRequest) GetEnterprise() bool {
+	if x != nil {
+		return x.Enterprise
+	}
+	return false
+}
+
+func (x *ApplyBundleRequest) GetZipDrivers() []string {
+	if x != nil {
+		return x.ZipDrivers
+	}
+	return nil
+}
+
+func (x *ApplyBundleRequest) GetSecrets() []string {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
+func (x *ApplyBundleRequest) GetPublicEnv() []string {
+	if x != nil {
+		return x.PublicEnv
+	}
+	return nil
+}
+
+type BundleFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Sha256        string                 `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"` // in hex
+	Size          int64                  `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`    // bytes, at most 32 MiB
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BundleFile) Reset() {
+	*x = BundleFile{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BundleFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BundleFile) ProtoMessage() {}
+
+func (x *BundleFile) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BundleFile.ProtoReflect.Descriptor instead.
+func (*BundleFile) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *BundleFile) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *BundleFile) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *BundleFile) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+// Bundle is a version of a bundle.
+type Bundle struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Fingerprint   string                 `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	Digest        string                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"` // of the content of all files, in hex
+	Source        string                 `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
+	UserId        string                 `protobuf:"bytes,5,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Files         int32                  `protobuf:"varint,6,opt,name=files,proto3" json:"files,omitempty"`
+	Bytes         int64                  `protobuf:"varint,7,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	CreatedBy     string                 `protobuf:"bytes,8,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	AppliedAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=applied_at,json=appliedAt,proto3" json:"applied_at,omitempty"` // the latest counts
+	Fresh         bool                   `protobuf:"varint,11,opt,name=fresh,proto3" json:"fresh,omitempty"`                         // of ApplyBundle: it was stored just now
+	Missing       []string               `protobuf:"bytes,12,rep,name=missing,proto3" json:"missing,omitempty"`                      // of ApplyBundle: the SHA-256 of contents that are to be put first; nothing was stored
+	EntryFlow     string                 `protobuf:"bytes,13,opt,name=entry_flow,json=entryFlow,proto3" json:"entry_flow,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bundle) Reset() {
+	*x = Bundle{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bundle) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bundle) ProtoMessage() {}
+
+func (x *Bundle) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bundle.ProtoReflect.Descriptor instead.
+func (*Bundle) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Bundle) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Bundle) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *Bundle) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *Bundle) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Bundle) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *Bundle) GetFiles() int32 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *Bundle) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Bundle) GetCreatedBy() string {
+	if x != nil {
+		return x.CreatedBy
+	}
+	return ""
+}
+
+func (x *Bundle) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Bundle) GetAppliedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AppliedAt
+	}
+	return nil
+}
+
+func (x *Bundle) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
+}
+
+func (x *Bundle) GetMissing() []string {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+func (x *Bundle) GetEntryFlow() string {
+	if x != nil {
+		return x.EntryFlow
+	}
+	return ""
+}
+
+type PutBundleFileRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutBundleFileRequest) Reset() {
+	*x = PutBundleFileRequest{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutBundleFileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutBundleFileRequest) ProtoMessage() {}
+
+func (x *PutBundleFileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutBundleFileRequest.ProtoReflect.Descriptor instead.
+func (*PutBundleFileRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PutBundleFileRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type PutBundleFileResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sha256        string                 `protobuf:"bytes,1,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutBundleFileResponse) Reset() {
+	*x = PutBundleFileResponse{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutBundleFileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutBundleFileResponse) ProtoMessage() {}
+
+func (x *PutBundleFileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutBundleFileResponse.ProtoReflect.Descriptor instead.
+func (*PutBundleFileResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *PutBundleFileResponse) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+type ListBundlesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`                       // of this bundle only
+	UserId        string                 `protobuf:"bytes,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"` // of this owner only
+	Limit         int32                  `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`                // of one page; default 100, at most 1000
+	Cursor        string                 `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`               // of the page before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBundlesRequest) Reset() {
+	*x = ListBundlesRequest{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBundlesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBundlesRequest) ProtoMessage() {}
+
+func (x *ListBundlesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBundlesRequest.ProtoReflect.Descriptor instead.
+func (*ListBundlesRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListBundlesRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ListBundlesRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *ListBundlesRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListBundlesRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListBundlesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bundles       []*Bundle              `protobuf:"bytes,1,rep,name=bundles,proto3" json:"bundles,omitempty"`
+	Cursor        string                 `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"` // of the next page; empty: there is none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBundlesResponse) Reset() {
+	*x = ListBundlesResponse{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBundlesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBundlesResponse) ProtoMessage() {}
+
+func (x *ListBundlesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBundlesResponse.ProtoReflect.Descriptor instead.
+func (*ListBundlesResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListBundlesResponse) GetBundles() []*Bundle {
+	if x != nil {
+		return x.Bundles
+	}
+	return nil
+}
+
+func (x *ListBundlesResponse) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type DeleteBundleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteBundleRequest) Reset() {
+	*x = DeleteBundleRequest{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteBundleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteBundleRequest) ProtoMessage() {}
+
+func (x *DeleteBundleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteBundleRequest.ProtoReflect.Descriptor instead.
+func (*DeleteBundleRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *DeleteBundleRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type DeleteBundleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteBundleResponse) Reset() {
+	*x = DeleteBundleResponse{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteBundleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteBundleResponse) ProtoMessage() {}
+
+func (x *DeleteBundleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteBundleResponse.ProtoReflect.Descriptor instead.
+func (*DeleteBundleResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{30}
 }
 
 var File_taskgrove_v1_flows_proto protoreflect.FileDescriptor
@@ -1686,12 +2408,13 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\x03loc\x18\x03 \x01(\tR\x03loc\x12\x12\n" +
 	"\x04line\x18\x04 \x01(\x05R\x04line\x12\x16\n" +
 	"\x06column\x18\x05 \x01(\x05R\x06column\x12\x10\n" +
-	"\x03msg\x18\x06 \x01(\tR\x03msg\"m\n" +
+	"\x03msg\x18\x06 \x01(\tR\x03msg\"\x85\x01\n" +
 	"\x10ApplyFlowRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x17\n" +
 	"\auser_id\x18\x03 \x01(\tR\x06userId\x12\x18\n" +
-	"\apreview\x18\x04 \x01(\bR\apreview\"\x9d\x02\n" +
+	"\apreview\x18\x04 \x01(\bR\apreview\x12\x16\n" +
+	"\x06bundle\x18\x05 \x01(\tR\x06bundle\"\xb5\x02\n" +
 	"\x04Flow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x16\n" +
@@ -1705,7 +2428,8 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\x05fresh\x18\b \x01(\bR\x05fresh\x12\x1a\n" +
 	"\bversions\x18\t \x01(\x05R\bversions\x12\x1a\n" +
 	"\bwarnings\x18\n" +
-	" \x03(\tR\bwarnings\":\n" +
+	" \x03(\tR\bwarnings\x12\x16\n" +
+	"\x06bundle\x18\v \x01(\tR\x06bundle\":\n" +
 	"\x0eGetFlowRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\"Y\n" +
@@ -1718,7 +2442,7 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"#\n" +
 	"\x11DeleteFlowRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x14\n" +
-	"\x12DeleteFlowResponse\"\x8d\x03\n" +
+	"\x12DeleteFlowResponse\"\xbe\x03\n" +
 	"\x0eRunFlowRequest\x12\x12\n" +
 	"\x04flow\x18\x01 \x01(\tR\x04flow\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x18\n" +
@@ -1732,11 +2456,18 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\bprofiles\x18\n" +
 	" \x01(\tR\bprofiles\x12\x10\n" +
 	"\x03job\x18\v \x01(\tR\x03job\x12\x1f\n" +
-	"\bpriority\x18\f \x01(\x05H\x00R\bpriority\x88\x01\x01\x1a6\n" +
+	"\bpriority\x18\f \x01(\x05H\x00R\bpriority\x88\x01\x01\x12/\n" +
+	"\x06bundle\x18\r \x01(\v2\x17.taskgrove.v1.RunBundleR\x06bundle\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
-	"\t_priority\"\xfc\x05\n" +
+	"\t_priority\"\x7f\n" +
+	"\tRunBundle\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
+	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\x12\x14\n" +
+	"\x05stale\x18\x04 \x01(\bR\x05stale\x12\x12\n" +
+	"\x04flow\x18\x05 \x01(\tR\x04flow\"\xad\x06\n" +
 	"\aFlowRun\x12\x17\n" +
 	"\aflow_id\x18\x01 \x01(\tR\x06flowId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x17\n" +
@@ -1761,7 +2492,8 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\bwarnings\x18\x12 \x03(\tR\bwarnings\x12\x1a\n" +
 	"\bprofiles\x18\x13 \x01(\tR\bprofiles\x12\x10\n" +
 	"\x03job\x18\x14 \x01(\tR\x03job\x12\x1f\n" +
-	"\bpriority\x18\x15 \x01(\x05H\x00R\bpriority\x88\x01\x01\x129\n" +
+	"\bpriority\x18\x15 \x01(\x05H\x00R\bpriority\x88\x01\x01\x12/\n" +
+	"\x06bundle\x18\x19 \x01(\v2\x17.taskgrove.v1.RunBundleR\x06bundle\x129\n" +
 	"\bschedule\x18\x18 \x01(\v2\x1d.taskgrove.v1.FlowRunScheduleR\bschedule\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -1805,7 +2537,64 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\x04name\x18\x05 \x01(\tR\x04name\"@\n" +
 	"\x15RestartFlowRunRequest\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x15\n" +
-	"\x06run_id\x18\x02 \x01(\tR\x05runId2\xe1\x06\n" +
+	"\x06run_id\x18\x02 \x01(\tR\x05runId\"\xe5\x02\n" +
+	"\x12ApplyBundleRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
+	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x16\n" +
+	"\x06source\x18\x03 \x01(\tR\x06source\x12.\n" +
+	"\x05files\x18\x04 \x03(\v2\x18.taskgrove.v1.BundleFileR\x05files\x12\x17\n" +
+	"\auser_id\x18\x05 \x01(\tR\x06userId\x12\x1d\n" +
+	"\n" +
+	"entry_flow\x18\x06 \x01(\tR\tentryFlow\x12#\n" +
+	"\rprofiles_file\x18\a \x01(\tR\fprofilesFile\x12\x1e\n" +
+	"\n" +
+	"enterprise\x18\b \x01(\bR\n" +
+	"enterprise\x12\x1f\n" +
+	"\vzip_drivers\x18\t \x03(\tR\n" +
+	"zipDrivers\x12\x18\n" +
+	"\asecrets\x18\n" +
+	" \x03(\tR\asecrets\x12\x1d\n" +
+	"\n" +
+	"public_env\x18\v \x03(\tR\tpublicEnv\"L\n" +
+	"\n" +
+	"BundleFile\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x03R\x04size\"\x93\x03\n" +
+	"\x06Bundle\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
+	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\x12\x16\n" +
+	"\x06source\x18\x04 \x01(\tR\x06source\x12\x17\n" +
+	"\auser_id\x18\x05 \x01(\tR\x06userId\x12\x14\n" +
+	"\x05files\x18\x06 \x01(\x05R\x05files\x12\x14\n" +
+	"\x05bytes\x18\a \x01(\x03R\x05bytes\x12\x1d\n" +
+	"\n" +
+	"created_by\x18\b \x01(\tR\tcreatedBy\x129\n" +
+	"\n" +
+	"created_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x129\n" +
+	"\n" +
+	"applied_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\tappliedAt\x12\x14\n" +
+	"\x05fresh\x18\v \x01(\bR\x05fresh\x12\x18\n" +
+	"\amissing\x18\f \x03(\tR\amissing\x12\x1d\n" +
+	"\n" +
+	"entry_flow\x18\r \x01(\tR\tentryFlow\"*\n" +
+	"\x14PutBundleFileRequest\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"/\n" +
+	"\x15PutBundleFileResponse\x12\x16\n" +
+	"\x06sha256\x18\x01 \x01(\tR\x06sha256\"k\n" +
+	"\x12ListBundlesRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\tR\x06userId\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\x12\x16\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor\"]\n" +
+	"\x13ListBundlesResponse\x12.\n" +
+	"\abundles\x18\x01 \x03(\v2\x14.taskgrove.v1.BundleR\abundles\x12\x16\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"%\n" +
+	"\x13DeleteBundleRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x16\n" +
+	"\x14DeleteBundleResponse2\xb2\t\n" +
 	"\vFlowService\x12P\n" +
 	"\fValidateFlow\x12!.taskgrove.v1.ValidateFlowRequest\x1a\x18.taskgrove.v1.FlowReport\"\x03\x90\x02\x01\x12?\n" +
 	"\tApplyFlow\x12\x1e.taskgrove.v1.ApplyFlowRequest\x1a\x12.taskgrove.v1.Flow\x12@\n" +
@@ -1819,7 +2608,11 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\fListFlowRuns\x12!.taskgrove.v1.ListFlowRunsRequest\x1a\".taskgrove.v1.ListFlowRunsResponse\"\x03\x90\x02\x01\x12X\n" +
 	"\rCancelFlowRun\x12\".taskgrove.v1.CancelFlowRunRequest\x1a#.taskgrove.v1.CancelFlowRunResponse\x12J\n" +
 	"\rResumeFlowRun\x12\".taskgrove.v1.ResumeFlowRunRequest\x1a\x15.taskgrove.v1.FlowRun\x12L\n" +
-	"\x0eRestartFlowRun\x12#.taskgrove.v1.RestartFlowRunRequest\x1a\x15.taskgrove.v1.FlowRunB?Z=github.com/taskgrove/taskgrove/proto/taskgrove/v1;taskgrovev1b\x06proto3"
+	"\x0eRestartFlowRun\x12#.taskgrove.v1.RestartFlowRunRequest\x1a\x15.taskgrove.v1.FlowRun\x12E\n" +
+	"\vApplyBundle\x12 .taskgrove.v1.ApplyBundleRequest\x1a\x14.taskgrove.v1.Bundle\x12X\n" +
+	"\rPutBundleFile\x12\".taskgrove.v1.PutBundleFileRequest\x1a#.taskgrove.v1.PutBundleFileResponse\x12W\n" +
+	"\vListBundles\x12 .taskgrove.v1.ListBundlesRequest\x1a!.taskgrove.v1.ListBundlesResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\fDeleteBundle\x12!.taskgrove.v1.DeleteBundleRequest\x1a\".taskgrove.v1.DeleteBundleResponseB?Z=github.com/taskgrove/taskgrove/proto/taskgrove/v1;taskgrovev1b\x06proto3"
 
 var (
 	file_taskgrove_v1_flows_proto_rawDescOnce sync.Once
@@ -1833,7 +2626,7 @@ func file_taskgrove_v1_flows_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_flows_proto_rawDescData
 }
 
-var file_taskgrove_v1_flows_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_taskgrove_v1_flows_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_taskgrove_v1_flows_proto_goTypes = []any{
 	(*ValidateFlowRequest)(nil),   // 0: taskgrove.v1.ValidateFlowRequest
 	(*FlowReport)(nil),            // 1: taskgrove.v1.FlowReport
@@ -1846,63 +2639,87 @@ var file_taskgrove_v1_flows_proto_goTypes = []any{
 	(*DeleteFlowRequest)(nil),     // 8: taskgrove.v1.DeleteFlowRequest
 	(*DeleteFlowResponse)(nil),    // 9: taskgrove.v1.DeleteFlowResponse
 	(*RunFlowRequest)(nil),        // 10: taskgrove.v1.RunFlowRequest
-	(*FlowRun)(nil),               // 11: taskgrove.v1.FlowRun
-	(*FlowRunSchedule)(nil),       // 12: taskgrove.v1.FlowRunSchedule
-	(*FlowRevision)(nil),          // 13: taskgrove.v1.FlowRevision
-	(*GetFlowRunRequest)(nil),     // 14: taskgrove.v1.GetFlowRunRequest
-	(*ListFlowRunsRequest)(nil),   // 15: taskgrove.v1.ListFlowRunsRequest
-	(*ListFlowRunsResponse)(nil),  // 16: taskgrove.v1.ListFlowRunsResponse
-	(*CancelFlowRunRequest)(nil),  // 17: taskgrove.v1.CancelFlowRunRequest
-	(*CancelFlowRunResponse)(nil), // 18: taskgrove.v1.CancelFlowRunResponse
-	(*ResumeFlowRunRequest)(nil),  // 19: taskgrove.v1.ResumeFlowRunRequest
-	(*RestartFlowRunRequest)(nil), // 20: taskgrove.v1.RestartFlowRunRequest
-	nil,                           // 21: taskgrove.v1.ValidateFlowRequest.EnvEntry
-	nil,                           // 22: taskgrove.v1.RunFlowRequest.EnvEntry
-	nil,                           // 23: taskgrove.v1.FlowRun.EnvEntry
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*RunBundle)(nil),             // 11: taskgrove.v1.RunBundle
+	(*FlowRun)(nil),               // 12: taskgrove.v1.FlowRun
+	(*FlowRunSchedule)(nil),       // 13: taskgrove.v1.FlowRunSchedule
+	(*FlowRevision)(nil),          // 14: taskgrove.v1.FlowRevision
+	(*GetFlowRunRequest)(nil),     // 15: taskgrove.v1.GetFlowRunRequest
+	(*ListFlowRunsRequest)(nil),   // 16: taskgrove.v1.ListFlowRunsRequest
+	(*ListFlowRunsResponse)(nil),  // 17: taskgrove.v1.ListFlowRunsResponse
+	(*CancelFlowRunRequest)(nil),  // 18: taskgrove.v1.CancelFlowRunRequest
+	(*CancelFlowRunResponse)(nil), // 19: taskgrove.v1.CancelFlowRunResponse
+	(*ResumeFlowRunRequest)(nil),  // 20: taskgrove.v1.ResumeFlowRunRequest
+	(*RestartFlowRunRequest)(nil), // 21: taskgrove.v1.RestartFlowRunRequest
+	(*ApplyBundleRequest)(nil),    // 22: taskgrove.v1.ApplyBundleRequest
+	(*BundleFile)(nil),            // 23: taskgrove.v1.BundleFile
+	(*Bundle)(nil),                // 24: taskgrove.v1.Bundle
+	(*PutBundleFileRequest)(nil),  // 25: taskgrove.v1.PutBundleFileRequest
+	(*PutBundleFileResponse)(nil), // 26: taskgrove.v1.PutBundleFileResponse
+	(*ListBundlesRequest)(nil),    // 27: taskgrove.v1.ListBundlesRequest
+	(*ListBundlesResponse)(nil),   // 28: taskgrove.v1.ListBundlesResponse
+	(*DeleteBundleRequest)(nil),   // 29: taskgrove.v1.DeleteBundleRequest
+	(*DeleteBundleResponse)(nil),  // 30: taskgrove.v1.DeleteBundleResponse
+	nil,                           // 31: taskgrove.v1.ValidateFlowRequest.EnvEntry
+	nil,                           // 32: taskgrove.v1.RunFlowRequest.EnvEntry
+	nil,                           // 33: taskgrove.v1.FlowRun.EnvEntry
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
 }
 var file_taskgrove_v1_flows_proto_depIdxs = []int32{
-	21, // 0: taskgrove.v1.ValidateFlowRequest.env:type_name -> taskgrove.v1.ValidateFlowRequest.EnvEntry
+	31, // 0: taskgrove.v1.ValidateFlowRequest.env:type_name -> taskgrove.v1.ValidateFlowRequest.EnvEntry
 	2,  // 1: taskgrove.v1.FlowReport.errors:type_name -> taskgrove.v1.FlowFault
 	2,  // 2: taskgrove.v1.FlowReport.warnings:type_name -> taskgrove.v1.FlowFault
-	24, // 3: taskgrove.v1.Flow.created_at:type_name -> google.protobuf.Timestamp
+	34, // 3: taskgrove.v1.Flow.created_at:type_name -> google.protobuf.Timestamp
 	4,  // 4: taskgrove.v1.ListFlowsResponse.flows:type_name -> taskgrove.v1.Flow
-	22, // 5: taskgrove.v1.RunFlowRequest.env:type_name -> taskgrove.v1.RunFlowRequest.EnvEntry
-	24, // 6: taskgrove.v1.FlowRun.created_at:type_name -> google.protobuf.Timestamp
-	23, // 7: taskgrove.v1.FlowRun.env:type_name -> taskgrove.v1.FlowRun.EnvEntry
-	13, // 8: taskgrove.v1.FlowRun.revisions:type_name -> taskgrove.v1.FlowRevision
-	12, // 9: taskgrove.v1.FlowRun.schedule:type_name -> taskgrove.v1.FlowRunSchedule
-	24, // 10: taskgrove.v1.FlowRunSchedule.fire_time:type_name -> google.protobuf.Timestamp
-	24, // 11: taskgrove.v1.FlowRevision.created_at:type_name -> google.protobuf.Timestamp
-	24, // 12: taskgrove.v1.ListFlowRunsRequest.since:type_name -> google.protobuf.Timestamp
-	11, // 13: taskgrove.v1.ListFlowRunsResponse.runs:type_name -> taskgrove.v1.FlowRun
-	0,  // 14: taskgrove.v1.FlowService.ValidateFlow:input_type -> taskgrove.v1.ValidateFlowRequest
-	3,  // 15: taskgrove.v1.FlowService.ApplyFlow:input_type -> taskgrove.v1.ApplyFlowRequest
-	5,  // 16: taskgrove.v1.FlowService.GetFlow:input_type -> taskgrove.v1.GetFlowRequest
-	6,  // 17: taskgrove.v1.FlowService.ListFlows:input_type -> taskgrove.v1.ListFlowsRequest
-	8,  // 18: taskgrove.v1.FlowService.DeleteFlow:input_type -> taskgrove.v1.DeleteFlowRequest
-	10, // 19: taskgrove.v1.FlowService.RunFlow:input_type -> taskgrove.v1.RunFlowRequest
-	14, // 20: taskgrove.v1.FlowService.GetFlowRun:input_type -> taskgrove.v1.GetFlowRunRequest
-	15, // 21: taskgrove.v1.FlowService.ListFlowRuns:input_type -> taskgrove.v1.ListFlowRunsRequest
-	17, // 22: taskgrove.v1.FlowService.CancelFlowRun:input_type -> taskgrove.v1.CancelFlowRunRequest
-	19, // 23: taskgrove.v1.FlowService.ResumeFlowRun:input_type -> taskgrove.v1.ResumeFlowRunRequest
-	20, // 24: taskgrove.v1.FlowService.RestartFlowRun:input_type -> taskgrove.v1.RestartFlowRunRequest
-	1,  // 25: taskgrove.v1.FlowService.ValidateFlow:output_type -> taskgrove.v1.FlowReport
-	4,  // 26: taskgrove.v1.FlowService.ApplyFlow:output_type -> taskgrove.v1.Flow
-	4,  // 27: taskgrove.v1.FlowService.GetFlow:output_type -> taskgrove.v1.Flow
-	7,  // 28: taskgrove.v1.FlowService.ListFlows:output_type -> taskgrove.v1.ListFlowsResponse
-	9,  // 29: taskgrove.v1.FlowService.DeleteFlow:output_type -> taskgrove.v1.DeleteFlowResponse
-	11, // 30: taskgrove.v1.FlowService.RunFlow:output_type -> taskgrove.v1.FlowRun
-	11, // 31: taskgrove.v1.FlowService.GetFlowRun:output_type -> taskgrove.v1.FlowRun
-	16, // 32: taskgrove.v1.FlowService.ListFlowRuns:output_type -> taskgrove.v1.ListFlowRunsResponse
-	18, // 33: taskgrove.v1.FlowService.CancelFlowRun:output_type -> taskgrove.v1.CancelFlowRunResponse
-	11, // 34: taskgrove.v1.FlowService.ResumeFlowRun:output_type -> taskgrove.v1.FlowRun
-	11, // 35: taskgrove.v1.FlowService.RestartFlowRun:output_type -> taskgrove.v1.FlowRun
-	25, // [25:36] is the sub-list for method output_type
-	14, // [14:25] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	32, // 5: taskgrove.v1.RunFlowRequest.env:type_name -> taskgrove.v1.RunFlowRequest.EnvEntry
+	11, // 6: taskgrove.v1.RunFlowRequest.bundle:type_name -> taskgrove.v1.RunBundle
+	34, // 7: taskgrove.v1.FlowRun.created_at:type_name -> google.protobuf.Timestamp
+	33, // 8: taskgrove.v1.FlowRun.env:type_name -> taskgrove.v1.FlowRun.EnvEntry
+	14, // 9: taskgrove.v1.FlowRun.revisions:type_name -> taskgrove.v1.FlowRevision
+	11, // 10: taskgrove.v1.FlowRun.bundle:type_name -> taskgrove.v1.RunBundle
+	13, // 11: taskgrove.v1.FlowRun.schedule:type_name -> taskgrove.v1.FlowRunSchedule
+	34, // 12: taskgrove.v1.FlowRunSchedule.fire_time:type_name -> google.protobuf.Timestamp
+	34, // 13: taskgrove.v1.FlowRevision.created_at:type_name -> google.protobuf.Timestamp
+	34, // 14: taskgrove.v1.ListFlowRunsRequest.since:type_name -> google.protobuf.Timestamp
+	12, // 15: taskgrove.v1.ListFlowRunsResponse.runs:type_name -> taskgrove.v1.FlowRun
+	23, // 16: taskgrove.v1.ApplyBundleRequest.files:type_name -> taskgrove.v1.BundleFile
+	34, // 17: taskgrove.v1.Bundle.created_at:type_name -> google.protobuf.Timestamp
+	34, // 18: taskgrove.v1.Bundle.applied_at:type_name -> google.protobuf.Timestamp
+	24, // 19: taskgrove.v1.ListBundlesResponse.bundles:type_name -> taskgrove.v1.Bundle
+	0,  // 20: taskgrove.v1.FlowService.ValidateFlow:input_type -> taskgrove.v1.ValidateFlowRequest
+	3,  // 21: taskgrove.v1.FlowService.ApplyFlow:input_type -> taskgrove.v1.ApplyFlowRequest
+	5,  // 22: taskgrove.v1.FlowService.GetFlow:input_type -> taskgrove.v1.GetFlowRequest
+	6,  // 23: taskgrove.v1.FlowService.ListFlows:input_type -> taskgrove.v1.ListFlowsRequest
+	8,  // 24: taskgrove.v1.FlowService.DeleteFlow:input_type -> taskgrove.v1.DeleteFlowRequest
+	10, // 25: taskgrove.v1.FlowService.RunFlow:input_type -> taskgrove.v1.RunFlowRequest
+	15, // 26: taskgrove.v1.FlowService.GetFlowRun:input_type -> taskgrove.v1.GetFlowRunRequest
+	16, // 27: taskgrove.v1.FlowService.ListFlowRuns:input_type -> taskgrove.v1.ListFlowRunsRequest
+	18, // 28: taskgrove.v1.FlowService.CancelFlowRun:input_type -> taskgrove.v1.CancelFlowRunRequest
+	20, // 29: taskgrove.v1.FlowService.ResumeFlowRun:input_type -> taskgrove.v1.ResumeFlowRunRequest
+	21, // 30: taskgrove.v1.FlowService.RestartFlowRun:input_type -> taskgrove.v1.RestartFlowRunRequest
+	22, // 31: taskgrove.v1.FlowService.ApplyBundle:input_type -> taskgrove.v1.ApplyBundleRequest
+	25, // 32: taskgrove.v1.FlowService.PutBundleFile:input_type -> taskgrove.v1.PutBundleFileRequest
+	27, // 33: taskgrove.v1.FlowService.ListBundles:input_type -> taskgrove.v1.ListBundlesRequest
+	29, // 34: taskgrove.v1.FlowService.DeleteBundle:input_type -> taskgrove.v1.DeleteBundleRequest
+	1,  // 35: taskgrove.v1.FlowService.ValidateFlow:output_type -> taskgrove.v1.FlowReport
+	4,  // 36: taskgrove.v1.FlowService.ApplyFlow:output_type -> taskgrove.v1.Flow
+	4,  // 37: taskgrove.v1.FlowService.GetFlow:output_type -> taskgrove.v1.Flow
+	7,  // 38: taskgrove.v1.FlowService.ListFlows:output_type -> taskgrove.v1.ListFlowsResponse
+	9,  // 39: taskgrove.v1.FlowService.DeleteFlow:output_type -> taskgrove.v1.DeleteFlowResponse
+	12, // 40: taskgrove.v1.FlowService.RunFlow:output_type -> taskgrove.v1.FlowRun
+	12, // 41: taskgrove.v1.FlowService.GetFlowRun:output_type -> taskgrove.v1.FlowRun
+	17, // 42: taskgrove.v1.FlowService.ListFlowRuns:output_type -> taskgrove.v1.ListFlowRunsResponse
+	19, // 43: taskgrove.v1.FlowService.CancelFlowRun:output_type -> taskgrove.v1.CancelFlowRunResponse
+	12, // 44: taskgrove.v1.FlowService.ResumeFlowRun:output_type -> taskgrove.v1.FlowRun
+	12, // 45: taskgrove.v1.FlowService.RestartFlowRun:output_type -> taskgrove.v1.FlowRun
+	24, // 46: taskgrove.v1.FlowService.ApplyBundle:output_type -> taskgrove.v1.Bundle
+	26, // 47: taskgrove.v1.FlowService.PutBundleFile:output_type -> taskgrove.v1.PutBundleFileResponse
+	28, // 48: taskgrove.v1.FlowService.ListBundles:output_type -> taskgrove.v1.ListBundlesResponse
+	30, // 49: taskgrove.v1.FlowService.DeleteBundle:output_type -> taskgrove.v1.DeleteBundleResponse
+	35, // [35:50] is the sub-list for method output_type
+	20, // [20:35] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_flows_proto_init() }
@@ -1912,14 +2729,14 @@ func file_taskgrove_v1_flows_proto_init() {
 	}
 	file_taskgrove_v1_flows_proto_msgTypes[0].OneofWrappers = []any{}
 	file_taskgrove_v1_flows_proto_msgTypes[10].OneofWrappers = []any{}
-	file_taskgrove_v1_flows_proto_msgTypes[11].OneofWrappers = []any{}
+	file_taskgrove_v1_flows_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_flows_proto_rawDesc), len(file_taskgrove_v1_flows_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

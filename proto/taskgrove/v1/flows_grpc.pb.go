@@ -30,6 +30,10 @@ const (
 	FlowService_CancelFlowRun_FullMethodName  = "/taskgrove.v1.FlowService/CancelFlowRun"
 	FlowService_ResumeFlowRun_FullMethodName  = "/taskgrove.v1.FlowService/ResumeFlowRun"
 	FlowService_RestartFlowRun_FullMethodName = "/taskgrove.v1.FlowService/RestartFlowRun"
+	FlowService_ApplyBundle_FullMethodName    = "/taskgrove.v1.FlowService/ApplyBundle"
+	FlowService_PutBundleFile_FullMethodName  = "/taskgrove.v1.FlowService/PutBundleFile"
+	FlowService_ListBundles_FullMethodName    = "/taskgrove.v1.FlowService/ListBundles"
+	FlowService_DeleteBundle_FullMethodName   = "/taskgrove.v1.FlowService/DeleteBundle"
 )
 
 // FlowServiceClient is the client API for FlowService service.
@@ -63,6 +67,15 @@ type FlowServiceClient interface {
 	ResumeFlowRun(ctx context.Context, in *ResumeFlowRunRequest, opts ...grpc.CallOption) (*FlowRun, error)
 	// RestartFlowRun begins another run of the flow of a run, as its newest revision has it, with its values. NOT_FOUND.
 	RestartFlowRun(ctx context.Context, in *RestartFlowRunRequest, opts ...grpc.CallOption) (*FlowRun, error)
+	// ApplyBundle stores a version of a bundle, the latest then; the same one stays as it is. Where contents are missing, they are told, and nothing is stored. FAILED_PRECONDITION: there are
+	// as many versions as may be.
+	ApplyBundle(ctx context.Context, in *ApplyBundleRequest, opts ...grpc.CallOption) (*Bundle, error)
+	// PutBundleFile stores the content of a file, for an hour if no version comes to have it. A repetition changes nothing. FAILED_PRECONDITION: there is no room.
+	PutBundleFile(ctx context.Context, in *PutBundleFileRequest, opts ...grpc.CallOption) (*PutBundleFileResponse, error)
+	// ListBundles lists versions by the ids of their bundles, the latest of each first.
+	ListBundles(ctx context.Context, in *ListBundlesRequest, opts ...grpc.CallOption) (*ListBundlesResponse, error)
+	// DeleteBundle deletes a bundle with all its versions: those that runs pin go with the last of these. NOT_FOUND; FAILED_PRECONDITION: a registered flow names it.
+	DeleteBundle(ctx context.Context, in *DeleteBundleRequest, opts ...grpc.CallOption) (*DeleteBundleResponse, error)
 }
 
 type flowServiceClient struct {
@@ -183,6 +196,46 @@ func (c *flowServiceClient) RestartFlowRun(ctx context.Context, in *RestartFlowR
 	return out, nil
 }
 
+func (c *flowServiceClient) ApplyBundle(ctx context.Context, in *ApplyBundleRequest, opts ...grpc.CallOption) (*Bundle, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Bundle)
+	err := c.cc.Invoke(ctx, FlowService_ApplyBundle_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *flowServiceClient) PutBundleFile(ctx context.Context, in *PutBundleFileRequest, opts ...grpc.CallOption) (*PutBundleFileResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PutBundleFileResponse)
+	err := c.cc.Invoke(ctx, FlowService_PutBundleFile_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *flowServiceClient) ListBundles(ctx context.Context, in *ListBundlesRequest, opts ...grpc.CallOption) (*ListBundlesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListBundlesResponse)
+	err := c.cc.Invoke(ctx, FlowService_ListBundles_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *flowServiceClient) DeleteBundle(ctx context.Context, in *DeleteBundleRequest, opts ...grpc.CallOption) (*DeleteBundleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteBundleResponse)
+	err := c.cc.Invoke(ctx, FlowService_DeleteBundle_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // FlowServiceServer is the server API for FlowService service.
 // All implementations must embed UnimplementedFlowServiceServer
 // for forward compatibility.
@@ -214,6 +267,15 @@ type FlowServiceServer interface {
 	ResumeFlowRun(context.Context, *ResumeFlowRunRequest) (*FlowRun, error)
 	// RestartFlowRun begins another run of the flow of a run, as its newest revision has it, with its values. NOT_FOUND.
 	RestartFlowRun(context.Context, *RestartFlowRunRequest) (*FlowRun, error)
+	// ApplyBundle stores a version of a bundle, the latest then; the same one stays as it is. Where contents are missing, they are told, and nothing is stored. FAILED_PRECONDITION: there are
+	// as many versions as may be.
+	ApplyBundle(context.Context, *ApplyBundleRequest) (*Bundle, error)
+	// PutBundleFile stores the content of a file, for an hour if no version comes to have it. A repetition changes nothing. FAILED_PRECONDITION: there is no room.
+	PutBundleFile(context.Context, *PutBundleFileRequest) (*PutBundleFileResponse, error)
+	// ListBundles lists versions by the ids of their bundles, the latest of each first.
+	ListBundles(context.Context, *ListBundlesRequest) (*ListBundlesResponse, error)
+	// DeleteBundle deletes a bundle with all its versions: those that runs pin go with the last of these. NOT_FOUND; FAILED_PRECONDITION: a registered flow names it.
+	DeleteBundle(context.Context, *DeleteBundleRequest) (*DeleteBundleResponse, error)
 	mustEmbedUnimplementedFlowServiceServer()
 }
 
@@ -256,6 +318,18 @@ func (UnimplementedFlowServiceServer) ResumeFlowRun(context.Context, *ResumeFlow
 }
 func (UnimplementedFlowServiceServer) RestartFlowRun(context.Context, *RestartFlowRunRequest) (*FlowRun, error) {
 	return nil, status.Error(codes.Unimplemented, "method RestartFlowRun not implemented")
+}
+func (UnimplementedFlowServiceServer) ApplyBundle(context.Context, *ApplyBundleRequest) (*Bundle, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApplyBundle not implemented")
+}
+func (UnimplementedFlowServiceServer) PutBundleFile(context.Context, *PutBundleFileRequest) (*PutBundleFileResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PutBundleFile not implemented")
+}
+func (UnimplementedFlowServiceServer) ListBundles(context.Context, *ListBundlesRequest) (*ListBundlesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListBundles not implemented")
+}
+func (UnimplementedFlowServiceServer) DeleteBundle(context.Context, *DeleteBundleRequest) (*DeleteBundleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteBundle not implemented")
 }
 func (UnimplementedFlowServiceServer) mustEmbedUnimplementedFlowServiceServer() {}
 func (UnimplementedFlowServiceServer) testEmbeddedByValue()                     {}
@@ -476,6 +550,78 @@ func _FlowService_RestartFlowRun_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FlowService_ApplyBundle_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApplyBundleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlowServiceServer).ApplyBundle(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FlowService_ApplyBundle_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlowServiceServer).ApplyBundle(ctx, req.(*ApplyBundleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FlowService_PutBundleFile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PutBundleFileRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlowServiceServer).PutBundleFile(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FlowService_PutBundleFile_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlowServiceServer).PutBundleFile(ctx, req.(*PutBundleFileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FlowService_ListBundles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListBundlesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlowServiceServer).ListBundles(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FlowService_ListBundles_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlowServiceServer).ListBundles(ctx, req.(*ListBundlesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FlowService_DeleteBundle_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteBundleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlowServiceServer).DeleteBundle(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FlowService_DeleteBundle_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlowServiceServer).DeleteBundle(ctx, req.(*DeleteBundleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // FlowService_ServiceDesc is the grpc.ServiceDesc for FlowService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -526,6 +672,22 @@ var FlowService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RestartFlowRun",
 			Handler:    _FlowService_RestartFlowRun_Handler,
+		},
+		{
+			MethodName: "ApplyBundle",
+			Handler:    _FlowService_ApplyBundle_Handler,
+		},
+		{
+			MethodName: "PutBundleFile",
+			Handler:    _FlowService_PutBundleFile_Handler,
+		},
+		{
+			MethodName: "ListBundles",
+			Handler:    _FlowService_ListBundles_Handler,
+		},
+		{
+			MethodName: "DeleteBundle",
+			Handler:    _FlowService_DeleteBundle_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -76,7 +76,7 @@ var arrows = []arrow{
 	{"flows/env", []string{"dag/treedoc", "internal/treefile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"}, "files are read through what the caller hands in, whatever they are for"},
 	{"flows/flowtest", []string{"flows/gate"}, []string{"github.com/"}, "what a flow comes to is read from its documentation, not from its compiler"},
 	{"flows/gate", nil, all, "a gate is a text and values: no clock, no store, no idea of what follows from a verdict"},
-	{"flows", []string{"dag", "dag/expansion", "dag/template", "dag/treedoc", "executors/bundle", "executors/resource", "flows/env", "flows/gate", "internal/cron", "internal/treefile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
+	{"flows", []string{"dag", "dag/expansion", "dag/template", "dag/treedoc", "executors/bundle", "executors/resource", "flows/env", "flows/gate", "internal/cron", "internal/rawjson", "internal/treefile"}, []string{"github.com/nats-io/", "github.com/jackc/", "github.com/spf13/"},
 		"a flow is read and compiled without knowing where it runs"},
 
 	{"pg/pgserver", nil, nil, "a server is started without knowing what will be stored in it"},

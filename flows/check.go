@@ -20,6 +20,10 @@ type checker struct {
 	doc   *Document
 	byID  map[string]*Job
 	order map[string][]string // the jobs that one waits for, in a graph
+	waits map[[2]string]bool  // order, as pairs
+
+	insides  map[*Job]*inside
+	declares map[string]bool // names of parameters
 
 	profiled []use              // tokens in what profiles give resources
 	chains   map[string]chained // steps in a foreach, by where they are
@@ -33,7 +37,37 @@ var idForm = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 // ValidID reports whether a text can be the id of a flow, a run, a job or a step: 1 to 64 letters, digits, dots, _ and -, and no name of a directory.
 func ValidID(text string) bool { return idForm.MatchString(text) && text != "." && text != ".." }
 
+// inside is what a job has by name. Files may have many of all that, and many tokens, so that none may look through a list.
+type inside struct {
+	steps    map[string]int // the first of an id
+	promotes map[string]int // the first step that promotes an output
+}
+
+func (c *checker) inside(j *Job) *inside {
+	in := c.insides[j]
+	if in != nil {
+		return in
+	}
+	in = &inside{steps: make(map[string]int, len(j.Steps)), promotes: map[string]int{}}
+	for i, s := range j.Steps {
+		if _, had := in.steps[s.ID]; !had {
+			in.steps[s.ID] = i
+		}
+		for key := range s.Outputs {
+			if _, had := in.promotes[key]; !had {
+				in.promotes[key] = i
+			}
+		}
+	}
+	c.insides[j] = in
+	return in
+}
+
 func (c *checker) check() {
+	c.insides, c.order, c.waits, c.declares = map[*Job]*inside{}, map[string][]string{}, map[[2]string]bool{}, map[string]bool{}
+	for _, m := range c.doc.parameters.Members() {
+		c.declares[m.Name] = true
+	}
 	c.versions()
 	c.identities()
 	c.resources()
@@ -73,6 +107,9 @@ func (c *checker) versions() {
 		c.at(CodeVersion, v, "version", "must be 1, the only version there is")
 	}
 	flow := c.root.Get("flow")
+	if n := len(c.doc.Workspace.Layout); n > maxLayout {
+		c.at(CodeTooLarge, flow.Get("workspace").Get("layout"), "flow.workspace.layout", "has %d directories: at most %d", n, maxLayout)
+	}
 	if state := flow.Get("state"); state.Kind() == '{' {
 		for _, m := range state.Members() {
 			c.at(CodeIgnored, m.Value, join("flow.state", m.Name), "has no effect: Postgres keeps the state of runs")
@@ -195,6 +232,10 @@ func (c *checker) lock(l *Lock) {
 // unknownJob tells that there is no job of an id.
 func (c *checker) unknownJob(at treefile.Value, loc, id string) {
 	msg := "there is no job " + shorten(id)
+	if c.full(CodeUnknownJob) {
+		c.at(CodeUnknownJob, at, loc, "%s", msg)
+		return
+	}
 	if near := dag.Closest(id, slices.Sorted(maps.Keys(c.byID))); near != "" {
 		msg += fmt.Sprintf("; did you mean %s?", near)
 	}
@@ -220,10 +261,8 @@ func (c *checker) wait(j *Job, on string, at treefile.Value, loc string) bool {
 	case !c.doc.Graph && other.index > j.index:
 		c.at(CodeOrder, at, loc, "%s stands below %s in the list, and jobs run in its order: move it up, or write flow.execution: graph", shorten(on), shorten(j.ID))
 	default:
-		if c.order == nil {
-			c.order = map[string][]string{}
-		}
-		if !slices.Contains(c.order[j.ID], on) {
+		if pair := [2]string{j.ID, on}; !c.waits[pair] {
+			c.waits[pair] = true
 			c.order[j.ID] = append(c.order[j.ID], on)
 		}
 		return true
@@ -259,6 +298,9 @@ func (c *checker) whens() {
 		if err != nil {
 			hint := ""
 			for _, other := range c.doc.Jobs {
+				if c.full(CodeWhen) {
+					break
+				}
 				if !template.Identifier(other.ID) && strings.Contains(j.WhenText, "jobs."+other.ID) && other.ID != "" {
 					hint = fmt.Sprintf("; a gate can't name %s: give that job an id of letters, digits and _, with no digit first", shorten(other.ID))
 				}
@@ -277,19 +319,21 @@ func (c *checker) whens() {
 
 // promoted tells if no step of a job promotes an output.
 func (c *checker) promoted(j *Job, key string, at treefile.Value, loc, token string) {
-	var all []string
-	for _, s := range j.Steps {
-		if _, does := s.Outputs[key]; does {
-			return
-		}
-		all = append(all, slices.Sorted(maps.Keys(s.Outputs))...)
+	if _, does := c.inside(j).promotes[key]; !does {
+		c.noOutput(key, fmt.Sprintf("no step of %s promotes %s", shorten(j.ID), shorten(key)), j.Steps, at, loc, token)
 	}
-	c.noOutput(key, fmt.Sprintf("no step of %s promotes %s", shorten(j.ID), shorten(key)), all, at, loc, token)
 }
 
-func (c *checker) noOutput(key, msg string, all []string, at treefile.Value, loc, token string) {
-	if near := dag.Closest(key, all); near != "" {
-		msg += fmt.Sprintf("; did you mean %s?", near)
+// noOutput tells that none of some steps promotes an output.
+func (c *checker) noOutput(key, msg string, of []*Step, at treefile.Value, loc, token string) {
+	if !c.full(CodeUnknownOutput) {
+		var all []string
+		for _, s := range of {
+			all = append(all, slices.Sorted(maps.Keys(s.Outputs))...)
+		}
+		if near := dag.Closest(key, all); near != "" {
+			msg += fmt.Sprintf("; did you mean %s?", near)
+		}
 	}
 	c.at(CodeUnknownOutput, at, loc, "%s: %s", shorten(token), msg)
 }

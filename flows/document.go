@@ -29,6 +29,9 @@ type Document struct {
 	Params          map[string]any // parameters that have a value
 
 	decoded    map[string]bool // names of the environment that feed what is decoded
+	secret     map[string]bool // Secrets
+	public     map[string]bool // Public
+	byName     map[string]int  // of Resources, the first of each
 	parameters treefile.Value
 	Resources  []Resource
 	Jobs       []*Job
@@ -246,6 +249,7 @@ func (r *reader) document() *Document {
 		Timeout: numberOf(flow.Get("timeout_seconds")), Priority: intOf(flow.Get("priority")), Pool: textOf(flow.Get("pool")),
 		Env: map[string]string{}, Secrets: append(textsOf(flow.Get("secrets")), r.opts.Secrets...), Public: append(textsOf(flow.Get("public_env")), r.opts.Public...), parameters: flow.Get("parameters"),
 	}
+	d.secret, d.public = setOf(d.Secrets), setOf(d.Public)
 	w := flow.Get("workspace")
 	d.Workspace = Workspace{Root: textOf(w.Get("root")), Cleanup: textOr(w.Get("cleanup_policy"), "on_success"), Layout: map[string]string{"artifacts": "artifacts", "scratch": "scratch", "manifests": "manifests"}}
 	for _, m := range w.Get("layout").Members() {
@@ -266,6 +270,12 @@ func (r *reader) document() *Document {
 			Decode: tableIn(m.Get("decode")), value: m.Value, loc: join("resources", m.Name),
 		})
 	}
+	d.byName = make(map[string]int, len(d.Resources))
+	for i := range d.Resources {
+		if _, had := d.byName[d.Resources[i].Name]; !had {
+			d.byName[d.Resources[i].Name] = i
+		}
+	}
 	for i, v := range r.root.Get("jobs").Items() {
 		j := r.job(v, fmt.Sprintf("jobs[%d]", i))
 		j.index = i
@@ -274,6 +284,14 @@ func (r *reader) document() *Document {
 	d.OnFailure = r.handlerJob(flow.Get("on_failure"), "on_failure")
 	d.Finally = r.handlerJob(flow.Get("finally"), "finally")
 	return d
+}
+
+func setOf(names []string) map[string]bool {
+	out := make(map[string]bool, len(names))
+	for _, name := range names {
+		out[name] = true
+	}
+	return out
 }
 
 // handlerJob is a job that is written as one, or as its steps; nil: there is none.

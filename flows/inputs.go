@@ -152,14 +152,18 @@ func (c *checker) declared(v treefile.Value, loc string) {
 	if len(template.Tokens(name)) > 0 {
 		return
 	}
-	var all []string
-	for _, r := range c.doc.Resources {
-		if r.Name == name {
-			return
-		}
-		all = append(all, r.Name)
+	if c.doc.resource(name) != nil {
+		return
 	}
 	msg := "the flow declares no resource " + shorten(name)
+	if c.full(CodeUnknownResource) {
+		c.at(CodeUnknownResource, v, loc, "%s", msg)
+		return
+	}
+	var all []string
+	for _, r := range c.doc.Resources {
+		all = append(all, r.Name)
+	}
 	if near := dag.Closest(name, all); near != "" {
 		msg += fmt.Sprintf("; did you mean %s?", near)
 	}

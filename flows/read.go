@@ -22,6 +22,7 @@ const (
 	maxAliased = 1 << 20 // bytes that aliases may stand for
 	maxSteps   = 100_000 // of all jobs
 	maxJobs    = 20_000
+	maxLayout  = 100 // directories of a job that have names
 )
 
 // Roots of templates, by when they are rendered.

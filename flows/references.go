@@ -22,11 +22,11 @@ var secretWords = []string{"PASS", "TOKEN", "SECRET", "KEY", "CREDENTIAL"}
 
 // Secret reports whether a name of the environment is a secret's: it is listed in flow.secrets, feeds what a resource has decoded, or looks like one and is not listed in flow.public_env.
 func (d *Document) Secret(name string) bool {
-	if slices.Contains(d.Secrets, name) || d.decoded[name] {
+	if d.secret[name] || d.decoded[name] {
 		return true
 	}
 	upper := strings.ToUpper(name)
-	return slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(upper, w) }) && !slices.Contains(d.Public, name)
+	return !d.public[name] && slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(upper, w) })
 }
 
 // environment looks at the values of the environment that are given.
@@ -119,14 +119,10 @@ func (c *checker) use(u *use, at place) {
 		if len(u.path) < 3 {
 			return // all of them
 		}
-		var all []string
-		for _, s := range at.job.Steps[:max(at.index, 0)] {
-			if _, does := s.Outputs[u.path[2]]; does {
-				return
-			}
-			all = append(all, slices.Sorted(maps.Keys(s.Outputs))...)
+		if first, promoted := c.inside(at.job).promotes[u.path[2]]; promoted && first < at.index {
+			return
 		}
-		c.noOutput(u.path[2], "no earlier step of the job promotes "+shorten(u.path[2]), all, u.value, u.loc, u.token)
+		c.noOutput(u.path[2], "no earlier step of the job promotes "+shorten(u.path[2]), at.job.Steps[:max(at.index, 0)], u.value, u.loc, u.token)
 	case "jobs":
 		c.ofJob(u, at, tell)
 	}
@@ -163,14 +159,18 @@ func (c *checker) env(u *use, tell func(Code, string, ...any)) {
 
 func (c *checker) param(u *use, tell func(Code, string, ...any)) {
 	name := u.path[1]
-	if c.doc.parameters.Get(name).Kind() != 0 {
+	if c.declares[name] {
+		return
+	}
+	msg := "the flow declares no parameter " + shorten(name)
+	if c.full(CodeUnknownParam) {
+		tell(CodeUnknownParam, "%s", msg)
 		return
 	}
 	var all []string
 	for _, m := range c.doc.parameters.Members() {
 		all = append(all, m.Name)
 	}
-	msg := "the flow declares no parameter " + shorten(name)
 	if near := dag.Closest(name, all); near != "" {
 		msg += fmt.Sprintf("; did you mean %s?", near)
 	}
@@ -186,29 +186,30 @@ func (c *checker) earlier(u *use, at place, tell func(Code, string, ...any)) {
 	if c.inChain(u, tell) {
 		return
 	}
-	var all []string
-	for i, s := range at.job.Steps {
+	if i, there := c.inside(at.job).steps[name]; there {
 		switch {
-		case s.ID != name:
-			if i < at.index {
-				all = append(all, s.ID)
-			}
-			continue
 		case i < at.index, i == at.index && u.phase == atOutput:
-			return
 		case i == at.index:
 			tell(CodeUnknownStep, "a step can't see its own result in its inputs")
-			return
+		default:
+			tell(CodeUnknownStep, "%s comes later in the job", name)
 		}
-		tell(CodeUnknownStep, "%s comes later in the job", name)
 		return
 	}
 	msg := "the job has no step " + shorten(name) + " before this one"
+	if c.full(CodeUnknownStep) {
+		tell(CodeUnknownStep, "%s", msg)
+		return
+	}
 	for _, j := range c.doc.Jobs {
-		if j != at.job && slices.ContainsFunc(j.Steps, func(s *Step) bool { return s.ID == name }) {
+		if _, has := c.inside(j).steps[name]; has && j != at.job {
 			tell(CodeUnknownStep, "%s: it is one of the job %s, whose outputs can be named: jobs.%s.outputs.KEY", msg, j.ID, j.ID)
 			return
 		}
+	}
+	var all []string
+	for _, s := range at.job.Steps[:at.index] {
+		all = append(all, s.ID)
 	}
 	if near := dag.Closest(name, all); near != "" {
 		msg += fmt.Sprintf("; did you mean %s?", near)

@@ -6,8 +6,10 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/taskgrove/taskgrove/dag/treedoc"
+	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
 // Report is what is known of a flow document.
@@ -54,9 +56,19 @@ func (f *Fault) Text(name string) string {
 		name = fmt.Sprintf("%s:%d:%d", name, f.Line, f.Column)
 	}
 	if f.Loc != "" {
-		return fmt.Sprintf("%s: %s: %s - %s", name, f.Loc, f.Code, f.Msg)
+		return oneLine(fmt.Sprintf("%s: %s: %s - %s", name, f.Loc, f.Code, f.Msg))
 	}
-	return fmt.Sprintf("%s: %s - %s", name, f.Code, f.Msg)
+	return oneLine(fmt.Sprintf("%s: %s - %s", name, f.Code, f.Msg))
+}
+
+// oneLine is a text without what would steer a terminal, or look like a further line of the report: files may hold anything.
+func oneLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if rawjson.Steers(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
 }
 
 // Text writes the report for people: OK or INVALID, a line that begins with - for each error, and one that begins with ! for each warning.
@@ -65,7 +77,7 @@ func (r *Report) Text(w io.Writer) error {
 	if !r.OK {
 		word = "INVALID"
 	}
-	if _, err := fmt.Fprintf(w, "%s: %s\n", word, r.FlowYAML); err != nil {
+	if _, err := fmt.Fprintf(w, "%s: %s\n", word, oneLine(r.FlowYAML)); err != nil {
 		return err
 	}
 	return r.Lines(w)
@@ -103,6 +115,10 @@ func (r *reporter) tell(code Code, alias, loc string, at treedoc.Position, forma
 	if !known {
 		panic("flows: the code " + string(code) + " is not in the table")
 	}
+	if r.full(code) {
+		r.More++
+		return
+	}
 	f := Fault{Code: code, Alias: cmp.Or(alias, about.alias), Loc: loc, Line: at.Line, Column: at.Column, Msg: fmt.Sprintf(format, args...)}
 	if r.seen[f] {
 		return
@@ -112,11 +128,15 @@ func (r *reporter) tell(code Code, alias, loc string, at treedoc.Position, forma
 	if about.warning {
 		list = &r.Warnings
 	}
-	if len(*list) == MaxFaults {
-		r.More++
-		return
-	}
 	*list = append(*list, f)
+}
+
+// full reports whether a fault of a code would only be counted: who would look far for what to say of it need not.
+func (r *reporter) full(code Code) bool {
+	if codes[code].warning {
+		return len(r.Warnings) >= MaxFaults
+	}
+	return len(r.Errors) >= MaxFaults
 }
 
 // tellAt is tell, for a fault whose place is known by its line.

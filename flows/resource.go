@@ -235,11 +235,10 @@ func (c *checker) reachable(s *Step, executor string, inputs treefile.Value, loc
 // connectionKey is the input that holds a connection.
 const connectionKey = "connection"
 
+// resource is one by its name; nil: there is none.
 func (d *Document) resource(name string) *Resource {
-	for i := range d.Resources {
-		if d.Resources[i].Name == name {
-			return &d.Resources[i]
-		}
+	if i, there := d.byName[name]; there {
+		return &d.Resources[i]
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package treedoc
 
 import (
 	"bytes"
+	"sort"
 	"unicode/utf8"
 )
 
@@ -25,4 +26,38 @@ func (p Position) after(text []byte) Position {
 	}
 	p.Column += utf8.RuneCount(text)
 	return p
+}
+
+// Places finds places in one text, without counting from its beginning each time.
+type Places struct {
+	text  []byte
+	marks []mark
+}
+
+type mark struct {
+	offset int
+	at     Position
+}
+
+// markEvery is how many bytes are counted for a place, at most.
+const markEvery = 4 << 10
+
+// NewPlaces looks through a text, which must not change.
+func NewPlaces(text []byte) *Places {
+	p := &Places{text: text, marks: []mark{{0, first}}}
+	for end := markEvery; end < len(text); end += markEvery {
+		for end < len(text) && !utf8.RuneStart(text[end]) {
+			end++
+		}
+		last := p.marks[len(p.marks)-1]
+		p.marks = append(p.marks, mark{end, last.at.after(text[last.offset:end])})
+	}
+	return p
+}
+
+// Of is the place of the byte at offset.
+func (p *Places) Of(offset int) Position {
+	offset = max(0, min(offset, len(p.text)))
+	i := sort.Search(len(p.marks), func(i int) bool { return p.marks[i].offset > offset }) - 1
+	return p.marks[i].at.after(p.text[p.marks[i].offset:offset])
 }

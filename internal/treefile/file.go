@@ -39,6 +39,7 @@ type File struct {
 
 	name    string          // as faults name it
 	made    bool            // JSON was made of another form: nothing of it stands in the file
+	places  *treedoc.Places // of JSON, where many are asked for; nil: they are counted
 	origins []origin        // of YAML: where the parts of JSON come from
 	unsaid  []Fault         // of YAML: values that JSON has not, for which null stands
 	plain   []int           // of YAML: where texts begin in JSON that have no quotes in the file
@@ -401,6 +402,9 @@ func (f *File) PlaceAt(offset int) string {
 	}
 	if f.origins != nil {
 		return f.place(placeOf(f.origins, offset))
+	}
+	if f.places != nil {
+		return f.place(f.places.Of(offset))
 	}
 	return f.place(treedoc.PositionOf(f.JSON, offset))
 }

@@ -18,6 +18,9 @@ func DecodeStrict(name string, data []byte, mostAliased int) (f *File, v Value, 
 		return nil, Value{}, refusedAt(all[1].PlaceAt(0), manyDocuments)
 	}
 	f = all[0]
+	if f.origins == nil {
+		f.places = treedoc.NewPlaces(f.JSON)
+	}
 	n, err := f.nodes()
 	if err != nil {
 		return nil, Value{}, err
@@ -54,6 +57,9 @@ func (v Value) Position() treedoc.Position {
 	}
 	if v.f.origins != nil {
 		return placeOf(v.f.origins, at)
+	}
+	if v.f.places != nil {
+		return v.f.places.Of(at)
 	}
 	return treedoc.PositionOf(v.f.JSON, at)
 }

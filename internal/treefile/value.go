@@ -86,9 +86,12 @@ func (v Value) Members() []Member {
 
 // Get is the first member of a name.
 func (v Value) Get(name string) Value {
-	for _, m := range v.Members() {
-		if m.Name == name {
-			return m.Value
+	if v.n == nil {
+		return Value{}
+	}
+	for i := range v.n.members {
+		if m := &v.n.members[i]; m.name == name {
+			return Value{v.f, m.value, &m.at}
 		}
 	}
 	return Value{}

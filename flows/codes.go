@@ -79,6 +79,10 @@ const (
 	CodeZone              Code = "spec.default_timezone"
 	CodeZoneUnknown       Code = "spec.timezone"
 	CodeInstances         Code = "spec.max_instances"
+	CodeFlowFile          Code = "spec.flow_file"
+	CodeFlowTwice         Code = "spec.flow_twice"
+	CodeRefusedSchedule   Code = "spec.refused_schedule"
+	CodeNoBundles         Code = "spec.bundle_not_supported_here"
 )
 
 // about says what a code means.
@@ -160,6 +164,10 @@ var ownCodes = map[Code]about{
 	CodeDays:              {warning: true, means: "`cron` names days of the month and of the week. A day counts that either names, as in crontabs; in AetherFlow both must fit."},
 	CodeZone:              {warning: true, means: "A scheduler file names no zone, so that it is that of AetherFlow, Europe/Berlin."},
 	CodeZoneUnknown:       {means: "There is no such time zone."},
+	CodeFlowFile:          {means: "A flow that an item of a scheduler file names can't be read."},
+	CodeFlowTwice:         {means: "Two files that a scheduler file names have the same `flow.id`, and say different things."},
+	CodeRefusedSchedule:   {means: "The cluster does not take an item of a scheduler file as [a schedule](../schedules.md). The message says why."},
+	CodeNoBundles:         {means: "An item of a scheduler file runs a flow of a bundle, which schedules can't do yet: register the flow, and name it by `flow_id`, or its file by `flow_yaml`."},
 	CodeInstances:         {warning: true, means: "`max_instances` is over 1, which means any number here."},
 }
 

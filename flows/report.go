@@ -32,6 +32,7 @@ type Fault struct {
 	Line   int    `json:"line"`            // from 1; 0: the document as a whole
 	Column int    `json:"column"`          // in characters, from 1
 	Msg    string `json:"msg"`
+	File   string `json:"file,omitempty"` // that it stands in; empty: the document itself
 }
 
 // Error is the errors of a report, for callers that want no report. It is of the kind that [Compile] gives.
@@ -52,6 +53,7 @@ func (e *Error) Error() string {
 
 // Text is the fault in the form of compilers: file, line and column first.
 func (f *Fault) Text(name string) string {
+	name = cmp.Or(f.File, name)
 	if f.Line > 0 {
 		name = fmt.Sprintf("%s:%d:%d", name, f.Line, f.Column)
 	}
@@ -119,13 +121,21 @@ func (r *reporter) tell(code Code, alias, loc string, at treedoc.Position, forma
 		r.More++
 		return
 	}
-	f := Fault{Code: code, Alias: cmp.Or(alias, about.alias), Loc: loc, Line: at.Line, Column: at.Column, Msg: fmt.Sprintf(format, args...)}
+	r.add(Fault{Code: code, Alias: cmp.Or(alias, about.alias), Loc: loc, Line: at.Line, Column: at.Column, Msg: fmt.Sprintf(format, args...)}, about.warning)
+}
+
+// add adds a fault that is not there yet.
+func (r *reporter) add(f Fault, warning bool) {
+	if r.full(f.Code) {
+		r.More++
+		return
+	}
 	if r.seen[f] {
 		return
 	}
 	r.seen[f] = true
 	list := &r.Errors
-	if about.warning {
+	if warning {
 		list = &r.Warnings
 	}
 	*list = append(*list, f)
@@ -147,7 +157,7 @@ func (r *reporter) tellAt(code Code, loc string, line, column int, msg string) {
 // done is the report, its faults in the order of their lines.
 func (r *reporter) done() *Report {
 	order := func(a, b Fault) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Loc, b.Loc))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Loc, b.Loc))
 	}
 	slices.SortStableFunc(r.Errors, order)
 	slices.SortStableFunc(r.Warnings, order)

@@ -14,7 +14,35 @@ import (
 // Timetable is a scheduler file of AetherFlow: when which flows run.
 type Timetable struct {
 	Items []*TimetableItem
+
+	values []treefile.Value // of the items
+	read   *reader
 }
+
+// Tell adds a fault of the key of an item.
+func (t *Timetable) Tell(item int, key string, code Code, format string, args ...any) {
+	v := t.values[item]
+	if at := v.Get(key); at.Given() {
+		v = at
+	}
+	t.read.at(code, v, t.Items[item].Loc+"."+key, format, args...)
+}
+
+// Add adds what is wrong with a file that the timetable names.
+func (t *Timetable) Add(file string, of *Report) {
+	for _, f := range of.Errors {
+		f.File = file
+		t.read.add(f, false)
+	}
+	for _, f := range of.Warnings {
+		f.File = file
+		t.read.add(f, true)
+	}
+	t.read.More += of.More
+}
+
+// Report has all faults that are known so far.
+func (t *Timetable) Report() *Report { return t.read.done() }
 
 // TimetableItem is one of its items. Either FlowYAML, FlowID or Manifest says what runs; FlowYAML with Manifest is a file of the bundle.
 type TimetableItem struct {
@@ -46,7 +74,7 @@ type ScheduleSpec struct {
 	MisfireGrace float64 `json:"misfire_grace"` // seconds
 	Coalesce     bool    `json:"coalesce"`
 	Jitter       float64 `json:"jitter,omitempty"` // seconds
-	Paused       bool    `json:"paused"`
+	Paused       *bool   `json:"paused,omitempty"` // nil: it does not say
 }
 
 const (
@@ -87,8 +115,8 @@ var timetableKeys = []key{
 	{name: "items", shape: listOf(shape{form: object, keys: timetableItemKeys}), required: true, effect: "The schedules: see [items](#keys-of-an-item).", example: "[]"},
 }
 
-// ReadTimetable reads a scheduler file of AetherFlow, with all that is wrong with it in the report. name is what the report calls the file. The timetable is nil
-// unless the report is OK.
+// ReadTimetable reads a scheduler file of AetherFlow, with all that is wrong with it in the report. name is what the report calls the file. With
+// faults, the timetable is there as far as the file can be read at all, so that more can be told; else it is nil.
 func ReadTimetable(name string, text []byte) (*Timetable, *Report) {
 	r := &reader{reporter: newReporter(name)}
 	if !r.parse(text) {
@@ -100,11 +128,7 @@ func ReadTimetable(name string, text []byte) (*Timetable, *Report) {
 	}
 	r.object(r.root, timetableKeys, "")
 	t := r.timetable()
-	report := r.done()
-	if !report.OK {
-		return nil, report
-	}
-	return t, report
+	return t, r.done()
 }
 
 func (r *reader) timetable() *Timetable {
@@ -116,7 +140,7 @@ func (r *reader) timetable() *Timetable {
 		r.at(CodeZone, r.root, "timezone", "is left out, so that instants are those of %s: name a zone", defaultZone)
 	}
 	r.zone(zone, "timezone")
-	t := &Timetable{}
+	t := &Timetable{read: r}
 	items := r.root.Get("items").Items()
 	if len(items) > maxItems {
 		r.at(CodeTooLarge, r.root.Get("items"), "items", "has %d items, the most is %d", len(items), maxItems)
@@ -132,7 +156,7 @@ func (r *reader) timetable() *Timetable {
 		} else if item.ID != "" {
 			first[item.ID] = i
 		}
-		t.Items = append(t.Items, item)
+		t.Items, t.values = append(t.Items, item), append(t.values, v)
 	}
 	return t
 }
@@ -153,7 +177,11 @@ func (r *reader) item(v treefile.Value, zone, loc string) *TimetableItem {
 		r.at(CodeBadID, v.Get("id"), loc+".id", "%s must be 1 to %d letters, digits, '.', '_' and '-', and neither . nor ..", shorten(item.ID), maxIDChars)
 	}
 	r.whatRuns(v, item)
-	item.Spec = ScheduleSpec{Timezone: textOr(v.Get("timezone"), zone), MisfireGrace: defaultGrace, Coalesce: true, Paused: boolOf(v.Get("paused")), Jitter: numberOf(v.Get("jitter_seconds"))}
+	item.Spec = ScheduleSpec{Timezone: textOr(v.Get("timezone"), zone), MisfireGrace: defaultGrace, Coalesce: true, Jitter: numberOf(v.Get("jitter_seconds"))}
+	if p := v.Get("paused"); p.Given() {
+		paused := boolOf(p)
+		item.Spec.Paused = &paused
+	}
 	if grace := v.Get("misfire_grace_time"); grace.Given() {
 		item.Spec.MisfireGrace = numberOf(grace)
 	}

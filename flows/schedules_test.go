@@ -24,7 +24,7 @@ items:
 	}
 	want := []TimetableItem{
 		{ID: "nightly", Flow: TimetableFlow{YAML: "flow.yaml", Job: "main"}, Spec: ScheduleSpec{Cron: "0 2 * * tue,wed,thu,fri,sat", Timezone: "Europe/Paris", Overlap: "skip", MisfireGrace: 60, Coalesce: true}},
-		{ID: "often", Flow: TimetableFlow{ID: "orders"}, Spec: ScheduleSpec{Every: 900, StartAt: "2027-01-01T00:00:00Z", Timezone: "UTC", Overlap: "queue_one", MisfireGrace: 300, Jitter: 30, Paused: true}},
+		{ID: "often", Flow: TimetableFlow{ID: "orders"}, Spec: ScheduleSpec{Every: 900, StartAt: "2027-01-01T00:00:00Z", Timezone: "UTC", Overlap: "queue_one", MisfireGrace: 300, Jitter: 30, Paused: ptr(true)}},
 		{ID: "bundled", AllowStale: true, Flow: TimetableFlow{Manifest: "b.yaml", Env: map[string]string{"A": "1"}, Priority: ptr(1), Timeout: 60},
 			Spec: ScheduleSpec{Cron: "*/5 * * * *", Timezone: "Europe/Paris", Overlap: "skip", MisfireGrace: 300, Coalesce: true}},
 	}
@@ -115,8 +115,13 @@ func FuzzTimetable(f *testing.F) {
 	f.Add([]byte("items: [{id: a, every_seconds: 5, flow: x}]"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		got, report := ReadTimetable("s.yaml", text)
-		if (got != nil) != report.OK {
-			t.Fatalf("ok is %v, and there is a timetable: %v", report.OK, got != nil)
+		if got == nil && report.OK {
+			t.Fatal("nothing is wrong, and there is no timetable")
+		}
+		if got != nil && len(got.Items) > 0 { // whatever it is, more can be told of it
+			if got.Tell(0, "flow_yaml", CodeFlowFile, "can't be read"); got.Report().OK {
+				t.Fatal("a fault is lost")
+			}
 		}
 	})
 }

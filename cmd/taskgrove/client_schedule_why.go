@@ -147,7 +147,7 @@ func hadNone(x *client.ScheduleInfo, r *client.ScheduleRun) string {
 	switch {
 	case r.Status == "failed_to_start" && x.Flow != nil:
 		why = "its flow was refused: " + r.Reason
-	case r.Status == "failed_to_start":
+	case r.Status == "failed_to_start", r.Status == "failed" && r.TreeID == "": // version 0.13 calls it so
 		why = "its tree was refused: " + r.Reason
 	case r.Status == "missed" && r.Reason == "grace":
 		why = "nobody could begin it within misfire_grace, " + cmp.Or(x.MisfireGrace, "300 seconds")

@@ -43,6 +43,7 @@ func TestWhyOfSchedules(t *testing.T) {
 		{"on", client.ScheduleInfo{Schedule: client.Schedule{On: &client.ScheduleOn{Schedule: "b", Outcome: []string{"failed", "cancelled"}}}}, nil, []string{"when a run of schedule b is failed or cancelled."}, ""},
 		{"overlap", client.ScheduleInfo{Next: at(9)}, []*client.ScheduleRun{run(4, "skipped", "overlap", ""), late}, []string{"had no run: another run had not ended, or waited already (overlap: skip)."}, ""},
 		{"grace", client.ScheduleInfo{Schedule: client.Schedule{MisfireGrace: "12h"}, Next: at(9)}, []*client.ScheduleRun{run(4, "missed", "grace", "")}, []string{"within misfire_grace, 12h."}, ""},
+		{"refused flow", client.ScheduleInfo{Schedule: client.Schedule{Flow: &client.ScheduleFlow{ID: "f"}}, Next: at(9)}, []*client.ScheduleRun{run(4, "failed_to_start", "flow.id: there is no flow f", "")}, []string{"its flow was refused: flow.id: there is no flow f."}, ""},
 		{"refused", client.ScheduleInfo{Next: at(9)}, []*client.ScheduleRun{run(4, "failed", "tree[0].priority: must be 0 to 3", "")}, []string{"its tree was refused: tree[0].priority: must be 0 to 3."}, ""},
 	} {
 		got := strings.Join(whyOfSchedule(&c.info, c.runs), "\n")

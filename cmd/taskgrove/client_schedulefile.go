@@ -18,6 +18,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/dag/scheduledoc"
+	"github.com/taskgrove/taskgrove/flows"
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 	"github.com/taskgrove/taskgrove/internal/schedulefile"
 	"github.com/taskgrove/taskgrove/internal/treefile"
@@ -36,23 +37,41 @@ type written struct {
 func scheduleCreateCommand() *cobra.Command {
 	return clientCommand("create FILE|-", "Make the schedules of a file", "Makes the schedules of a file. One whose id is there already is refused; \"apply\" changes it. The file is read as a whole before.\n"+scheduleFileHelp,
 		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
-			return s.schedulesOf(ctx, args[0], func(client.Schedule) (*client.ScheduleInfo, error) { return nil, nil })
+			name, text, err := s.scheduleText(args[0])
+			if err != nil {
+				return err
+			}
+			return s.schedulesOf(ctx, name, text, false, func(client.Schedule) (*client.ScheduleInfo, error) { return nil, nil })
 		})
 }
 
 func scheduleApplyCommand() *cobra.Command {
-	return clientCommand("apply FILE|-", "Make or change schedules, so that they are as a file says",
+	var timetable, dry bool
+	cmd := clientCommand("apply FILE|-", "Make or change schedules, so that they are as a file says",
 		"Makes the schedules of a file that are not there, and changes those that are otherwise. What has run stays. A schedule that the file does not name stays as it is.\n"+
-			"Without \"paused\" in the file a schedule stays paused or not, as it is.\n"+scheduleFileHelp,
-		cobra.ExactArgs(1), func(ctx context.Context, s *session, args []string) error {
-			return s.schedulesOf(ctx, args[0], func(want client.Schedule) (*client.ScheduleInfo, error) {
-				is, err := s.Schedule(ctx, want.ID)
-				if errors.Is(err, client.ErrNotFound) || errors.Is(err, client.ErrDenied) { // who may see their own only is not told whether it is there
-					return nil, nil
-				}
-				return is, err
-			})
+			"Without \"paused\" in the file a schedule stays paused or not, as it is.\n"+scheduleFileHelp+"\n\n"+
+			"FILE may be a scheduler file of AetherFlow, too, which has items: the flows that it names by flow_yaml, relative to it, are registered, and each item is a schedule of its flow. All\n"+
+			"faults of all files are told as by \"flow validate\", with codes, and nothing is stored then.", cobra.ExactArgs(1), nil)
+	alsoJSON(cmd, cmd.Flag("output").Value.(*formatFlag))
+	cmd.Flags().BoolVar(&timetable, "timetable", false, "FILE is a scheduler file of AetherFlow, whatever it looks like")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "only look what is wrong, and what would change")
+	run(cmd, func(ctx context.Context, s *session, args []string) error {
+		name, text, err := s.scheduleText(args[0])
+		if err != nil {
+			return err
+		}
+		if timetable || isTimetable(name, text) {
+			return s.applyTimetable(ctx, name, text, dry)
+		}
+		return s.schedulesOf(ctx, name, text, dry, func(want client.Schedule) (*client.ScheduleInfo, error) {
+			is, err := s.Schedule(ctx, want.ID)
+			if errors.Is(err, client.ErrNotFound) || errors.Is(err, client.ErrDenied) { // who may see their own only is not told whether it is there
+				return nil, nil
+			}
+			return is, err
 		})
+	})
+	return cmd
 }
 
 // sameSchedule reports whether two schedules say the same.
@@ -87,11 +106,12 @@ func plainSchedule(s client.Schedule) client.Schedule {
 	return s
 }
 
-// schedulesOf makes the schedules of a file, or changes those that there gives, and prints what has become of them. All are looked at before the first is stored.
-func (s *session) schedulesOf(ctx context.Context, name string, there func(want client.Schedule) (*client.ScheduleInfo, error)) error {
-	f, err := s.scheduleFile(name)
+// schedulesOf makes the schedules of a file, or changes those that there gives, and prints what has become of them. All are looked at before the first is stored. dry: nothing is
+// stored.
+func (s *session) schedulesOf(ctx context.Context, name string, file []byte, dry bool, there func(want client.Schedule) (*client.ScheduleInfo, error)) error {
+	f, err := schedulefile.Read(name, file)
 	if err != nil {
-		return err
+		return codedError{err, exitUsage}
 	}
 	changes := make([]scheduleChange, len(f.Schedules))
 	var faults faultsOfFile
@@ -117,22 +137,23 @@ func (s *session) schedulesOf(ctx context.Context, name string, there func(want 
 	if err := faults.err(); err != nil {
 		return err
 	}
+	if dry {
+		return s.printDry(&flows.Report{OK: true, FlowYAML: name, Errors: []flows.Fault{}, Warnings: []flows.Fault{}}, changes)
+	}
 	done := []written{}
 	for _, i := range f.InOrder() {
 		c := &changes[i]
-		info, change := c.is, "unchanged"
+		info := c.is
 		switch {
 		case c.is == nil:
-			change = "created"
 			info, err = s.CreateSchedule(ctx, c.want)
 		case !c.same:
-			change = "changed"
 			info, err = s.UpdateSchedule(ctx, c.want, c.is.Revision)
 		}
 		if err != nil {
 			return errors.Join(s.printWritten(done), scheduleFaults(f, i, err))
 		}
-		done = append(done, written{c.want.ID, change, info})
+		done = append(done, written{c.want.ID, c.change(), info})
 	}
 	return s.printWritten(done)
 }
@@ -262,10 +283,8 @@ func (s *session) printWritten(done []written) error {
 	})
 }
 
-// scheduleFile reads a file of schedules.
-func (s *session) scheduleFile(name string) (*schedulefile.File, error) {
-	var text []byte
-	var err error
+// scheduleText reads a file of schedules.
+func (s *session) scheduleText(name string) (shown string, text []byte, err error) {
 	if name == "-" {
 		name = "<stdin>"
 		text, err = io.ReadAll(io.LimitReader(s.in, schedulefile.MaxBytes+1))
@@ -273,13 +292,9 @@ func (s *session) scheduleFile(name string) (*schedulefile.File, error) {
 		text, err = os.ReadFile(filepath.Clean(name))
 	}
 	if err != nil {
-		return nil, codedError{err, exitUsage}
+		return name, nil, codedError{err, exitUsage}
 	}
-	f, err := schedulefile.Read(name, text)
-	if err != nil {
-		return nil, codedError{err, exitUsage}
-	}
-	return f, nil
+	return name, text, nil
 }
 
 // scheduleFaults gives what a server says about a schedule the places of its file.

@@ -23,11 +23,13 @@ const (
 	TreeFailed    WebhookEvent = "tree_failed" // ended otherwise, but for cancelled ones
 	TreeCancelled WebhookEvent = "tree_cancelled"
 	TreeLate      WebhookEvent = "tree_late" // it has not ended when it was due
-	TaskStart     WebhookEvent = "task_start"
-	TaskCompleted WebhookEvent = "task_completed"
-	TaskFailed    WebhookEvent = "task_failed"
-	TaskCancelled WebhookEvent = "task_cancelled"
-	TaskRetry     WebhookEvent = "task_retry"
+
+	RunFailedToStart WebhookEvent = "run_failed_to_start" // of a schedule: it has no tree, as what it was to run was refused
+	TaskStart        WebhookEvent = "task_start"
+	TaskCompleted    WebhookEvent = "task_completed"
+	TaskFailed       WebhookEvent = "task_failed"
+	TaskCancelled    WebhookEvent = "task_cancelled"
+	TaskRetry        WebhookEvent = "task_retry"
 )
 
 // WebhookSpec is a webhook of the cluster: where to, and of what it is told. Empty conditions don't filter. Its MaxAttempts are 10 by default.

@@ -301,6 +301,7 @@ func (c *Coordinator) beginFire(ctx context.Context, f *dueRun) error {
 			return err
 		}
 		failpoint.Hit("coordinator.after-fire-refusal")
+		wake(c.webhooks.wake)
 		wake(c.wakeSchedules)
 		return nil
 	}

@@ -61,6 +61,9 @@ const (
 	TreeFailed    WebhookEvent = "tree_failed" // ended otherwise, but for cancelled ones
 	TreeCancelled WebhookEvent = "tree_cancelled"
 	TreeLate      WebhookEvent = "tree_late" // it has not ended when it was due
+
+	RunFailedToStart WebhookEvent = "run_failed_to_start" // of a schedule: it has no tree, as what it was to run was refused
+
 	TaskStart     WebhookEvent = "task_start"
 	TaskCompleted WebhookEvent = "task_completed"
 	TaskFailed    WebhookEvent = "task_failed"
@@ -70,7 +73,7 @@ const (
 
 // WebhookEvents are all that a webhook of the cluster can ask for.
 func WebhookEvents() []WebhookEvent {
-	return []WebhookEvent{TreeCreated, TreeStarted, TreeCompleted, TreeFailed, TreeCancelled, TreeLate, TaskStart, TaskCompleted, TaskFailed, TaskCancelled, TaskRetry}
+	return []WebhookEvent{TreeCreated, TreeStarted, TreeCompleted, TreeFailed, TreeCancelled, TreeLate, RunFailedToStart, TaskStart, TaskCompleted, TaskFailed, TaskCancelled, TaskRetry}
 }
 
 // WebhookSpec is a webhook of the cluster: where to, and of what it is told. Empty conditions don't filter.

@@ -69,7 +69,7 @@ type message struct {
 var clusterWords = map[WebhookEvent]int32{
 	TreeCreated: pg.WebhookTreeCreated, TreeStarted: pg.WebhookTreeStarted, TreeCompleted: pg.WebhookTreeCompleted, TreeFailed: pg.WebhookTreeFailed,
 	TreeCancelled: pg.WebhookTreeCancelled, TaskStart: pg.WebhookTaskStart, TaskCompleted: pg.WebhookTaskCompleted, TaskFailed: pg.WebhookTaskFailed,
-	TaskCancelled: pg.WebhookTaskCancelled, TaskRetry: pg.WebhookTaskRetry, TreeLate: pg.WebhookTreeLate,
+	TaskCancelled: pg.WebhookTaskCancelled, TaskRetry: pg.WebhookTaskRetry, TreeLate: pg.WebhookTreeLate, RunFailedToStart: pg.WebhookRunRefused,
 }
 
 // wordsOf are the names of an event for webhooks of the cluster, in the order in which they are told (spec 3.11).

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -285,6 +286,9 @@ type turn struct {
 }
 
 func (t *turn) run(ctx context.Context) (err error) {
+	if t.c.Tree < 0 {
+		return t.refusedRun(ctx)
+	}
 	stored, events, err := t.d.store.WebhookEvents(ctx, t.c.Tree, t.c.Sequence, webhookEvents)
 	if errors.Is(err, pg.ErrNotFound) {
 		t.move.Over = true
@@ -318,9 +322,52 @@ func (t *turn) run(ctx context.Context) (err error) {
 	return nil
 }
 
+// refusedRun tells that a run of a schedule failed to start.
+func (t *turn) refusedRun(ctx context.Context) error {
+	r, err := t.d.store.RefusedRun(ctx, t.c.Tree)
+	if errors.Is(err, pg.ErrNotFound) {
+		t.move.Over = true
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if t.target, err = t.d.open(ctx, t.w); err != nil { // no key for it: it waits for one
+		t.failed(err.Error())
+		t.move.Pause = time.Minute
+		return nil
+	}
+	m, err := refusedMessage(t.w, t.c.Tree, r)
+	if err != nil {
+		return err
+	}
+	t.move.Over = !t.target.view.wants(m.tree) || t.send(ctx, []*message{m})
+	return nil
+}
+
+// refusedMessage is what a webhook is told of a run that failed to start. There is no tree: its name is the schedule's.
+func refusedMessage(w *pg.Webhook, key dag.TreeKey, r *pg.RefusedRun) (*message, error) {
+	tree := &TreeStatus{Key: key, Name: r.Schedule, UserID: r.UserID, Status: dag.StatusFailed, CreatedAt: r.Instant}
+	if r.Labels != nil {
+		if err := json.Unmarshal(r.Labels, &tree.Labels); err != nil {
+			return nil, fmt.Errorf("read labels of schedule %s: %w", r.Schedule, err)
+		}
+	}
+	e := &Event{Sequence: 1, Type: EventFailed, Name: r.Schedule, Status: dag.StatusFailed, Error: r.Reason, At: r.At}
+	m := newMessage(w, tree, e, string(RunFailedToStart))
+	m.body.Final = true
+	m.body.Message = fmt.Sprintf("The run of schedule %s of %s failed to start", r.Schedule, moment(r.Instant))
+	return m, nil
+}
+
 // deliver sends what a webhook is told of an event; false: the event is not done with.
 func (t *turn) deliver(ctx context.Context, tree *TreeStatus, e *Event) (done bool) {
-	for _, m := range messagesOf(t.w, tree, e) {
+	return t.send(ctx, messagesOf(t.w, tree, e))
+}
+
+// send sends messages in order; false: one is not done with.
+func (t *turn) send(ctx context.Context, all []*message) (done bool) {
+	for _, m := range all {
 		if time.Until(t.over) < time.Duration(t.target.view.TimeoutMS)*time.Millisecond {
 			return false
 		}
@@ -348,7 +395,7 @@ func (t *turn) deliver(ctx context.Context, tree *TreeStatus, e *Event) (done bo
 
 // traced sends a message within a span of the tree's trace.
 func (d *deliverer) traced(ctx context.Context, tree dag.TreeKey, webhook string, m *message, send func(context.Context) sent) sent {
-	if d.telling == nil {
+	if d.telling == nil || tree < 0 {
 		return send(ctx)
 	}
 	ctx, span := d.telling(ctx, tree, webhook, m.event.Type.String())

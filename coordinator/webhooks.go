@@ -407,6 +407,17 @@ func (c *Coordinator) Resend(ctx context.Context, deliveryID string) (*Delivery,
 	if d.Tree == 0 {
 		return c.TestWebhook(ctx, id)
 	}
+	if d.Tree < 0 {
+		run, err := c.store.RefusedRun(ctx, d.Tree)
+		if err != nil {
+			return nil, c.internal("read the run of a delivery", err)
+		}
+		m, err := refusedMessage(w, d.Tree, run)
+		if err != nil {
+			return nil, err
+		}
+		return c.webhooks.sendNow(ctx, w, []*message{m}, pg.Delivered{Tree: d.Tree, Sequence: d.Sequence, Event: d.Event})
+	}
 	stored, events, err := c.store.WebhookEvents(ctx, d.Tree, d.Sequence-1, 1)
 	if err != nil {
 		return nil, c.internal("read the event of a delivery", err)

@@ -183,6 +183,7 @@ var words = func() map[string]string {
 		"webhook_begins": list(webhookBegins),
 		"webhook_ends":   list(webhookEnds),
 		"webhook_late":   list(webhookLate),
+		"webhook_runs":   list(webhookRuns),
 		"webhook_wait_s": list(int(webhookWait.Seconds())),
 		"delivery_done":  list(DeliveryDone),
 		"end_completed":  list(EndCompleted),

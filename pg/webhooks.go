@@ -25,13 +25,16 @@ const (
 	WebhookTaskCancelled
 	WebhookTaskRetry
 	WebhookTreeLate
+	WebhookRunRefused
 )
 
-// What is asked for decides when a webhook of the cluster gets a cursor in a tree: with the beginning of an execution, with its end, or once the tree is late.
+// What is asked for decides when a webhook of the cluster gets a cursor in a tree: with the beginning of an execution, with its end, or once the tree is late. A run of a schedule
+// that could have no tree is told as if its key, negative, were that of a tree.
 const (
 	webhookEnds   = WebhookTreeCompleted | WebhookTreeFailed | WebhookTreeCancelled
 	webhookBegins = WebhookTreeCreated | WebhookTreeStarted | WebhookTaskStart | WebhookTaskCompleted | WebhookTaskFailed | WebhookTaskCancelled | WebhookTaskRetry
 	webhookLate   = WebhookTreeLate
+	webhookRuns   = WebhookRunRefused
 )
 
 // End is how an execution ended, as stored.
@@ -241,6 +244,25 @@ func (s *Store) WebhookEvents(ctx context.Context, tree dag.TreeKey, after int64
 		out[i] = WebhookEvent{TreeEvent: e, End: ends[e.Sequence].as, Progress: float64(ends[e.Sequence].progress)}
 	}
 	return status, out, nil
+}
+
+// RefusedRun is a run of a schedule that could have no tree.
+type RefusedRun struct {
+	Schedule, UserID string
+	Labels           []byte // JSON, of its schedule; nil: none
+	Instant, At      time.Time
+	Reason           string
+}
+
+// RefusedRun reads the run that a cursor is of which is that of no tree: its Tree is the run's key, negative. [ErrNotFound].
+func (s *Store) RefusedRun(ctx context.Context, tree dag.TreeKey) (*RefusedRun, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	r := &RefusedRun{}
+	if err := s.pool.QueryRow(ctx, sql("RefusedRun"), -int64(tree)).Scan(&r.Schedule, &r.UserID, &r.Labels, &r.Instant, &r.At, &r.Reason); err != nil {
+		return nil, orNone(err, ErrNotFound)
+	}
+	return r, nil
 }
 
 // Delivered is one attempt to deliver an event.

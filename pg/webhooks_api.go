@@ -34,6 +34,9 @@ func (s *Store) CreateWebhook(ctx context.Context, namespace dag.NamespaceKey, w
 		b.Queue(sql("LockEditLevel"), dag.EditLevel)
 		b.Queue(sql("CheckEditLevel"), dag.EditLevel)
 		b.Queue(sql("UseEditLevel"), dag.EditLevel, s.version)
+		if w.Events&webhookRuns != 0 {
+			queueCoordinators(b, dag.FlowSchedulesLevel, s.version)
+		}
 		b.Queue(sql("InsertWebhook"), w.ID, w.Name, w.Events, string(w.Config), w.Sealed, w.Host, namespace, w.Owner).QueryRow(func(row pgx.Row) error { return row.Scan(&id) })
 		b.Queue("commit")
 		return c.SendBatch(ctx, b).Close()
@@ -42,7 +45,7 @@ func (s *Store) CreateWebhook(ctx context.Context, namespace dag.NamespaceKey, w
 		return ErrTaken
 	}
 	if err != nil {
-		return fmt.Errorf("create webhook: %w", levelRefusal(quotaRefusal(err), s.editLevels(), dag.EditLevel))
+		return fmt.Errorf("create webhook: %w", levelRefusal(quotaRefusal(err), s.editLevels(), w.level()))
 	}
 	return s.seen(ctx, id)
 }
@@ -66,13 +69,26 @@ func (s *Store) seen(ctx context.Context, id int64) error {
 	return nil
 }
 
+// level is what coordinators need to tell a webhook of what it asks for: older ones would take what is told of a run without a tree for that of a tree that is gone.
+func (w *Webhook) level() dag.Level {
+	if w.Events&webhookRuns != 0 {
+		return dag.FlowSchedulesLevel
+	}
+	return dag.EditLevel
+}
+
 // UpdateWebhook writes a webhook of the cluster anew that has a revision. [ErrTaken]: its owner has another of that name; [ErrChanged]: it is gone,
 // or has another revision.
 func (s *Store) UpdateWebhook(ctx context.Context, namespace dag.NamespaceKey, w *Webhook, revision int32) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	var n int
-	err := s.pool.QueryRow(ctx, sql("UpdateWebhook"), w.ID, w.Name, w.Events, string(w.Config), w.Sealed, w.Host, w.Active, w.Reason, namespace, revision, w.Owner).Scan(&n)
+	b := &pgx.Batch{} // one transaction
+	if w.Events&webhookRuns != 0 {
+		queueCoordinators(b, w.level(), s.version)
+	}
+	b.Queue(sql("UpdateWebhook"), w.ID, w.Name, w.Events, string(w.Config), w.Sealed, w.Host, w.Active, w.Reason, namespace, revision, w.Owner).QueryRow(func(row pgx.Row) error { return row.Scan(&n) })
+	err := levelRefusal(s.pool.Send(ctx, b), s.editLevels(), w.level())
 	switch {
 	case isUnique(err, webhookOwned):
 		return ErrTaken

@@ -83,7 +83,7 @@ type deliveryPage struct {
 type webhookCreateParams struct {
 	webhookParams
 	Name   string            `json:"name,omitempty" description:"for people"`
-	Events []string          `json:"events" required:"true" description:"tree_created, tree_started, tree_completed, tree_failed, tree_cancelled, tree_late, task_start, task_completed, task_failed, task_cancelled, task_retry"`
+	Events []string          `json:"events" required:"true" description:"tree_created, tree_started, tree_completed, tree_failed, tree_cancelled, tree_late, run_failed_to_start, task_start, task_completed, task_failed, task_cancelled, task_retry"`
 	UserID string            `json:"user_id,omitempty" description:"only of trees of this owner"`
 	Tree   string            `json:"tree,omitempty" description:"only of trees whose root has this name"`
 	Labels map[string]string `json:"labels,omitempty" description:"only of trees that have them; an empty value stands for any"`

@@ -141,7 +141,7 @@ func webhooksCreateCommand() *cobra.Command {
 func bindConditions(cmd *cobra.Command, name, user, tree *string, events *[]string, labels *labelFlag) {
 	f := cmd.Flags()
 	f.StringVar(name, "name", "", "for people")
-	f.StringSliceVar(events, "events", nil, "tree_created, tree_started, tree_completed, tree_failed, tree_cancelled, tree_late, task_start, task_completed, task_failed, task_cancelled, task_retry")
+	f.StringSliceVar(events, "events", nil, "tree_created, tree_started, tree_completed, tree_failed, tree_cancelled, tree_late, run_failed_to_start, task_start, task_completed, task_failed, task_cancelled, task_retry")
 	f.StringVar(user, "user", "", "only of trees of this owner")
 	f.StringVar(tree, "tree", "", "only of trees whose root has this name")
 	labels.selects = true

@@ -72,7 +72,7 @@ const (
 )
 
 // Events are what webhooks can be told, in the order in which a cluster shows them.
-var Events = []string{"tree_created", "tree_started", "tree_completed", "tree_failed", "tree_cancelled", "tree_late", "task_start", "task_completed", "task_failed", "task_cancelled", "task_retry"}
+var Events = []string{"tree_created", "tree_started", "tree_completed", "tree_failed", "tree_cancelled", "tree_late", "run_failed_to_start", "task_start", "task_completed", "task_failed", "task_cancelled", "task_retry"}
 
 func notAWord(text string, words []string) string {
 	if near := dag.Nearest(text, words); near != "" {

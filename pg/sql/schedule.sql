@@ -192,7 +192,7 @@ select changed(count(*), cardinality($1::bigint[]), 'begin runs of schedules') f
 
 -- name: RefuseFire
 -- The run $1, which is due, has no tree: it has failed or is skipped ($2), for the reason $3. Schedules that begin with its failure get a run, as with [EndFires]. All of them look
--- what is next. Locks: the run, then schedules.
+-- what is next. Webhooks of the cluster that ask for it get a cursor. Locks: the run, then schedules.
 with f as (
   update fire set state = $2::smallint, reason = $3, ended_at = now(), claimed = null, started_at = case when $2::smallint = :fire_failed then started_at end where key = $1 and state = :fire_due
   returning key, schedule, state, instant, interval_start
@@ -202,8 +202,20 @@ with f as (
   from f cross join lateral (select key, trigger_ends from schedule where schedule.trigger = f.schedule and schedule.paused_at is null offset 0) s
   where f.state = :fire_failed and (s.trigger_ends >> f.state) % 2 = 1
   on conflict (schedule, kind, instant, cause) do nothing returning schedule
+), told as (
+  insert into webhook_cursor (tree, webhook, sequence, host)
+  select -f.key, w.key, 0, w.host
+  from f cross join lateral (select namespace from schedule where schedule.key = f.schedule offset 0) s
+  cross join lateral (select key, host from webhook where tree is null and active and events & :webhook_runs <> 0 and namespace = s.namespace offset 0) w
+  where f.state = :fire_failed
+  on conflict (tree, webhook) do nothing
 )
 update schedule set next_at = least(next_at, now()) where key in (select schedule from f union all select schedule from begun)
+
+-- name: RefusedRun
+-- The run $1, if it has failed and has no tree.
+select s.id, coalesce(s.user_id, ''), s.labels, f.instant, coalesce(f.ended_at, f.decided_at), coalesce(f.reason, '')
+from fire f cross join lateral (select * from schedule where schedule.key = f.schedule offset 0) s where f.key = $1 and f.state = :fire_failed and f.tree is null
 
 -- name: TakeFireEnds
 -- Up to $1 followups of trees that are runs of schedules, and have ended. Locks: them.

@@ -79,7 +79,7 @@ with w as (delete from webhook where key in (
     select key from (select key, tree from webhook where tree is not null order by key limit $1) f where not exists (select from tree where tree.key = f.tree)) returning key, tree),
   c as (delete from webhook_cursor where (tree, webhook) in (
     select f.tree, f.webhook from (select tree, webhook from webhook_cursor order by tree, webhook limit $1) f
-    where not exists (select from tree where tree.key = f.tree) or not exists (select from webhook where webhook.key = f.webhook))),
+    where case when f.tree < 0 then not exists (select from fire where fire.key = -f.tree) else not exists (select from tree where tree.key = f.tree) end or not exists (select from webhook where webhook.key = f.webhook))),
   e as (delete from webhook_end where (tree, sequence) in (
     select f.tree, f.sequence from (select tree, sequence from webhook_end order by tree, sequence limit $1) f where not exists (select from tree where tree.key = f.tree)))
 delete from webhook_delivery where webhook in (select key from w)

@@ -87,6 +87,9 @@ type FlowStart struct {
 	Job      string // that runs, with those that it needs; empty: all
 	Priority *int   // of all steps that the flow gives none of their own, from 0 to 3; nil: as the flow says
 
+	NoDeps     bool     // the job runs alone: those that it needs count as if they had run with success
+	JobOutputs []string // JOB.KEY=VALUE, what these have given then: JSON, else text
+
 	Bundle *RunBundle // nil: that of the registered flow, if it has one
 }
 
@@ -108,14 +111,18 @@ type FlowRun struct {
 	Profiles  string            `json:"profiles,omitempty"`  // likewise
 	Job       string            `json:"job,omitempty"`       // likewise
 	Priority  *int              `json:"priority,omitempty"`  // likewise
-	Bundle    *RunBundle        `json:"bundle,omitempty"`    // that it pins; nil: none, or in a list
-	Stale     bool              `json:"stale,omitempty"`     // the source of the bundle had failed
-	Jobs      json.RawMessage   `json:"jobs,omitempty"`      // a list of jobs with their steps, as "flow run" prints it; nil: not asked for
-	Truncated bool              `json:"truncated,omitempty"` // some values are left out of Jobs, as all would be more than 16 MiB
-	Revisions []FlowRevision    `json:"revisions,omitempty"` // the newest first; nil: not asked for
-	Existing  bool              `json:"existing,omitempty"`  // nothing was begun: the run was there, or has nothing to run again
-	Warnings  []string          `json:"warnings,omitempty"`  // of what began
-	Schedule  *FlowRunSchedule  `json:"schedule,omitempty"`  // that it comes from; nil: none
+	NoDeps    bool              `json:"no_deps,omitempty"`   // likewise
+
+	JobOutputs []string `json:"job_outputs,omitempty"` // likewise
+
+	Bundle    *RunBundle       `json:"bundle,omitempty"`    // that it pins; nil: none, or in a list
+	Stale     bool             `json:"stale,omitempty"`     // the source of the bundle had failed
+	Jobs      json.RawMessage  `json:"jobs,omitempty"`      // a list of jobs with their steps, as "flow run" prints it; nil: not asked for
+	Truncated bool             `json:"truncated,omitempty"` // some values are left out of Jobs, as all would be more than 16 MiB
+	Revisions []FlowRevision   `json:"revisions,omitempty"` // the newest first; nil: not asked for
+	Existing  bool             `json:"existing,omitempty"`  // nothing was begun: the run was there, or has nothing to run again
+	Warnings  []string         `json:"warnings,omitempty"`  // of what began
+	Schedule  *FlowRunSchedule `json:"schedule,omitempty"`  // that it comes from; nil: none
 }
 
 // FlowRunSchedule is the schedule that a run comes from.
@@ -157,7 +164,7 @@ type FlowResume struct {
 // ValidateFlow tells all that is wrong with a flow, by the executors that workers have, and stores nothing. [ErrNotFound]: there is no such registered flow.
 func (c *Client) ValidateFlow(ctx context.Context, f FlowCheck) (*FlowReport, error) {
 	got, err := c.flows().ValidateFlow(ctx, &pb.ValidateFlowRequest{Flow: f.Flow, Version: int32(f.Version), Name: f.Name, Text: string(f.Text), Env: f.Env, Params: f.Params, Set: f.Set, Profiles: f.Profiles,
-		Job: f.Job, Priority: priorityTo(f.Priority), AsRun: f.AsRun, StrictEnv: f.StrictEnv, Compat: f.Compat})
+		Job: f.Job, NoDeps: f.NoDeps, JobOutputs: f.JobOutputs, Priority: priorityTo(f.Priority), AsRun: f.AsRun, StrictEnv: f.StrictEnv, Compat: f.Compat})
 	if err != nil {
 		return nil, wrap(ctx, err, "validate a flow")
 	}
@@ -219,7 +226,7 @@ func (c *Client) DeleteFlow(ctx context.Context, id string) error {
 // [ErrNotFound]: there is no such registered flow.
 func (c *Client) RunFlow(ctx context.Context, s FlowStart) (*FlowRun, error) {
 	return flowRunAnswer(ctx, "run a flow")(c.flows().RunFlow(ctx, &pb.RunFlowRequest{Flow: s.Flow, Version: int32(s.Version), Name: s.Name, Text: string(s.Text), RunId: s.RunID, UserId: s.UserID, Env: s.Env,
-		Params: s.Params, Set: s.Set, Profiles: s.Profiles, Job: s.Job, Priority: priorityTo(s.Priority), Bundle: s.Bundle.message()}))
+		Params: s.Params, Set: s.Set, Profiles: s.Profiles, Job: s.Job, NoDeps: s.NoDeps, JobOutputs: s.JobOutputs, Priority: priorityTo(s.Priority), Bundle: s.Bundle.message()}))
 }
 
 // FlowRun shows a run, by RUN or FLOW/RUN, with its jobs, as they are now. [ErrNotFound].
@@ -293,7 +300,7 @@ func flowRunAnswer(ctx context.Context, what string) func(*pb.FlowRun, error) (*
 
 func flowRunOf(r *pb.FlowRun) *FlowRun {
 	out := &FlowRun{FlowID: r.FlowId, RunID: r.RunId, TreeID: r.TreeId, Revision: int(r.Revision), Outcome: r.Outcome, Version: int(r.Version), SHA256: hex.EncodeToString(r.Sha256), UserID: r.UserId,
-		CreatedBy: r.CreatedBy, CreatedAt: at(r.CreatedAt), Env: r.Env, Params: r.Params, Set: r.Set, Profiles: r.Profiles, Job: r.Job, Jobs: r.Jobs, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings, Bundle: runBundleOf(r.Bundle), Stale: r.Bundle.GetStale()}
+		CreatedBy: r.CreatedBy, CreatedAt: at(r.CreatedAt), Env: r.Env, Params: r.Params, Set: r.Set, Profiles: r.Profiles, Job: r.Job, NoDeps: r.NoDeps, JobOutputs: r.JobOutputs, Jobs: r.Jobs, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings, Bundle: runBundleOf(r.Bundle), Stale: r.Bundle.GetStale()}
 	if r.Schedule != nil {
 		out.Schedule = &FlowRunSchedule{r.Schedule.Id, at(r.Schedule.FireTime)}
 	}

@@ -118,6 +118,9 @@ type FlowGiven struct {
 
 	Priority *int    `json:"priority,omitempty"`        // of all steps that the flow gives none of their own, from 0 to 3; nil: as the flow says
 	Timeout  float64 `json:"timeout_seconds,omitempty"` // of the run, in place of the flow's
+
+	NoDeps     bool     `json:"no_deps,omitempty"`     // the job runs alone: those that it needs count as if they had run with success
+	JobOutputs []string `json:"job_outputs,omitempty"` // JOB.KEY=VALUE, what these have given then: JSON, else text
 }
 
 // FlowSchedule is the schedule that a run comes from.
@@ -417,6 +420,7 @@ func (c *Coordinator) judgeFlow(ctx context.Context, of *flowText, runID string,
 		return given, nil, nil, err
 	}
 	opts, known := c.flowOptions(ctx)
+	opts.NoDeps, opts.JobOutputs = given.NoDeps, given.JobOutputs
 	opts.Env, opts.Job, opts.Priority, opts.Timeout, opts.StrictEnv, opts.Compat = given.Env, given.Job, given.Priority, given.Timeout, spec.StrictEnv, spec.Compat
 	if from := spec.from; from != nil {
 		opts.Schedule = &flows.Schedule{ID: from.ID, FireTime: from.FireTime}
@@ -661,6 +665,15 @@ func (g FlowGiven) check() (FlowGiven, *treefile.Arguments, error) {
 	}
 	for _, one := range g.Set {
 		size += len(one)
+	}
+	for _, one := range g.JobOutputs {
+		if size += len(one); !text(one) {
+			faults.add("job_outputs", "must be UTF-8 without NUL")
+			break
+		}
+	}
+	if len(g.JobOutputs) == 0 {
+		g.JobOutputs = nil
 	}
 	if size > maxFlowValues {
 		faults.add("env", "with params has %d bytes, the most is %d", size, maxFlowValues)

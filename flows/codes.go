@@ -38,6 +38,7 @@ const (
 	CodeNotStandalone   Code = "decode.not_standalone"
 	CodeWhen            Code = "spec.invalid_when"
 	CodeUnknownOutput   Code = "spec.unknown_output"
+	CodeNoOutput        Code = "spec.job_output"
 	CodeUnknownStep     Code = "spec.unknown_step"
 	CodeUnknownParam    Code = "spec.unknown_parameter"
 	CodeMissingEnv      Code = "spec.missing_env"
@@ -125,6 +126,7 @@ var ownCodes = map[Code]about{
 	CodeArchiveDriver:   {alias: "semantic:enterprise_archive_driver", means: "In the mode `enterprise` an archive's driver is not among `zip_drivers`, or a step that packs or unpacks names no resource."},
 	CodeNotStandalone:   {alias: "template:syntax", means: "A value that is to be decoded mixes a token with other text."},
 	CodeWhen:            {alias: "semantic:invalid_when", means: "`when` is no expression of [the gate grammar](gating.md)."},
+	CodeNoOutput:        {means: "With `--no-deps`, a template names an output of a job that does not run, and has no default: give it with `--job-output JOB.KEY=VALUE`. Or such an output can't be given so."},
 	CodeUnknownOutput:   {means: "`when` or a template names an output that no step of the job promotes."},
 	CodeUnknownStep:     {means: "A template names a step that is not an earlier one of the same job."},
 	CodeUnknownParam:    {means: "A template names a parameter that the flow does not declare."},

@@ -181,6 +181,7 @@ type compiler struct {
 	steps  map[*Step]string    // names of tasks
 	used   map[string][]string // jobs that templates name, by the path of the job that they stand in
 	chosen map[*Job]bool       // that the run is for; nil: all
+	given  map[string]any      // with [Options.NoDeps]: what templates and gates find of jobs that don't run, by their ids
 	env    map[string]any      // of the run, without secrets
 	dirs   workspaceDoc
 	all    string              // the name of the fold of all jobs, which handlers wait for; empty: there is none
@@ -254,6 +255,9 @@ func (c *compiler) selected(j *Job) bool {
 // choose finds the jobs that the run is for: one, and those that it needs or names, and so on.
 func (c *compiler) choose() {
 	if c.opts.Job == "" {
+		if c.opts.NoDeps || len(c.opts.JobOutputs) > 0 {
+			c.tell(CodeUnknownJob, "", "no_deps", treedoc.Position{}, "needs job: which one is to run without those that it needs")
+		}
 		return
 	}
 	first := c.byID[c.opts.Job]
@@ -270,6 +274,14 @@ func (c *compiler) choose() {
 		return
 	}
 	c.chosen = map[*Job]bool{}
+	if c.opts.NoDeps {
+		c.chosen[first] = true
+		c.alone(first)
+		return
+	}
+	if len(c.opts.JobOutputs) > 0 {
+		c.tell(CodeNoOutput, "", "job_outputs", treedoc.Position{}, "go with no_deps: else the jobs run, and give their outputs")
+	}
 	for next := []*Job{first}; len(next) > 0; next = next[1:] {
 		j := next[0]
 		if c.chosen[j] {
@@ -351,6 +363,9 @@ func (c *compiler) entries(j *Job, before string) (edges []edgeDoc) {
 	var done []*Job
 	for _, n := range j.Needs {
 		needed[n.Job] = true
+		if !c.selected(c.byID[n.Job]) { // it counts as met
+			continue
+		}
 		if on := c.byID[n.Job]; n.Done {
 			edges, done = append(edges, anyway(c.jobs[on])), append(done, on)
 		} else {
@@ -371,11 +386,13 @@ func (c *compiler) entries(j *Job, before string) (edges []edgeDoc) {
 		}
 	}
 	for _, id := range c.named(j) {
-		edges = with(edges, anyway(c.jobs[c.byID[id]]))
+		if c.selected(c.byID[id]) {
+			edges = with(edges, anyway(c.jobs[c.byID[id]]))
+		}
 	}
 	if j.When != nil { // what it looks at must be there to look at
 		for _, ref := range j.When.Refs() {
-			if ref.Field == "outputs" {
+			if ref.Field == "outputs" && c.selected(c.byID[ref.Job]) {
 				for _, s := range c.promoters(c.byID[ref.Job], ref.Path[0]) {
 					edges = with(edges, anyway(c.steps[s]))
 				}
@@ -467,6 +484,9 @@ func (c *compiler) job(root string, j *Job, entries []edgeDoc) {
 // reference is what a gate names, as an expression of CEL.
 func (c *compiler) reference(r gate.Ref) string {
 	job := c.byID[r.Job]
+	if !c.selected(job) {
+		return c.constant(r)
+	}
 	of := "deps[" + gate.Quote(c.jobs[job]) + "]"
 	switch r.Field {
 	case "status":

@@ -130,3 +130,87 @@ jobs:
 		}
 	}
 }
+
+// TestOneJobAlone: with NoDeps only one job runs, and finds what is given for the others.
+func TestOneJobAlone(t *testing.T) {
+	t.Parallel()
+	const text = `flow: {id: f, on_failure: [{id: s, type: noop, inputs: {x: "{{jobs.first.outputs.k:none}} {{jobs.named.outputs.k:none}}"}}]}
+jobs:
+- {id: first, steps: [{id: s, type: noop, outputs: {k: 1, m: 1}}]}
+- {id: named, steps: [{id: s, type: noop, outputs: {k: 1}}]}
+- {id: mid.x, depends_on: [first], steps: [{id: s, type: noop, outputs: {n: 1}}]}
+- id: last
+  depends_on: [first, mid.x]
+  when: jobs.first.outputs.k > 0 and jobs.first.status == 'SUCCESS' and jobs.named.skip_reason == 'not_selected'
+  steps:
+  - {id: s, type: noop, inputs: {k: "{{jobs.first.outputs.k}}", m: "{{jobs.first.outputs.m:none}}", all: "{{jobs.first.outputs}}", is: "{{jobs.first.status}} {{jobs.named.status}}", d: "{{jobs.named.outputs.k:default}}"}}
+  - {id: e, type: foreach, inputs: {items: "{{jobs.first.outputs.k}}", step: {type: noop, inputs: {k: "{{jobs.first.outputs.k}}", i: "{{item}}"}}}}
+- {id: after, depends_on: [last], steps: []}
+`
+	opts := options()
+	opts.Job, opts.NoDeps, opts.JobOutputs = "last", true, []string{"first.k=5"}
+	tree, report := flows.Compile("f.yaml", []byte(text), "r", opts)
+	if tree == nil {
+		t.Fatal(report.Errors)
+	}
+	var tasks []struct {
+		Name, Outcome, When string
+		Inputs              json.RawMessage
+		Dependencies        []struct{ ID string }
+	}
+	if err := json.Unmarshal(tree.Document, &tasks); err != nil {
+		t.Fatal(err)
+	}
+	var runs, skipped []string
+	for _, task := range tasks {
+		switch {
+		case task.Outcome != "":
+			skipped = append(skipped, task.Name+" "+task.Outcome)
+		case strings.HasPrefix(task.Name, "last__") && task.Name != "last__sofar":
+			runs = append(runs, task.Name)
+		}
+		switch task.Name {
+		case "last__gate":
+			if !strings.Contains(task.When, "dyn(5)") || !strings.Contains(task.When, `dyn("not_selected")`) || strings.Contains(task.When, "deps") {
+				t.Errorf("the gate: %s", task.When)
+			}
+			for _, d := range task.Dependencies {
+				if d.ID == "first" || d.ID == "mid.x" || d.ID == "first__s" {
+					t.Errorf("the gate waits for %s", d.ID)
+				}
+			}
+		case "last__s":
+			if got, want := string(task.Inputs), `{"all":{"k":5},"d":"default","is":"SUCCESS SKIPPED","k":5,"m":"none"}`; got != want {
+				t.Errorf("the inputs are %s, want %s", got, want)
+			}
+		case "last__e":
+			if !strings.Contains(string(task.Inputs), `"items":5`) || !strings.Contains(string(task.Inputs), `"k":5`) {
+				t.Errorf("a foreach: %s", task.Inputs)
+			}
+		}
+	}
+	if got := strings.Join(runs, " ") + "; " + strings.Join(skipped, ", "); got != "last__gate last__s last__e; first skipped, named skipped, mid.x skipped, after skipped" {
+		t.Error(got)
+	}
+	for _, row := range []struct {
+		job     string
+		alone   bool
+		outputs []string
+		want    string
+	}{
+		{"last", true, nil, "spec.job_output jobs[3].steps[0].inputs.k\nspec.job_output jobs[3].steps[1].inputs.items\nspec.job_output jobs[3].steps[1].inputs.step.inputs.k"},
+		{"last", true, []string{"first.k=1", "frst.k=1", "first.z=1", "last.k=1", "first", "mid.x.n=2"}, "spec.unknown_job job_outputs[1]\nspec.unknown_output job_outputs[2]\nspec.job_output job_outputs[3]\nspec.job_output job_outputs[4]"},
+		{"last", false, []string{"first.k=1"}, "spec.job_output job_outputs"},
+		{"", true, nil, "spec.unknown_job no_deps"},
+	} {
+		opts.Job, opts.NoDeps, opts.JobOutputs = row.job, row.alone, row.outputs
+		_, report := flows.Compile("f.yaml", []byte(text), "r", opts)
+		errors, _ := told(report)
+		for i := range errors {
+			_, errors[i], _ = strings.Cut(errors[i], " ")
+		}
+		if got := strings.Join(errors, "\n"); got != row.want {
+			t.Errorf("%v: %s\nwant %s\n%v", row, got, row.want, report.Errors)
+		}
+	}
+}

@@ -165,6 +165,8 @@ type Options struct {
 	Compat      bool                     // tell what the flow does in another way than in AetherFlow
 	Priority    *int                     // of all steps, in place of flow.priority, from 0 to 3; nil: the flow says it
 	Job         string                   // the only one that a run is for, with all that it needs or names; empty: all
+	NoDeps      bool                     // of that job: nothing that it needs runs, as if it had, with success
+	JobOutputs  []string                 // with NoDeps: JOB.KEY=VALUE, what jobs that don't run have given; JSON, else text
 	Set         *treefile.Arguments      // for parameters; nil: there is no run yet, and no value is missed
 	Schedule    *Schedule                // that the run comes from; nil: none
 	Timeout     float64                  // seconds of a run, in place of the flow's; 0: that

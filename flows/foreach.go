@@ -231,11 +231,12 @@ func (c *compiler) twiceIn(j *Job, s *Step, around map[string]bool, again func(a
 }
 
 // inEach notes what a token in a foreach names: done, unless it is as elsewhere. What is not of the item, the task of the foreach keeps for those that it finds.
-func (w *writer) inEach(piece template.Piece, p phase) (done bool, reason string) {
+func (w *writer) inEach(piece template.Piece, p phase) (path, constant, reason string, done bool) {
 	names := piece.Path
+	path = strings.Join(names, ".")
 	switch names[0] {
 	case "item", "index":
-		return true, ""
+		return path, "", "", true
 	case "steps":
 		if slices.ContainsFunc(w.before, func(s *Step) bool { return s.ID == names[1] }) {
 			if w.sees.Steps == nil {
@@ -243,17 +244,18 @@ func (w *writer) inEach(piece template.Piece, p phase) (done bool, reason string
 			}
 			w.sees.Steps[names[1]], w.looks = names[1], true
 			w.wait(names[1])
-			return true, ""
+			return path, "", "", true
 		}
 	case "job":
 		if names[1] == "id" {
-			return false, ""
+			return "", "", "", false
 		}
 	case "jobs", "failure":
 	default:
-		return false, ""
+		return "", "", "", false
 	}
-	w.looks = true
-	_, _, reason = w.outer.path(piece, p)
-	return true, reason
+	if path, constant, reason = w.outer.path(piece, p); !strings.HasPrefix(path, givenRoot+".") {
+		w.looks = true
+	}
+	return path, constant, reason, true
 }

@@ -66,8 +66,12 @@ func (w *writer) text(text string, at treefile.Value, loc string, p phase) any {
 		path, constant, reason := w.path(piece, p)
 		switch {
 		case reason != "":
-			w.reader.at(CodeNotYet, at, loc, "%s: %s", shorten(piece.Token), reason)
-			return text
+			code := CodeNotYet
+			if piece.Path[0] == "jobs" {
+				code = CodeNoOutput
+			}
+			w.reader.at(code, at, loc, "%s: %s", shorten(piece.Token), reason)
+			return "" // of which nothing else is said
 		case path == "":
 			b.WriteString(constant)
 		case piece.HasDefault:
@@ -76,7 +80,7 @@ func (w *writer) text(text string, at treefile.Value, loc string, p phase) any {
 			b.WriteString("{{" + path + "}}")
 		}
 	}
-	out, fillErr := (&template.Rules{Plain: true}).Fill(b.String(), w.scope(nil), maxRendered)
+	out, fillErr := (&template.Rules{Plain: true}).Fill(b.String(), w.atRun(nil), maxRendered)
 	made := w.told(out, fillErr, text, at, loc)
 	if s, is := made.(string); is && strings.Contains(s, "{{") {
 		w.tokens = true
@@ -89,8 +93,8 @@ func (w *writer) path(piece template.Piece, p phase) (path, constant, reason str
 	names := piece.Path
 	path = strings.Join(names, ".")
 	if w.outer != nil {
-		if done, reason := w.inEach(piece, p); done {
-			return path, "", reason
+		if path, constant, reason, done := w.inEach(piece, p); done {
+			return path, constant, reason
 		}
 	}
 	switch names[0] {
@@ -113,6 +117,9 @@ func (w *writer) path(piece template.Piece, p phase) (path, constant, reason str
 		}
 		w.sees.Job = w.outputs(w.sees.Job, w.at.job.Steps[:w.at.index], names[2:])
 	case "jobs":
+		if path, reason, given := w.fromGiven(piece); given {
+			return path, "", reason
+		}
 		w.ofJob(w.byID[names[1]], names[2], names[3:])
 	case "failure":
 		w.wait(w.all)

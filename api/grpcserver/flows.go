@@ -11,7 +11,7 @@ import (
 
 func (h *handler) ValidateFlow(ctx context.Context, r *pb.ValidateFlowRequest) (*pb.FlowReport, error) {
 	report, err := h.on(ctx).ValidateFlow(ctx, coordinator.FlowCheck{Flow: r.Flow, Version: int(r.Version), Name: r.Name, Text: []byte(r.Text),
-		FlowGiven: flowGiven(r.Env, r.Params, r.Set, r.Profiles, r.Job, r.Priority), AsRun: r.AsRun, StrictEnv: r.StrictEnv, Compat: r.Compat})
+		FlowGiven: flowGiven(r.Env, r.Params, r.Set, r.Profiles, r.Job, r.Priority, r.NoDeps, r.JobOutputs), AsRun: r.AsRun, StrictEnv: r.StrictEnv, Compat: r.Compat})
 	if err != nil {
 		return nil, err
 	}
@@ -23,8 +23,8 @@ func flowFault(f flows.Fault) *pb.FlowFault {
 }
 
 // flowGiven is what a run is given.
-func flowGiven(env map[string]string, params []byte, set []string, profiles, job string, priority *int32) coordinator.FlowGiven {
-	given := coordinator.FlowGiven{Env: env, Params: params, Set: set, Profiles: profiles, Job: job}
+func flowGiven(env map[string]string, params []byte, set []string, profiles, job string, priority *int32, alone bool, outputs []string) coordinator.FlowGiven {
+	given := coordinator.FlowGiven{Env: env, Params: params, Set: set, Profiles: profiles, Job: job, NoDeps: alone, JobOutputs: outputs}
 	if priority != nil {
 		given.Priority = new(int(*priority))
 	}
@@ -59,7 +59,7 @@ func (h *handler) DeleteFlow(ctx context.Context, r *pb.DeleteFlowRequest) (*pb.
 
 func (h *handler) RunFlow(ctx context.Context, r *pb.RunFlowRequest) (*pb.FlowRun, error) {
 	return flowRunAnswer(h.on(ctx).RunFlow(ctx, coordinator.FlowRunSpec{Flow: r.Flow, Version: int(r.Version), Name: r.Name, Text: []byte(r.Text), RunID: r.RunId, UserID: r.UserId, Bundle: runBundle(r.Bundle),
-		FlowGiven: flowGiven(r.Env, r.Params, r.Set, r.Profiles, r.Job, r.Priority)}))
+		FlowGiven: flowGiven(r.Env, r.Params, r.Set, r.Profiles, r.Job, r.Priority, r.NoDeps, r.JobOutputs)}))
 }
 
 func (h *handler) GetFlowRun(ctx context.Context, r *pb.GetFlowRunRequest) (*pb.FlowRun, error) {
@@ -122,7 +122,7 @@ func flowRunAnswer(r *coordinator.FlowRunInfo, err error) (*pb.FlowRun, error) {
 
 func flowRun(r *coordinator.FlowRunInfo) (*pb.FlowRun, error) {
 	out := &pb.FlowRun{FlowId: r.FlowID, RunId: r.RunID, TreeId: r.TreeID, Revision: int32(r.Revision), Outcome: r.Outcome, Version: int32(r.Version), Sha256: r.SHA256, UserId: r.UserID,
-		CreatedBy: r.CreatedBy, CreatedAt: stamp(r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings, Bundle: runBundleOf(r.Bundle)}
+		CreatedBy: r.CreatedBy, CreatedAt: stamp(r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, NoDeps: r.Given.NoDeps, JobOutputs: r.Given.JobOutputs, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings, Bundle: runBundleOf(r.Bundle)}
 	if r.Schedule != nil {
 		out.Schedule = &pb.FlowRunSchedule{Id: r.Schedule.ID, FireTime: stamp(r.Schedule.FireTime)}
 	}

@@ -48,6 +48,9 @@ type flowGivenParams struct {
 	Profiles string `json:"profiles,omitempty" description:"that resources may name, in YAML"`
 	Job      string `json:"job,omitempty" description:"that runs, with those that it needs; default: all"`
 	Priority *int   `json:"priority,omitempty" description:"of all steps that the flow gives none of their own, from 0 to 3; default: as the flow says"`
+
+	NoDeps     bool     `json:"no_deps,omitempty" description:"the job runs alone: those that it needs count as if they had run with success"`
+	JobOutputs []string `json:"job_outputs,omitempty" description:"JOB.KEY=VALUE, what these have given then: JSON, else text"`
 }
 
 type flowRunParams struct {
@@ -151,6 +154,8 @@ type flowRunObject struct {
 	Profiles  string            `json:"profiles,omitempty" description:"likewise"`
 	Job       string            `json:"job,omitempty" description:"likewise"`
 	Priority  *int              `json:"priority,omitempty" description:"likewise"`
+	NoDeps    bool              `json:"no_deps,omitempty" description:"likewise"`
+	Given     []string          `json:"job_outputs,omitempty" description:"likewise"`
 	Jobs      json.RawMessage   `json:"jobs,omitempty" description:"of runs.get: what each job and its steps have come to"`
 	Truncated bool              `json:"truncated,omitempty" description:"some values are left out of jobs, as all would be more than 16 MiB"`
 	Revisions []revisionObject  `json:"revisions,omitempty" description:"of runs.get, the newest first"`
@@ -249,7 +254,7 @@ func (h *Handler) flowValidate(ctx context.Context, x *exchange, raw json.RawMes
 
 // flowGiven are the parameters that say what a run is given.
 func (p *params) flowGiven() coordinator.FlowGiven {
-	given := coordinator.FlowGiven{Env: p.texts("env"), Params: p.values["params"], Set: p.strings("set"), Profiles: p.text("profiles"), Job: p.text("job")}
+	given := coordinator.FlowGiven{Env: p.texts("env"), Params: p.values["params"], Set: p.strings("set"), Profiles: p.text("profiles"), Job: p.text("job"), NoDeps: p.flag("no_deps", false), JobOutputs: p.strings("job_outputs")}
 	if p.given("priority") {
 		priority := p.number("priority", 0, 0, 3)
 		given.Priority = &priority
@@ -440,7 +445,7 @@ func runAnswer(name string, r *coordinator.FlowRunInfo, err error) (json.RawMess
 
 func flowRunShown(r *coordinator.FlowRunInfo) (out flowRunObject, err error) {
 	out = flowRunObject{RunID: r.RunID, FlowID: r.FlowID, TreeID: r.TreeID, Revision: r.Revision, Outcome: r.Outcome, Version: r.Version, SHA256: hex.EncodeToString(r.SHA256), UserID: r.UserID,
-		CreatedBy: r.CreatedBy, CreatedAt: timeOf(&r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, Priority: r.Given.Priority, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings, Bundle: runBundleShown(r.Bundle)}
+		CreatedBy: r.CreatedBy, CreatedAt: timeOf(&r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, Priority: r.Given.Priority, NoDeps: r.Given.NoDeps, Given: r.Given.JobOutputs, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings, Bundle: runBundleShown(r.Bundle)}
 	if r.Schedule != nil {
 		out.Schedule = &runSchedule{r.Schedule.ID, timeOf(&r.Schedule.FireTime)}
 	}

@@ -206,7 +206,8 @@ func flowRunCommand() *cobra.Command {
 	var profiles profilesFlag
 	var values valueFlags
 	var follow runFollow
-	var runID, user, job string
+	var runID, user string
+	var only jobFlags
 	var version int
 	var priority priorityFlag
 	var dry, resume bool
@@ -229,7 +230,7 @@ func flowRunCommand() *cobra.Command {
 	follow.bind(cmd)
 	cmd.Flags().StringVar(&runID, "run-id", "", "the id of the run, letters, digits, '.', '_' and '-'; a new one if it is left out")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "print the tree, and run nothing")
-	cmd.Flags().StringVar(&job, "job", "", "run this job only, with all jobs that it needs or names; the others are skipped, with the reason not_selected")
+	only.bind(cmd)
 	cmd.Flags().BoolVar(&resume, "resume", false, "have the run of --run-id go on, if there is one: with this flow, and the values that it began with")
 	cmd.Flags().IntVar(&version, "version", 0, "of the registered flow; 0: the newest")
 	cmd.Flags().StringVar(&user, "user", "", "owner of the run")
@@ -271,7 +272,7 @@ func flowRunCommand() *cobra.Command {
 		if bad != nil {
 			return s.refuseFlow(bad)
 		}
-		opts := flows.Options{Set: set, Profiles: all, Job: job, Priority: priority.value}
+		opts := only.options(flows.Options{Set: set, Profiles: all, Priority: priority.value})
 		var fetched *fetchedBundle
 		if inBundle.manifest != "" {
 			if fetched, bad, err = inBundle.fetch(ctx, cmd, args, given); err != nil {
@@ -304,7 +305,7 @@ func flowRunCommand() *cobra.Command {
 		if dry {
 			return s.dryRun(f, id, opts)
 		}
-		start := client.FlowStart{Flow: f.id, Version: f.version, Name: f.name, Text: f.sent(), RunID: id, UserID: user, Env: opts.Env, Profiles: string(uses), Job: job, Priority: priority.value}
+		start := client.FlowStart{Flow: f.id, Version: f.version, Name: f.name, Text: f.sent(), RunID: id, UserID: user, Env: opts.Env, Profiles: string(uses), Job: only.job, NoDeps: only.alone, JobOutputs: only.outputs, Priority: priority.value}
 		if fetched != nil {
 			pushed, err := s.pushBundle(ctx, fetched.m, fetched.result, user)
 			if err != nil {
@@ -362,10 +363,30 @@ func (p *priorityFlag) Set(text string) error {
 	return nil
 }
 
+// jobFlags say which job a run is for.
+type jobFlags struct {
+	job     string
+	alone   bool
+	outputs []string
+}
+
+func (f *jobFlags) bind(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.job, "job", "", "run this job only, with all jobs that it needs or names; the others are skipped, with the reason not_selected")
+	cmd.Flags().BoolVar(&f.alone, "no-deps", false, "with --job: run it alone; the jobs that it needs count as if they had run with success")
+	cmd.Flags().StringArrayVar(&f.outputs, "job-output", nil, "with --no-deps, JOB.KEY=VALUE: what a job that does not run has given, as JSON, else text; may be repeated")
+}
+
+// options are those of a flow, for that job.
+func (f *jobFlags) options(opts flows.Options) flows.Options {
+	opts.Job, opts.NoDeps, opts.JobOutputs = f.job, f.alone, f.outputs
+	return opts
+}
+
 // dryRun prints the tree that a run would be.
 func (s *session) dryRun(f *givenFlow, runID string, given flows.Options) error {
 	opts := node.FlowOptions()
-	opts.Env, opts.Set, opts.Profiles, opts.Job, opts.Priority = given.Env, given.Set, given.Profiles, given.Job, given.Priority
+	opts.Env, opts.Set, opts.Profiles, opts.Priority = given.Env, given.Set, given.Profiles, given.Priority
+	opts.Job, opts.NoDeps, opts.JobOutputs = given.Job, given.NoDeps, given.JobOutputs
 	opts.Bundle, opts.Secrets, opts.Public, opts.Archives = given.Bundle, given.Secrets, given.Public, given.Archives
 	tree, report := flows.Compile(f.name, f.text, runID, opts)
 	if tree == nil {

@@ -51,6 +51,18 @@ func TestFlowLocks(t *testing.T) {
 	if a, b := late.Jobs[0], late.Jobs[1]; late.Outcome != "FAILED" || a.Status != "FAILED" || a.ErrorKind != "timeout" || !strings.Contains(a.Reason, "timeout") || a.Steps[0].Status != "CANCELLED" || b.Status != "SUCCESS" {
 		t.Errorf("a job whose time is up: %+v", late)
 	}
+	alone := file(t, "alone.yaml", `flow: {id: alone}
+jobs:
+- {id: probe, steps: [{id: s, type: sleep, inputs: {seconds: 600}, outputs: {rows: "{{result.rows}}"}}]}
+- {id: load, depends_on: [probe], when: jobs.probe.outputs.rows > 2, steps: [{id: s, type: noop, outputs: {n: "{{jobs.probe.outputs.rows}}"}}]}
+`)
+	for rows, want := range map[string]string{"3": "SUCCESS", "2": "SKIPPED"} {
+		var o flows.Outcome
+		out, note, code := runCommand(t, "flow", "run", "--json", alone, "--run-id", "alone-"+rows, "--job", "load", "--no-deps", "--job-output", "probe.rows="+rows)
+		if err := json.Unmarshal([]byte(out), &o); err != nil || code != exitOK || o.Jobs[0].ReasonCode != "not_selected" || o.Jobs[1].Status != want || want == "SUCCESS" && string(o.Jobs[1].Outputs["n"]) != rows {
+			t.Errorf("a job alone, with %s rows: %d, %v, %s, %s", rows, code, err, out, note)
+		}
+	}
 	for v, err := range c.Service().Verify(t.Context(), "") {
 		t.Error(v, err)
 	}

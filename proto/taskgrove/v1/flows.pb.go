@@ -37,6 +37,8 @@ type ValidateFlowRequest struct {
 	AsRun         bool                   `protobuf:"varint,11,opt,name=as_run,json=asRun,proto3" json:"as_run,omitempty"`                                                        // as a run with these values: what has none is an error
 	StrictEnv     bool                   `protobuf:"varint,12,opt,name=strict_env,json=strictEnv,proto3" json:"strict_env,omitempty"`                                            // names of the environment without a value, and without a default, are errors, but for secrets
 	Compat        bool                   `protobuf:"varint,13,opt,name=compat,proto3" json:"compat,omitempty"`                                                                   // warn of each place where the flow does otherwise than in AetherFlow
+	NoDeps        bool                   `protobuf:"varint,14,opt,name=no_deps,json=noDeps,proto3" json:"no_deps,omitempty"`                                                     // likewise
+	JobOutputs    []string               `protobuf:"bytes,15,rep,name=job_outputs,json=jobOutputs,proto3" json:"job_outputs,omitempty"`                                          // likewise
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -160,6 +162,20 @@ func (x *ValidateFlowRequest) GetCompat() bool {
 		return x.Compat
 	}
 	return false
+}
+
+func (x *ValidateFlowRequest) GetNoDeps() bool {
+	if x != nil {
+		return x.NoDeps
+	}
+	return false
+}
+
+func (x *ValidateFlowRequest) GetJobOutputs() []string {
+	if x != nil {
+		return x.JobOutputs
+	}
+	return nil
 }
 
 // FlowReport is what is known of a flow.
@@ -784,6 +800,8 @@ type RunFlowRequest struct {
 	Job           string                 `protobuf:"bytes,11,opt,name=job,proto3" json:"job,omitempty"`                                                                          // that runs, with those that it needs; empty: all
 	Priority      *int32                 `protobuf:"varint,12,opt,name=priority,proto3,oneof" json:"priority,omitempty"`                                                         // of all steps that the flow gives none of their own, from 0 to 3; absent: as the flow says
 	Bundle        *RunBundle             `protobuf:"bytes,13,opt,name=bundle,proto3" json:"bundle,omitempty"`                                                                    // unset: that of the registered flow, if it has one
+	NoDeps        bool                   `protobuf:"varint,14,opt,name=no_deps,json=noDeps,proto3" json:"no_deps,omitempty"`                                                     // the job runs alone: those that it needs count as if they had run with success
+	JobOutputs    []string               `protobuf:"bytes,15,rep,name=job_outputs,json=jobOutputs,proto3" json:"job_outputs,omitempty"`                                          // JOB.KEY=VALUE, what these have given then: JSON, else text
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -909,6 +927,20 @@ func (x *RunFlowRequest) GetBundle() *RunBundle {
 	return nil
 }
 
+func (x *RunFlowRequest) GetNoDeps() bool {
+	if x != nil {
+		return x.NoDeps
+	}
+	return false
+}
+
+func (x *RunFlowRequest) GetJobOutputs() []string {
+	if x != nil {
+		return x.JobOutputs
+	}
+	return nil
+}
+
 // RunBundle is the bundle of a run.
 type RunBundle struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1010,6 +1042,8 @@ type FlowRun struct {
 	Profiles      string                 `protobuf:"bytes,19,opt,name=profiles,proto3" json:"profiles,omitempty"`                                                                 // that it was given; not in lists
 	Job           string                 `protobuf:"bytes,20,opt,name=job,proto3" json:"job,omitempty"`                                                                           // likewise
 	Priority      *int32                 `protobuf:"varint,21,opt,name=priority,proto3,oneof" json:"priority,omitempty"`                                                          // likewise
+	NoDeps        bool                   `protobuf:"varint,22,opt,name=no_deps,json=noDeps,proto3" json:"no_deps,omitempty"`                                                      // likewise
+	JobOutputs    []string               `protobuf:"bytes,23,rep,name=job_outputs,json=jobOutputs,proto3" json:"job_outputs,omitempty"`                                           // likewise
 	Bundle        *RunBundle             `protobuf:"bytes,25,opt,name=bundle,proto3" json:"bundle,omitempty"`                                                                     // that it pins; unset: none. Not in lists
 	Schedule      *FlowRunSchedule       `protobuf:"bytes,24,opt,name=schedule,proto3" json:"schedule,omitempty"`                                                                 // that it comes from; absent: none
 	unknownFields protoimpl.UnknownFields
@@ -1191,6 +1225,20 @@ func (x *FlowRun) GetPriority() int32 {
 		return *x.Priority
 	}
 	return 0
+}
+
+func (x *FlowRun) GetNoDeps() bool {
+	if x != nil {
+		return x.NoDeps
+	}
+	return false
+}
+
+func (x *FlowRun) GetJobOutputs() []string {
+	if x != nil {
+		return x.JobOutputs
+	}
+	return nil
 }
 
 func (x *FlowRun) GetBundle() *RunBundle {
@@ -2374,7 +2422,7 @@ var File_taskgrove_v1_flows_proto protoreflect.FileDescriptor
 
 const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\n" +
-	"\x18taskgrove/v1/flows.proto\x12\ftaskgrove.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x03\n" +
+	"\x18taskgrove/v1/flows.proto\x12\ftaskgrove.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xef\x03\n" +
 	"\x13ValidateFlowRequest\x12\x12\n" +
 	"\x04flow\x18\x01 \x01(\tR\x04flow\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x18\n" +
@@ -2390,7 +2438,10 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\x06as_run\x18\v \x01(\bR\x05asRun\x12\x1d\n" +
 	"\n" +
 	"strict_env\x18\f \x01(\bR\tstrictEnv\x12\x16\n" +
-	"\x06compat\x18\r \x01(\bR\x06compat\x1a6\n" +
+	"\x06compat\x18\r \x01(\bR\x06compat\x12\x17\n" +
+	"\ano_deps\x18\x0e \x01(\bR\x06noDeps\x12\x1f\n" +
+	"\vjob_outputs\x18\x0f \x03(\tR\n" +
+	"jobOutputs\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
@@ -2442,7 +2493,7 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"#\n" +
 	"\x11DeleteFlowRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x14\n" +
-	"\x12DeleteFlowResponse\"\xbe\x03\n" +
+	"\x12DeleteFlowResponse\"\xf8\x03\n" +
 	"\x0eRunFlowRequest\x12\x12\n" +
 	"\x04flow\x18\x01 \x01(\tR\x04flow\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x18\n" +
@@ -2457,7 +2508,10 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	" \x01(\tR\bprofiles\x12\x10\n" +
 	"\x03job\x18\v \x01(\tR\x03job\x12\x1f\n" +
 	"\bpriority\x18\f \x01(\x05H\x00R\bpriority\x88\x01\x01\x12/\n" +
-	"\x06bundle\x18\r \x01(\v2\x17.taskgrove.v1.RunBundleR\x06bundle\x1a6\n" +
+	"\x06bundle\x18\r \x01(\v2\x17.taskgrove.v1.RunBundleR\x06bundle\x12\x17\n" +
+	"\ano_deps\x18\x0e \x01(\bR\x06noDeps\x12\x1f\n" +
+	"\vjob_outputs\x18\x0f \x03(\tR\n" +
+	"jobOutputs\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
@@ -2467,7 +2521,7 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\tR\x06digest\x12\x14\n" +
 	"\x05stale\x18\x04 \x01(\bR\x05stale\x12\x12\n" +
-	"\x04flow\x18\x05 \x01(\tR\x04flow\"\xad\x06\n" +
+	"\x04flow\x18\x05 \x01(\tR\x04flow\"\xe7\x06\n" +
 	"\aFlowRun\x12\x17\n" +
 	"\aflow_id\x18\x01 \x01(\tR\x06flowId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x17\n" +
@@ -2492,7 +2546,10 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\bwarnings\x18\x12 \x03(\tR\bwarnings\x12\x1a\n" +
 	"\bprofiles\x18\x13 \x01(\tR\bprofiles\x12\x10\n" +
 	"\x03job\x18\x14 \x01(\tR\x03job\x12\x1f\n" +
-	"\bpriority\x18\x15 \x01(\x05H\x00R\bpriority\x88\x01\x01\x12/\n" +
+	"\bpriority\x18\x15 \x01(\x05H\x00R\bpriority\x88\x01\x01\x12\x17\n" +
+	"\ano_deps\x18\x16 \x01(\bR\x06noDeps\x12\x1f\n" +
+	"\vjob_outputs\x18\x17 \x03(\tR\n" +
+	"jobOutputs\x12/\n" +
 	"\x06bundle\x18\x19 \x01(\v2\x17.taskgrove.v1.RunBundleR\x06bundle\x129\n" +
 	"\bschedule\x18\x18 \x01(\v2\x1d.taskgrove.v1.FlowRunScheduleR\bschedule\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +

@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/json"
 	"slices"
+	"sync"
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
@@ -13,8 +14,9 @@ import (
 
 // flowsOf gives what a coordinator compiles a flow with that knows these executors.
 func flowsOf(known dag.Known) func() flows.Options {
+	described := sync.OnceValue(flowOptions) // when the first flow comes
 	return func() flows.Options {
-		opts := FlowOptions()
+		opts := described()()
 		opts.Executors = known
 		return opts
 	}

@@ -28,14 +28,13 @@ func TreeFileSchema() ([]byte, error) { return treedoc.FileSchema(executorInputs
 func FlowSchema() ([]byte, error) { return flows.Schema(executorInputs()) }
 
 // FlowOptions are what flows are judged by, as far as the executors of this program say it.
-func FlowOptions() flows.Options {
+func FlowOptions() flows.Options { return flowOptions()() }
+
+// flowOptions describes the executors once. What it gives gives the options of one flow, any number of times and at the same time; they share what describes the executors.
+func flowOptions() func() flows.Options {
 	submitted := inputs.NewSubmitted(Described())
-	violations := submitted.Tree()
-	opts := flows.Options{
+	shared := flows.Options{
 		Executors: Known(), Inputs: InputKeys(), Connections: map[string]flows.Connector{},
-		Faults: func(executor string, text json.RawMessage) []flows.InputFault {
-			return flowFaults(violations, executor, text)
-		},
 		Rename: func(executor string, text json.RawMessage) (json.RawMessage, []flows.Renamed) {
 			if executor != process.ID {
 				return text, nil
@@ -50,13 +49,19 @@ func FlowOptions() flows.Options {
 	}
 	for d := range Described() {
 		if c := d.Connection; c != nil {
-			opts.Connections[d.ID] = flows.Connector{Types: c.Types, Fields: c.Fields}
+			shared.Connections[d.ID] = flows.Connector{Types: c.Types, Fields: c.Fields}
 		}
 		if d.Workspace {
-			opts.Workspace = append(opts.Workspace, d.ID)
+			shared.Workspace = append(shared.Workspace, d.ID)
 		}
 	}
-	return opts
+	return func() flows.Options {
+		opts, violations := shared, submitted.Tree()
+		opts.Faults = func(executor string, text json.RawMessage) []flows.InputFault {
+			return flowFaults(violations, executor, text)
+		}
+		return opts
+	}
 }
 
 func executorInputs() (all []treedoc.ExecutorInputs) {

@@ -37,6 +37,10 @@ func TestFlowRunLocal(t *testing.T) {
 	if code != 1 || !strings.Contains(stdout, ": FAILED\n") || !strings.HasPrefix(stderr, "a__s wrote last:\n  no such table\ntaskgrove: run ") {
 		t.Errorf("a step that fails: exit code %d, %s%s", code, stdout, stderr)
 	}
+	stdout, stderr, code = program(t, append(environment, "XDG_CACHE_HOME="+t.TempDir()), "flow", "run", "--local", "--json", "--bundle-manifest", greetings) // docs/flows/bundles.md
+	if code != 0 || !strings.Contains(stdout, "Good morning, world!") || !strings.Contains(stdout, `"fingerprint"`) {
+		t.Errorf("a bundle: exit code %d, %s%s", code, stdout, stderr)
+	}
 	if left, err := filepath.Glob(filepath.Join(temp, "taskgrove-work-*", "*")); err != nil || len(left) > 0 {
 		t.Errorf("left are %v, %v", left, err)
 	}

@@ -4,6 +4,8 @@ package worker
 var (
 	EndOf   = endOf
 	ValueOf = valueOf
+
+	SizeFault = sizeFault
 )
 
 // New is a worker on a connection of the test's.

@@ -162,10 +162,21 @@ func (w *Worker) put(ctx context.Context, a *attempt, keep *workerv1.ArtifactKee
 // blockBytes is how large blocks are that this NATS carries, sealed too.
 func (w *Worker) blockBytes() int { return min(artifact.BlockBytes, w.conn.MaxPayload()*3/4) }
 
+// sizeFault is why a content can't be kept in blocks of a size. Its kind is that of what a coordinator refuses for its size, which such a content does not get to.
+func sizeFault(size int64, block int) error {
+	if err := artifact.Shape(size, block); err != nil {
+		return executors.WithKind(executors.Permanent(err), kindArtifactLarge)
+	}
+	return nil
+}
+
+// kindArtifactLarge is the kind of errors of contents that are too large.
+const kindArtifactLarge = "artifact_large"
+
 func (w *Worker) putBlocks(ctx context.Context, a *attempt, keep *workerv1.ArtifactKeep, size int64, content io.Reader) error {
 	block := w.blockBytes()
-	if err := artifact.Shape(size, block); err != nil {
-		return executors.Permanent(err)
+	if err := sizeFault(size, block); err != nil {
+		return err
 	}
 	id := artifact.NewID()
 	open := &workerv1.ArtifactOpen{Id: id[:], Size: uint64(size), Block: uint32(block), Log: keep.Kind == fileLog}

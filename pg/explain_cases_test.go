@@ -82,6 +82,7 @@ var hot = map[string]explained{
 	"MoveFires":       {args: of("'{1,2}'", "'{2,2}'", "'{x,x}'")},
 	"LockLateFires":   {args: "'{1,2}'"},
 	"LockLateTrees":   {args: "'{1,2}'"},
+	"RefusedRun":      {args: "1"},
 	"MarkFires":       {args: "'{1,2}'"},
 	"TellLateFires":   {args: "'{1,2}'"},
 	"StopFires":       {args: "'{1,2}'"},
@@ -318,6 +319,7 @@ var hot = map[string]explained{
 	"StartExecution":        {args: "200, 0, 10, 0, 0, 0, 0, 0, 1, null, false"},
 	"TreeToExecute":         {args: "200"},
 	"RecordCancellation":    {args: of("200", "200::bigint << 24, 201::bigint << 24")},
+	"SkipsThatStay":         {args: of(aTree, "'when_false'", "'dependency_'")},
 	"FollowupsOf":           {args: aTree, rows: 3000, whole: []string{"followup"}}, // once an execution; a followup is short-lived
 	"RestartRows":           {args: of(keys(200, 0, 500), fill("6::smallint", 500), fill("1", 500), fill("1::smallint", 500), fill("2", 500), fill("1", 500), fill("0::bigint", 500), "500", fill("1", 500))},
 	"Relations":             {args: aTree},

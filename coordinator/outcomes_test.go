@@ -168,10 +168,11 @@ func TestFoldsTakeTheWorst(t *testing.T) {
 		ends("ok", "root", `{}`), ends("bad", "root", `{"fail":"no luck","kind":"connect"}`), ends("none", "root", `{"skip":"nothing"}`), allowed,
 		ends("stuck", "root", `{}`, dag.Dependency{Ref: "bad"}),
 		fold("all well", on("ok", "none", "allowed")...), fold("failed", on("ok", "stuck", "bad")...), fold("blocked", on("ok", "stuck")...), fold("skipped", on("none")...),
+		ends("later", "root", `{"fail":"bad luck"}`, edge(t, "bad", "any", "")), fold("first", on("later", "bad")...), // not the first in its list
 		fold("asked", dag.Dependency{Ref: "ok"}, dag.Dependency{Ref: "none", Mode: skips}),
 		ends("behind", "root", `{}`, on("skipped")...), ends("not behind", "root", `{}`, on("failed")...))
 	st := c.Settled(out.TreeID)
-	if st.Status != dag.StatusFailed || st.Allowed != 1 || st.Failed != 3 || st.Skipped != 3 {
+	if st.Status != dag.StatusFailed || st.Allowed != 1 || st.Failed != 5 || st.Skipped != 3 {
 		t.Errorf("got %+v", *st)
 	}
 	tasks := c.Tasks("root")
@@ -180,8 +181,10 @@ func TestFoldsTakeTheWorst(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", id, got, want)
 		}
 	}
-	if f := tasks["failed"]; f.Error != "bad: no luck" {
-		t.Errorf("the fold failed with %q", f.Error)
+	for _, id := range []string{"failed", "first"} {
+		if f := tasks[id]; f.Error != "bad: no luck" {
+			t.Errorf("the fold %q failed with %q", id, f.Error)
+		}
 	}
 	if tasks["asked"].SkipReason != "nothing" || tasks["skipped"].SkipReason != "dependency_skipped" || tasks["bad"].ErrorKind != "connect" {
 		t.Errorf("skipped for %q and %q; failed as %q", tasks["asked"].SkipReason, tasks["skipped"].SkipReason, tasks["bad"].ErrorKind)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Told is how one dependency of a judged task has ended. In the order of its list.
@@ -14,11 +15,12 @@ type Told struct {
 	Required bool
 	Mode     EdgeMode
 	State    State
-	Allowed  bool   // its failure was allowed
-	Cause    Key    // of a blocked one
-	Reason   string // of a skipped one
-	Error    string // of a failed or cancelled one
-	Kind     Kind   // of the error of a failed one
+	Allowed  bool      // its failure was allowed
+	Cause    Key       // of a blocked one
+	Reason   string    // of a skipped one
+	Error    string    // of a failed or cancelled one
+	Kind     Kind      // of the error of a failed one
+	At       time.Time // when it failed, of what a fold waits for; zero: just now
 }
 
 func (t *Told) edge() Dependent { return Dependent{Key: t.Task, Required: t.Required, Mode: t.Mode} }
@@ -210,12 +212,12 @@ func (r *Row) Skippable(run int32) bool {
 // folding is what a fold takes: a worse outcome has a higher number.
 var folding = map[State]int{Completed: 1, Skipped: 1, Blocked: 2, Cancelled: 3, Failed: 4}
 
-// fold ends a fold as the worst of its dependencies: failed, then cancelled, then blocked, then success. It is skipped only if all were, or if an edge
+// fold ends a fold as the worst of its dependencies: failed, the one that failed first, then cancelled, then blocked, then success. It is skipped only if all were, or if an edge
 // that says so was, with its reason. An allowed failure folds as success.
 func (d *Decision) fold(r *Row, deps []Told) {
 	worst := -1
 	for i := range deps {
-		if rank := deps[i].rank(); rank > 1 && (worst < 0 || rank > deps[worst].rank()) {
+		if rank := deps[i].rank(); rank > 1 && (worst < 0 || rank > deps[worst].rank() || rank == deps[worst].rank() && deps[i].earlier(&deps[worst])) {
 			worst = i
 		}
 	}
@@ -241,6 +243,11 @@ func (d *Decision) fold(r *Row, deps []Told) {
 		return
 	}
 	d.proceed(r)
+}
+
+// earlier reports whether it failed before another one: one that failed just now has no time yet.
+func (t *Told) earlier(than *Told) bool {
+	return !t.At.IsZero() && (than.At.IsZero() || t.At.Before(than.At))
 }
 
 func (t *Told) rank() int {

@@ -20,6 +20,8 @@ func TestFolds(t *testing.T) {
 	marked := Told{Ref: "m", Task: 12, State: Skipped, Reason: "timeout", Mode: EdgeSkips}
 	failed := Told{Ref: "f", Task: 13, State: Failed, Error: "boom"}
 	second := Told{Ref: "g", Task: 14, State: Failed, Error: "bang"}
+	early, late := second, failed
+	early.At, late.At = time.Unix(1, 0), time.Unix(2, 0)
 	allowed := Told{Ref: "a", Task: 15, State: Failed, Error: "boom", Allowed: true}
 	cancelled := Told{Ref: "c", Task: 16, State: Cancelled, Error: "enough"}
 	blocked := Told{Ref: "b", Task: 17, State: Blocked, Cause: 13}
@@ -32,6 +34,8 @@ func TestFolds(t *testing.T) {
 		"successes":                        {[]Told{success, success}, Completed, ""},
 		"one failure":                      {[]Told{success, failed}, Failed, "f: boom"},
 		"the first of two failures":        {[]Told{second, failed}, Failed, "g: bang"},
+		"the earlier of two failures":      {[]Told{late, early}, Failed, "g: bang"},
+		"one before one of just now":       {[]Told{second, late}, Failed, "f: boom"},
 		"a failure is worse than the rest": {[]Told{blocked, cancelled, skipped, failed, success}, Failed, "f: boom"},
 		"a failure without an error":       {[]Told{{Ref: "f", State: Failed}}, Failed, "f: failed"},
 		"cancelled is worse than blocked":  {[]Told{blocked, cancelled, success}, Cancelled, "c: enough"},

@@ -1,7 +1,6 @@
 package flows_test
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -78,11 +77,13 @@ func TestFlowsPlayAsTheyRead(t *testing.T) {
 		if err := f.Run(); err != nil {
 			t.Fatal(err)
 		}
-		got, inputs := map[string]string{}, map[string]json.RawMessage{}
+		got, inputs, ended := map[string]string{}, map[string]json.RawMessage{}, map[string]float64{}
 		for _, task := range c.Tasks {
-			got[task.Name], inputs[task.Name] = task.Outcome, task.Inputs
+			if got[task.Name], inputs[task.Name] = task.Outcome, task.Inputs; task.Ended != nil {
+				ended[task.Name] = *task.Ended
+			}
 		}
-		failed, failure := false, ""
+		failed, failure, first := false, "", 0.0
 		expect := func(name, want string) {
 			seen[want]++
 			if got[name] != want {
@@ -91,7 +92,12 @@ func TestFlowsPlayAsTheyRead(t *testing.T) {
 		}
 		for _, j := range f.Jobs {
 			expect(j.ID, strings.ToLower(j.Status))
-			failed, failure = failed || j.Status == "FAILED", cmp.Or(failure, j.Failure)
+			if j.Status == "FAILED" && (!failed || ended[j.ID] < first) {
+				if failed {
+					seen["a failure before another in the list"]++
+				}
+				failed, failure, first = true, j.Failure, ended[j.ID]
+			}
 			for i, outcome := range j.Ends {
 				name := fmt.Sprintf("%s__s%d", j.ID, i)
 				if expect(name, outcome); j.Steps[i].Saw == nil {
@@ -145,7 +151,7 @@ func TestFlowsPlayAsTheyRead(t *testing.T) {
 		}
 	}
 	t.Log(seen)
-	for _, word := range []string{"success", "skipped", "failed", "blocked", "steps", "job", "jobs", "item"} {
+	for _, word := range []string{"success", "skipped", "failed", "blocked", "steps", "job", "jobs", "item", "a failure before another in the list"} {
 		if seen[word] == 0 {
 			t.Errorf("nothing is %s: %v", word, seen)
 		}

@@ -45,7 +45,8 @@ func (s *Store) told(ctx context.Context, c *pgx.Conn, d *dag.Decision, keys []d
 		k := v.key()
 		t := dag.Told{Ref: v.text(), Task: v.key(), Attempt: v.integer(), Required: v.boolean(), Mode: dag.EdgeMode(v.smallint()),
 			State: dag.State(v.smallint()), Allowed: v.boolean(), Cause: v.key(), Error: v.text(), Kind: dag.Kind(v.text())}
-		if z := (closed{k, len(all[k]), v.json(), v.bytea()}); z.result != nil || z.envelope != nil {
+		z := closed{k, len(all[k]), v.json(), v.bytea()}
+		if t.At = v.timestamp(); z.result != nil || z.envelope != nil {
 			rest = append(rest, z)
 		}
 		all[k] = append(all[k], t)

@@ -51,6 +51,14 @@ func TestFlowLocks(t *testing.T) {
 	if a, b := late.Jobs[0], late.Jobs[1]; late.Outcome != "FAILED" || a.Status != "FAILED" || a.ErrorKind != "timeout" || !strings.Contains(a.Reason, "timeout") || a.Steps[0].Status != "CANCELLED" || b.Status != "SUCCESS" {
 		t.Errorf("a job whose time is up: %+v", late)
 	}
+	first := run(file(t, "first.yaml", `flow: {id: first, execution: graph, on_failure: [{id: tell, type: noop, inputs: {value: "{{failure.job}}"}, outputs: {job: "{{failure.job}}.{{failure.step}}"}}]}
+jobs:
+- {id: late, steps: [{id: s, type: sleep, inputs: {seconds: 1}}, {id: fails, type: noop, inputs: {value: "{{steps.s.none}}"}}]}
+- {id: soon, steps: [{id: s, type: noop}, {id: fails, type: noop, inputs: {value: "{{steps.s.none}}"}}]}
+`), "one")
+	if told := first.Jobs[len(first.Jobs)-1]; string(told.Outputs["job"]) != `"soon.fails"` {
+		t.Errorf("the first failure is %s: %+v", told.Outputs["job"], first)
+	}
 	alone := file(t, "alone.yaml", `flow: {id: alone}
 jobs:
 - {id: probe, steps: [{id: s, type: sleep, inputs: {seconds: 600}, outputs: {rows: "{{result.rows}}"}}]}

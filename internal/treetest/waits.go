@@ -112,7 +112,10 @@ func (w *world) judge(t *task) {
 		on := t.tree.tasks[e.Task]
 		one := dag.Told{Ref: on.ref, Task: on.row.Key, Attempt: on.row.Attempt, Required: e.Required, Mode: e.Mode, State: on.row.State,
 			Allowed: on.row.Flags&dag.FlagAllowed != 0, Cause: on.row.BlockedBy, Error: on.failure(), Kind: on.kind()}
-		if on.row.State == dag.Skipped {
+		switch on.row.State {
+		case dag.Failed:
+			one.At = on.ended
+		case dag.Skipped:
 			one.Reason = dag.SkipReason(on.result())
 		}
 		told = append(told, one)

@@ -66,14 +66,15 @@ from unnest($1::bigint[]) u(key) cross join lateral (select deps from spec where
 
 -- name: ToldOf
 -- How the dependencies of the tasks $1 have ended: of those of a task that are alike (required, mode, state, allowed) the first in its list, so that there
--- are few however many it has. What they ended with is read where a fold may take it: errors, and the results of skips that are to be its own.
+-- are few however many it has; of the failed ones of a fold, the one that failed first, and when: no time is later than any. What they ended with is read where a fold may take it: errors, and the results of skips that are to be its own.
 -- Of as many of the tasks, those with few dependencies first, as have $4 of these together. The tasks $2, which are sorted, count as being in the states $3.
 -- No locks: the tasks $1 are locked, so that nothing sets what they wait for back. Reads the row of each dependency.
 select g.key, coalesce(ds.ref, ds.id), dt.key, dt.attempt, g.required, g.mode, g.state, g.allowed, coalesce(dt.blocked_by, 0),
-  coalesce(a.error, ''), coalesce(a.kind, ''), case when g.state = :skipped then a.result end, a.sealed
+  coalesce(a.error, ''), coalesce(a.kind, ''), case when g.state = :skipped then a.result end, a.sealed, g.at
 from (
-  select u.key, u.fold, d.i > 0 as required, coalesce(d.mode, 0)::smallint as mode, coalesce(here.state, r.state) as state, r.allowed,
-    min((d.ord << 24) + abs(d.i) - 1) as first -- the place in the list, and the index in the tree
+  select u.key, u.fold, d.i > 0 as required, coalesce(d.mode, 0)::smallint as mode, coalesce(here.state, r.state) as state, r.allowed, min(r.at) as at,
+    coalesce((array_agg((d.ord << 24) + abs(d.i) - 1 order by r.at, d.ord) filter (where r.at is not null))[1],
+      min((d.ord << 24) + abs(d.i) - 1)) as first -- the place in the list, and the index in the tree
   from (
     select u.key, t.fold, s.deps, s.dep_modes, sum(cardinality(s.deps)) over (order by cardinality(s.deps), u.key) as n
     from unnest($1::bigint[]) u(key)
@@ -82,7 +83,9 @@ from (
   ) u
   cross join lateral unnest(u.deps, u.dep_modes) with ordinality d(i, mode, ord)
   cross join lateral (
-    select key, state, flags & :flag_allowed <> 0 as allowed from task where task.key = ((u.key >> 24) << 24) + abs(d.i) - 1 offset 0) r
+    select key, state, flags & :flag_allowed <> 0 as allowed,
+      case when u.fold and state = :failed then (select finished_at from attempt where attempt.task = task.key and number = task.attempt) end as at
+    from task where task.key = ((u.key >> 24) << 24) + abs(d.i) - 1 offset 0) r
   cross join lateral (select case when ($2::bigint[])[at.i] = r.key then ($3::smallint[])[at.i] end as state from (select width_bucket(r.key, $2::bigint[]) as i) at) here
   where u.n <= $4::bigint
   group by u.key, u.fold, d.i > 0, coalesce(d.mode, 0), coalesce(here.state, r.state), r.allowed

@@ -10,18 +10,14 @@ import (
 
 func fileExecutor(cfg Config, net *network.Network, file *workerfile.Source) executors.Executor {
 	cfg.File.Network = net
-	cfg.File.Place = func(pool string) fileops.Place { return place(cfg.FileRoot, file.File().Pool(pool).Files) }
+	cfg.File.Place = func(pool string) fileops.Place { return place(cfg.FileRoot, file.File().Pool(pool)) }
 	return fileops.New(cfg.File)
 }
 
-// workPlace is where a pool's tasks find and leave files, beside their own directory. In the mode enterprise that is nowhere.
+// workPlace is where a pool's tasks find and leave files, beside their own directory.
 func workPlace(root string, file *workerfile.Source) func(pool string) workdir.Place {
 	return func(pool string) workdir.Place {
-		rules := file.File().Pool(pool)
-		if rules.Enterprise() {
-			return workdir.Place{}
-		}
-		p := place(root, rules.Files)
+		p := place(root, file.File().Pool(pool))
 		return workdir.Place{Dir: p.Root, ReadOnly: p.ReadOnly}
 	}
 }
@@ -34,9 +30,12 @@ func archives(file *workerfile.Source) func(pool string) []string {
 	}
 }
 
-// place is where the tasks of a pool may use files: as the worker's file says of it, or else as its settings do.
-func place(root string, f *workerfile.Files) fileops.Place {
+// place is where the tasks of a pool may use files: as the worker's file says of it, or else as its settings do. In the mode enterprise that is nowhere.
+func place(root string, rules workerfile.Pool) fileops.Place {
+	f := rules.Files
 	switch {
+	case rules.Enterprise():
+		return fileops.Place{}
 	case f == nil:
 		return fileops.Place{Root: root}
 	case f.Off:

@@ -17,7 +17,7 @@ type sqlConfig = sql.Config
 func sqlPart(cfg Config, net *network.Network, file *workerfile.Source) []executors.Executor {
 	cfg.SQL.Network = net
 	cfg.SQL.Place = func(pool string) (root string, readOnly bool) {
-		p := place(cfg.FileRoot, file.File().Pool(pool).Files)
+		p := place(cfg.FileRoot, file.File().Pool(pool))
 		return p.Root, p.ReadOnly
 	}
 	databases := sql.NewDatabases(cfg.SQL)

@@ -31,7 +31,7 @@ type local struct {
 // openLocal opens the root of a pool.
 func openLocal(place Place, call *executors.Call) (*local, error) {
 	if place.Root == "" {
-		return nil, executors.Permanent(fmt.Errorf("tasks of this pool may not use files of the worker: TASKGROVE_FILE_ROOT (or files.root in the worker's file) names the directory"))
+		return nil, executors.Permanent(fmt.Errorf("tasks of this pool may not use files of the worker: TASKGROVE_FILE_ROOT (or files.root in the worker's file) names the directory, and pools of the mode enterprise have none"))
 	}
 	root, err := os.OpenRoot(place.Root)
 	if err != nil {

@@ -142,7 +142,7 @@ func (t *target) check() error {
 			return errors.New("database is required in inputs: the path of SQLite's file, or :memory:")
 		case t.database == memory:
 		case t.fileRoot == "":
-			return errors.New("database: this worker opens no files, as its TASKGROVE_FILE_ROOT is not set, nor files.root for the pool in its file; :memory: works")
+			return errors.New("database: this worker opens no files, as its TASKGROVE_FILE_ROOT is not set, nor files.root for the pool in its file, or the pool is of the mode enterprise; :memory: works")
 		case !filepath.IsLocal(t.database):
 			return errors.New("database must be a path below the worker's TASKGROVE_FILE_ROOT")
 		}

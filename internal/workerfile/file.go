@@ -146,6 +146,9 @@ func (p *Pool) Check(at Place) {
 	if p.ZipDrivers != nil && !p.Enterprise() {
 		at.Fault("zip_drivers", "only the mode enterprise has them")
 	}
+	if p.Enterprise() && p.Files != nil && p.Files.Root != "" {
+		at.Key("files").Fault("root", "pools of the mode enterprise have no files but those of the job and of the bundle")
+	}
 	for i, name := range p.ZipDrivers {
 		if !slices.Contains([]string{"pyzipper", "zipfile", "external"}, name) {
 			at.Key("zip_drivers").Index(i).Fault("", "want pyzipper, zipfile or external")

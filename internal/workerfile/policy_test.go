@@ -28,6 +28,7 @@ func TestPoliciesOfContainersAreChecked(t *testing.T) {
 		"kubernetes:\n    namespaces: [a]\n    template: [x]\n": {"pools.p.kubernetes.template: want an object with metadata and spec"},
 		"{mode: enterprize, zip_drivers: [zipfile]}\n":          {"f:3:6: pools.p.mode: want internal_fast or enterprise", "pools.p.zip_drivers: only the mode enterprise has them"},
 		"{mode: enterprise, zip_drivers: [zipfile, os]}\n":      {"pools.p.zip_drivers[1]: want pyzipper, zipfile or external"},
+		"{mode: enterprise, files: {root: /srv}}\n":             {"pools.p.files.root: pools of the mode enterprise have no files but those of the job and of the bundle"},
 		"files: {root: data, off: true}\n":                      {"f:3:13: pools.p.files.root: want an absolute path", "files.off: a pool has a root or no files, not both"},
 	} {
 		_, err := Parse("f", []byte("pools:\n  p:\n    "+strings.ReplaceAll(text, "\n    ", "\n      ")))
@@ -45,7 +46,7 @@ func TestPoliciesOfContainersPass(t *testing.T) {
 		`kubernetes: {namespaces: [jobs, "team-*"], images: ["ghcr.io/acme/*"], max_cpu: 500m, max_memory: 1Gi, template: {metadata: {labels: {a: b}}, spec: {containers: [{name: main}]}}}`,
 		`kubernetes: {namespaces: [jobs], template: {spec: {hostNetwork: false}}}`,
 		`files: {root: /srv/data, read_only: true}`,
-		`mode: enterprise, zip_drivers: [zipfile, external]`, `mode: enterprise, zip_drivers: []`, `mode: internal_fast`,
+		`mode: enterprise, zip_drivers: [zipfile, external]`, `mode: enterprise, zip_drivers: []`, `mode: internal_fast, files: {root: /srv}`, `mode: enterprise, files: {off: true}`,
 	} {
 		if _, err := Parse("f", []byte("pools: {p: {"+text+"}}")); err != nil {
 			t.Errorf("%s: %v", text, err)

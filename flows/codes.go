@@ -83,7 +83,7 @@ const (
 	CodeFlowFile          Code = "spec.flow_file"
 	CodeFlowTwice         Code = "spec.flow_twice"
 	CodeRefusedSchedule   Code = "spec.refused_schedule"
-	CodeNoBundles         Code = "spec.bundle_not_supported_here"
+	CodeBundleFetch       Code = "spec.bundle_fetch"
 )
 
 // about says what a code means.
@@ -169,7 +169,7 @@ var ownCodes = map[Code]about{
 	CodeFlowFile:          {means: "A flow that an item of a scheduler file names can't be read."},
 	CodeFlowTwice:         {means: "Two files that a scheduler file names have the same `flow.id`, and say different things."},
 	CodeRefusedSchedule:   {means: "The cluster does not take an item of a scheduler file as [a schedule](../schedules.md). The message says why."},
-	CodeNoBundles:         {means: "An item of a scheduler file runs a flow of a bundle, which schedules can't do yet: register the flow, and name it by `flow_id`, or its file by `flow_yaml`."},
+	CodeBundleFetch:       {means: "The bundle that an item of a scheduler file names can't be fetched, or only as it was fetched last, which the item does not allow; or two manifests of the file have the same `bundle.id`."},
 	CodeInstances:         {warning: true, means: "`max_instances` is over 1, which means any number here."},
 }
 

@@ -97,7 +97,7 @@ var timetableItemKeys = []key{
 	{name: "flow_id", shape: id, byDefault: "none", effect: "A flow that the cluster has.", example: "orders"},
 	{name: "flow_job", shape: id, byDefault: "all jobs", effect: "Only this job runs, with all that it depends on.", example: "export"},
 	{name: "bundle_manifest", shape: id, byDefault: "none", effect: "Path of a manifest, relative to this file: its `entry_flow` runs, unless `flow_yaml` names another file of the bundle.", example: "bundle.yaml"},
-	{name: "allow_stale_bundle", shape: shape{form: boolean}, byDefault: "false", effect: "If the source of the bundle does not answer, the last version that was fetched runs.", example: "true"},
+	{name: "allow_stale_bundle", shape: shape{form: boolean}, byDefault: "false", effect: "If the source of the bundle fails when the file is applied, the version that was fetched last counts.", example: "true"},
 	{name: "misfire_grace_time", shape: shape{form: integer, least: 1, most: maxGraceSecs}, byDefault: "300", effect: "Seconds: what is later than this does not run.", example: "3600"},
 	{name: "max_instances", shape: shape{form: integer, least: 1, most: 1000}, byDefault: "1", effect: "1: an instant while the run before lives is skipped. More: `overlap` says what becomes of it.", example: "1"},
 	{name: "overlap", shape: word("skip", "queue", "allow"), byDefault: "`skip`", effect: "What becomes of an instant while a run lives: it is skipped, waits, or runs beside it.", example: "queue"},

@@ -71,12 +71,12 @@ func (s *Service) ApplyFlow(_ context.Context, spec coordinator.FlowSpec) (*coor
 		return nil, err
 	}
 	sum := sha256.Sum256(spec.Text)
-	of := &coordinator.FlowInfo{ID: id, SHA256: sum[:], Text: spec.Text, UserID: spec.UserID, CreatedBy: coordinator.AnonymousName, CreatedAt: time.Now().Truncate(time.Microsecond)}
+	of := &coordinator.FlowInfo{ID: id, SHA256: sum[:], Text: spec.Text, UserID: spec.UserID, CreatedBy: coordinator.AnonymousName, CreatedAt: time.Now().Truncate(time.Microsecond), Bundle: spec.Bundle}
 	if spec.Preview {
 		return &coordinator.FlowInfo{ID: id, UserID: spec.UserID, CreatedBy: of.CreatedBy}, nil
 	}
 	versions := s.flows[id]
-	if n := len(versions); n > 0 && string(versions[n-1].Text) == string(spec.Text) {
+	if n := len(versions); n > 0 && string(versions[n-1].Text) == string(spec.Text) && versions[n-1].Bundle == spec.Bundle {
 		return withoutText(versions[n-1]), nil
 	} else if n > 0 {
 		of.UserID = versions[0].UserID

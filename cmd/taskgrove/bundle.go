@@ -352,29 +352,38 @@ type fetchedBundle struct {
 
 // fetch fetches the bundle, and reads the flow that runs. bad is the report of a file with faults.
 func (r *runBundleFlags) fetch(ctx context.Context, cmd *cobra.Command, args []string, given *envGiven) (b *fetchedBundle, bad *flows.Report, err error) {
+	b, bad, err = r.fetchAll(ctx, cmd, given)
+	if err != nil || bad != nil {
+		return nil, bad, err
+	}
+	b.path = b.m.EntryFlow
+	if len(args) == 1 {
+		b.path = args[0]
+	}
+	text, bad := bundleFile(os.DirFS(b.result.Root), b.path)
+	if bad != nil {
+		return nil, bad, nil
+	}
+	b.flow = &givenFlow{name: b.path, text: text}
+	return b, nil, nil
+}
+
+// fetchAll fetches the bundle, and reads what holds for all of its flows. bad is the report of a file with faults.
+func (r *runBundleFlags) fetchAll(ctx context.Context, cmd *cobra.Command, given *envGiven) (b *fetchedBundle, bad *flows.Report, err error) {
 	m, bad, err := readManifest(cmd, r.manifest)
 	if err != nil || bad != nil {
 		return nil, bad, err
 	}
-	b = &fetchedBundle{m: m, path: m.EntryFlow}
-	if len(args) == 1 {
-		b.path = args[0]
-	}
+	b = &fetchedBundle{m: m}
 	if b.result, err = r.sync(ctx, m, r.manifest, given, r.stale); err != nil {
 		return nil, nil, err
 	}
 	if b.given, err = manifestEnv(m, given, cmd.ErrOrStderr()); err != nil {
 		return nil, nil, err
 	}
-	files := os.DirFS(b.result.Root)
-	text, bad := bundleFile(files, b.path)
-	if bad == nil {
-		b.uses, bad = bundleFile(files, m.ProfilesFile)
-	}
-	if bad != nil {
+	if b.uses, bad = bundleFile(os.DirFS(b.result.Root), m.ProfilesFile); bad != nil {
 		return nil, bad, nil
 	}
-	b.flow = &givenFlow{name: b.path, text: text}
 	all, report := flows.ReadProfiles(m.ProfilesFile, b.uses)
 	if !report.OK {
 		return nil, report, nil

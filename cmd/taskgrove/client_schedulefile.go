@@ -47,21 +47,24 @@ func scheduleCreateCommand() *cobra.Command {
 
 func scheduleApplyCommand() *cobra.Command {
 	var timetable, dry bool
+	var bundles bundleFlags
 	cmd := clientCommand("apply FILE|-", "Make or change schedules, so that they are as a file says",
 		"Makes the schedules of a file that are not there, and changes those that are otherwise. What has run stays. A schedule that the file does not name stays as it is.\n"+
 			"Without \"paused\" in the file a schedule stays paused or not, as it is.\n"+scheduleFileHelp+"\n\n"+
 			"FILE may be a scheduler file of AetherFlow, too, which has items: the flows that it names by flow_yaml, relative to it, are registered, and each item is a schedule of its flow. All\n"+
-			"faults of all files are told as by \"flow validate\", with codes, and nothing is stored then.", cobra.ExactArgs(1), nil)
+			"faults of all files are told as by \"flow validate\", with codes, and nothing is stored then. Bundles that it names by bundle_manifest are fetched and pushed, as by \"bundle sync --push\",\n"+
+			"when this command runs. Names of the environment in the resources of their manifests have their values from this process's environment.", cobra.ExactArgs(1), nil)
 	alsoJSON(cmd, cmd.Flag("output").Value.(*formatFlag))
 	cmd.Flags().BoolVar(&timetable, "timetable", false, "FILE is a scheduler file of AetherFlow, whatever it looks like")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only look what is wrong, and what would change")
+	bundles.bindDir(cmd)
 	run(cmd, func(ctx context.Context, s *session, args []string) error {
 		name, text, err := s.scheduleText(args[0])
 		if err != nil {
 			return err
 		}
 		if timetable || isTimetable(name, text) {
-			return s.applyTimetable(ctx, name, text, dry)
+			return s.applyTimetable(ctx, cmd, &bundles, name, text, dry)
 		}
 		return s.schedulesOf(ctx, name, text, dry, func(want client.Schedule) (*client.ScheduleInfo, error) {
 			is, err := s.Schedule(ctx, want.ID)

@@ -13,8 +13,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/flows"
+	"github.com/taskgrove/taskgrove/flows/env"
 	"github.com/taskgrove/taskgrove/internal/treefile"
 	"github.com/taskgrove/taskgrove/node"
 )
@@ -36,7 +39,19 @@ type timetable struct {
 	dir   string // that paths are relative to
 	files map[string]*timetableFlow
 	order []*timetableFlow
-	of    map[int]*timetableFlow // by item
+	of    map[int]*timetableFlow    // by item
+	env   map[int]map[string]string // of flows of bundles, by item: what the manifest and the item give
+
+	cmd     *cobra.Command
+	dirs    *bundleFlags
+	bundles map[string]*timetableBundle // by the path of the manifest
+	pushed  []*fetchedBundle            // what is to be, in the order of the items
+}
+
+// timetableBundle is a bundle that a scheduler file names.
+type timetableBundle struct {
+	*fetchedBundle       // nil: it has faults
+	reason         error // why it can't be fetched; nil: it is fetched, or its faults are told
 }
 
 // timetableFlow is a flow that a scheduler file names.
@@ -44,17 +59,30 @@ type timetableFlow struct {
 	path string
 	text []byte
 	id   string // empty: it has faults
+
+	bundle *fetchedBundle // nil: it is of none
+}
+
+// bundleID is that of the bundle that its runs are of; empty: they are of none.
+func (f *timetableFlow) bundleID() string {
+	if f.bundle == nil {
+		return ""
+	}
+	return f.bundle.m.ID
 }
 
 // applyTimetable registers the flows of a scheduler file, and makes its items schedules. All is looked at before the first is stored. dry: nothing is stored.
-func (s *session) applyTimetable(ctx context.Context, name string, text []byte, dry bool) error {
+func (s *session) applyTimetable(ctx context.Context, cmd *cobra.Command, dirs *bundleFlags, name string, text []byte, dry bool) error {
 	read, report := flows.ReadTimetable(name, text)
 	if read == nil {
 		return s.refuseTimetable(report)
 	}
-	t := &timetable{session: s, Timetable: read, dir: filepath.Dir(name), files: map[string]*timetableFlow{}, of: map[int]*timetableFlow{}}
+	t := &timetable{session: s, Timetable: read, dir: filepath.Dir(name), files: map[string]*timetableFlow{}, of: map[int]*timetableFlow{}, env: map[int]map[string]string{},
+		cmd: cmd, dirs: dirs, bundles: map[string]*timetableBundle{}}
 	for i := range t.Items {
-		t.flow(i)
+		if err := t.flow(ctx, i); err != nil {
+			return err
+		}
 	}
 	if report := t.Report(); !report.OK {
 		return s.refuseTimetable(report)
@@ -86,56 +114,147 @@ func (s *session) refuseTimetable(report *flows.Report) error {
 	return codedError{errors.New("the scheduler file is invalid, and nothing is stored"), exitUsage}
 }
 
-// flow reads the flow of an item, and tells what is wrong with it and with what the item gives it.
-func (t *timetable) flow(i int) {
+// flow reads the flow of an item, and tells what is wrong with it and with what the item gives it. An error is none of the files'.
+func (t *timetable) flow(ctx context.Context, i int) error {
 	item := t.Items[i]
-	if item.Flow.Manifest != "" {
-		t.Tell(i, "bundle_manifest", flows.CodeNoBundles, "schedules can't run flows of bundles yet: register the flow, and name it by flow_id, or its file by flow_yaml")
-		return
-	}
-	if item.Flow.YAML == "" {
-		return
-	}
-	path := filepath.FromSlash(item.Flow.YAML)
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(t.dir, path)
-	}
-	f, known := t.files[path]
-	if !known {
-		f = &timetableFlow{path: path}
-		t.files[path] = f
-		text, err := readBounded(path, flows.MaxBytes)
-		if err != nil {
-			f = nil
-			t.files[path] = nil
-			t.Tell(i, "flow_yaml", flows.CodeFlowFile, "%s", reasonOfFile(err))
-			return
+	var b *fetchedBundle
+	if item.Flow.Manifest != "" && item.Flow.ID == "" {
+		var err error
+		if b, err = t.bundle(ctx, i); b == nil {
+			return err // nil: it is told
 		}
-		f.text = text
-		id, report := flows.Register(path, text, node.FlowOptions())
-		report.Warnings = slices.DeleteFunc(report.Warnings, func(f flows.Fault) bool { return f.Code == flows.CodeUnsetEnv }) // items give it
-		t.Add(path, report)
-		for _, other := range t.order {
-			if id != "" && other.id == id && string(other.text) != string(text) {
-				t.Tell(i, "flow_yaml", flows.CodeFlowTwice, "is the flow %s, and so is %s, which says something else", id, other.path)
-			}
-		}
-		if f.id = id; id != "" {
-			t.order = append(t.order, f)
-		}
+	} else if item.Flow.YAML == "" {
+		return nil
 	}
-	if f == nil || f.id == "" {
-		return // it is told
+	f := t.file(i, b)
+	if f == nil {
+		return nil // it is told
 	}
 	t.of[i] = f
 	opts := node.FlowOptions()
-	opts.Env, opts.Job, opts.Priority, opts.Timeout = item.Flow.Env, item.Flow.Job, item.Flow.Priority, item.Flow.Timeout
+	opts.Env = item.Flow.Env
+	if b != nil {
+		opts = b.options(opts)
+		named := env.Values{}
+		for name, value := range item.Flow.Env {
+			named[name] = env.Value{Text: value}
+		}
+		opts.Env = (&envGiven{files: b.given.files, named: named}).of(f.text, b.uses)
+		t.env[i] = opts.Env
+	}
+	opts.Job, opts.Priority, opts.Timeout = item.Flow.Job, item.Flow.Priority, item.Flow.Timeout
 	opts.Schedule = &flows.Schedule{ID: item.ID, FireTime: time.Now()}
-	if tree, report := flows.Compile(path, f.text, "run", opts); tree == nil {
+	if tree, report := flows.Compile(f.path, f.text, "run", opts); tree == nil {
 		for _, fault := range report.Errors {
-			t.Tell(i, keyOfItem(fault), fault.Code, "%s", fault.Text(path))
+			t.Tell(i, keyOfItem(fault), fault.Code, "%s", fault.Text(f.path))
 		}
 	}
+	return nil
+}
+
+// file reads the file of an item's flow, once; nil: it has faults, which are told. b: what it is a file of.
+func (t *timetable) file(i int, b *fetchedBundle) *timetableFlow {
+	item := t.Items[i]
+	path, key, at := filepath.FromSlash(item.Flow.YAML), "", "flow_yaml"
+	switch {
+	case b == nil:
+		path = t.path(path)
+		key = path
+	case path == "":
+		path, at = b.m.EntryFlow, "bundle_manifest"
+		fallthrough
+	default:
+		path = filepath.ToSlash(path)
+		key = b.m.ID + "\x00" + path
+	}
+	if f, known := t.files[key]; known {
+		if f == nil || f.id == "" {
+			return nil
+		}
+		return f
+	}
+	t.files[key] = nil
+	f := &timetableFlow{path: path, bundle: b}
+	opts := node.FlowOptions()
+	if b == nil {
+		text, err := readBounded(path, flows.MaxBytes)
+		if err != nil {
+			t.Tell(i, at, flows.CodeFlowFile, "%s", reasonOfFile(err))
+			return nil
+		}
+		f.text = text
+	} else {
+		text, bad := bundleFile(os.DirFS(b.result.Root), path)
+		if bad != nil {
+			t.Tell(i, at, flows.CodeBundleFile, "%s: %s", path, bad.Errors[0].Msg)
+			return nil
+		}
+		f.text, opts = text, b.options(opts)
+	}
+	t.files[key] = f
+	id, report := flows.Register(path, f.text, opts)
+	report.Warnings = slices.DeleteFunc(report.Warnings, func(f flows.Fault) bool { return f.Code == flows.CodeUnsetEnv }) // items give it
+	t.Add(path, report)
+	for _, other := range t.order {
+		if id != "" && other.id == id && (string(other.text) != string(f.text) || other.bundleID() != f.bundleID()) {
+			t.Tell(i, at, flows.CodeFlowTwice, "is the flow %s, and so is %s, which says something else, or is of another bundle", id, other.path)
+		}
+	}
+	if f.id = id; id == "" {
+		return nil
+	}
+	t.order = append(t.order, f)
+	return f
+}
+
+// path is a path that the file has.
+func (t *timetable) path(of string) string {
+	if of = filepath.FromSlash(of); filepath.IsAbs(of) {
+		return of
+	}
+	return filepath.Join(t.dir, of)
+}
+
+// bundle fetches the bundle of an item, once for all items that name its manifest; nil: it has faults, which are told. An error is none of the files'.
+func (t *timetable) bundle(ctx context.Context, i int) (*fetchedBundle, error) {
+	name := t.Items[i].Flow.Manifest
+	path := t.path(name)
+	b, known := t.bundles[path]
+	if !known {
+		b = &timetableBundle{}
+		t.bundles[path] = b
+		from := &runBundleFlags{bundleFlags: *t.dirs, manifest: path, stale: slices.ContainsFunc(t.Items, func(other *flows.TimetableItem) bool { return other.AllowStale && t.path(other.Flow.Manifest) == path })}
+		got, bad, err := from.fetchAll(ctx, t.cmd, &envGiven{})
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			b.reason = err
+		case bad != nil:
+			t.Add(bad.FlowYAML, bad)
+		default:
+			if at := slices.IndexFunc(t.pushed, func(other *fetchedBundle) bool { return other.m.ID == got.m.ID }); at >= 0 {
+				b.reason = fmt.Errorf("the bundle is %s, and so is that of another manifest of this file", got.m.ID)
+				break
+			}
+			b.fetchedBundle = got
+			t.pushed = append(t.pushed, got)
+			if got.result.Stale {
+				if err := t.note("the source of %s fails, and the version that was fetched last counts: %s", got.m.ID, oneLine(got.result.Reason)); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	switch {
+	case b.reason != nil:
+		t.Tell(i, "bundle_manifest", flows.CodeBundleFetch, "%s", oneLine(b.reason.Error()))
+	case b.fetchedBundle != nil && b.result.Stale && !t.Items[i].AllowStale:
+		t.Tell(i, "bundle_manifest", flows.CodeBundleFetch, "the source fails, and allow_stale_bundle is not true: %s", oneLine(b.result.Reason))
+	default:
+		return b.fetchedBundle, nil
+	}
+	return nil, nil
 }
 
 // keyOfItem is the key of an item that a fault of its run comes from.
@@ -186,6 +305,9 @@ func (t *timetable) want(i int) client.Schedule {
 	}
 	if f := t.of[i]; f != nil {
 		out.Flow.ID = f.id
+		if f.bundle != nil {
+			out.Flow.Env = t.env[i]
+		}
 	}
 	return out
 }
@@ -201,6 +323,9 @@ func (t *timetable) preview(ctx context.Context) ([]scheduleChange, error) {
 	var ids []string
 	for _, f := range t.order {
 		ids = append(ids, f.id)
+		if f.bundle != nil { // the cluster can judge it once it has the bundle
+			continue
+		}
 		_, err := t.ApplyFlow(ctx, client.FlowApply{Name: f.path, Text: f.text, Preview: true})
 		if err := t.refused(t.itemOf(f), err, "flow_yaml"); err != nil {
 			return nil, err
@@ -285,10 +410,21 @@ func (s *session) printDry(report *flows.Report, changes []scheduleChange) error
 	})
 }
 
-// store registers the flows, and makes or changes the schedules.
+// store pushes the bundles, registers the flows, and makes or changes the schedules. What one needs is there before it.
 func (t *timetable) store(ctx context.Context, changes []scheduleChange) error {
+	for _, b := range t.pushed {
+		got, err := t.pushBundle(ctx, b.m, b.result, "")
+		if err != nil {
+			return fmt.Errorf("bundle %s: %w", b.m.ID, err)
+		}
+		if got.Fresh {
+			if err := t.note("bundle %s: %.12s", got.ID, got.Fingerprint); err != nil {
+				return err
+			}
+		}
+	}
 	for _, f := range t.order {
-		got, err := t.ApplyFlow(ctx, client.FlowApply{Name: f.path, Text: f.text})
+		got, err := t.ApplyFlow(ctx, client.FlowApply{Name: f.path, Text: f.text, Bundle: f.bundleID()})
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.path, err)
 		}

@@ -2,11 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/flows"
 )
 
@@ -81,6 +83,83 @@ func TestTimetableIsApplied(t *testing.T) {
 	}
 }
 
+// TestBundlesOfTimetables: the bundle of an item is pushed, its flow is registered with it, and the schedule has values of its files of the environment. With faults nothing is pushed.
+func TestBundlesOfTimetables(t *testing.T) {
+	svc := double(t)
+	manifest, cache := copied(t), t.TempDir()
+	dir := filepath.Dir(manifest)
+	rewrite(t, filepath.Join(dir, "prod.env"), "GREETING_KEY", "UNUSED=x\nGREETING_KEY")
+	write := func(name, text string) string {
+		t.Helper()
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	write("files/flows/other.yaml", "flow: {id: other}\njobs:\n- {id: main, steps: [{id: s, type: noop, inputs: {key: '{{env.GREETING_KEY}}', at: '{{env.TASKGROVE_BUNDLE_DIR}}'}}]}\n")
+	const entry = "timezone: UTC\nitems:\n- {id: a, cron: '0 2 * * *', bundle_manifest: manifest.yaml}\n"
+	all := write("scheduler.yaml", entry+"- {id: b, cron: '0 3 * * *', bundle_manifest: manifest.yaml, flow_yaml: flows/other.yaml, env: {GREETING_KEY: evening}, allow_stale_bundle: true}\n")
+	stored := func() string {
+		t.Helper()
+		list, err := svc.Bundles(t.Context(), coordinator.BundleFilter{})
+		kept, flowsErr := svc.Flows(t.Context(), coordinator.FlowFilter{})
+		if err != nil || flowsErr != nil {
+			t.Fatal(err, flowsErr)
+		}
+		text := fmt.Sprintf("%d:", len(list.Items))
+		for _, f := range kept.Items {
+			text += fmt.Sprintf(" %s.%d of %s", f.ID, f.Version, f.Bundle)
+		}
+		return text
+	}
+	apply := func(want int, args ...string) string {
+		t.Helper()
+		out, notes, code := runCommand(t, append([]string{"schedule", "apply", "--bundle-dir", cache}, args...)...)
+		if code != want {
+			t.Fatalf("%v: exit %d, want %d\n%s%s", args, code, want, out, notes)
+		}
+		return out + notes
+	}
+	apply(exitOK, all, "--dry-run")
+	bad := write("bad.yaml", entry+"- {id: b, cron: '0 3 * * *', bundle_manifest: manifest.yaml, flow_yaml: flows/none.yaml}\n- {id: c, cron: '0 3 * * *', bundle_manifest: manifest.yaml, flow_job: none}\n")
+	text := apply(exitUsage, bad)
+	for _, want := range []string{"items[1].flow_yaml: spec.bundle_file - flows/none.yaml: ", "items[2].flow_job: spec.unknown_job"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in\n%s", want, text)
+		}
+	}
+	if got := stored(); got != "0:" {
+		t.Errorf("with faults, and without effect, is stored %s", got)
+	}
+	apply(exitOK, all)
+	if got := stored(); got != "1: greet.1 of greetings other.1 of greetings" {
+		t.Errorf("stored is %s", got)
+	}
+	for id, want := range map[string]string{"a": "greet map[GREETING_KEY:morning]", "b": "other map[GREETING_KEY:evening]"} {
+		is, err := svc.GetSchedule(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(is.Flow.ID, " ", is.Flow.Env); got != want {
+			t.Errorf("%s runs %s, want %s", id, got, want)
+		}
+	}
+	if text := apply(exitOK, all); !strings.Contains(text, "a unchanged") || !strings.Contains(text, "b unchanged") {
+		t.Error(text)
+	}
+	if err := os.Rename(filepath.Join(dir, "files"), filepath.Join(dir, "away")); err != nil {
+		t.Fatal(err)
+	}
+	if text := apply(exitUsage, all); !strings.Contains(text, "items[0].bundle_manifest: spec.bundle_fetch - the source fails, and allow_stale_bundle") || strings.Contains(text, "items[1]") {
+		t.Error(text)
+	}
+	stale := write("stale.yaml", "timezone: UTC\nitems:\n- {id: a, cron: '0 2 * * *', bundle_manifest: manifest.yaml, allow_stale_bundle: true}\n")
+	if text := apply(exitOK, stale); !strings.Contains(text, "the source of greetings fails") || !strings.Contains(text, "a unchanged") {
+		t.Error(text)
+	}
+}
+
 // TestFaultsOfTimetablesByCommands: all faults of all files at once, with file, line and column, before a cluster is asked.
 func TestFaultsOfTimetablesByCommands(t *testing.T) {
 	t.Setenv("TASKGROVE_SERVER", "127.0.0.1:1")
@@ -107,7 +186,7 @@ items:
 	}
 	for _, want := range []string{
 		"items[0].env spec.missing_env", "items[1].cron spec.cron", "/flows/bad.yaml jobs[0].steps[0].type spec.unknown_step_type", "/flows/bad.yaml jobs[0].steps[1].id spec.duplicate_step_id",
-		"items[2].flow_yaml spec.flow_file", "items[3].flow_yaml spec.flow_twice", "items[4].bundle_manifest spec.bundle_not_supported_here", "items[5].env secret.inline_value",
+		"items[2].flow_yaml spec.flow_file", "items[3].flow_yaml spec.flow_twice", "items[4].bundle_manifest spec.bundle_fetch", "items[5].env secret.inline_value",
 	} {
 		if !said[want] {
 			t.Errorf("%q is not told in\n%s", want, out)

@@ -126,7 +126,7 @@ func (r *reader) parse(data []byte) bool {
 	file, root, err := treefile.DecodeStrict(r.FlowYAML, data, maxAliased)
 	if bad, is := errors.AsType[*treefile.Error](err); is {
 		for _, f := range bad.Faults {
-			r.tell(CodeYAML, "", f.Path, f.Position(), "%s", f.Text)
+			r.tell(CodeYAML, "", f.Path, f.Position(), "%s", strings.TrimPrefix(f.Text, f.Path+": ")) // loc says where already
 		}
 		r.More += bad.More
 	} else if err != nil {

@@ -71,6 +71,18 @@ func told(r *flows.Report) (errors, warnings []string) {
 	return errors, warnings
 }
 
+// TestKeyTwice: the path of a key that is there twice stands in the place of the fault, and not in its text again.
+func TestKeyTwice(t *testing.T) {
+	_, r := flows.Read("f.yaml", []byte(job+"  id: b\n  steps:\n  - {id: s, type: noop, inputs: {x: 1, x: 2}}\n"), options())
+	var got []string
+	for _, f := range r.Errors {
+		got = append(got, f.Loc+" - "+f.Msg)
+	}
+	if want := []string{"jobs[0].id - must not be there twice", "jobs[0].steps[0].inputs.x - must not be there twice"}; !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
 // TestFaults: each fault is told once, where it stands.
 func TestFaults(t *testing.T) {
 	for _, row := range []struct{ name, text, want string }{

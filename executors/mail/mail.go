@@ -17,6 +17,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
@@ -168,7 +169,7 @@ func (e *Executor) attachments(w *workdir.Workspace, in *input) (files []attachm
 		if err != nil {
 			return files, err
 		}
-		f, err := at.Root.Open(at.Name)
+		f, err := at.Root.OpenFile(at.Name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // of a pipe it does not wait for the other end
 		if err != nil {
 			return files, at.Err(field, err)
 		}

@@ -8,6 +8,7 @@ import (
 	netmail "net/mail"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -186,10 +187,14 @@ func TestHostileInputs(t *testing.T) {
 	if err := os.WriteFile(dir+"/a", make([]byte, 600<<10), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	if err := syscall.Mkfifo(dir+"/pipe", 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, row := range []struct {
 		more map[string]any
 		want string
 	}{
+		{map[string]any{"attachments": []any{dir + "/pipe"}}, "attachments[0]: is no plain file"},
 		{map[string]any{"subject": "a\r\nBcc: evil@example.org"}, "subject: has a line break"},
 		{map[string]any{"subject": "a\nb"}, "subject: has a line break"},
 		{map[string]any{"subject": "a\rb"}, "subject: has a line break"},

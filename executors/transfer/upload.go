@@ -278,7 +278,7 @@ func openSent(a *attempt) (*sentItems, error) {
 	if err := at.Root.MkdirAll(filepath.Dir(at.Name), 0o755); err != nil {
 		return nil, fileError(at.Err(field, err))
 	}
-	f, err := at.Root.Open(at.Name)
+	f, err := at.Root.OpenFile(at.Name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // of a pipe it does not wait for the other end
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, s.rewrite()
 	} else if err != nil {

@@ -368,8 +368,44 @@ func (s *shared) look() (list []*found, err error) {
 	return list, err
 }
 
+// reopen opens the artifacts again where the step has made the directory anew. What has its place otherwise is never followed, and nothing is kept.
+func (s *shared) reopen() error {
+	name := path.Join(s.dir.path, s.step.Workspace.Layout["artifacts"])
+	replaced := func(what string) error {
+		return executors.WithKind(executors.Permanent(fmt.Errorf("workspace: %s; a step may empty that directory, or make it anew, and nothing else may take its place", what)), kindInput)
+	}
+	info, err := s.jobs.home.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
+		return replaced("the step has removed or moved the directory of the job's artifacts")
+	case err != nil:
+		return fmt.Errorf("workspace: the directory of the job's artifacts: %w", bare(err))
+	case info.Mode()&fs.ModeSymlink != 0:
+		return replaced("the step has put a link in the place of the directory of the job's artifacts")
+	case !info.IsDir():
+		return replaced("the step has put a file in the place of the directory of the job's artifacts")
+	}
+	if now, err := s.root.Stat("."); err == nil && os.SameFile(now, info) {
+		return nil
+	}
+	again, err := s.jobs.home.OpenRoot(name)
+	if err != nil {
+		return fmt.Errorf("workspace: the directory of the job's artifacts: %w", bare(err))
+	}
+	if now, err := again.Stat("."); err != nil || !os.SameFile(now, info) { // it was replaced a moment ago
+		_ = again.Close()
+		return replaced("the step's processes still replace the directory of the job's artifacts")
+	}
+	_ = s.root.Close()
+	s.root = again
+	return nil
+}
+
 // keep saves new and changed files, and then a manifest of all, if it is another one than before.
 func (s *shared) keep(ctx context.Context) error {
+	if err := s.reopen(); err != nil {
+		return err
+	}
 	list, err := s.look()
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/taskgrove/taskgrove/executors"
 )
@@ -223,7 +224,7 @@ func CollectIn(ctx context.Context, call *executors.Call, root *os.Root) error {
 }
 
 func save(ctx context.Context, call *executors.Call, root *os.Root, name string) error {
-	f, err := root.Open(name)
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // of a pipe that took its place it does not wait for the other end
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/archive"
 	"github.com/taskgrove/taskgrove/executors/guardian"
+	"github.com/taskgrove/taskgrove/executors/secrets"
 	"github.com/taskgrove/taskgrove/executors/workdir"
 )
 
@@ -135,21 +136,28 @@ func (c *Config) external(ctx context.Context, call *executors.Call, s *setup, f
 }
 
 // tail keeps the end of what a program says.
-type tail struct{ text []byte }
+type tail struct {
+	text []byte
+	cut  bool // what stood before text is gone
+}
 
 func (t *tail) Write(p []byte) (int, error) {
-	if t.text = append(t.text, p...); len(t.text) > 2*maxSaid {
-		t.text = bytes.Clone(t.text[len(t.text)-maxSaid:])
+	if t.text = append(t.text, p...); len(t.text) > 4*maxSaid {
+		t.text, t.cut = bytes.Clone(t.text[len(t.text)-2*maxSaid:]), true
 	}
 	return len(p), nil
 }
 
-// shown is what was said, without the password.
+// shown is what was said, without the password, however it is written.
 func (t *tail) shown(password string) string {
-	text := strings.TrimSpace(strings.ToValidUTF8(string(t.text), "?"))
-	if password != "" {
-		text = strings.ReplaceAll(text, password, "***")
+	said := string(t.text)
+	if t.cut { // it may begin with a part of the password
+		_, said, _ = strings.Cut(said[min(len(password), len(said)):], "\n")
 	}
+	if password != "" {
+		said = strings.ReplaceAll(secrets.NewRedactor(password).Text(said), password, "***") // a Redactor leaves what is very short
+	}
+	text := strings.TrimSpace(strings.ToValidUTF8(said, "?"))
 	if len(text) > maxSaid {
 		text = "… " + strings.ToValidUTF8(text[len(text)-maxSaid:], "")
 	}

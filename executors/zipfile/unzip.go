@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/taskgrove/taskgrove/executors"
@@ -370,7 +371,7 @@ func (u *unpacking) same(root *os.Root, a, b string) (bool, error) {
 	var files [2]*os.File
 	var sizes [2]int64
 	for i, name := range []string{a, b} {
-		f, err := root.Open(name)
+		f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // of a pipe it does not wait for the other end
 		if err != nil {
 			return false, err
 		}

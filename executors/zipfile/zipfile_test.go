@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	aeszip "github.com/yeka/zip"
@@ -509,6 +510,13 @@ func TestOverwrite(t *testing.T) {
 	put(t, dir+"/d/two", "2")
 	if _, err := run(t, zipfile.NewUnzip(config(dir)), dir, in); err != nil || tree(t, dir+"/d") != "one=1\ntwo=2\n" {
 		t.Errorf("the same: %v, %s", err, tree(t, dir+"/d"))
+	}
+	_ = os.Remove(dir + "/d/two")
+	if err := syscall.Mkfifo(dir+"/d/two", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run(t, zipfile.NewUnzip(config(dir)), dir, in); err == nil || !strings.Contains(err.Error(), "exists already") { // a pipe is not waited for
+		t.Errorf("a pipe: %v", err)
 	}
 	put(t, dir+"/outside", "o")
 	_ = os.Remove(dir + "/d/two")

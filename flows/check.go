@@ -72,8 +72,13 @@ func (c *checker) check() {
 	c.identities()
 	c.resources()
 	for _, j := range c.all() {
+		around := map[string]bool{}
+		if j.Lock != nil {
+			around[j.Lock.Key] = true
+		}
 		for _, s := range j.Steps {
 			c.step(s, s.loc)
+			c.again(s, around)
 		}
 		c.lock(j.Lock)
 	}
@@ -220,6 +225,11 @@ func (c *checker) lock(l *Lock) {
 	if l == nil {
 		return
 	}
+	if l.value.Kind() == '"' && !strings.Contains(l.Key, "{{") {
+		if fault := dag.LimitKeyFault(l.Key); fault != "" {
+			c.at(CodeSchema, l.value, l.loc, "%s", fault)
+		}
+	}
 	if parsed, err := lockRules.Parse(l.Key); err == nil {
 		for _, path := range parsed.Refs() {
 			if path[0] == "run_id" {
@@ -227,6 +237,26 @@ func (c *checker) lock(l *Lock) {
 			}
 		}
 	}
+}
+
+// again tells of a lock that is around itself: a run would wait for what it has. Keys that only values make the same are told once there are values.
+func (c *checker) again(s *Step, around map[string]bool) {
+	held := maps.Clone(around)
+	for _, l := range s.locks() {
+		if l.Key != "" && held[l.Key] {
+			c.at(CodeNotYet, l.value, l.loc, "%s", aroundItself(l.Key))
+		}
+		held[l.Key] = true
+	}
+	if run := s.innermost(); run.Each != nil {
+		for _, one := range run.Each.Steps {
+			c.again(one, held)
+		}
+	}
+}
+
+func aroundItself(key string) string {
+	return "a lock with the key " + shorten(key) + " is around it already, and would not go back before it has this one"
 }
 
 // unknownJob tells that there is no job of an id.

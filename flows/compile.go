@@ -696,7 +696,7 @@ func (c *compiler) twice(j *Job) {
 	}
 	again := func(at treefile.Value, loc, key string, held map[string]bool) {
 		if held[key] {
-			c.at(CodeNotYet, at, loc, "a lock with the key %s is around it already, and would not go back before it has this one", shorten(key))
+			c.at(CodeNotYet, at, loc, "%s", aroundItself(key))
 		}
 		held[key] = true
 	}

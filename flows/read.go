@@ -400,12 +400,18 @@ func (r *reader) bounds(v treefile.Value, s *shape, loc string) {
 		r.tell(CodeSchema, forms[s.form].alias, loc, v.Position(), "is too large")
 		return
 	}
-	if least := s.least; x < least {
-		r.tell(CodeSchema, "schema:greater_than_equal", loc, v.Position(), "must be at least %g", least)
-	} else if s.most != 0 && x > s.most {
-		r.tell(CodeSchema, "schema:less_than_equal", loc, v.Position(), "must be at most %g", s.most)
+	switch {
+	case x < s.least:
+		r.tell(CodeSchema, "schema:greater_than_equal", loc, v.Position(), "must be at least %s", digits(s.least))
+	case s.most != 0 && x > s.most:
+		r.tell(CodeSchema, "schema:less_than_equal", loc, v.Position(), "must be at most %s", digits(s.most))
+	case x != 0 && x < s.grain:
+		r.at(CodeSchema, v, loc, "must be at least %s, or 0 for none", digits(s.grain))
 	}
 }
+
+// digits is a number as people write it, without an exponent.
+func digits(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
 
 // template looks at a text of a phase, and keeps what it names.
 func (r *reader) template(v treefile.Value, p phase, loc string) {

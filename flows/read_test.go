@@ -195,6 +195,41 @@ func TestFaultsSayWhatToWrite(t *testing.T) {
 	}
 }
 
+// TestKeysAndLimitsThatNoTaskMayHave: what only the tree refused is told where it stands, by validate, too.
+func TestKeysAndLimitsThatNoTaskMayHave(t *testing.T) {
+	const noop = "{id: s, type: noop}"
+	under := func(key, inner string) string {
+		return "{id: w, type: with_lock, inputs: {lock_key: '" + key + "', step: " + inner + "}}"
+	}
+	steps := func(all string) string { return job + "  steps: [" + all + "]\n" }
+	for _, row := range []struct{ text, want string }{
+		{steps(under("", noop)), "jobs[0].steps[0].inputs.lock_key - must not be empty"},
+		{steps(under(strings.Repeat("k", 256), noop)), "jobs[0].steps[0].inputs.lock_key - must be at most 255 bytes, got 256"},
+		{steps(under(strings.Repeat("☃", 86), noop)), "jobs[0].steps[0].inputs.lock_key - must be at most 255 bytes, got 258"},
+		{steps("{id: s, type: noop, lock: {key: \"a\\nb\"}}"), "jobs[0].steps[0].lock.key - must not hold control characters"},
+		{job + "  lock: {key: \"\\e[2J\"}\n  steps: []\n", "jobs[0].lock.key - must not hold control characters"},
+		{steps(under("k", under("k", noop))), "jobs[0].steps[0].inputs.step.inputs.lock_key - a lock with the key k is around it already, and would not go back before it has this one"},
+		{steps(under("k", under("l", under("k", noop)))), "jobs[0].steps[0].inputs.step.inputs.step.inputs.lock_key - a lock with the key k is around it already, and would not go back before it has this one"},
+		{steps(under("{{env.X}}", under("{{env.X}}", noop))), "jobs[0].steps[0].inputs.step.inputs.lock_key - a lock with the key {{env.X}} is around it already, and would not go back before it has this one"},
+		{job + "  lock: {key: k}\n  steps: [" + noop + ", " + under("k", noop) + "]\n", "jobs[0].steps[1].inputs.lock_key - a lock with the key k is around it already, and would not go back before it has this one"},
+		{job + "  lock: {key: k}\n  steps: [{id: f, type: foreach, inputs: {items: [1], steps: [{id: s, type: noop, lock: {key: k}}]}}]\n", "jobs[0].steps[0].inputs.steps[0].lock.key - a lock with the key k is around it already, and would not go back before it has this one"},
+		{job + "  timeout_seconds: 0.0009\n  steps: []\n", "jobs[0].timeout_seconds - must be at least 0.001, or 0 for none"},
+		{steps("{id: s, type: noop, timeout_seconds: 1.0e-300}"), "jobs[0].steps[0].timeout_seconds - must be at least 0.001, or 0 for none"},
+		{steps("{id: s, type: noop, lock: {key: k, on_contention: wait, wait_timeout_seconds: 0.0001}}"), "jobs[0].steps[0].lock.wait_timeout_seconds - must be at least 0.001, or 0 for none"},
+		{job + "  timeout_seconds: 1.0e+300\n  steps: []\n", "jobs[0].timeout_seconds - must be at most 31536000"},
+		{job + "  timeout_seconds: 0.001\n  steps: [" + under("k", under("l", noop)) + ", {id: v, type: noop, lock: {key: k}}, {id: z, type: noop, timeout_seconds: 0}]\n", ""},
+	} {
+		_, r := flows.Read("f.yaml", []byte(row.text), options())
+		var got []string
+		for _, f := range r.Errors {
+			got = append(got, f.Loc+" - "+f.Msg)
+		}
+		if strings.Join(got, "\n") != row.want {
+			t.Errorf("%s\n got %q\nwant %q", row.text, got, row.want)
+		}
+	}
+}
+
 // TestSpecExample: the example of the specification has one fault, the resource that it does not declare.
 func TestSpecExample(t *testing.T) {
 	text := `version: 1

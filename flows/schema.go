@@ -210,7 +210,7 @@ func (s *shape) words() string {
 	case integer, number:
 		word := map[form]string{integer: "integer", number: "number"}[s.form]
 		if s.most != 0 && s.most < 1<<30 {
-			return fmt.Sprintf("%s from %g to %g", word, s.least, s.most)
+			return fmt.Sprintf("%s from %s to %s", word, digits(s.least), digits(s.most))
 		}
 		return word
 	case boolean:

@@ -42,6 +42,7 @@ type shape struct {
 	enum   []string
 	least  float64 // of numbers
 	most   float64 // of numbers, 0: none; of texts, characters
+	grain  float64 // of numbers: the least above 0
 	ident  bool    // the keys of a table are identifiers
 	inputs bool    // of a step, of which some types have keys of their own
 	ofItem bool    // templates may name an item
@@ -71,6 +72,7 @@ const (
 var (
 	id       = shape{form: text, most: maxText}
 	seconds  = shape{form: number, most: maxSeconds}
+	limit    = shape{form: number, most: maxSeconds, grain: dag.MinLimit.Seconds()} // a time limit
 	priority = shape{form: integer, least: 0, most: 3}
 	names    = listOf(shape{form: text, most: 256})
 )
@@ -89,7 +91,7 @@ var lockKeys = []key{
 	{name: "key", shape: texts(atLock), required: true, effect: "What is locked. Of all that ask for the same key one runs at a time.", example: "ledger"},
 	{name: "ttl_seconds", shape: shape{form: integer, least: 1, most: maxSeconds}, byDefault: "600", effect: "How long the lock outlives a holder that nobody hears of.", example: "900"},
 	{name: "on_contention", shape: word("fail", "wait", "skip"), byDefault: "`fail`", effect: "What becomes of who comes while another one has it.", example: "wait"},
-	{name: "wait_timeout_seconds", shape: seconds, byDefault: "0: as long as it takes", effect: "How long to wait.", example: "300"},
+	{name: "wait_timeout_seconds", shape: limit, byDefault: "0: as long as it takes", effect: "How long to wait.", example: "300"},
 }
 
 var stepKeys = []key{
@@ -98,7 +100,7 @@ var stepKeys = []key{
 	{name: "inputs", shape: shape{form: table, phase: atInput, of: &shape{phase: atInput}, inputs: true}, byDefault: "`{}`", effect: "What it is given. Texts are templates.", example: "{url: \"https://example.org/{{params.day}}\"}", meant: []string{"with", "args", "params", "input"}},
 	{name: "outputs", shape: shape{form: table, phase: atOutput, of: &shape{phase: atOutput}, ident: true}, byDefault: "`{}`", effect: "What it promotes to the outputs of its job: a template for each key.", example: "{rows: \"{{result.row_count}}\"}", meant: []string{"output", "export"}},
 	{name: "on_no_data", shape: word("skip_job"), byDefault: "none", effect: "`skip_job`: if the step is skipped, so are the rest of the job and the job.", example: "skip_job"},
-	{name: "timeout_seconds", shape: seconds, byDefault: "the executor's own", effect: "How long one attempt may take.", example: "900", meant: []string{"timeout"}},
+	{name: "timeout_seconds", shape: limit, byDefault: "the executor's own", effect: "How long one attempt may take.", example: "900", meant: []string{"timeout"}},
 	{name: "retry", shape: shape{form: object, keys: retryKeys}, byDefault: "one attempt", effect: "When it is tried again: see [retry](#keys-of-retry).", example: "{max_attempts: 3}", meant: []string{"retries"}},
 	{name: "pool", shape: id, byDefault: "the job's", effect: "The pool of workers that runs it.", example: "etl"},
 	{name: "priority", shape: priority, byDefault: "the job's", effect: "From 0, which goes first, to 3.", example: "1"},
@@ -119,7 +121,7 @@ var jobKeys = []key{
 	{name: "steps", shape: listOf(shape{form: object, keys: stepKeys}), required: true, effect: "What it does, one after the other: see [steps](#keys-of-a-step).", example: "[]", meant: []string{"tasks"}},
 	{name: "pool", shape: id, byDefault: "the flow's", effect: "The pool of workers that runs its steps.", example: "etl"},
 	{name: "priority", shape: priority, byDefault: "the flow's", effect: "Of its steps, from 0, which goes first, to 3.", example: "1"},
-	{name: "timeout_seconds", shape: seconds, byDefault: "none", effect: "How long the job may take.", example: "3600", meant: []string{"timeout"}},
+	{name: "timeout_seconds", shape: limit, byDefault: "none", effect: "How long the job may take.", example: "3600", meant: []string{"timeout"}},
 	{name: "lock", shape: shape{form: object, keys: lockKeys}, byDefault: "none", effect: "What the job holds while it runs: see [lock](#keys-of-lock).", example: "{key: ledger}"},
 }
 
@@ -185,7 +187,7 @@ var flowKeys = []key{
 	{name: "workspace", shape: shape{form: object, keys: workspaceKeys}, byDefault: "see there", effect: "The directories of jobs: see [workspace](#keys-of-workspace).", example: "{cleanup_policy: never}"},
 	{name: "state", shape: shape{form: object, keys: stateKeys}, byDefault: "none", effect: "No effect: Postgres keeps the state.", example: "{backend: sqlite}"},
 	{name: "locks", shape: shape{form: object, keys: locksKeys}, byDefault: "none", effect: "Which runs of the flow exclude each other: see [locks](#keys-of-locks).", example: "{scope: flow}"},
-	{name: "timeout_seconds", shape: seconds, byDefault: "none", effect: "How long a run may take; what is left of it then is cancelled.", example: "7200", meant: []string{"timeout"}},
+	{name: "timeout_seconds", shape: limit, byDefault: "none", effect: "How long a run may take; what is left of it then is cancelled.", example: "7200", meant: []string{"timeout"}},
 	{name: "priority", shape: priority, byDefault: "2", effect: "Of all steps, from 0, which goes first, to 3.", example: "1"},
 	{name: "pool", shape: id, byDefault: "by executor", effect: "The pool of workers that runs all steps.", example: "etl"},
 	{name: "env", shape: tableOf(shape{form: text, phase: literally, most: maxText}), byDefault: "`{}`", effect: "Values of the environment. What a run is given goes before them.", example: "{REGION: eu}"},

@@ -4,8 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"html"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -73,19 +73,48 @@ func inBase64(encoding *base64.Encoding, secret string, before int) string {
 // percents are escapes of URLs.
 var percents = regexp.MustCompile(`%[0-9A-F]{2}`)
 
+// plainInURLs are what is not escaped in URLs, beside letters, digits, - . and _: by RFC 3986; by Python; by encodeURIComponent and encodeURI of JavaScript; in
+// paths and in passwords by Go; where a resource's URL has a user and password; by Java.
+var plainInURLs = []string{"~", "~/", "~!'()*", "~!'()*;/?:@&=+$,#", "~$&+=:@", "~$&+,;=", "~!$&'()*+,;=:", "*"}
+
+// inURL is a text as URLs have it.
+func inURL(text, plain string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.IndexByte("-._", c) >= 0, strings.IndexByte(plain, c) >= 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
+
 // addTexts adds a text as languages, URLs and shells write it.
 func addTexts(to map[string]bool, text string) {
 	to[text] = true
-	for _, escaped := range []string{url.QueryEscape(text), url.PathEscape(text), strings.ReplaceAll(url.QueryEscape(text), "+", "%20")} {
-		to[escaped] = true
-		to[percents.ReplaceAllStringFunc(escaped, strings.ToLower)] = true
+	for _, plain := range plainInURLs {
+		escaped := inURL(text, plain)
+		for _, one := range []string{escaped, strings.ReplaceAll(escaped, "%20", "+")} {
+			to[one] = true
+			to[percents.ReplaceAllStringFunc(one, strings.ToLower)] = true
+		}
 	}
-	to[html.EscapeString(text)] = true
+	escaped := html.EscapeString(text)
+	for _, quotes := range [][2]string{{"&#39;", "&#34;"}, {"&#39;", "&quot;"}, {"&#x27;", "&quot;"}, {"&#039;", "&quot;"}, {"&apos;", "&quot;"}, {"'", "&quot;"}, {"'", `"`}} {
+		to[strings.NewReplacer("&#39;", quotes[0], "&#34;", quotes[1]).Replace(escaped)] = true
+	}
 	to[strings.ReplaceAll(text, "'", `'\''`)] = true
+	to[strings.ReplaceAll(text, "'", "''")] = true // of SQL, and YAML
+	to[strings.ReplaceAll(text, `"`, `""`)] = true // of CSV
 	goes := strconv.Quote(text)
-	to[goes[1:len(goes)-1]] = true
+	goes = goes[1 : len(goes)-1]
+	to[goes] = true
+	to[strings.NewReplacer("'", `\'`, `\"`, `"`).Replace(goes)] = true // of Python
 	for _, inner := range inJSON(text) {
 		to[inner] = true
+		to[strings.ReplaceAll(inner, "/", `\/`)] = true // of PHP
 		if inner != text {
 			for _, outer := range inJSON(inner) { // JSON in a text in JSON
 				to[outer] = true

@@ -22,14 +22,18 @@ func marshal(v any) string {
 
 // TestTextHoldsNoSecretInAnyForm writes secrets as programs do.
 func TestTextHoldsNoSecretInAnyForm(t *testing.T) {
-	for _, secret := range []string{"hunter2-hunter2", `q"u\o'te<d>&é☃ 😀+/`, "tab\tand\nnew line", "äöü", "1234567890", "sp ace/slash?&=%"} {
+	for _, secret := range []string{"hunter2-hunter2", `q"u\o'te<d>&é☃ 😀+/`, "tab\tand\nnew line", "äöü", "1234567890", "sp ace/slash?&=%", "it's (a)*~;\"test\":+$,#@\\"} {
 		r := newRedactor([]string{secret})
 		twice := marshal(marshal(secret))
 		for form, text := range map[string]string{
 			"plain": secret, "in JSON": marshal(secret), "in JSON in JSON": twice, "in a query": url.QueryEscape(secret), "in a path": url.PathEscape(secret),
 			"in a query, lower": percents.ReplaceAllStringFunc(url.QueryEscape(secret), strings.ToLower),
 			"in HTML":           html.EscapeString(secret), "in Go": strconv.Quote(secret), "in ASCII": asciiOnly(marshal(secret)),
-			"in a shell": "'" + strings.ReplaceAll(secret, "'", `'\''`) + "'", "in hex": hex.EncodeToString([]byte(secret)), "in HEX": strings.ToUpper(hex.EncodeToString([]byte(secret))),
+			"by Python's quote": inURL(secret, "~/"), "by encodeURIComponent": inURL(secret, "~!'()*"), "by encodeURI": inURL(secret, "~!'()*;/?:@&=+$,#"), "in a URL's password": url.UserPassword("u", secret).String(),
+			"by Java, lower": strings.ToLower(strings.ReplaceAll(inURL(strings.ToLower(secret), "*"), "%20", "+")), "by PHP": strings.ReplaceAll(marshal(secret), "/", `\/`), "in CSV": `"` + strings.ReplaceAll(secret, `"`, `""`) + `"`,
+			"in SQL": "'" + strings.ReplaceAll(secret, "'", "''") + "'", "in XML": strings.NewReplacer("&#39;", "&apos;", "&#34;", "&quot;").Replace(html.EscapeString(secret)),
+			"in Python's HTML": strings.NewReplacer("&#39;", "&#x27;", "&#34;", "&quot;").Replace(html.EscapeString(secret)),
+			"in a shell":       "'" + strings.ReplaceAll(secret, "'", `'\''`) + "'", "in hex": hex.EncodeToString([]byte(secret)), "in HEX": strings.ToUpper(hex.EncodeToString([]byte(secret))),
 		} {
 			got := r.Text("before " + text + " after " + text)
 			if strings.Count(got, stars) < 2 || !strings.HasPrefix(got, "before ") {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors/bundle"
 	"github.com/taskgrove/taskgrove/executors/headers"
+	"github.com/taskgrove/taskgrove/executors/secrets"
 )
 
 // repository is one of git, read by the program git: no commit is ever checked out, so that hooks, filters and attributes of a repository have no effect. Submodules are refused.
@@ -96,11 +98,12 @@ func (r *repository) command(ctx context.Context, args ...string) *exec.Cmd {
 	settings := [][2]string{
 		{"protocol.allow", "never"}, {"protocol.https.allow", "always"}, {"protocol.http.allow", "always"}, {"protocol.ssh.allow", "always"}, {"protocol.file.allow", "always"},
 		{"core.hooksPath", "/dev/null"}, {"core.fsmonitor", "false"}, {"credential.helper", ""}, {"transfer.fsckObjects", "true"}, {"fetch.unpackLimit", "1"}, {"fetch.recurseSubmodules", "false"},
+		{"http.followRedirects", "false"}, // git knows no guard of addresses
 		{"http.lowSpeedLimit", "1"}, {"http.lowSpeedTime", strconv.Itoa(gitSilence)}, {"gc.auto", "0"}, {"maintenance.auto", "false"}, {"safe.directory", "*"},
 	}
 	if u, err := url.Parse(r.url); err == nil && r.web.base != nil && headers.SameOrigin(u, r.web.base) {
 		for name, value := range r.web.headers {
-			settings = append(settings, [2]string{"http.extraHeader", name + ": " + value}, [2]string{"http.followRedirects", "false"})
+			settings = append(settings, [2]string{"http.extraHeader", name + ": " + value})
 		}
 	}
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir, "LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=false", "SSH_ASKPASS=false",
@@ -138,12 +141,20 @@ func (r *repository) run(ctx context.Context, max int64, args ...string) ([]byte
 
 // said is what git says of a failure: its last line, without what is secret.
 func (r *repository) said(notes string, err error) string {
+	var hidden []string // servers say what they were told
 	for _, value := range r.web.headers {
-		notes = strings.ReplaceAll(notes, value, "***")
-		if _, token, has := strings.Cut(value, " "); has && token != "" {
-			notes = strings.ReplaceAll(notes, token, "***")
+		hidden = append(hidden, value)
+		scheme, token, has := strings.Cut(value, " ")
+		if !has {
+			continue
+		}
+		hidden = append(hidden, token)
+		if plain, err := base64.StdEncoding.DecodeString(token); err == nil && strings.EqualFold(scheme, "Basic") {
+			_, password, _ := strings.Cut(string(plain), ":")
+			hidden = append(hidden, string(plain), password)
 		}
 	}
+	notes = secrets.NewRedactor(hidden...).Text(notes)
 	lines := strings.Split(strings.TrimSpace(notes), "\n")
 	for _, line := range lines {
 		if rest, is := strings.CutPrefix(line, "fatal: "); is {

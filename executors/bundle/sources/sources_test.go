@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -551,9 +552,21 @@ func TestGit(t *testing.T) {
 	put(t, work+"/.gitattributes", "* text eol=crlf filter=evil export-ignore ident\n")
 	first := commit()
 	backend := &cgi.Handler{Path: "/usr/lib/git-core/git-http-backend", Env: []string{"GIT_PROJECT_ROOT=" + filepath.Dir(dir), "GIT_HTTP_EXPORT_ALL=1"}, Stderr: &bytes.Buffer{}}
-	authorized := 0
+	authorized, led := 0, 0
+	inner := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		led++
+		http.StripPrefix("/open", backend).ServeHTTP(w, req)
+	}))
+	defer inner.Close()
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		switch {
+		case strings.HasPrefix(req.URL.Path, "/moved/"):
+			http.Redirect(w, req, inner.URL+"/open/"+strings.TrimPrefix(req.URL.RequestURI(), "/moved/"), http.StatusFound)
+		case strings.HasPrefix(req.URL.Path, "/says/"):
+			_, password, _ := req.BasicAuth()
+			w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
+			said := "ERR not for " + req.Header.Get("Authorization") + ", which is " + password + ", or " + url.QueryEscape(password)
+			_, _ = fmt.Fprintf(w, "001e# service=git-upload-pack\n0000%04x%s", len(said)+4, said)
 		case strings.HasPrefix(req.URL.Path, "/open/"):
 			http.StripPrefix("/open", backend).ServeHTTP(w, req)
 		case req.Header.Get("Authorization") == "Bearer "+canary:
@@ -596,6 +609,13 @@ func TestGit(t *testing.T) {
 	}
 	k.Connection = connection(t, "rest", "httpx", map[string]any{"base_url": web.URL, "bearer_token": canary + "x"})
 	k.refused(t, "git fetch")
+	k.Connection = connection(t, "rest", "httpx", map[string]any{"base_url": web.URL + "/says", "headers": map[string]any{"Authorization": "Basic " + base64.StdEncoding.EncodeToString([]byte("u:"+canary+"/&"))}})
+	k.refused(t, "git fetch: remote error: not for ***, which is ***, or ***")
+	k.Place = place(bundle.Origin{Type: bundle.Git, URL: web.URL + "/moved/etl.git", Subdir: "etl"}, nil)
+	k.refused(t, "git fetch")
+	if led > 0 {
+		t.Error("git was led to a server that nobody has named")
+	}
 	k.Place = place(bundle.Origin{Type: bundle.Git, URL: web.URL + "/open/etl.git", Subdir: "etl", Ref: first}, nil)
 	if got, err := k.sync(t); err != nil || !strings.HasSuffix(got, "main.yaml=inner ü b.yaml=x") {
 		t.Errorf("a commit by HTTP: %s, %v", got, err)

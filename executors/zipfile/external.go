@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/archive"
@@ -193,14 +194,20 @@ func (p *packing) packExternally(to io.Writer) error {
 	if err := p.cfg.external(p.ctx, p.call, &p.in.setup, "zip_cmd", base, argv); err != nil {
 		return err
 	}
-	f, err := os.Open(at)
-	if errors.Is(err, fs.ErrNotExist) {
+	f, err := os.OpenFile(at, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0) // of a pipe it does not wait for the other end
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return wrongArchive("there is no archive where {archive} says")
-	} else if err != nil {
+	case errors.Is(err, syscall.ELOOP):
+		return wrongArchive("what is where {archive} says is a link")
+	case err != nil:
 		return fileError(err)
 	}
 	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		return wrongArchive("what is where {archive} says is no plain file")
+	}
 	if err == nil {
 		err = p.judge(f, info.Size(), names)
 	}

@@ -118,7 +118,7 @@ func TestProgramsThatLie(t *testing.T) {
 	}
 	for _, row := range []struct{ line, password, want string }{
 		{"exit 3", "", "the program ended with exit code 3"}, {"echo no space >&2; exit 1", "", "exit code 1: no space"}, {"kill -9 $$", "", "signal 9"}, {"true", "", "there is no archive"},
-		{"echo x > $1", "", "it is no zip file"}, {"zip -q $1 a", "", `"b" is not in it`}, {"echo c > c; zip -q $1 a b c", "", `the file "c" is in it`}, {"mkdir ../x; cd ../x; echo y > y; zip -q $1 y", "", `the file "y" is in it`},
+		{"echo x > $1", "", "it is no zip file"}, {"mkfifo $1", "", "is no plain file"}, {"mkdir $1", "", "is no plain file"}, {"zip -q $1.z a b; ln -s $1.z $1", "", "is a link"}, {"zip -q $1 a", "", `"b" is not in it`}, {"echo c > c; zip -q $1 a b c", "", `the file "c" is in it`}, {"mkdir ../x; cd ../x; echo y > y; zip -q $1 y", "", `the file "y" is in it`},
 		{"zip -q $1 a b", "canary", "is not encrypted"}, {"zip -q -P \"$3\" $1 a b", "canary", "the old ZipCrypto"}, {"echo the password is $3; exit 1", "canary", "exit code 1: the password is ***"},
 		{"printf '%s' $3 | base64; exit 1", "canary", "exit code 1: ***"}, {"printf '%s' $3 | od -An -tx1 | tr -d ' '; exit 1", "canary", "exit code 1: ***"}, {"echo ${3}canary; exit 1", "canary", "exit code 1: ******"},
 		{"echo $3; exit 1", "can", "exit code 1: ***"}, {"for i in 1 2 3 4 5 6 7 8 9; do head -c 1000 /dev/zero | tr '\\0' x; echo; yes $3 | head -n 999; done; exit 1", "canary", "exit code 1: "},

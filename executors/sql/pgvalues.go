@@ -139,7 +139,12 @@ func fromPostgres(oid uint32) func([]byte) table.Value {
 			return table.Value{Class: class, Text: strconv.AppendBool(nil, string(v) == "t")}
 		}
 	case pgtype.Int2OID, pgtype.Int4OID, pgtype.Int8OID, pgtype.OIDOID, pgtype.Float4OID, pgtype.Float8OID:
-		return func(v []byte) table.Value { return table.Value{Class: class, Text: v} }
+		return func(v []byte) table.Value {
+			if isNumber(v) || class == table.Float && (string(v) == "NaN" || string(v) == "Infinity" || string(v) == "-Infinity") {
+				return table.Value{Class: class, Text: v}
+			}
+			return plainText(table.Text, v) // of a server that is none of Postgres's own
+		}
 	case pgtype.JSONOID, pgtype.JSONBOID:
 		return document
 	case pgtype.ByteaOID:
@@ -169,6 +174,11 @@ func fromPostgres(oid uint32) func([]byte) table.Value {
 		}
 	}
 	return func(v []byte) table.Value { return plainText(class, v) }
+}
+
+// isNumber reports whether a text of a server is a number as JSON has it, and nothing else: results take it as it is.
+func isNumber(v []byte) bool {
+	return len(v) > 0 && (v[0] == '-' || v[0] >= '0' && v[0] <= '9') && v[len(v)-1] >= '0' && v[len(v)-1] <= '9' && json.Valid(v)
 }
 
 // document is JSON that a database keeps as it was written. NUL, which the result can't hold, becomes U+FFFD, as in all texts.

@@ -203,10 +203,10 @@ func fromText(v []byte, kind string) table.Value {
 		if kind == "FLOAT" || kind == "DOUBLE" {
 			class = table.Float
 		}
-		if trimmed := bytes.TrimLeft(v, "0"); json.Valid(trimmed) {
+		if trimmed := bytes.TrimLeft(v, "0"); isNumber(trimmed) {
 			return table.Value{Class: class, Text: bytes.Clone(trimmed)}
 		}
-		if json.Valid(v) {
+		if isNumber(v) {
 			return table.Value{Class: class, Text: bytes.Clone(v)}
 		}
 	}

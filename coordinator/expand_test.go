@@ -102,7 +102,7 @@ func TestExpandedLists(t *testing.T) {
 		{task: find("none", "", `[]`), want: `{}`},
 		{task: find("groups", "list", `[{"name":"a"},{"name":"b","dependencies":["a"]}]`), want: `[{},{}]`},
 		{task: find("many", "none", "["+strings.Join(many, ",")+"]"), want: `{}`},
-		{task: find("bad", "all", `[{"name":"a","dependencies":["zzz"]},{"name":"a"},{"name":"b","outcome":"success"}]`), fault: "collect: must be none, list or map"},
+		{task: find("bad", "all", `[{"name":"a","dependencies":["zzz"]},{"name":"a"},{"name":"b","outcome":"success"}]`), fault: "collect: must be none, list, map or counted"},
 		{task: find("bad condition", "", `[{"name":"a","when":"1 +"},{"name":"b","dependencies":["a"],"when":"deps.c.outcome == 'failed'"}]`), fault: "tasks[1].when: line 1, column 5: the task does not depend on 'c'"},
 		{task: find("a child fails", "", `[{"name":"a","schemas":{"method":"end_executor"},"inputs":{"fail":"no luck"}},{"name":"b","schemas":{"method":"end_executor"},"inputs":{"value":2}}]`), fault: "no luck"},
 	} {

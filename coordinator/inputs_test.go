@@ -91,7 +91,7 @@ func TestBadMapsAreRefused(t *testing.T) {
 		task("c", "map_executor", `{"items":[1],"tasks":[{"id":"x","name":"x"},{"id":"y","name":"y","parent_id":"x","when":"1 +"}]}`),
 		task("d", "map_executor", `{"items":"deps.find.result","task":{"schemas":{"method":"sleep_executor"},"inputs":{"seconds":"{{item}}"}}}`, find))
 	want := []string{
-		"tasks[2].inputs.collect: value must be one of 'list', 'map', 'none' (map_executor of task 'a')",
+		"tasks[2].inputs.collect: value must be one of 'list', 'map', 'none', 'counted' (map_executor of task 'a')",
 		"tasks[2].inputs.items: the task does not depend on 'fnd'; is 'find' meant? (map_executor of task 'a')",
 		"tasks[2].inputs.task.retry.often: is not known; there are max_attempts, backoff, initial_delay, max_delay, multiplier, jitter, retry_on and no_retry_on (map_executor of task 'a')",
 		"tasks[3].inputs.items[0]: tasks[0].when: line 1, column 5: the task does not depend on 'find': it has no dependencies (of task 'name of b[0]') (map_executor of task 'b')",

@@ -171,7 +171,7 @@ func TestTreesOfRunsAreKept(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), `update schedule set spec = replace(spec::text, '30d', '31d')::json where id = 'month'`); err != nil {
 		t.Fatal(err)
 	}
-	if reason := run("month", "", "failed"); !strings.HasPrefix(reason, "retention: must be at most 30d") {
+	if reason := run("month", "", "failed_to_start"); !strings.HasPrefix(reason, "retention: must be at most 30d") {
 		t.Error(reason)
 	}
 }

@@ -188,7 +188,7 @@ func TestRunsKnowTheLastSuccess(t *testing.T) {
 	_, result = begin("silent", `{"n":"{{schedule.last_success.outputs}}"}`, "completed")
 	want(result, `{"n":{"n":1}}`)
 
-	_, result = begin("plain", "", "failed")
+	_, result = begin("plain", "", "failed_to_start")
 	refused := runsOf(t, c, "plain")[2]
 	if result != "" || !strings.Contains(refused.Reason, "schedule.last_success.outputs: has over 65536 bytes") {
 		t.Errorf("%s %+v", result, refused)

@@ -28,7 +28,7 @@ func TestKilledBelowALock(t *testing.T) {
 	for n, of := range []struct {
 		point string
 		hits  int
-	}{{"coordinator.after-grant-commit", 2}, {"coordinator.before-settle-commit", 5}, {"coordinator.after-settle-commit", 5}, {"coordinator.after-followup-commit", 4}} {
+	}{{"coordinator.after-grant-commit", 2}, {"coordinator.before-settle-commit", 5}, {"coordinator.after-settle-commit", 5}, {"coordinator.after-followup-commit", 1}} {
 		point := of.point
 		for skip := range of.hits {
 			key := fmt.Sprintf("span%d-%d", n, skip)

@@ -44,7 +44,7 @@ type guardedSite struct {
 func serveGuarded(t *testing.T) *guardedSite {
 	t.Helper()
 	svc := apitest.New()
-	return serveOn(t, svc, coordinator.NewAccess(svc, coordinator.ByRoles(svc, coordinator.RoleSettings{Default: coordinator.DefaultRole})), nil)
+	return serveOn(t, svc, coordinator.NewAccess(svc, coordinator.ByRoles(svc, coordinator.RoleSettings{Default: coordinator.DefaultRole})), func(cfg *config.Coordinator) { cfg.CallerRate = 0 }) // a test asks more than the usual bound
 }
 
 // serveOn serves all surfaces on a service, whose settings change may change.

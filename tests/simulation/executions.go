@@ -21,8 +21,12 @@ func (s *store) execute(t *tree, target int, opts dag.ExecutionOptions) (done bo
 	}
 	t.partial = t.partial || target != t.root
 	t.keeps = t.keeps || opts.KeepCompleted
+	again := make([]bool, len(t.tasks))
 	for _, r := range plan.Restarts {
-		s.judgeRestart(t, r, opts)
+		again[r.Index] = true
+	}
+	for _, r := range plan.Restarts {
+		s.judgeRestart(t, r, again, opts)
 	}
 	return true, s.begin(t, plan.Restarts)
 }
@@ -40,10 +44,10 @@ func (s *store) bear(t *tree) *effects {
 }
 
 // judgeRestart holds a restart against what was asked for.
-func (s *store) judgeRestart(t *tree, r dag.Restart, opts dag.ExecutionOptions) {
+func (s *store) judgeRestart(t *tree, r dag.Restart, again []bool, opts dag.ExecutionOptions) {
 	plain := !opts.Force && !opts.RerunDependencies
-	if t.tasks[r.Index].row.Flags&(dag.FlagKeeps|dag.FlagKept) != 0 {
-		return // it has a lock taken again, or ends anew after that
+	if t.relocked(r.Index, again) {
+		return
 	}
 	if opts.KeepCompleted && plain && (r.From == dag.Completed || r.From == dag.Skipped && s.stays(t.tasks[r.Index])) {
 		s.w.broken("task %d is %s, and runs again though it is to be kept", r.Index, r.From)
@@ -51,6 +55,14 @@ func (s *store) judgeRestart(t *tree, r dag.Restart, opts dag.ExecutionOptions) 
 	if opts.First && plain && !opts.RerunCancelled && t.tasks[r.Index].imported != nil {
 		s.w.broken("task %d had ended before it was submitted, and runs", r.Index)
 	}
+}
+
+// relocked reports whether a task of those that run again has a lock taken again, ends anew after that, or comes after one that does.
+func (t *tree) relocked(i int, again []bool) bool {
+	if t.tasks[i].row.Flags&(dag.FlagKeeps|dag.FlagKept) != 0 {
+		return true
+	}
+	return slices.ContainsFunc(t.tasks[i].deps, func(e dag.Edge) bool { return again[e.Task] && t.relocked(int(e.Task), again) })
 }
 
 // begin begins an execution.

@@ -7,14 +7,12 @@ package sftp
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path"
-	"strconv"
 	"time"
 
 	"github.com/pkg/sftp"
@@ -92,26 +90,8 @@ type input struct {
 	KeyPath    string          `json:"pkey_path"`
 	Insecure   *inputs.Flag    `json:"insecure_host_key"`
 	Driver     string          `json:"driver"`
-	Limit      *seconds        `json:"timeout"`
+	Limit      *transfer.Limit `json:"timeout"`
 }
-
-// seconds is a number of seconds, or a text that holds one.
-type seconds float64
-
-// UnmarshalJSON implements [json.Unmarshaler].
-func (s *seconds) UnmarshalJSON(raw []byte) error {
-	word := string(raw)
-	if raw[0] == '"' {
-		if err := json.Unmarshal(raw, &word); err != nil {
-			return err
-		}
-	}
-	value, err := strconv.ParseFloat(word, 64)
-	*s = seconds(value)
-	return err
-}
-
-const defaultTimeout = 30 // seconds
 
 // Target implements [transfer.Protocol].
 func (p *protocol) Target(id string, call *executors.Call) (transfer.Target, []string, error) {
@@ -140,13 +120,9 @@ func (p *protocol) Target(id string, call *executors.Call) (transfer.Target, []s
 	default:
 		faults = append(faults, "driver: must be paramiko or ssh")
 	}
-	limit := time.Duration(defaultTimeout * float64(time.Second))
-	if in.Limit != nil {
-		if s := float64(*in.Limit); !(s > 0 && s <= 3600) {
-			faults = append(faults, "timeout: must be a number of seconds above 0, 3600 at most")
-		} else {
-			limit = time.Duration(s * float64(time.Second))
-		}
+	limit, wrong := in.Limit.Duration()
+	if wrong != "" {
+		faults = append(faults, wrong)
 	}
 	return &target{p.hosts, id, call, &in.Way, limit}, append(faults, in.Check()...), nil
 }

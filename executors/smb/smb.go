@@ -7,7 +7,6 @@ package smb
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -81,29 +80,10 @@ type input struct {
 	Signing    *inputs.Flag    `json:"signing"`
 	Encryption *inputs.Flag    `json:"encryption"`
 	Driver     string          `json:"driver"`
-	Limit      *seconds        `json:"timeout"`
+	Limit      *transfer.Limit `json:"timeout"`
 }
 
-// seconds is a number of seconds, or a text that holds one.
-type seconds float64
-
-// UnmarshalJSON implements [json.Unmarshaler].
-func (s *seconds) UnmarshalJSON(raw []byte) error {
-	word := string(raw)
-	if raw[0] == '"' {
-		if err := json.Unmarshal(raw, &word); err != nil {
-			return err
-		}
-	}
-	value, err := strconv.ParseFloat(word, 64)
-	*s = seconds(value)
-	return err
-}
-
-const (
-	defaultTimeout = 30 // seconds
-	defaultPort    = 445
-)
+const defaultPort = 445
 
 // Target implements [transfer.Protocol].
 func (p *protocol) Target(id string, call *executors.Call) (transfer.Target, []string, error) {
@@ -111,7 +91,7 @@ func (p *protocol) Target(id string, call *executors.Call) (transfer.Target, []s
 	if err := inputs.Decode(id, call, in); err != nil {
 		return nil, nil, err
 	}
-	t := &target{in: in, limit: time.Duration(defaultTimeout * float64(time.Second)), dialer: p.net.Pool(call.Pool)}
+	t := &target{in: in, dialer: p.net.Pool(call.Pool)}
 	if call.Connection != "" {
 		t.dialer = t.dialer.Trusted()
 	}
@@ -141,12 +121,9 @@ func (p *protocol) Target(id string, call *executors.Call) (transfer.Target, []s
 	default:
 		fault("driver: must be smbclient or pysmb")
 	}
-	if in.Limit != nil {
-		if s := float64(*in.Limit); !(s > 0 && s <= 3600) {
-			fault("timeout: must be a number of seconds above 0, 3600 at most")
-		} else {
-			t.limit = time.Duration(s * float64(time.Second))
-		}
+	limit, wrong := in.Limit.Duration()
+	if t.limit = limit; wrong != "" {
+		fault("%s", wrong)
 	}
 	if in.Encryption.Or(false) && !in.Signing.Or(true) {
 		fault("encryption: excludes signing false")

@@ -236,7 +236,7 @@ func still(t *testing.T, c *cluster.Cluster) *stilled {
 	}
 	t.Cleanup(func() { _ = conn.Close(context.Background()) })
 	s := &stilled{conn: conn, svc: c.AddResting().P,
-		tables: []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "worker", "pool", "model_usage", "expansion", "expansion_part", "await", "subtree", "artifact", "waiter", "hold"}}
+		tables: []string{"tree", "task", "spec", "payload", "edge", "attempt", "ready", "published", "timer", "followup", "event", "worker", "pool", "model_usage", "expansion", "expansion_part", "await", "subtree", "artifact", "waiter", "hold", "flow_run", "flow_text", "bundle", "bundle_file", "bundle_blob", "fire", "schedule"}}
 	s.exec(t, "create schema saved")
 	for _, table := range s.tables {
 		s.exec(t, fmt.Sprintf("create table saved.%s as table %s", table, table))

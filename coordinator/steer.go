@@ -16,7 +16,7 @@ import (
 
 // Steerer changes the course of what is stored.
 type Steerer interface {
-	// Execute starts a held tree, or runs again what a user asks for. [ErrNotFound], *[StillStoppingError].
+	// Execute starts a held tree, or runs again what a user asks for. [ErrNotFound], *[StillStoppingError]; [ErrConflict]: it is of a run of a flow, which has a later revision.
 	Execute(ctx context.Context, taskID string, opts ExecuteOptions) (*Execution, error)
 	// Cancel cancels a task, or a whole tree by its root. [ErrNotFound].
 	Cancel(ctx context.Context, id string, opts CancelOptions) (*Cancellation, error)
@@ -120,6 +120,9 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 	}
 	if quota, ok := errors.AsType[*pg.QuotaError](err); ok {
 		return nil, quotaError(quota)
+	}
+	if errors.Is(err, pg.ErrReplaced) {
+		return nil, fmt.Errorf("%w: %w", ErrConflict, pg.ErrReplaced)
 	}
 	err = c.gone(err)
 	if limit, ok := errors.AsType[*pg.PoolLimitError](err); ok { // its pools were closed

@@ -126,10 +126,10 @@ func (a *audit) look(ctx context.Context, c *pgx.Conn, trees []audited) error {
 
 // statements are what is asked of whole trees, and of slices of their tasks.
 func (a *audit) statements() (ofTrees, ofTasks []string) {
-	ofTrees = []string{"AuditTreeCounts", "AuditTreeRows", "AuditTreeNamespaces", "AuditTreeStretches", "AuditTreeStretchRows", "AuditTreePools", "AuditTreeHolds", "AuditTreePlaces"}
+	ofTrees = []string{"AuditTreeCounts", "AuditTreeRows", "AuditTreeNamespaces", "AuditTreeStretches", "AuditTreeStretchRows", "AuditTreePools", "AuditTreeHolds", "AuditTreePlaces", "AuditTreeRuns"}
 	ofTasks = []string{"AuditTaskRows", "AuditTaskBlocked", "AuditTaskWaiting", "AuditTaskExpanded", "AuditTaskAwaiting", "AuditTaskSubtrees", "AuditTaskTimers", "AuditTaskStrayTimers", "AuditTaskTimes", "AuditTaskAttempts", "AuditTaskUsage"}
 	if a.still {
-		ofTrees, ofTasks = append(ofTrees, "AuditTreeEdges"), append(ofTasks, "AuditTaskParts", "AuditTaskEdges", "AuditTaskArtifacts")
+		ofTrees, ofTasks = append(ofTrees, "AuditTreeEdges", "AuditTreeBundles"), append(ofTasks, "AuditTaskParts", "AuditTaskEdges", "AuditTaskArtifacts")
 	}
 	return ofTrees, ofTasks
 }

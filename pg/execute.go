@@ -49,7 +49,7 @@ type Execution struct {
 }
 
 // Execute starts a held tree, or runs again what a user asks for (spec 3.1, 3.7), in one transaction over the tree's
-// tasks: some seconds for a million. The webhooks are stored with what starts. [ErrNotFound], also for a tree that is being deleted;
+// tasks: some seconds for a million. The webhooks are stored with what starts. [ErrNotFound], also for a tree that is being deleted; [ErrReplaced];
 // *[dag.InvalidTreeError]: rules of pools forbid tasks that would start.
 func (s *Store) Execute(ctx context.Context, target dag.Key, opts dag.ExecutionOptions, hooks ...*Webhook) (*Execution, error) {
 	for tries := 1; ; tries++ {
@@ -128,6 +128,8 @@ func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts d
 	switch {
 	case p.tasks < of.tasks: // the rest is deleted (see Expire)
 		return nil, ErrNotFound
+	case of.replaced:
+		return nil, ErrReplaced
 	case p.tasks > of.tasks: // some were found in between
 		return &Execution{Status: executionUntold}, nil
 	case p.cancelling:
@@ -176,10 +178,11 @@ type treeFacts struct {
 	execution int32
 	cancelled *time.Time
 	namespace dag.NamespaceKey
+	replaced  bool // it is a revision of a run of a flow, and not the last one
 }
 
 func (f *treeFacts) scan(row pgx.Row) error {
-	return row.Scan(&f.root, &f.tasks, &f.execution, &f.cancelled, &f.namespace)
+	return row.Scan(&f.root, &f.tasks, &f.execution, &f.cancelled, &f.namespace, &f.replaced)
 }
 
 // planner holds a tree while an execution is planned.

@@ -412,6 +412,8 @@ var hot = map[string]explained{
 	"AuditTreeRows":        {args: of(trees, "100")},
 	"AuditTreeNamespaces":  {args: of(trees, "100")},
 	"AuditTreeEdges":       {args: of(trees, "100")},
+	"AuditTreeRuns":        {args: of(trees, "100")},
+	"AuditTreeBundles":     {args: of(trees, "100")},
 	"AuditTreeStretches":   {args: of(trees, "100"), rows: 30_000, whole: []string{"ready", "published"}},
 	"AuditTreeStretchRows": {args: of(trees, "100"), rows: 30_000, whole: []string{"ready", "published"}},
 	"AuditTaskRows":        {args: of("array[295::bigint << 24]", "array[296::bigint << 24]", "100")},

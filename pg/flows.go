@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,9 @@ var ErrTooManyFlows = fmt.Errorf("there are %d flows in the namespace already, a
 
 // ErrRunOpen: the revision before one that was to begin has not ended.
 var ErrRunOpen = errors.New("the run has not ended")
+
+// ErrReplaced: a tree is a revision of a run of a flow, and a later one is there: it does not run again.
+var ErrReplaced = errors.New("the tree is a revision of a run, and a later one has begun: only the last one may run, so resume the run instead")
 
 // Flow is a version of a registered flow.
 type Flow struct {
@@ -122,6 +126,10 @@ func (r *flowRunRows) queue(b *pgx.Batch, version string) {
 	}
 	queueCoordinators(b, dag.RegistryLevel, version)
 	if len(r.after) > 0 {
+		slices.Sort(r.after)
+		for _, tree := range r.after { // none of them begins to run again meanwhile
+			b.Queue(sql("LockExecution"), tree)
+		}
 		b.Queue(sql("HoldRevisions"), r.after)
 	}
 	b.Queue(sql("InsertFlowRuns"), r.namespaces, r.flows, r.runs, r.revisions, r.users, r.versions, r.texts, r.bodies, r.sealed, r.trees, r.roots, r.asked, r.schedules, r.instants, r.bundles, r.stale)

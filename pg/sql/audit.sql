@@ -297,6 +297,56 @@ where x.task is null or t.remaining <> m.open + x.n - x.made
     or (x.at_once = 0 or m.open = 0) and not exists (select from followup c where c.kind = :followup_grow and c.task = t.key))
 limit $3
 
+-- name: AuditTreeRuns
+-- The run of a flow that a tree is: it is the only one, of the same root, namespace and user; its text is there, and the bundle that it pins; of its revisions the last alone may be unfinished, and they were
+-- stored in their order. If the tree is the run of a schedule, too, both say the same.
+select v.kind, t.key as tree, 0::bigint as task, format('revision %s of run %s of flow %s: ', r.revision, r.run_id, r.flow_id) || v.text as text
+from unnest($1::bigint[]) u(key) cross join lateral (select * from tree where tree.key = u.key offset 0) t
+cross join lateral (select * from flow_run where flow_run.tree = t.key offset 0) r
+left join lateral (select * from fire where fire.key = t.fire offset 0) f on true
+left join lateral (select id from schedule where schedule.key = f.schedule offset 0) s on true
+cross join lateral (values
+  ('flow_run_tree', r.root_id <> t.root_id or r.namespace <> t.namespace or coalesce(r.user_id, '') <> coalesce(t.user_id, ''),
+    format('its root is %s in namespace %s of user %s, and its tree has root %s in namespace %s of user %s', r.root_id, r.namespace, coalesce(r.user_id, 'none'), t.root_id, t.namespace, coalesce(t.user_id, 'none'))),
+  ('flow_run_tree', exists (select from flow_run o where o.tree = r.tree and o.key < r.key), 'its tree is that of another run, too'),
+  ('flow_run_text', not exists (select from flow_text x where x.key = r.text and x.namespace = r.namespace), format('its text %s is not there', r.text)),
+  ('flow_run_bundle', r.bundle is not null and not exists (select from bundle b where b.key = r.bundle and b.namespace = r.namespace), format('its bundle %s is not there', r.bundle)),
+  ('flow_run_revision', t.unfinished > 0 and exists (select from flow_run o where o.namespace = r.namespace and o.flow_id = r.flow_id and o.run_id = r.run_id and o.revision > r.revision),
+    'it runs, and there is a later one'),
+  ('flow_run_revision', r.revision < 1 or exists (select from flow_run o where o.namespace = r.namespace and o.flow_id = r.flow_id and o.run_id = r.run_id and o.revision > r.revision and o.key < r.key),
+    'a later one was stored before it, or its number is none'),
+  ('flow_run_fire', f.key is not null and (f.flow_id, f.run_id, f.tree, f.instant, s.id) is distinct from (r.flow_id, r.run_id, r.tree, r.fire_time, r.schedule_id),
+    format('by its row it is of schedule %s and the instant %s; its run of a schedule is tree %s and run %s of flow %s, of schedule %s and the instant %s', coalesce(r.schedule_id, 'none'),
+      coalesce(r.fire_time::text, 'none'), coalesce(f.tree::text, 'none'), coalesce(f.run_id, 'none'), coalesce(f.flow_id, 'none'), coalesce(s.id, 'none'), f.instant))
+) v(kind, bad, text)
+where v.bad
+union all
+select 'flow_run_fire', t.key, 0::bigint, case when r.there is null then format('it is run %s of a schedule, which is run %s of flow %s, and no run of a flow has this tree', f.key, f.run_id, f.flow_id)
+  else format('it has ended, and run %s of a schedule has state %s, which no followup will correct', f.key, f.state) end
+from unnest($1::bigint[]) u(key) cross join lateral (select * from tree where tree.key = u.key and fire is not null offset 0) t
+cross join lateral (select * from fire where fire.key = t.fire offset 0) f
+left join lateral (select true as there from flow_run where flow_run.tree = t.key limit 1) r on true
+where f.run_id is not null and r.there is null
+  or t.unfinished = 0 and t.finished_at is not null and f.state > :fire_running and f.state <> case when t.failed > t.allowed then :fire_failed when t.cancelled > 0 then :fire_cancelled else :fire_completed end
+    and not exists (select from followup w where w.kind = :followup_fire and w.task = t.root)
+limit $2
+
+-- name: AuditTreeBundles
+-- The bundles that runs of flows pin, each once: all their files are there, and the content of each. Reads the files of whole bundles.
+select 'flow_run_bundle' as kind, b.tree, 0::bigint as task, format('bundle %s has %s files with %s bytes and is said to have %s with %s; %s of them are without content', b.key, x.n, x.bytes, b.files, b.bytes, x.lost) as text
+from (
+  select distinct on (b.key) b.key, b.files, b.bytes, r.tree from unnest($1::bigint[]) u(key)
+  cross join lateral (select tree, bundle from flow_run where flow_run.tree = u.key and bundle is not null offset 0) r
+  cross join lateral (select * from bundle where bundle.key = r.bundle offset 0) b order by b.key, r.tree) b
+cross join lateral (
+  select count(*) filter (where f.path <> '') as n, coalesce(sum(o.size) filter (where f.path <> ''), 0) as bytes, count(*) filter (where f.path = '') as lists,
+    count(*) filter (where o.key is null or case when o.content is null then o.body is null and o.sealed is null else c.state is distinct from :content_whole or c.size is distinct from o.size end) as lost
+  from (select * from bundle_file where bundle_file.bundle = b.key offset 0) f
+  left join lateral (select * from bundle_blob where bundle_blob.key = f.blob offset 0) o on true
+  left join lateral (select * from content where content.key = o.content offset 0) c on true) x
+where x.n <> b.files or x.bytes <> b.bytes or x.lists <> 1 or x.lost > 0
+limit $2
+
 -- name: AuditTaskAwaiting
 -- What an awaiting task waits for is on record, of its attempt, and has a timer if it has an end; and whoever has such a record is awaiting.
 select 'awaiting' as kind, t.key >> 24 as tree, t.key as task, case when w.task is null then format('it waits by attempt %s, and nothing says for what', t.attempt)
@@ -500,6 +550,8 @@ cross join lateral (
   (select 'attempts', task >> 24 from attempt where task >= (g.before + 1) << 24 and task < g.next << 24 order by task limit 1)
   union all
   (select 'events', tree from event where tree > g.before and tree < g.next order by tree limit 1)
+  union all
+  (select 'runs of flows', tree from flow_run where tree > g.before and tree < g.next order by tree limit 1)
 ) x limit $3
 
 -- name: AuditEvents

@@ -202,7 +202,10 @@ where t.key >= $1 and t.key < $2 and t.state = :skipped
 select pg_advisory_xact_lock(7237, hashint8($1))
 
 -- name: TreeToExecute
-select root, tasks, execution, cancelled_at, namespace from tree where key = $1
+-- The last column: it is a revision of a run of a flow, and a later one is there.
+select root, tasks, execution, cancelled_at, namespace,
+  exists (select from flow_run r join flow_run o using (namespace, flow_id, run_id) where r.tree = $1 and o.revision > r.revision)
+from tree where key = $1
 
 -- name: RecordCancellation
 -- Writes down what the tree's row says of the tasks that its cancellation ended before they ran, as the next execution takes it away.

@@ -149,6 +149,9 @@ type Checkup struct {
 	Secrets    []Needed `json:"secrets"`     // that workers must have
 	Errors     []Fault  `json:"errors"`
 	Warnings   []Fault  `json:"warnings"`
+
+	doc  *Document // nil: it can't be read
+	read *reader
 }
 
 // Needed is a secret that a flow needs.
@@ -177,7 +180,7 @@ func Doctor(name string, text []byte, opts Options, overlays map[string]resource
 		(&checker{reader: r, doc: d}).reports()
 	}
 	report := r.done()
-	out := &Checkup{FlowYAML: report.FlowYAML, MissingEnv: []string{}, Secrets: []Needed{}, Errors: report.Errors, Warnings: slices.DeleteFunc(report.Warnings, func(f Fault) bool { return f.Code == CodeUnsetEnv })}
+	out := &Checkup{doc: d, read: r, FlowYAML: report.FlowYAML, MissingEnv: []string{}, Secrets: []Needed{}, Errors: report.Errors, Warnings: slices.DeleteFunc(report.Warnings, func(f Fault) bool { return f.Code == CodeUnsetEnv })}
 	if d != nil {
 		d.needs(r, opts, out)
 	}

@@ -268,15 +268,18 @@ func (c *compiler) connect(s *Step, t *taskDoc) {
 }
 
 // define puts a resource into the inputs of a task.
-func (c *compiler) define(r *Resource, t *taskDoc) {
-	made := resource.Definition{Name: r.Name, Kind: r.Kind, Driver: r.Driver, Profile: r.Profile}
+func (c *compiler) define(r *Resource, t *taskDoc) { t.Inputs[connectionKey] = c.definition(r) }
+
+// definition is what stands in the inputs of tasks for a resource.
+func (c *compiler) definition(r *Resource) *resource.Definition {
+	made := &resource.Definition{Name: r.Name, Kind: r.Kind, Driver: r.Driver, Profile: r.Profile}
 	defaults := resource.Without(c.opts.Profiles[r.Profile], r.part())
 	made.Part = c.known(r.part(), r.value, r.loc)
 	if r.Profile != "" {
 		defaults = c.known(defaults, r.value.Get("profile"), r.loc+".profile")
 		made.Defaults = &defaults
 	}
-	t.Inputs[connectionKey] = made
+	return made
 }
 
 // known is a layer with the values of the environment that are known.

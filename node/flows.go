@@ -25,9 +25,16 @@ func flowsOf(known dag.Known) func() flows.Options {
 // flowExecutor is what flows are told of an executor that only workers describe.
 func flowExecutor(e coordinator.Executor) *flows.Executor {
 	d := executors.Description{ID: e.ID, Inputs: e.Inputs, Secrets: e.Secrets}
-	out := &flows.Executor{}
 	if c := e.Connection; c != nil {
 		d.Connection = &executors.Connection{Types: c.Types, Fields: c.Fields}
+	}
+	return FlowExecutor(d)
+}
+
+// FlowExecutor is what flows are told of an executor with this description, of which the inputs, the connection and whether it takes secrets count.
+func FlowExecutor(d executors.Description) *flows.Executor {
+	out := &flows.Executor{}
+	if c := d.Connection; c != nil {
 		out.Connection = &flows.Connector{Types: c.Types, Fields: c.Fields}
 	}
 	out.Inputs, _ = keysOf(d)

@@ -89,7 +89,8 @@ func New(cfg Config) []executors.Executor {
 	file := workerfile.At(cfg.WorkerFile)
 	cfg.Network.Policies = file
 	net := network.New(cfg.Network)
-	cfg.Model.Secret = operatorSecrets(cfg)
+	store := secretStore(cfg)
+	cfg.Model.Secret = operatorSecrets(store)
 	models := model.New(cfg.Model, net, file)
 	agentTools := agentTools(cfg, net)
 	var all []executors.Executor
@@ -120,6 +121,7 @@ func New(cfg Config) []executors.Executor {
 		subtree.New(),
 		process.New(cfg.Command, workPlace(cfg.FileRoot, file)),
 		checkitems.New(),
+		tellsSecrets(store),
 	}, fileSteps(cfg, net, workPlace(cfg.FileRoot, file), archives(file)), excelPart(cfg, file))
 	return all
 }

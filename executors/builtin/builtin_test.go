@@ -74,6 +74,12 @@ func TestEveryExecutorConforms(t *testing.T) {
 			Demo:    map[string][]string{`{"items": "a, b"}`: {"has_data", "count"}},
 			Ends:    map[string]executors.Kind{`{"items": []}`: executors.KindSkipped},
 		},
+		"doctor_executor": {
+			Quick: `{"secrets": [{"secret": "none"}]}`, Instant: true,
+			Failing: []string{`{"connection": {"kind": "db", "password": "` + secret + `"}}`},
+			Secret:  secret,
+			Demo:    map[string][]string{`{"secrets": [{"secret": "a"}]}`: {"ok", "secrets"}},
+		},
 		"zip": {
 			Quick: `{"dest_path": "a.zip", "src_dir": "` + root + `", "items": ["**"]}`, Instant: true,
 			Missing: map[string]string{`{"items": []}`: "[zip] dest_path is required in inputs"},
@@ -250,7 +256,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		"python_executor",
 		"map_executor",
 		"subtree_executor",
-		"external.process", "check_items", "zip", "unzip", "sftp_list_files", "sftp_download_files", "sftp_delete_files", "sftp_upload_files",
+		"external.process", "check_items", "doctor_executor", "zip", "unzip", "sftp_list_files", "sftp_download_files", "sftp_delete_files", "sftp_upload_files",
 		"smb_list_files", "smb_download_files", "smb_delete_files", "smb_upload_files",
 		"mail_send", "excel_validate_template", "excel_fill_small", "excel_fill_from_file",
 	}
@@ -258,7 +264,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 	if !slices.Equal(ids, want) {
 		t.Errorf("got  %v\nwant %v", ids, want)
 	}
-	repeatable := []string{"system_info_executor", "aggregate_results_executor", "noop_repeatable_executor", "check_items", "excel_validate_template"}
+	repeatable := []string{"system_info_executor", "aggregate_results_executor", "noop_repeatable_executor", "check_items", "doctor_executor", "excel_validate_template"}
 	if !slices.Equal(declared, repeatable) {
 		t.Errorf("repeatable are %v, want %v", declared, repeatable)
 	}

@@ -99,7 +99,7 @@ func TestExamplesRun(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 	own := []string{"system_info_executor", "command_executor", "rest_executor", "aggregate_results_executor", "noop_executor",
-		"noop_repeatable_executor", "sleep_executor", "external.process", "check_items"}
+		"noop_repeatable_executor", "sleep_executor", "external.process", "check_items", "doctor_executor"}
 	for _, e := range builtin.New(builtin.Config{Command: command.Config{Allow: true}, Network: network.Config{Guard: network.Guard{Loopback: true}}}) {
 		d := e.Describe()
 		if !slices.Contains(own, d.ID) {

@@ -126,10 +126,12 @@ func (s *Store) Check(all []executors.Description) (advice []string) {
 	return advice
 }
 
+// anyone takes any connection.
+var anyone = &executors.Connection{Fields: []string{"host"}}
+
 // CheckVariables is what is wrong with the connections that variables hold, a sentence each, for operators; the variables are as in
 // [os.Environ]. No sentence shows a value.
 func CheckVariables(environ []string) (advice []string) {
-	anyone := &executors.Connection{Fields: []string{"host"}}
 	for _, pair := range slices.Sorted(slices.Values(environ)) {
 		variable, text, _ := strings.Cut(pair, "=")
 		if !strings.HasPrefix(variable, EnvConnection) || text == "" {

@@ -58,17 +58,7 @@ func (r *resolver) wrong(text string) { r.fault(text, text, false) }
 // settings are those of a definition, with the secrets that it names, and decoded. ok is false if a fault was noted.
 func (r *resolver) settings(d *resource.Definition) (rendered resource.Part, ok bool) {
 	file := r.use.store.file.File()
-	raw := d.Part
-	under := resource.Part{}
-	if d.Defaults != nil {
-		under = *d.Defaults
-	}
-	if d.Profile != "" {
-		if overlay, has := file.Pool(r.pool).Profiles[d.Profile]; has {
-			under = resource.Merge(under, overlay.Part())
-		}
-	}
-	raw = resource.Merge(under, raw)
+	raw, _ := effective(file, r.pool, d)
 	before := len(r.faults)
 	env := map[string]string{}
 	for _, s := range raw.Secrets() {
@@ -119,8 +109,8 @@ func (r *resolver) decode(file *workerfile.File, raw, rendered *resource.Part) {
 			continue
 		case text == "":
 			continue
-		case file.Providers == nil || file.Providers.Age == nil || file.Providers.Age.Decode == "":
-			r.fault(at+": is to be decoded, and this worker has nothing that decodes", at+": providers.age.decode is missing in the worker's file", false)
+		case !decodes(file):
+			r.fault(noDecoder(at), at+": providers.age.decode is missing in the worker's file", false)
 			r.kind = KindNoProvider
 			continue
 		}

@@ -275,11 +275,8 @@ func (r *resolver) ofConnection(name, path string) (string, bool) {
 // refuse notes that the task can't have what it names.
 func (r *resolver) refuse(path, what, name string, err error) {
 	why := fmt.Sprintf("%s: %s %.128q: %v", path, what, name, err)
-	if _, ok := errors.AsType[unreadable](err); ok {
-		r.fault(fmt.Sprintf("%s: %s %.128q can't be read at this worker now", path, what, name), why, true)
-		return
-	}
-	r.fault(fmt.Sprintf("%s: there is no %s %.128q for tasks of pool %q", path, what, name, r.pool), why, false)
+	_, later := errors.AsType[unreadable](err)
+	r.fault(path+": "+denied(what, name, r.pool, err), why, later)
 }
 
 func (r *resolver) fault(text, why string, later bool) {

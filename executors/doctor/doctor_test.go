@@ -1,0 +1,55 @@
+package doctor_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/taskgrove/taskgrove/executors/conformance"
+	"github.com/taskgrove/taskgrove/executors/doctor"
+	"github.com/taskgrove/taskgrove/executors/inputs"
+	"github.com/taskgrove/taskgrove/executors/secrets"
+)
+
+// TestAnswer: the answer says of each name whether tasks of the pool have it, and what is wrong with inputs shows no value.
+func TestAnswer(t *testing.T) {
+	t.Setenv("TASKGROVE_SECRET_THERE", "hunter2")
+	e := doctor.New(func() (doctor.Store, error) { return secrets.New(secrets.Config{}) })
+	for _, row := range []struct{ in, want string }{
+		{`{"secrets":[{"secret":"THERE"},{"secret":"GONE"}]}`, `{"ok":false,"secrets":[{"name":"THERE"},{"name":"GONE","missing":"there is no secret \"GONE\" for tasks of pool \"p\""}]}`},
+		{`{"secrets":[]}`, `{"ok":true,"secrets":[]}`},
+		{`{"connection":"shop","secrets":null}`, `{"ok":false,"secrets":[],"connection":{"name":"shop","overlay":false,"faults":["there is no connection \"shop\" for tasks of pool \"p\""]}}`},
+		{`{"connection":{"name":"wh","kind":"db","driver":"postgres","config":{"host":"h","password":"{{env.THERE}}"}}}`, `{"ok":true,"secrets":[],"connection":{"name":"wh","overlay":false,"secrets":[{"name":"THERE","path":"config.password"}]}}`},
+		{`{"connection":{"kind":"db"}}`, "connection: must be the name of a connection"},
+		{`{"connection":{"kind":"db","driver":"postgres","password":"hunter2"}}`, `"password" is no key of a connection`},
+		{`{"connection":null}`, "secrets or connection is required in inputs"},
+		{`{"secrets":[` + strings.TrimSuffix(strings.Repeat(`{"secret":"a"},`, doctor.MaxSecrets+1), ",") + `]}`, "secrets"},
+		{`{"secrets":[{"secret":"` + strings.Repeat("a", 129) + `"}]}`, "secrets"},
+		{`{"secrets":["THERE"]}`, "secrets"},
+	} {
+		call, _ := conformance.Call(t, row.in)
+		call.Pool = "p"
+		err := inputs.NewChecker(0).Check(e.Describe(), call)
+		var text []byte
+		if err == nil {
+			out, bad := e.Run(t.Context(), call)
+			if err = bad; err == nil {
+				text, err = json.Marshal(out.Value())
+			}
+		}
+		got := string(text)
+		if err != nil {
+			got = err.Error()
+		}
+		if got != row.want && (err == nil || !strings.Contains(got, row.want)) || strings.Contains(got, "hunter2") {
+			t.Errorf("%.200s: got %s, want %s", row.in, got, row.want)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	call, _ := conformance.Call(t, `{"secrets":[]}`)
+	if _, err := e.Run(ctx, call); err == nil {
+		t.Error("it went on after its end")
+	}
+}

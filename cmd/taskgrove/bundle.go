@@ -488,7 +488,11 @@ func bundleValidateCommand() *cobra.Command {
 			if files == nil {
 				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "the files of %s are not looked at, as none were fetched yet: taskgrove bundle sync %s\n", m.ID, args[0])
 			} else {
-				reports = append(reports, validateBundle(m, files, values, strict, compat)...)
+				found, err := unlessEnded(cmd.Context(), func() []*flows.Report { return validateBundle(m, files, values, strict, compat) })
+				if err != nil {
+					return err
+				}
+				reports = append(reports, found...)
 			}
 		}
 		if err := printReports(cmd.OutOrStdout(), reports, out.format); err != nil {

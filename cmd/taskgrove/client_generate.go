@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -55,7 +54,7 @@ func generateCommand() *cobra.Command {
 }
 
 func (f *generateFlags) run(ctx context.Context, s *session, text string) error {
-	if err := f.read(text); err != nil {
+	if err := f.read(s.in, text); err != nil {
 		return codedError{err, exitUsage}
 	}
 	task := ""
@@ -103,9 +102,9 @@ func (f *generateFlags) run(ctx context.Context, s *session, text string) error 
 const maxRequirementBytes = 1 << 20
 
 // read takes the requirement and the flags that need a look.
-func (f *generateFlags) read(text string) error {
+func (f *generateFlags) read(in io.Reader, text string) error {
 	if text == "-" {
-		all, err := io.ReadAll(io.LimitReader(os.Stdin, maxRequirementBytes))
+		all, err := io.ReadAll(io.LimitReader(in, maxRequirementBytes))
 		if err != nil {
 			return fmt.Errorf("read standard input: %w", err)
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -90,7 +89,7 @@ func submitCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			documents, err := s.readTrees(ctx, args, treefile.Options{Stdin: os.Stdin, AllowUnknown: allowUnknown, Translate: imported(keepEnded), Arguments: given, Executors: node.Known(), Inputs: node.InputKeys(), Has: s.hasExecutor(ctx)})
+			documents, err := s.readTrees(ctx, args, treefile.Options{Stdin: s.in, AllowUnknown: allowUnknown, Translate: imported(keepEnded), Arguments: given, Executors: node.Known(), Inputs: node.InputKeys(), Has: s.hasExecutor(ctx)})
 			if err != nil {
 				return err
 			}

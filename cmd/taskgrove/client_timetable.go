@@ -144,7 +144,11 @@ func (t *timetable) flow(ctx context.Context, i int) error {
 	}
 	opts.Job, opts.Priority, opts.Timeout = item.Flow.Job, item.Flow.Priority, item.Flow.Timeout
 	opts.Schedule = &flows.Schedule{ID: item.ID, FireTime: time.Now()}
-	if tree, report := flows.Compile(f.path, f.text, "run", opts); tree == nil {
+	tree, report, err := compiled(ctx, f.path, f.text, "run", opts)
+	if err != nil {
+		return err
+	}
+	if tree == nil {
 		for _, fault := range report.Errors {
 			t.Tell(i, keyOfItem(fault), fault.Code, "%s", fault.Text(f.path))
 		}

@@ -103,8 +103,10 @@ func flowValidateCommand() *cobra.Command {
 			return err
 		}
 		judge := func(name string, text []byte, opts flows.Options, _ []byte) (*flows.Report, error) {
-			_, report := flows.Read(name, text, opts)
-			return report, nil
+			return unlessEnded(cmd.Context(), func() *flows.Report {
+				_, report := flows.Read(name, text, opts)
+				return report
+			})
 		}
 		if asks {
 			s, err := connect(cmd)
@@ -285,7 +287,7 @@ func flowRunCommand() *cobra.Command {
 		}
 		if dry && fetched != nil {
 			opts.Env = given.of(fetched.flow.text, uses)
-			return s.dryRun(fetched.flow, id, opts)
+			return s.dryRun(ctx, fetched.flow, id, opts)
 		}
 		if dry && flowIDOf(args[0]) == "" {
 			name, text, err := readFlow(cmd, args[0])
@@ -293,7 +295,7 @@ func flowRunCommand() *cobra.Command {
 				return err
 			}
 			opts.Env = given.of(text, uses)
-			return s.dryRun(&givenFlow{name: name, text: text}, id, opts)
+			return s.dryRun(ctx, &givenFlow{name: name, text: text}, id, opts)
 		}
 		var f *givenFlow
 		if fetched != nil {
@@ -303,7 +305,7 @@ func flowRunCommand() *cobra.Command {
 		}
 		opts.Env = given.of(f.text, uses)
 		if dry {
-			return s.dryRun(f, id, opts)
+			return s.dryRun(ctx, f, id, opts)
 		}
 		start := client.FlowStart{Flow: f.id, Version: f.version, Name: f.name, Text: f.sent(), RunID: id, UserID: user, Env: opts.Env, Profiles: string(uses), Job: only.job, NoDeps: only.alone, JobOutputs: only.outputs, Priority: priority.value}
 		if fetched != nil {
@@ -383,16 +385,32 @@ func (f *jobFlags) options(opts flows.Options) flows.Options {
 }
 
 // dryRun prints the tree that a run would be.
-func (s *session) dryRun(f *givenFlow, runID string, given flows.Options) error {
+func (s *session) dryRun(ctx context.Context, f *givenFlow, runID string, given flows.Options) error {
 	opts := node.FlowOptions()
 	opts.Env, opts.Set, opts.Profiles, opts.Priority = given.Env, given.Set, given.Profiles, given.Priority
 	opts.Job, opts.NoDeps, opts.JobOutputs = given.Job, given.NoDeps, given.JobOutputs
 	opts.Bundle, opts.Secrets, opts.Public, opts.Archives = given.Bundle, given.Secrets, given.Public, given.Archives
-	tree, report := flows.Compile(f.name, f.text, runID, opts)
+	tree, report, err := compiled(ctx, f.name, f.text, runID, opts)
+	if err != nil {
+		return err
+	}
 	if tree == nil {
 		return s.refuseFlow(report)
 	}
 	return s.printTree(tree)
+}
+
+// compiled is the tree of a flow, or what is wrong with it, unless ctx ends.
+func compiled(ctx context.Context, name string, text []byte, runID string, opts flows.Options) (tree *flows.Tree, report *flows.Report, err error) {
+	type answer struct {
+		tree   *flows.Tree
+		report *flows.Report
+	}
+	a, err := unlessEnded(ctx, func() (a answer) {
+		a.tree, a.report = flows.Compile(name, text, runID, opts)
+		return a
+	})
+	return a.tree, a.report, err
 }
 
 // refuseFlow tells the faults of a flow; see refuseFlows.

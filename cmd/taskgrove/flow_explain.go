@@ -108,7 +108,14 @@ func flowExplainCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		explained, report := flows.Explain(shown, text, opts, overlays)
+		var explained *flows.Explanation
+		report, err := unlessEnded(cmd.Context(), func() (report *flows.Report) {
+			explained, report = flows.Explain(shown, text, opts, overlays)
+			return report
+		})
+		if err != nil {
+			return err
+		}
 		if explained == nil {
 			return refuse(cmd, report, out.format)
 		}

@@ -42,6 +42,7 @@ func runProgram(args []string, stderr io.Writer) int {
 		return report(become(path, rest), true, stderr)
 	}
 	root.SetArgs(args)
+	root.SetIn(&endingInput{ctx: ctx, from: os.Stdin})
 	return report(root.ExecuteContext(ctx), started, stderr)
 }
 
@@ -50,6 +51,10 @@ func runProgram(args []string, stderr io.Writer) int {
 func report(err error, started bool, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
+	}
+	if _, ok := errors.AsType[errSignal](err); ok { // what the command was about to do is left
+		fmt.Fprintln(stderr, "taskgrove: interrupted")
+		return exitInterrupted
 	}
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(stderr, "taskgrove:", strings.TrimRight(harmless(text, "\n\t"), "\n"))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -54,8 +55,12 @@ func renderCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		f, err := treefile.Read(args[0], treefile.Options{Stdin: cmd.InOrStdin(), AllowUnknown: allowUnknown, Arguments: given, Executors: node.Known(), Inputs: node.InputKeys()})
-		if err != nil {
+		var f *treefile.File
+		bad, err := unlessEnded(cmd.Context(), func() (err error) {
+			f, err = treefile.Read(args[0], treefile.Options{Stdin: cmd.InOrStdin(), AllowUnknown: allowUnknown, Arguments: given, Executors: node.Known(), Inputs: node.InputKeys()})
+			return err
+		})
+		if err := cmp.Or(err, bad); err != nil {
 			return codedError{err, exitUsage}
 		}
 		text := append(indented(f.JSON), '\n')

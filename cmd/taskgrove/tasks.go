@@ -273,7 +273,7 @@ func tasksCreateCommand() *cobra.Command {
 		if (file == "") == !stdin {
 			return usage("one of --file and --stdin gives the tasks")
 		}
-		in := io.Reader(os.Stdin)
+		in := s.in
 		if file != "" {
 			f, err := os.Open(file)
 			if err != nil {

@@ -12,7 +12,7 @@ import (
 func archiving() flows.Options {
 	opts := connected()
 	opts.Executors.Add("zip", "archive")
-	opts.Connections["zip"] = flows.Connector{Types: []string{"archive"}, Fields: []string{"driver", "encryption", "aes_strength", "zip_cmd", "unzip_cmd"}}
+	opts.Connections["zip"] = flows.Connector{Types: []string{"archive"}, Fields: []string{"driver", "encryption", "aes_strength", "zip_cmd", "unzip_cmd", "quiet"}}
 	return opts
 }
 
@@ -37,6 +37,8 @@ func TestArchiveRules(t *testing.T) {
 		{"not allowed", flow(aes, ", resource: a"), []string{"zipfile"}, at},
 		{"a program", flow(program, ", resource: a"), []string{"pyzipper", "zipfile"}, at},
 		{"a program that is allowed", flow(program, ", resource: a"), []string{"external"}, ""},
+		{"the system's tools", flow("a: {kind: archive, driver: os}", ", resource: a"), nil, ""},
+		{"the system's tools, whoever allows them", flow("a: {kind: archive, driver: os}", ", resource: a"), []string{"os"}, at},
 		{"none is", flow(plain, ", resource: a"), []string{}, at},
 		{"not used", "flow: {id: f}\nresources: {" + aes + "}\njobs: []", []string{"zipfile"}, at},
 		{"no resource", flow(plain, ""), []string{"zipfile"}, step},

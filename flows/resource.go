@@ -184,6 +184,10 @@ func (c *checker) mayArchive(r *Resource) {
 		return
 	}
 	same := map[string]string{"aes": "pyzipper"}
+	if r.Driver == "os" {
+		c.at(CodeArchiveDriver, r.value.Get("driver"), r.loc+".driver", "the mode enterprise refuses os, whatever zip_drivers says: write pyzipper or zipfile")
+		return
+	}
 	allowed := slices.ContainsFunc(c.opts.Archives, func(one string) bool { return cmp.Or(same[one], one) == cmp.Or(same[r.Driver], r.Driver) })
 	if _, bad := resource.Find(r.Kind, r.Driver); bad == nil && !allowed {
 		c.at(CodeArchiveDriver, r.value.Get("driver"), r.loc+".driver", "the mode enterprise allows %s", cmp.Or(strings.Join(c.opts.Archives, ", "), "none"))

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,24 @@ import (
 	"github.com/taskgrove/taskgrove/executors/workdir"
 )
 
+// words are those of a command, or its program alone.
+type words []string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (w *words) UnmarshalJSON(text []byte) error {
+	var one *string
+	if json.Unmarshal(text, &one) != nil {
+		return json.Unmarshal(text, (*[]string)(w))
+	}
+	if *w = nil; one != nil && *one != "" {
+		*w = words{*one}
+	}
+	return nil
+}
+
+// byProgram reports whether a program does it.
+func (s *setup) byProgram() bool { return s.Driver == driverExternal || s.Driver == driverOS }
+
 // places are what stands for something in a command of the driver external: {files} as an argument of its own.
 var places = regexp.MustCompile(`\{[a-z_]*\}`)
 
@@ -34,17 +53,24 @@ const (
 	flagSecret = 1       // of files that are encrypted
 )
 
-// checkCommands tells what is wrong with the commands of the driver external.
+// checkCommands tells what is wrong with the commands of the drivers external and os, and completes those of os.
 func (s *setup) checkCommands(fault func(string, ...any)) {
+	if s.Quiet != nil && s.Driver != driverOS {
+		fault("quiet: only the driver os has it")
+	}
+	switch {
+	case s.Driver == driverOS:
+		s.checkOS(fault)
+		return
+	case s.Driver != driverExternal && len(s.ZipCmd)+len(s.UnzipCmd) > 0:
+		fault("zip_cmd, unzip_cmd: only the drivers external and os have them")
+	}
 	if s.Driver != driverExternal {
-		if len(s.ZipCmd) > 0 || len(s.UnzipCmd) > 0 {
-			fault("zip_cmd, unzip_cmd: only the driver external has them")
-		}
 		return
 	}
 	for _, c := range []struct {
 		field      string
-		argv       []string
+		argv       words
 		known      []string
 		must, orIt string
 	}{
@@ -79,6 +105,51 @@ func (s *setup) checkCommands(fault func(string, ...any)) {
 		fault("encryption, aes_strength: the commands say that, for the driver external")
 	}
 }
+
+// checkOS makes whole commands of the programs of the driver os: Info-ZIP's, or what takes the same options. The names of files are in none of them, as what zip packs lies alone.
+func (s *setup) checkOS(fault func(string, ...any)) {
+	quiet := []string{"-q"}
+	if !s.Quiet.Or(true) {
+		quiet = nil
+	}
+	for _, c := range []struct {
+		field, program string
+		argv           *words
+		rest           []string
+	}{
+		{"zip_cmd", "zip", &s.ZipCmd, []string{"-r", "-D", "{archive}", "."}}, {"unzip_cmd", "unzip", &s.UnzipCmd, []string{"{archive}", "-d", "{dest}"}},
+	} {
+		if len(*c.argv) > 1 {
+			fault("%s: must be the name of a program, as a text, for the driver os; external takes whole commands", c.field)
+		}
+		if len(*c.argv) == 0 {
+			*c.argv = words{c.program}
+		}
+		*c.argv = slices.Concat((*c.argv)[:1], quiet, c.rest)
+	}
+	if s.Encryption != "" || s.given {
+		fault("encryption, aes_strength: the driver os has none")
+	}
+}
+
+// secretly are the variables that give the password to a program. Those of others are read by their owner alone; command lines are read by all.
+func (s *setup) secretly() []string {
+	if s.Driver != driverOS || s.Password == "" {
+		return nil
+	}
+	return []string{`UNZIP=-P "` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s.Password) + `"`}
+}
+
+// patterns are names as patterns of unzip that match nothing else, and that it takes for no options.
+func patterns(names []string) []string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = unzipPattern.ReplaceAllString(name, `\$0`)
+	}
+	return out
+}
+
+var unzipPattern = regexp.MustCompile(`^-|[*?\[\]]`)
 
 // filled is a command with values in their places. Without a password, an argument for it is left out, together with its option before it.
 func (s *setup) filled(argv []string, values map[string]string, files []string) []string {
@@ -117,6 +188,7 @@ func (c *Config) external(ctx context.Context, call *executors.Call, s *setup, f
 	if err != nil {
 		return executors.Permanent(err)
 	}
+	env = append(env, s.secretly()...)
 	program, err := c.programs.Program(argv, env, dir)
 	if err != nil {
 		return executors.Permanent(fmt.Errorf("%s: %w", field, err))
@@ -191,6 +263,9 @@ func (p *packing) packExternally(to io.Writer) error {
 	}
 	at := filepath.Join(made, "archive.zip")
 	argv := p.in.filled(p.in.ZipCmd, map[string]string{"{archive}": at, "{password}": p.in.Password, "{base_dir}": base}, names)
+	if p.in.Driver == driverOS && p.in.stored() {
+		argv = slices.Insert(argv, 1, "-0")
+	}
 	if err := p.cfg.external(p.ctx, p.call, &p.in.setup, "zip_cmd", base, argv); err != nil {
 		return err
 	}
@@ -275,7 +350,7 @@ func (p *packing) judge(f io.ReaderAt, size int64, names []string) error {
 }
 
 // unpackExternally has a program unpack an archive into a directory, once its directory is judged, and looks at what it has left.
-func (u *unpacking) unpackExternally(f *os.File, size int64, at, dir string, staged *os.Root) (*collected, archive.Summary, error) {
+func (u *unpacking) unpackExternally(f *os.File, size int64, wants func(string) bool, at, dir string, staged *os.Root) (*collected, archive.Summary, error) {
 	var done archive.Summary
 	if _, err := archive.WalkZip(u.ctx, f, size, u.left, archive.ZipOptions{Password: u.in.Password, Wants: func(string) bool { return false }}, nothing{}); err != nil {
 		return nil, done, err
@@ -290,19 +365,31 @@ func (u *unpacking) unpackExternally(f *os.File, size int64, at, dir string, sta
 	}
 	sizes, claimed := map[string]int64{}, uint64(0)
 	for _, e := range z.File {
-		if e.Mode().IsDir() {
+		name := path.Clean(e.Name)
+		switch {
+		case e.Mode().IsDir() || wants != nil && !wants(name):
 			continue
+		case e.Flags&flagSecret != 0 && u.in.Password == "": // a program would ask whoever sits there
+			return nil, done, &archive.Error{Entry: e.Name, Reason: "is encrypted"}
+		case e.Flags&flagSecret != 0 && e.Method == methodAES && u.in.Driver == driverOS:
+			return nil, done, &archive.Error{Entry: e.Name, Reason: "is encrypted by AES, which the driver os does not open: use pyzipper"}
 		}
 		if claimed += e.UncompressedSize64; e.UncompressedSize64 > uint64(max(0, most)) || claimed > uint64(max(0, most)) {
 			return nil, done, &archive.Error{Reason: "unpacks to more than is allowed"}
 		}
-		sizes[path.Clean(e.Name)] = int64(e.UncompressedSize64)
+		sizes[name] = int64(e.UncompressedSize64)
+	}
+	got := &collected{Sink: nothing{}}
+	if wants != nil && len(sizes) == 0 {
+		return got, done, nil
 	}
 	argv := u.in.filled(u.in.UnzipCmd, map[string]string{"{archive}": at, "{password}": u.in.Password, "{dest}": dir}, nil)
+	if wants != nil {
+		argv = slices.Insert(argv, len(argv)-2, patterns(slices.Sorted(maps.Keys(sizes)))...) // before -d
+	}
 	if err := u.cfg.external(u.ctx, u.call, &u.in.setup, "unzip_cmd", dir, argv); err != nil {
 		return nil, done, err
 	}
-	got := &collected{Sink: nothing{}}
 	err = fs.WalkDir(staged.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		size, there := sizes[name]
 		switch {

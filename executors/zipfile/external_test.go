@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	aeszip "github.com/yeka/zip"
+
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/command"
 	"github.com/taskgrove/taskgrove/executors/conformance"
@@ -103,6 +105,127 @@ func TestPrograms(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The system's tools pack and unpack, and nobody who lists processes sees a password.
+func TestSystemTools(t *testing.T) {
+	needs(t, "zip", "unzip")
+	for _, password := range []string{"", "hunter2 canary", `a"b\c $x é`} {
+		names := []string{"src/-rf", "src/@list", "src/a b.csv", "src/deep/é.csv", "src/*.txt", "src/other.txt", "src/deep/[x]", "src/.hidden"}
+		dir := place(t, names...)
+		in := `, "driver": "os"`
+		if password == "" {
+			pack := func(more string) (string, error) {
+				return run(t, zipfile.NewZip(external(dir)), dir, `{"dest_path": "@/out.zip", "src_dir": "@/src", "items": ["."]`+in+more+`}`)
+			}
+			for _, more := range []string{"", `, "compression": "stored", "quiet": false, "zip_cmd": "zip", "unzip_cmd": "unzip"`} {
+				if got, err := pack(more); err != nil || got != `{"output":"@/out.zip","count":8,"password":false,"driver":"os","src_dir":"@/src"}` {
+					t.Fatalf("%s, %v", got, err)
+				}
+			}
+			if got, err := pack(`, "password": "canary"`); err == nil || !executors.IsPermanent(err) || !strings.Contains(err.Error(), "use pyzipper") || strings.Contains(err.Error(), "canary") {
+				t.Errorf("a password: %s, %v", got, err)
+			}
+		} else { // what others have made, by the old cipher
+			c := exec.Command("zip", "-q", "-r", "-D", "-P", password, filepath.Join(dir, "out.zip"), ".")
+			c.Dir = filepath.Join(dir, "src")
+			if text, err := c.CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+			quoted, _ := json.Marshal(password)
+			in += `, "password": ` + string(quoted)
+		}
+		e := zipfile.NewUnzip(external(dir))
+		if got, err := run(t, e, dir, `{"archives": ["@/out.zip"], "dest_dir": "@/to"`+in+`}`); err != nil || got != `{"unzipped":["@/out.zip"],"dest_dir":"@/to","count":8}` {
+			t.Fatalf("%q: %s, %v", password, got, err)
+		}
+		if got, want := tree(t, filepath.Join(dir, "to", "out")), tree(t, filepath.Join(dir, "src")); got != want {
+			t.Errorf("%q: there is %s, want %s", password, got, want)
+		}
+		if got, err := run(t, e, dir, `{"archives": ["@/out.zip"], "dest_dir": "@/some", "members": ["-rf", "[*].txt", "deep/*"]`+in+`}`); err != nil {
+			t.Errorf("%s, %v", got, err)
+		}
+		if got := tree(t, filepath.Join(dir, "some", "out")); got != "*.txt=content of *.txt\n-rf=content of -rf\ndeep/[x]=content of [x]\ndeep/é.csv=content of é.csv\n" {
+			t.Errorf("members: %s", got)
+		}
+		if got, err := run(t, e, dir, `{"archives": ["@/out.zip"], "dest_dir": "@/none", "members": ["*.none"]`+in+`}`); err != nil || !strings.Contains(got, `"count":0`) {
+			t.Errorf("no members: %s, %v", got, err)
+		}
+		if password == "" {
+			continue
+		}
+		for with, want := range map[string]string{`, "password": "canary-other"`: "exit code 82", "": "is encrypted"} {
+			if got, err := run(t, e, dir, `{"archives": ["@/out.zip"], "dest_dir": "@/bad", "driver": "os"`+with+`}`); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "canary") {
+				t.Errorf("%s: %s, %v", with, got, err)
+			}
+		}
+		if got := tree(t, filepath.Join(dir, "bad")); got != "" {
+			t.Errorf("left is %s", got)
+		}
+		show := filepath.Join(dir, "show")
+		put(t, show, "#!/bin/sh\ntr '\\0' ' ' < /proc/$$/cmdline > "+dir+"/line\nexit 3\n")
+		if err := os.Chmod(show, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := run(t, e, dir, `{"archives": ["@/out.zip"], "dest_dir": "@/to", "unzip_cmd": "@/show"`+in+`}`); err == nil || !strings.Contains(err.Error(), "exit code 3") {
+			t.Errorf("%s, %v", got, err)
+		}
+		if line, err := os.ReadFile(filepath.Join(dir, "line")); err != nil || !strings.Contains(string(line), "out.zip -d ") || strings.Contains(string(line), password) {
+			t.Errorf("the command line is %q, %v", line, err)
+		}
+	}
+}
+
+// The driver os takes the names of programs, and nothing that says how to encrypt.
+func TestWrongSystemTools(t *testing.T) {
+	dir := place(t, "a")
+	for more, want := range map[string]string{
+		`, "zip_cmd": ["zip", "-9"]`: "zip_cmd: must be the name of a program", `, "unzip_cmd": ["unzip", "-j"]`: "unzip_cmd: must be the name of a program", `, "aes_strength": 256`: "the driver os has none",
+		`, "encryption": "aes"`: "the driver os has none", `, "zip_cmd": "no-such-program"`: `"no-such-program" was not found in PATH`,
+	} {
+		if got, err := run(t, zipfile.NewZip(external(dir)), dir, `{"dest_path": "@/z.zip", "items": ["a"], "src_dir": "@", "driver": "os"`+more+`}`); err == nil || !strings.Contains(err.Error(), want) || !executors.IsPermanent(err) {
+			t.Errorf("%s: %s, %v", more, got, err)
+		}
+	}
+	in := `{"dest_path": "@/z.zip", "items": ["a"], "src_dir": "@", "driver": "os"}`
+	if _, err := run(t, zipfile.NewZip(config(dir)), dir, in); err == nil || !strings.Contains(err.Error(), "driver: os runs programs, and commands are not allowed") || !executors.IsPermanent(err) {
+		t.Errorf("not allowed: %v", err)
+	}
+	listed := external(dir)
+	listed.Command.Whitelist = []string{"7z"}
+	if _, err := run(t, zipfile.NewZip(listed), dir, in); err == nil || !strings.Contains(err.Error(), "'zip' is not in the whitelist") {
+		t.Errorf("not in the list: %v", err)
+	}
+	strict := external(dir)
+	strict.Archives = func(string) []string { return []string{"zipfile"} }
+	if _, err := run(t, zipfile.NewZip(strict), dir, in); err == nil || !strings.Contains(err.Error(), "pools of the mode enterprise") {
+		t.Errorf("enterprise: %v", err)
+	}
+	if _, err := run(t, zipfile.NewZip(external(dir)), dir, strings.Replace(in, `"os"`, `"zipfile", "quiet": true`, 1)); err == nil || !strings.Contains(err.Error(), "quiet: only the driver os has it") {
+		t.Errorf("quiet: %v", err)
+	}
+	if got := tree(t, dir); got != "a=content of a\n" {
+		t.Errorf("there is %s", got)
+	}
+	put(t, filepath.Join(dir, "z.zip"), aesZip(t, "a", "canary"))
+	if _, err := run(t, zipfile.NewUnzip(external(dir)), dir, `{"archives": ["@/z.zip"], "dest_dir": "@/to", "driver": "os", "password": "canary"}`); err == nil || !strings.Contains(err.Error(), "use pyzipper") {
+		t.Errorf("AES: %v", err)
+	}
+}
+
+// aesZip is an archive of one file that AES has encrypted.
+func aesZip(t *testing.T, name, password string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := aeszip.NewWriter(&b)
+	f, err := w.Encrypt(name, password, aeszip.AES256Encryption)
+	if err == nil {
+		_, err = f.Write([]byte("text"))
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 // What a program has made is looked at, and what it did wrong told; nothing takes the place of what was there.
@@ -207,7 +330,7 @@ func TestWrongCommands(t *testing.T) {
 	if _, err := run(t, zipfile.NewZip(listed), dir, in); err == nil || !strings.Contains(err.Error(), "'true' is not in the whitelist") || !executors.IsPermanent(err) {
 		t.Errorf("not in the list: %v", err)
 	}
-	if _, err := run(t, zipfile.NewZip(external(dir)), dir, `{"dest_path": "@/z.zip", "items": ["a"], "src_dir": "@", "zip_cmd": `+good[0]+`}`); err == nil || !strings.Contains(err.Error(), "only the driver external has them") {
+	if _, err := run(t, zipfile.NewZip(external(dir)), dir, `{"dest_path": "@/z.zip", "items": ["a"], "src_dir": "@", "zip_cmd": `+good[0]+`}`); err == nil || !strings.Contains(err.Error(), "only the drivers external and os have them") {
 		t.Errorf("another driver: %v", err)
 	}
 	if _, err := run(t, zipfile.NewUnzip(external(dir)), dir, `{"archives": ["a"], "dest_dir": "@", "members": ["x"], "driver": "external", "zip_cmd": `+good[0]+`, "unzip_cmd": `+good[1]+`}`); err == nil ||

@@ -9,11 +9,12 @@ import (
 // setupFields are the inputs of both that say how archives are made.
 const setupFields = `
     "password": {"type": ["string", "null"], "description": "Encrypts by AES, or opens what is encrypted. Use {\"secret\": \"name\"}"},
-    "driver": {"type": ["string", "null"], "description": "zipfile: nothing is encrypted. pyzipper, or aes: AES. By default it is AES if there is a password. external: programs, where the worker allows commands. pyminizip is refused: it makes the old ZipCrypto, which protects nothing"},
+    "driver": {"type": ["string", "null"], "description": "zipfile: nothing is encrypted. pyzipper, or aes: AES. By default it is AES if there is a password. external: programs, where the worker allows commands. os: zip and unzip, there as well; they encrypt nothing. pyminizip is refused: it makes the old ZipCrypto, which protects nothing"},
     "encryption": {"type": ["string", "null"], "description": "aes: there is no other"},
     "aes_strength": {"type": ["integer", "null"], "enum": [128, 192, 256, null], "default": 256, "description": "Bits of the key that encrypts"},
-    "zip_cmd": {"type": ["array", "null"], "items": {"type": "string"}, "description": "Of the driver external: the program that packs, and its arguments, with {archive}, {files} or {base_dir}, and {password}"},
-    "unzip_cmd": {"type": ["array", "null"], "items": {"type": "string"}, "description": "Of the driver external: the program that unpacks, and its arguments, with {archive}, {dest} and {password}"},`
+    "zip_cmd": {"type": ["array", "string", "null"], "items": {"type": "string"}, "description": "Of the driver external: the program that packs, and its arguments, with {archive}, {files} or {base_dir}, and {password}. Of the driver os: a program that takes the arguments of zip"},
+    "unzip_cmd": {"type": ["array", "string", "null"], "items": {"type": "string"}, "description": "Of the driver external: the program that unpacks, and its arguments, with {archive}, {dest} and {password}. Of the driver os: a program that takes the arguments of unzip"},
+    "quiet": {"type": ["boolean", "string", "null"], "default": true, "description": "Of the driver os: the programs get -q"},`
 
 var zipInputs = json.RawMessage(`{
   "type": "object",
@@ -34,7 +35,7 @@ var zipOutput = json.RawMessage(`{
     "output": {"type": "string", "description": "The zip file; empty if there was nothing to pack"},
     "count": {"type": "integer", "description": "How many files are in it"},
     "password": {"type": "boolean", "description": "It is encrypted"},
-    "driver": {"type": "string", "description": "What made it: zipfile, pyzipper or external"},
+    "driver": {"type": "string", "description": "What made it: zipfile, pyzipper, external or os"},
     "src_dir": {"type": "string", "description": "The directory that its names are relative to"},
     "skipped": {"type": "boolean", "description": "Present and true when there was nothing to pack"},
     "reason": {"type": "string", "description": "Then: no_files"}

@@ -264,8 +264,8 @@ func (u *unpacking) unpack(field string, at workdir.Spot) (files int, err error)
 	}
 	sink := &collected{Sink: archive.Below(staged)}
 	var done archive.Summary
-	if u.in.Driver == driverExternal {
-		sink, done, err = u.unpackExternally(f, info.Size(), at.Path, filepath.Join(to.Path, filepath.Base(temporary)), staged)
+	if u.in.byProgram() {
+		sink, done, err = u.unpackExternally(f, info.Size(), options.Wants, at.Path, filepath.Join(to.Path, filepath.Base(temporary)), staged)
 	} else {
 		done, err = archive.WalkZip(u.ctx, f, info.Size(), u.left, options, sink)
 	}

@@ -104,6 +104,9 @@ func (e *Zip) read(call *executors.Call, given json.RawMessage) (*zipInput, erro
 	if in.setup.check(&e.cfg, call.Pool, fault); in.Password != "" && in.Driver == driverPlain {
 		fault("password: the driver zipfile encrypts nothing; use pyzipper, or name no driver")
 	}
+	if in.Password != "" && in.Driver == driverOS {
+		fault("password: the driver os encrypts by the old ZipCrypto alone, which protects nothing; use pyzipper")
+	}
 	if in.Password == "" && in.Driver == driverAES {
 		fault("password is required in inputs for the driver pyzipper")
 	}
@@ -378,7 +381,7 @@ func (p *packing) write() error {
 }
 
 func (p *packing) pack(to io.Writer) error {
-	if p.in.Driver == driverExternal {
+	if p.in.byProgram() {
 		return p.packExternally(to)
 	}
 	a := p.archive(to)
@@ -417,10 +420,14 @@ type packer interface {
 	io.Closer
 }
 
+func (in *zipInput) stored() bool {
+	return strings.HasSuffix(strings.ToLower(in.Compression), "stored")
+}
+
 // archive is the packer that the driver names.
 func (p *packing) archive(to io.Writer) packer {
 	method := zip.Deflate
-	if strings.HasSuffix(strings.ToLower(p.in.Compression), "stored") {
+	if p.in.stored() {
 		method = zip.Store
 	}
 	if p.in.Driver == driverPlain {

@@ -19,6 +19,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/archive"
 	"github.com/taskgrove/taskgrove/executors/command"
+	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/executors/programs"
 	"github.com/taskgrove/taskgrove/executors/workdir"
 )
@@ -45,7 +46,7 @@ type Config struct {
 	Place func(pool string) workdir.Place
 	// MaxBytes is how much the archives of a task may unpack to; a task may ask for less. 0: 10 GiB.
 	MaxBytes int64
-	// Command is what programs the driver external may start: those of command_executor. Its zero value: none.
+	// Command is what programs the drivers external and os may start: those of command_executor. Its zero value: none.
 	Command command.Config
 	// Archives are the drivers that the tasks of a pool may name, and must; nil, or a nil list: any, or none.
 	Archives func(pool string) []string
@@ -65,12 +66,12 @@ func (c *Config) setDefaults() {
 }
 
 // connection is what a connection may say: how archives are made.
-var connection = executors.Connection{Types: []string{"archive"}, Fields: []string{"driver", "encryption", "aes_strength", "zip_cmd", "unzip_cmd"}}
+var connection = executors.Connection{Types: []string{"archive"}, Fields: []string{"driver", "encryption", "aes_strength", "zip_cmd", "unzip_cmd", "quiet"}}
 
 // kinds are those of both executors.
 var kinds = []executors.ErrorKind{
 	{Word: KindFile, Text: "A file is missing, in the way or of a kind that is not packed, or the file system failed"},
-	{Word: executors.KindExit, Text: "The program of the driver external ended with another code than 0, or by a signal"},
+	{Word: executors.KindExit, Text: "The program of the driver external or os ended with another code than 0, or by a signal"},
 	{Word: workdir.KindEscape, Text: "A path leads out of the directories that the task may use"},
 }
 
@@ -79,16 +80,18 @@ const (
 	driverPlain    = "zipfile"
 	driverAES      = "pyzipper"
 	driverExternal = "external"
+	driverOS       = "os"
 )
 
 // setup is what says how archives are made and opened.
 type setup struct {
-	Driver     string   `json:"driver"`
-	Encryption string   `json:"encryption"`
-	Strength   *int     `json:"aes_strength"`
-	Password   string   `json:"password"`
-	ZipCmd     []string `json:"zip_cmd"`
-	UnzipCmd   []string `json:"unzip_cmd"`
+	Driver     string       `json:"driver"`
+	Encryption string       `json:"encryption"`
+	Strength   *int         `json:"aes_strength"`
+	Password   string       `json:"password"`
+	ZipCmd     words        `json:"zip_cmd"`
+	UnzipCmd   words        `json:"unzip_cmd"`
+	Quiet      *inputs.Flag `json:"quiet"`
 
 	given bool // a strength was
 }
@@ -111,16 +114,16 @@ func (s *setup) check(cfg *Config, pool string, fault func(string, ...any)) {
 			s.Driver = driverAES
 		}
 	case driverPlain, driverAES:
-	case driverExternal:
+	case driverExternal, driverOS:
 		if !cfg.Command.Allow {
-			fault("driver: external runs programs, and commands are not allowed on this worker; TASKGROVE_COMMAND_ALLOW=true allows them")
+			fault("driver: %s runs programs, and commands are not allowed on this worker; TASKGROVE_COMMAND_ALLOW=true allows them", s.Driver)
 		}
 	case "aes":
 		s.Driver = driverAES
 	case "pyminizip":
 		fault("driver: pyminizip is not supported: it encrypts by the old ZipCrypto alone, which protects nothing; use pyzipper")
 	default:
-		fault("driver: must be zipfile, pyzipper or external")
+		fault("driver: must be zipfile, pyzipper, external or os")
 	}
 	if s.Encryption != "" && !strings.EqualFold(s.Encryption, "aes") {
 		fault("encryption: must be aes: nothing is encrypted by the old ZipCrypto, which protects nothing")

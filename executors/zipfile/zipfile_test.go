@@ -184,7 +184,7 @@ func TestZipRefuses(t *testing.T) {
 		`{"dest_path": "o.zip", "items": ["a.csv"], "driver": "pyzipper"}`:                                        "password is required in inputs for the driver pyzipper",
 		`{"dest_path": "o.zip", "items": ["a.csv"], "driver": "pyminizip", "password": "x"}`:                      "ZipCrypto",
 		`{"dest_path": "o.zip", "items": ["a.csv"], "encryption": "zipcrypto", "password": "x"}`:                  "encryption: must be aes",
-		`{"dest_path": "o.zip", "items": ["a.csv"], "driver": "rar", "compression": "lzma", "aes_strength": 256}`: "driver: must be zipfile, pyzipper or external; compression: must be deflated or stored",
+		`{"dest_path": "o.zip", "items": ["a.csv"], "driver": "rar", "compression": "lzma", "aes_strength": 256}`: "driver: must be zipfile, pyzipper, external or os; compression: must be deflated or stored",
 		`{"dest_path": "o.zip", "items": ["*"], "src_dir": "@/src"}`:                                              `is no name for a file of an archive`,
 		`{"dest_path": "@/src", "items": ["a.csv"], "src_dir": "@/src"}`:                                          "dest_path",
 	} {

@@ -1,10 +1,13 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"iter"
 
 	"github.com/taskgrove/taskgrove/internal/policy"
+	"github.com/taskgrove/taskgrove/pg"
 )
 
 // Call is what a caller asks for.
@@ -33,6 +36,8 @@ type Call struct {
 type Grant struct {
 	// UserID is the only owner whose tasks are listed, or whose a new tree becomes, and whose idempotency keys count; empty: as the call says.
 	UserID string
+	// Only is the only user whose thing counts of several that have, or come to have, the name that the call has: a run, a flow, a bundle; empty: anybody's.
+	Only string
 	// Roles and Scopes are what a new API key gets, or, of a caller that asks about itself, its own.
 	Roles  []RoleIn
 	Scopes []Permission
@@ -152,6 +157,31 @@ func asPart(ctx context.Context) context.Context {
 // ask makes a call that has one answer, if the policy allows it.
 func ask[T any](ctx context.Context, g *guarded, call Call, do func() (T, error), parts ...part) (T, error) {
 	return askFor(ctx, g, call, func(string) (T, error) { return do() }, parts...)
+}
+
+// onlyOf is the key of the context under which it is noted whose things a name may stand for.
+type onlyOf struct{}
+
+// only is the only user whose run, flow or bundle the name of a call may stand for; empty: anybody's.
+func only(ctx context.Context) string {
+	user, _ := ctx.Value(onlyOf{}).(string)
+	return user
+}
+
+// askNamed makes a call about what has a name that others may give, too, if the policy allows it: do is told by its context whose counts, see [only].
+func askNamed[T any](ctx context.Context, g *guarded, call Call, do func(ctx context.Context, owner string) (T, error), parts ...part) (T, error) {
+	to, end, err := g.allow(ctx, call, parts...)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	answer, err := do(context.WithValue(by(ctx, g.caller.Name), onlyOf{}, to.Only), cmp.Or(to.UserID, call.UserID))
+	if errors.Is(err, pg.ErrOthers) { // it came to be another's since the policy looked
+		how := methods[call.Method]
+		err = &DeniedError{User: g.caller.User, Operation: how.operation, Permission: how.permission, Namespace: call.namespace(g.caller), Own: true}
+	}
+	end(madeBy(answer, err), err)
+	return answer, err
 }
 
 // askFor makes a call that lists or stores, if the policy allows it: owner is whose tasks it lists, empty for everybody's, or who gets what it

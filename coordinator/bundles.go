@@ -117,9 +117,9 @@ type RunBundle struct {
 
 func (g *guarded) ApplyBundle(ctx context.Context, spec BundleSpec) (*BundleInfo, error) {
 	call := Call{Method: "ApplyBundle", Bundle: spec.ID, UserID: cmp.Or(spec.UserID, g.caller.User), Details: detail("fingerprint", spec.Fingerprint)}
-	return askFor(ctx, g, call, func(owner string) (*BundleInfo, error) {
+	return askNamed(ctx, g, call, func(ctx context.Context, owner string) (*BundleInfo, error) {
 		spec.UserID = cmp.Or(spec.UserID, owner)
-		return g.next.ApplyBundle(by(ctx, g.caller.Name), spec)
+		return g.next.ApplyBundle(ctx, spec)
 	})
 }
 
@@ -139,7 +139,7 @@ func (g *guarded) Bundles(ctx context.Context, f BundleFilter) (Page[*BundleInfo
 }
 
 func (g *guarded) DeleteBundle(ctx context.Context, id string) error {
-	_, err := ask(ctx, g, Call{Method: "DeleteBundle", Bundle: id}, func() (struct{}, error) { return struct{}{}, g.next.DeleteBundle(ctx, id) })
+	_, err := askNamed(ctx, g, Call{Method: "DeleteBundle", Bundle: id}, func(ctx context.Context, _ string) (struct{}, error) { return struct{}{}, g.next.DeleteBundle(ctx, id) })
 	return err
 }
 
@@ -207,13 +207,15 @@ func (c *Coordinator) ApplyBundle(ctx context.Context, spec BundleSpec) (*Bundle
 	if err := c.putBundleData(ctx, here, list); err != nil {
 		return nil, c.internal("keep the list of a bundle's files", err)
 	}
-	fresh, missing, err := c.store.ApplyBundle(ctx, here, row, files)
+	fresh, missing, err := c.store.ApplyBundle(ctx, here, row, files, only(ctx))
 	failpoint.Hit("coordinator.after-bundle")
 	switch level, below := errors.AsType[*dag.LevelError](err); {
 	case below:
 		return nil, level
 	case errors.Is(err, pg.ErrTooManyBundles):
 		return nil, fmt.Errorf("%w: %w", ErrConflict, pg.ErrTooManyBundles)
+	case errors.Is(err, pg.ErrOthers):
+		return nil, err
 	case err != nil:
 		return nil, c.internal("keep a bundle", err)
 	case len(missing) > 0:
@@ -360,7 +362,7 @@ func (c *Coordinator) DeleteBundle(ctx context.Context, id string) error {
 		return fmt.Errorf("%w: the flow %s names the bundle: delete it first, or register it without", ErrConflict, flow)
 	}
 	if err == nil {
-		err = c.store.DeleteBundle(ctx, here, id)
+		err = c.store.DeleteBundle(ctx, here, id, only(ctx))
 	}
 	if err != nil {
 		return c.internal("delete a bundle", err)

@@ -254,9 +254,9 @@ func (g *guarded) ValidateFlow(ctx context.Context, spec FlowCheck) (*flows.Repo
 
 func (g *guarded) ApplyFlow(ctx context.Context, spec FlowSpec) (*FlowInfo, error) {
 	call := Call{Method: "ApplyFlow", Flow: flows.IDOf(spec.Text), UserID: cmp.Or(spec.UserID, g.caller.User), Details: detail("preview", spec.Preview)}
-	return askFor(ctx, g, call, func(owner string) (*FlowInfo, error) {
+	return askNamed(ctx, g, call, func(ctx context.Context, owner string) (*FlowInfo, error) {
 		spec.UserID = cmp.Or(spec.UserID, owner)
-		return g.next.ApplyFlow(by(ctx, g.caller.Name), spec)
+		return g.next.ApplyFlow(ctx, spec)
 	}, part{there: spec.Bundle != "", bundle: spec.Bundle})
 }
 
@@ -274,7 +274,7 @@ func (g *guarded) Flows(ctx context.Context, f FlowFilter) (Page[*FlowInfo], err
 }
 
 func (g *guarded) DeleteFlow(ctx context.Context, id string) error {
-	_, err := ask(ctx, g, Call{Method: "DeleteFlow", Flow: id}, func() (struct{}, error) { return struct{}{}, g.next.DeleteFlow(ctx, id) })
+	_, err := askNamed(ctx, g, Call{Method: "DeleteFlow", Flow: id}, func(ctx context.Context, _ string) (struct{}, error) { return struct{}{}, g.next.DeleteFlow(ctx, id) })
 	return err
 }
 
@@ -301,7 +301,7 @@ func (i *FlowRunInfo) made() Details {
 }
 
 func (g *guarded) FlowRun(ctx context.Context, name string) (*FlowRunInfo, error) {
-	return ask(ctx, g, Call{Method: "FlowRun", Run: name}, func() (*FlowRunInfo, error) { return g.next.FlowRun(ctx, name) })
+	return askNamed(ctx, g, Call{Method: "FlowRun", Run: name}, func(ctx context.Context, _ string) (*FlowRunInfo, error) { return g.next.FlowRun(ctx, name) })
 }
 
 func (g *guarded) FlowRuns(ctx context.Context, f FlowRunFilter) (Page[*FlowRunInfo], error) {
@@ -312,18 +312,20 @@ func (g *guarded) FlowRuns(ctx context.Context, f FlowRunFilter) (Page[*FlowRunI
 }
 
 func (g *guarded) CancelFlowRun(ctx context.Context, name, reason string) (*Cancellation, error) {
-	return ask(ctx, g, Call{Method: "CancelFlowRun", Run: name, Details: detail("reason", reason)}, func() (*Cancellation, error) { return g.next.CancelFlowRun(ctx, name, reason) })
+	return askNamed(ctx, g, Call{Method: "CancelFlowRun", Run: name, Details: detail("reason", reason)}, func(ctx context.Context, _ string) (*Cancellation, error) {
+		return g.next.CancelFlowRun(ctx, name, reason)
+	})
 }
 
 // ResumeFlowRun with another text stores a tree, which takes a permission of its own.
 func (g *guarded) ResumeFlowRun(ctx context.Context, spec FlowResume) (*FlowRunInfo, error) {
-	return ask(ctx, g, Call{Method: "ResumeFlowRun", Run: spec.Run}, func() (*FlowRunInfo, error) {
-		return g.next.ResumeFlowRun(by(ctx, g.caller.Name), spec)
+	return askNamed(ctx, g, Call{Method: "ResumeFlowRun", Run: spec.Run}, func(ctx context.Context, _ string) (*FlowRunInfo, error) {
+		return g.next.ResumeFlowRun(ctx, spec)
 	}, part{there: spec.edited(), permission: policy.TreesCreate}, part{there: spec.Flow != "", flow: spec.Flow})
 }
 
 func (g *guarded) RestartFlowRun(ctx context.Context, spec FlowRestart) (*FlowRunInfo, error) {
-	return ask(ctx, g, Call{Method: "RestartFlowRun", Run: spec.Run}, func() (*FlowRunInfo, error) { return g.next.RestartFlowRun(by(ctx, g.caller.Name), spec) })
+	return askNamed(ctx, g, Call{Method: "RestartFlowRun", Run: spec.Run}, func(ctx context.Context, _ string) (*FlowRunInfo, error) { return g.next.RestartFlowRun(ctx, spec) })
 }
 
 // Registered flows.
@@ -359,12 +361,14 @@ func (c *Coordinator) ApplyFlow(ctx context.Context, spec FlowSpec) (*FlowInfo, 
 	if row.Text, err = c.store.PutFlowText(ctx, here, spec.Text); err != nil {
 		return nil, c.internal("keep a flow", err)
 	}
-	fresh, err := c.store.ApplyFlow(ctx, here, row)
+	fresh, err := c.store.ApplyFlow(ctx, here, row, only(ctx))
 	switch level, below := errors.AsType[*dag.LevelError](err); {
 	case below:
 		return nil, level
 	case errors.Is(err, pg.ErrTooManyFlows):
 		return nil, fmt.Errorf("%w: %w", ErrConflict, pg.ErrTooManyFlows)
+	case errors.Is(err, pg.ErrOthers):
+		return nil, err
 	case err != nil:
 		return nil, c.internal("keep a flow", err)
 	case fresh:
@@ -589,7 +593,7 @@ func (c *Coordinator) DeleteFlow(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := c.store.DeleteFlow(ctx, here, id); err != nil {
+	if err := c.store.DeleteFlow(ctx, here, id, only(ctx)); err != nil {
 		return c.internal("delete a flow", err)
 	}
 	return nil
@@ -827,7 +831,7 @@ func warningTexts(r *flows.Report) (out []string) {
 
 // sameRun is the run that is to begin, if it is there: one of the same text and values. nil: there is none. [ErrConflict]: it is another one.
 func (c *Coordinator) sameRun(ctx context.Context, here dag.NamespaceKey, row *pg.FlowRun, spec FlowRunSpec) (*FlowRunInfo, error) {
-	list, err := c.store.FlowRunsNamed(ctx, here, row.FlowID, row.RunID)
+	list, err := c.store.FlowRunsNamed(ctx, here, row.FlowID, row.RunID, "")
 	if err != nil {
 		return nil, c.internal("look for a run", err)
 	}
@@ -941,7 +945,7 @@ func flowOutcome(r *pg.FlowRun) string {
 // flowEnds are the statuses of trees by what runs have come to.
 var flowEnds = map[string]dag.Status{"SUCCESS": dag.StatusCompleted, "FAILED": dag.StatusFailed, "CANCELLED": dag.StatusCancelled}
 
-// flowRun finds the revisions of a run, the newest first. [ErrNotFound]; *[InvalidArgumentError]: several flows have such a run.
+// flowRun finds the revisions of a run, the newest first: one of whose counts, see [only]. [ErrNotFound]; *[InvalidArgumentError]: several flows have such a run.
 func (c *Coordinator) flowRun(ctx context.Context, name string) (here dag.NamespaceKey, list []*pg.FlowRun, err error) {
 	if here, err = c.here(ctx); err != nil {
 		return here, nil, err
@@ -950,7 +954,7 @@ func (c *Coordinator) flowRun(ctx context.Context, name string) (here dag.Namesp
 		return here, nil, ErrNotFound
 	}
 	flow, run := pg.SplitRun(name)
-	if list, err = c.store.FlowRunsNamed(ctx, here, flow, run); err != nil {
+	if list, err = c.store.FlowRunsNamed(ctx, here, flow, run, only(ctx)); err != nil {
 		return here, nil, c.internal("look for a run", err)
 	}
 	if len(list) == 0 {

@@ -82,7 +82,9 @@ func (c *Coordinator) OwnerOf(ctx context.Context, namespace string, call Call) 
 	case call.Bundle != "":
 		name, find = call.Bundle, c.store.OwnerOfBundle
 	case call.Run != "":
-		name, find = call.Run, c.store.OwnerOfRun
+		name, find = call.Run, func(ctx context.Context, here dag.NamespaceKey, run string) (string, error) {
+			return c.store.OwnerOfRun(ctx, here, run, call.UserID)
+		}
 	case call.AgentTask != "":
 		name, find = call.AgentTask, c.store.OwnerOfAgentTask
 	}

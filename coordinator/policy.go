@@ -114,7 +114,11 @@ func (d decision) mayTouch(ctx context.Context) (bool, error) {
 	if d.reach == policy.All || d.reach == policy.None { // whoever's it is
 		return d.reach == policy.All, nil
 	}
-	owner, err := d.owners.OwnerOf(ctx, d.call.namespace(d.caller), d.call)
+	call := d.call
+	if call.Run != "" { // of several that have the name, the caller's own is meant
+		call.UserID = d.caller.User
+	}
+	owner, err := d.owners.OwnerOf(ctx, call.namespace(d.caller), call)
 	switch {
 	case err == nil:
 		return d.reach.Has(d.whose(owner)), nil
@@ -138,14 +142,17 @@ func (d decision) whose(owner string) policy.Whose {
 }
 
 // grant is how far a call that is allowed reaches.
-func (d decision) grant(names bool) Grant {
+func (d decision) grant(names bool) (to Grant) {
 	switch {
 	case d.how.about == aboutStore, d.call.Method == "Add", d.call.Method == "Copy":
-		return Grant{UserID: d.caller.User}
+		to.UserID = d.caller.User
 	case d.how.about == aboutList && !names && d.reach != policy.All:
-		return Grant{UserID: d.caller.User}
+		to.UserID = d.caller.User
 	}
-	return Grant{}
+	if d.reach != policy.All && (d.call.Flow != "" || d.call.Bundle != "" || d.call.Run != "") {
+		to.Only = d.caller.User
+	}
+	return to
 }
 
 // DeniedError says why a caller may not do something, and never whether what it asked for is there, or whose it is. It is an [ErrDenied]. Its text

@@ -314,7 +314,7 @@ func (c *Coordinator) checkRunParameters(ctx context.Context, f *pg.ScheduleFact
 	case flow == nil || flow.name != *flowNameOf(f.Of.Namespace, spec): // the schedule was changed just now: the run tells what is wrong
 		return nil
 	default:
-		if tree, err = c.flowOfRun(ctx, flow, due, spec, body.Env, all); kind == dag.FireEvent {
+		if tree, err = c.flowOfRun(ctx, flow, due, spec, &body, all); kind == dag.FireEvent {
 			err = ofParams(err) // whoever calls can't help what is wrong with the flow: the run tells that
 		}
 	}

@@ -103,7 +103,18 @@ func (c *Coordinator) writeSpec(ctx context.Context, here dag.NamespaceKey, of *
 	if spec.Owner != nil {
 		of.Owner = *spec.Owner
 	}
-	if of.Body, err = json.Marshal(bodyOfSpec(spec)); err != nil {
+	body := bodyOfSpec(spec)
+	if spec.Flow != nil {
+		owner, err := c.store.OwnerOfFlow(ctx, here, spec.Flow.ID)
+		if errors.Is(err, pg.ErrNotFound) { // since it was looked at
+			return (&scheduledFlow{name: *flowNameOf(here, spec)}).missing(nil)
+		}
+		if err != nil {
+			return err
+		}
+		body.FlowOf = &owner
+	}
+	if of.Body, err = json.Marshal(body); err != nil {
 		return err
 	}
 	if of.Labels = nil; len(spec.Labels) > 0 {
@@ -191,7 +202,7 @@ func (c *Coordinator) checkRunTree(ctx context.Context, here dag.NamespaceKey, s
 	}
 	var tree *runTree
 	if flow != nil {
-		tree, err = c.flowOfRun(ctx, flow, f, spec, body.Env, parameters)
+		tree, err = c.flowOfRun(ctx, flow, f, spec, body, parameters)
 	} else {
 		tree, err = c.treeOfRun(spec.Tree, spec.UserID, parameters, roots)
 	}

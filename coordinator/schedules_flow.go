@@ -92,10 +92,10 @@ func (c *Coordinator) flowOfStored(ctx context.Context, id string) (*scheduledFl
 	return flow, nil
 }
 
-// missing is why there is no flow to run; nil: there is one.
-func (s *scheduledFlow) missing() error {
+// missing is why there is no flow to run; nil: there is one. One that another user has registered since, by the name of one that was deleted, is not the one that the schedule names: of is whose that was.
+func (s *scheduledFlow) missing(of *string) error {
 	switch {
-	case s.is != nil:
+	case s.is != nil && (of == nil || s.is.UserID == *of):
 		return s.lost
 	case s.name.Version != 0:
 		return flowFault("flow.version", "there is no version %d of a flow %s", s.name.Version, cut(clean(s.name.ID)))
@@ -108,14 +108,14 @@ func flowFault(field, reason string, args ...any) error {
 }
 
 // flowOfRun makes the run of a flow that a firing is, and its tree. *[ScheduleFaultsError]: there is no such flow, or what is wrong with it.
-func (c *Coordinator) flowOfRun(ctx context.Context, flow *scheduledFlow, f *pg.DueFire, spec *scheduledoc.Spec, env map[string]string, parameters map[string]any) (*runTree, error) {
-	if err := flow.missing(); err != nil {
+func (c *Coordinator) flowOfRun(ctx context.Context, flow *scheduledFlow, f *pg.DueFire, spec *scheduledoc.Spec, body *scheduleBody, parameters map[string]any) (*runTree, error) {
+	if err := flow.missing(body.FlowOf); err != nil {
 		return nil, err
 	}
 	if namesSecret(parameters) {
 		return nil, flowFault("flow.params", "a value names a secret, which only the flow may")
 	}
-	given := FlowGiven{Env: env, Job: spec.Flow.Job, Priority: spec.Flow.Priority, Timeout: spec.Flow.Timeout}
+	given := FlowGiven{Env: body.Env, Job: spec.Flow.Job, Priority: spec.Flow.Priority, Timeout: spec.Flow.Timeout}
 	if len(parameters) > 0 {
 		raw, err := json.Marshal(parameters)
 		if err != nil {
@@ -129,11 +129,11 @@ func (c *Coordinator) flowOfRun(ctx context.Context, flow *scheduledFlow, f *pg.
 	}
 	from := &FlowSchedule{f.Of.ID, f.Instant}
 	of := &flowText{name: flow.name.ID, text: flow.is.Text, flow: flow.name.ID, version: flow.is.Version}
-	tree, _, body, err := c.compileRun(ctx, of, id.String(), given, from, flow.has)
+	tree, _, stored, err := c.compileRun(ctx, of, id.String(), given, from, flow.has)
 	if err != nil {
 		return nil, flowFaults(err)
 	}
-	row := &pg.FlowRun{FlowID: tree.FlowID, RunID: tree.RunID, Revision: 1, Version: flow.is.Version, Text: flow.is.Key, Bundle: flow.has.row(), Body: body, CreatedBy: "schedule " + f.Of.ID}
+	row := &pg.FlowRun{FlowID: tree.FlowID, RunID: tree.RunID, Revision: 1, Version: flow.is.Version, Text: flow.is.Key, Bundle: flow.has.row(), Body: stored, CreatedBy: "schedule " + f.Of.ID}
 	from.put(row)
 	return &runTree{tasks: c.tasksOfRun(tree, nil), run: row}, nil
 }

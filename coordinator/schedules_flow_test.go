@@ -203,4 +203,28 @@ func TestFlowsOfSchedulesAreJudged(t *testing.T) {
 	if r := last("pinned", 2); r.Status != coordinator.FailedToStart || r.Reason != "flow.version: there is no version 1 of a flow daily" {
 		t.Errorf("%+v", r)
 	}
+	// By that name another user registers a flow: it is not the one that the schedules name, until somebody who may see it stores them anew.
+	bobs := strings.NewReplacer("required: true", "default: x").Replace(dailyFlow)
+	if _, err := c.Service().ApplyFlow(t.Context(), coordinator.FlowSpec{Text: []byte(bobs), UserID: "bob"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := run("x", ""); err == nil || err.Error() != "flow.id: there is no flow daily" {
+		t.Error(err)
+	}
+	fire("x", 4)
+	fire("pinned", 4)
+	if r := last("x", 5); r.Status != coordinator.FailedToStart || r.TreeID != "" || r.Reason != "flow.id: there is no flow daily" {
+		t.Errorf("%+v", r)
+	}
+	if r := last("pinned", 3); r.Status != coordinator.FailedToStart || r.TreeID != "" || r.Reason != "flow.version: there is no version 1 of a flow daily" {
+		t.Errorf("%+v", r)
+	}
+	spec, _ := scheduledoc.Decode([]byte(begin + `"flow":{"id":"daily"}}`))
+	if _, err := c.Service().UpdateSchedule(t.Context(), *spec, 0); err != nil {
+		t.Fatal(err)
+	}
+	fire("x", 5)
+	if r := last("x", 6); r.Status != "completed" {
+		t.Errorf("%+v", r)
+	}
 }

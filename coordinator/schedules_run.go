@@ -344,7 +344,7 @@ func (c *Coordinator) runTree(ctx context.Context, f *dueRun) (options SubmitOpt
 		return options, nil, err
 	}
 	if f.flow != nil {
-		tree, err = c.flowOfRun(ctx, f.flow, f.DueFire, spec, f.body.Env, parameters)
+		tree, err = c.flowOfRun(ctx, f.flow, f.DueFire, spec, &f.body, parameters)
 	} else {
 		tree, err = c.treeOfRun(f.body.Tree, f.Of.UserID, parameters, roots)
 	}
@@ -361,6 +361,7 @@ type scheduleBody struct {
 	Tree       json.RawMessage   `json:"tree,omitempty"`
 	Parameters json.RawMessage   `json:"parameters,omitempty"`   // of a flow: its params
 	Env        map[string]string `json:"env,omitempty"`          // of a flow
+	FlowOf     *string           `json:"flow_of,omitempty"`      // whose the flow was when the schedule was stored; nil: it runs none
 	Last       *bool             `json:"last_success,omitempty"` // whether one of them names it; nil: version 0.12 stored them, which did not look
 }
 

@@ -187,8 +187,8 @@ func (s *Store) PutBundleContent(ctx context.Context, namespace dag.NamespaceKey
 }
 
 // ApplyBundle stores a version of a bundle, the latest then, which gets what is known of it; the same one stays as it is. files are all, with the list of them. missing are those whose
-// content is not there: nothing is stored then. [ErrTooManyBundles]; *[dag.LevelError].
-func (s *Store) ApplyBundle(ctx context.Context, namespace dag.NamespaceKey, v *Bundle, files []BundleFile) (fresh bool, missing []int, err error) {
+// content is not there: nothing is stored then. only, unless it is empty, is the only user whose it may be. [ErrTooManyBundles]; [ErrOthers]; *[dag.LevelError].
+func (s *Store) ApplyBundle(ctx context.Context, namespace dag.NamespaceKey, v *Bundle, files []BundleFile, only string) (fresh bool, missing []int, err error) {
 	plain, envelope, err := s.sealAs(ctx, kindBundle, namespace, v.Body)
 	if err != nil {
 		return false, nil, err
@@ -201,11 +201,19 @@ func (s *Store) ApplyBundle(ctx context.Context, namespace dag.NamespaceKey, v *
 		}
 		type blob struct{ key, size int64 }
 		blobs := map[string]blob{}
-		versions := 0
+		versions, others := 0, false
 		b := &pgx.Batch{}
 		begin(b, c)
 		queueCoordinators(b, dag.RegistryLevel, s.version)
 		b.Queue(sql("LockBundles"), namespace)
+		b.Queue(sql("OwnerOfBundle"), namespace, v.ID).Query(func(rows pgx.Rows) error {
+			owner := ""
+			_, err := pgx.ForEachRow(rows, []any{&owner}, func() error {
+				others = only != "" && owner != only
+				return nil
+			})
+			return err
+		})
 		b.Queue(sql("CountBundles"), namespace, MaxBundles).QueryRow(func(row pgx.Row) error { return row.Scan(&versions) })
 		b.Queue(sql("HoldBundleBlobs"), namespace, sums).Query(func(rows pgx.Rows) error {
 			var one blob
@@ -229,6 +237,8 @@ func (s *Store) ApplyBundle(ctx context.Context, namespace dag.NamespaceKey, v *
 			paths, keys = append(paths, f.Path), append(keys, has.key)
 		}
 		switch {
+		case others:
+			return ErrOthers
 		case len(missing) > 0: // those that are there are kept for an hour
 			_, err := c.Exec(ctx, "commit")
 			return err
@@ -315,11 +325,11 @@ func (s *Store) FlowOfBundle(ctx context.Context, namespace dag.NamespaceKey, id
 	return flow, err
 }
 
-// DeleteBundle deletes all versions of a bundle: those that runs name go with the last of these. [ErrNotFound].
-func (s *Store) DeleteBundle(ctx context.Context, namespace dag.NamespaceKey, id string) error {
+// DeleteBundle deletes all versions of a bundle, if it is the user's only, unless that is empty: those that runs name go with the last of these. [ErrNotFound].
+func (s *Store) DeleteBundle(ctx context.Context, namespace dag.NamespaceKey, id, only string) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	tag, err := s.pool.Exec(ctx, sql("DeleteBundle"), namespace, id)
+	tag, err := s.pool.Exec(ctx, sql("DeleteBundle"), namespace, id, only)
 	if err != nil {
 		return fmt.Errorf("delete a bundle: %w", err)
 	}

@@ -46,14 +46,14 @@ func TestBundlesThatRunsPinStay(t *testing.T) {
 		sum := sha256.Sum256([]byte(text))
 		file := []BundleFile{{Path: "f", SHA256: sum[:], Size: int64(len(text))}}
 		b := &Bundle{ID: "b", Fingerprint: fmt.Sprintf("%x", sum), Digest: fmt.Sprintf("%x", sum), UserID: "u", Body: []byte("{}"), Files: 1, Bytes: int64(len(text)), CreatedBy: "a"}
-		if fresh, missing, err := s.ApplyBundle(ctx, here, b, file); err != nil || fresh || !slices.Equal(missing, []int{0}) {
+		if fresh, missing, err := s.ApplyBundle(ctx, here, b, file, ""); err != nil || fresh || !slices.Equal(missing, []int{0}) {
 			t.Fatalf("without its content: %t, %v, %v", fresh, missing, err)
 		}
 		if err := s.PutBundleData(ctx, here, []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range []bool{true, false} { // a repetition changes nothing
-			if fresh, missing, err := s.ApplyBundle(ctx, here, b, file); err != nil || fresh != want || missing != nil {
+			if fresh, missing, err := s.ApplyBundle(ctx, here, b, file, ""); err != nil || fresh != want || missing != nil {
 				t.Fatalf("applied: %t, %v, %v", fresh, missing, err)
 			}
 		}
@@ -73,7 +73,7 @@ func TestBundlesThatRunsPinStay(t *testing.T) {
 	if _, err := s.HoldBundle(ctx, here, "b", "", ""); err != nil {
 		t.Error(err)
 	}
-	if err := s.DeleteBundle(ctx, here, "b"); err != nil {
+	if err := s.DeleteBundle(ctx, here, "b", ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.HoldBundle(ctx, here, "b", "", ""); !errors.Is(err, ErrNotFound) {

@@ -27,6 +27,9 @@ const (
 // ErrTooManyFlows: a namespace has as many as may be.
 var ErrTooManyFlows = fmt.Errorf("there are %d flows in the namespace already, and no room for more", MaxFlows)
 
+// ErrOthers: what is to be changed belongs to another user than the only one whose it may be.
+var ErrOthers = errors.New("it belongs to another user")
+
 // ErrRunOpen: the revision before one that was to begin has not ended.
 var ErrRunOpen = errors.New("the run has not ended")
 
@@ -197,8 +200,8 @@ func (s *Store) ForgetFlowTexts(ctx context.Context) (more bool, err error) {
 }
 
 // ApplyFlow stores a version of a flow, which gets what is known of it then; its text is one that was put. The newest version with the same text is it, as it is. The owner of what
-// there is stays. [ErrTooManyFlows]; *[dag.LevelError].
-func (s *Store) ApplyFlow(ctx context.Context, namespace dag.NamespaceKey, f *Flow) (fresh bool, err error) {
+// there is stays; only, unless it is empty, is the only user whose it may be. [ErrTooManyFlows]; [ErrOthers]; *[dag.LevelError].
+func (s *Store) ApplyFlow(ctx context.Context, namespace dag.NamespaceKey, f *Flow, only string) (fresh bool, err error) {
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		b := &pgx.Batch{}
 		begin(b, c)
@@ -217,6 +220,8 @@ func (s *Store) ApplyFlow(ctx context.Context, namespace dag.NamespaceKey, f *Fl
 		switch {
 		case err != nil:
 			return err
+		case len(last) > 0 && only != "" && last[0].UserID != only:
+			return ErrOthers
 		case len(last) == 0 && flows >= MaxFlows:
 			return ErrTooManyFlows
 		case len(last) > 0 && last[0].Text == f.Text && last[0].Bundle == f.Bundle:
@@ -294,7 +299,7 @@ func (s *Store) FlowsToRun(ctx context.Context, names []FlowName) (map[FlowName]
 	}
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*found, error) {
 		f := &found{}
-		return f, row.Scan(&f.of, &f.Version, &f.Key, &f.fresh, &f.body, &f.envelope, &f.Bundle)
+		return f, row.Scan(&f.of, &f.Version, &f.Key, &f.fresh, &f.body, &f.envelope, &f.Bundle, &f.UserID)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read flows: %w", err)
@@ -323,6 +328,7 @@ type NamedFlow struct {
 	Key     int64 // see [Store.FlowText]
 	Text    []byte
 	Bundle  string // of its runs; empty: none
+	UserID  string // whose it is; empty: nobody's
 }
 
 // OwnerOfFlow is whose a flow is; empty: nobody's. [ErrNotFound].
@@ -332,12 +338,12 @@ func (s *Store) OwnerOfFlow(ctx context.Context, namespace dag.NamespaceKey, id 
 	return user, orNone(s.pool.QueryRow(ctx, sql("OwnerOfFlow"), namespace, id).Scan(&user), ErrNotFound)
 }
 
-// OwnerOfRun is whose a run is, which is named as [SplitRun] reads it. [ErrNotFound].
-func (s *Store) OwnerOfRun(ctx context.Context, namespace dag.NamespaceKey, name string) (user string, err error) {
+// OwnerOfRun is whose a run is, which is named as [SplitRun] reads it; of several of that id, the one of the user who asks. [ErrNotFound].
+func (s *Store) OwnerOfRun(ctx context.Context, namespace dag.NamespaceKey, name, asks string) (user string, err error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	flow, run := SplitRun(name)
-	return user, orNone(s.pool.QueryRow(ctx, sql("OwnerOfRun"), namespace, run, flow).Scan(&user), ErrNotFound)
+	return user, orNone(s.pool.QueryRow(ctx, sql("OwnerOfRun"), namespace, run, flow, asks).Scan(&user), ErrNotFound)
 }
 
 // SplitRun reads FLOW/RUN, or RUN: the flow is empty, then.
@@ -348,11 +354,11 @@ func SplitRun(name string) (flow, run string) {
 	return "", name
 }
 
-// DeleteFlow deletes all versions of a flow. Its runs stay. [ErrNotFound].
-func (s *Store) DeleteFlow(ctx context.Context, namespace dag.NamespaceKey, id string) error {
+// DeleteFlow deletes all versions of a flow, if it is the user's only, unless that is empty. Its runs stay. [ErrNotFound].
+func (s *Store) DeleteFlow(ctx context.Context, namespace dag.NamespaceKey, id, only string) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
-	tag, err := s.pool.Exec(ctx, sql("DeleteFlow"), namespace, id)
+	tag, err := s.pool.Exec(ctx, sql("DeleteFlow"), namespace, id, only)
 	if err != nil {
 		return fmt.Errorf("delete a flow: %w", err)
 	}
@@ -362,9 +368,9 @@ func (s *Store) DeleteFlow(ctx context.Context, namespace dag.NamespaceKey, id s
 	return nil
 }
 
-// FlowRunsNamed are the revisions of the runs of an id, of a flow unless that is empty, by flow, the newest first. The newest of each run has its body.
-func (s *Store) FlowRunsNamed(ctx context.Context, namespace dag.NamespaceKey, flow, run string) ([]*FlowRun, error) {
-	list, err := s.readFlowRuns(ctx, "FlowRunsNamed", namespace, run, flow)
+// FlowRunsNamed are the revisions of the runs of an id, of a flow and of a user unless they are empty, by flow, the newest first. The newest of each run has its body.
+func (s *Store) FlowRunsNamed(ctx context.Context, namespace dag.NamespaceKey, flow, run, user string) ([]*FlowRun, error) {
+	list, err := s.readFlowRuns(ctx, "FlowRunsNamed", namespace, run, flow, user)
 	if err != nil {
 		return nil, err
 	}

@@ -34,10 +34,11 @@ select count(*) from (select from bundle where namespace = $1 limit $2) b
 update bundle_blob set used_at = now() where namespace = $1 and sha256 = any($2::bytea[]) returning key, sha256, size
 
 -- name: ApplyBundle
--- Expects: LockBundles. A version of the bundle $2 of the namespace $1, which is the latest then; the one that is there stays as it is.
+-- Expects: LockBundles. A version of the bundle $2 of the namespace $1, which is the latest then; the one that is there stays as it is, and is the applier's if it was deleted.
 insert into bundle (namespace, id, fingerprint, digest, user_id, body, sealed, files, bytes, created_by)
 values ($1, $2, $3, $4, coalesce((select user_id from bundle where namespace = $1 and id = $2 and not deleted order by applied_at desc limit 1), nullif($5, '')), $6::json, $7, $8, $9, $10)
-on conflict (namespace, id, fingerprint, digest) do update set applied_at = clock_timestamp(), used_at = now(), deleted = false
+on conflict (namespace, id, fingerprint, digest) do update set applied_at = clock_timestamp(), used_at = now(), deleted = false,
+  user_id = case when bundle.deleted then excluded.user_id else bundle.user_id end, created_by = case when bundle.deleted then excluded.created_by else bundle.created_by end
 returning key, xmax = 0
 
 -- name: InsertBundleFiles
@@ -69,8 +70,8 @@ select f.id from flow f where f.namespace = $1 and f.bundle = $2
   and not exists (select from flow n where n.namespace = f.namespace and n.id = f.id and n.version > f.version) limit 1
 
 -- name: DeleteBundle
--- All versions of the bundle $2 of the namespace $1: they go once no run names them.
-update bundle set deleted = true where namespace = $1 and id = $2 and not deleted
+-- All versions of the bundle $2 of the namespace $1, if it is the user's $3, unless that is empty: they go once no run names them.
+update bundle set deleted = true where namespace = $1 and id = $2 and not deleted and ($3 = '' or user_id = $3)
 
 -- name: EraseBundles
 -- The bundles of the user $2 of the namespace $1: they go once no run names them.

@@ -51,18 +51,18 @@ order by f.id limit $4
 
 -- name: FlowsToRun
 -- The versions $3 (0: the newest) of the flows $2 of the namespaces $1, each with its number in these lists, its text, and whether that was meant to be named a short while ago.
-select u.n::integer, f.version, t.key, t.used_at > now() - interval '10 minutes', t.body, t.sealed, coalesce(f.bundle, '')
+select u.n::integer, f.version, t.key, t.used_at > now() - interval '10 minutes', t.body, t.sealed, coalesce(f.bundle, ''), coalesce(f.user_id, '')
 from unnest($1::integer[], $2::text[], $3::integer[]) with ordinality u(namespace, id, version, n)
 cross join lateral (
-  select flow.version, flow.text, flow.bundle from flow where flow.namespace = u.namespace and flow.id = u.id and (u.version = 0 or flow.version = u.version) order by flow.version desc limit 1) f
+  select flow.version, flow.text, flow.bundle, flow.user_id from flow where flow.namespace = u.namespace and flow.id = u.id and (u.version = 0 or flow.version = u.version) order by flow.version desc limit 1) f
 join flow_text t on t.key = f.text
 
 -- name: OwnerOfFlow
 select coalesce(user_id, '') from flow where namespace = $1 and id = $2 order by version desc limit 1
 
 -- name: DeleteFlow
--- All versions of the flow $2 of the namespace $1. Its runs stay.
-delete from flow where namespace = $1 and id = $2
+-- All versions of the flow $2 of the namespace $1, if it is the user's $3, unless that is empty. Its runs stay.
+delete from flow where namespace = $1 and id = $2 and ($3 = '' or user_id = $3)
 
 -- name: EraseFlows
 -- The flows of the user $2 of the namespace $1.
@@ -82,11 +82,11 @@ from unnest($1::integer[], $2::text[], $3::text[], $4::integer[], $5::text[], $6
   u(namespace, flow_id, run_id, revision, user_id, version, text, body, sealed, tree, root_id, created_by, schedule_id, fire_time, bundle, stale)
 
 -- name: FlowRunsNamed
--- The revisions of the runs $2 of the namespace $1, of the flow $3 unless it is empty, the newest first; of each run the body of its newest.
+-- The revisions of the runs $2 of the namespace $1, of the flow $3 and the user $4 unless they are empty, the newest first; of each run the body of its newest.
 select r.key, r.flow_id, r.run_id, r.revision, coalesce(r.user_id, ''), coalesce(r.version, 0), r.text, (select t.sha256 from flow_text t where t.key = r.text), coalesce(r.bundle, 0), r.stale, r.created_by, r.created_at, r.root_id, r.tree,
   tree.finished_at, tree.failed, tree.allowed, tree.cancelled, coalesce(r.schedule_id, ''), r.fire_time,
   case when r.n = 1 then r.body end, case when r.n = 1 then r.sealed end
-from (select *, row_number() over (partition by flow_id order by revision desc) as n from flow_run where namespace = $1 and run_id = $2 and ($3 = '' or flow_id = $3)
+from (select *, row_number() over (partition by flow_id order by revision desc) as n from flow_run where namespace = $1 and run_id = $2 and ($3 = '' or flow_id = $3) and ($4 = '' or user_id = $4)
   order by flow_id, revision desc limit 1000) r
 cross join lateral (select finished_at, failed, allowed, cancelled from tree where tree.key = r.tree offset 0) tree
 order by r.flow_id, r.revision desc
@@ -102,5 +102,5 @@ where r.namespace = $1 and r.key < $2 and ($4 = '' or r.flow_id = $4) and ($5 = 
 order by r.key desc limit $3
 
 -- name: OwnerOfRun
--- Whose the run $2 of the namespace $1 is, of the flow $3 unless that is empty.
-select coalesce(user_id, '') from flow_run where namespace = $1 and run_id = $2 and ($3 = '' or flow_id = $3) order by flow_id, revision desc limit 1
+-- Whose the run $2 of the namespace $1 is, of the flow $3 unless that is empty: of several, that of the user $4.
+select coalesce(user_id, '') from flow_run where namespace = $1 and run_id = $2 and ($3 = '' or flow_id = $3) order by user_id is not distinct from $4 desc, flow_id, revision desc limit 1

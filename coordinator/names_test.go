@@ -106,8 +106,8 @@ func TestNamesThatOthersTake(t *testing.T) {
 		t.Fatal(refused)
 	}
 	for what, err := range map[string]error{
-		"apply":  apply(between(func() error { return apply(amy, "new", "amy") }), "new", "bob"),
-		"push":   push(between(func() error { return push(amy, "pushed") }), "pushed"),
+		"apply": apply(between(func() error { return apply(amy, "new", "amy") }), "new", "bob"),
+		"push":  push(between(func() error { return push(amy, "pushed") }), "pushed"),
 	} {
 		if !errors.Is(err, coordinator.ErrDenied) || what == "apply" && err.Error() != refused {
 			t.Errorf("%s: %v", what, err)

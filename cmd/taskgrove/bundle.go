@@ -38,6 +38,7 @@ func bundleCommand() *cobra.Command {
 	for _, below := range cmd.Commands() {
 		below.GroupID = ""
 	}
+	belowAlsoJSON(cmd)
 	return cmd
 }
 

@@ -22,6 +22,7 @@ func lockCommand() *cobra.Command {
 	for _, below := range cmd.Commands() {
 		below.GroupID = ""
 	}
+	belowAlsoJSON(cmd)
 	return cmd
 }
 

@@ -54,7 +54,6 @@ func scheduleApplyCommand() *cobra.Command {
 			"FILE may be a scheduler file of AetherFlow, too, which has items: the flows that it names by flow_yaml, relative to it, are registered, and each item is a schedule of its flow. All\n"+
 			"faults of all files are told as by \"flow validate\", with codes, and nothing is stored then. Bundles that it names by bundle_manifest are fetched and pushed, as by \"bundle sync --push\",\n"+
 			"when this command runs. Names of the environment in the resources of their manifests have their values from this process's environment.", cobra.ExactArgs(1), nil)
-	alsoJSON(cmd, cmd.Flag("output").Value.(*formatFlag))
 	cmd.Flags().BoolVar(&timetable, "timetable", false, "FILE is a scheduler file of AetherFlow, whatever it looks like")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only look what is wrong, and what would change")
 	bundles.bindDir(cmd)

@@ -25,6 +25,7 @@ func scheduleCommand() *cobra.Command {
 	for _, below := range cmd.Commands() {
 		below.GroupID = ""
 	}
+	belowAlsoJSON(cmd)
 	return cmd
 }
 

@@ -43,6 +43,15 @@ func alsoJSON(cmd *cobra.Command, out *formatFlag) {
 	cmd.Flags().BoolFunc("json", "the same as -o json", func(string) error { return out.Set(string(formatJSON)) })
 }
 
+// belowAlsoJSON does so for a command and all below it that have -o.
+func belowAlsoJSON(cmd *cobra.Command) {
+	for _, one := range append(cmd.Commands(), cmd) {
+		if out := one.Flags().Lookup("output"); out != nil && one.Flags().Lookup("json") == nil {
+			alsoJSON(one, out.Value.(*formatFlag))
+		}
+	}
+}
+
 // flowClientCommand makes a command about flows or runs that has a connection.
 func flowClientCommand(use, short, long string, args cobra.PositionalArgs, do func(ctx context.Context, s *session, args []string) error) *cobra.Command {
 	cmd := clientCommand(use, short, long, args, nil)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -311,5 +312,35 @@ func TestFlowCatalogue(t *testing.T) {
 				t.Errorf("%v: exit %d, want %d and %q\n%s\n%s", row.args, code, row.code, want, out, note)
 			}
 		}
+	}
+}
+
+// TestCommandsOfFlowsHaveJSON: every command about flows that prints something for programs does so with --json, too.
+func TestCommandsOfFlowsHaveJSON(t *testing.T) {
+	root := newRoot(new(bool))
+	seen := 0
+	for _, group := range root.Commands() {
+		if !slices.Contains([]string{"flow", "run", "bundle", "lock", "schedule"}, group.Name()) {
+			continue
+		}
+		for _, cmd := range append(group.Commands(), group) {
+			if cmd.Flags().Lookup("output") == nil {
+				continue
+			}
+			if seen++; cmd.Flags().Lookup("json") == nil {
+				t.Errorf("%s has no --json", cmd.CommandPath())
+			}
+		}
+	}
+	if seen < 35 {
+		t.Errorf("%d commands were looked at", seen)
+	}
+	out, notes, code := runCommand(t, "schedule", "next", "--cron", "0 2 * * *", "--after", "2026-11-30T12:00:00Z", "-n", "1", "--json")
+	if code != exitOK || strings.TrimSpace(out) != `{"next":["2026-12-01T02:00:00Z"]}` || notes != "" {
+		t.Error(out, notes, code)
+	}
+	out, notes, code = runCommand(t, "schedule", "next", "--cron", "0 2 * *", "--json")
+	if code != exitUsage || !strings.HasPrefix(out, `{"errors":[`) {
+		t.Error(out, notes, code)
 	}
 }

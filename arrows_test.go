@@ -114,7 +114,7 @@ var arrows = []arrow{
 	{"tests/oracle", []string{"dag"}, nil, "who judges the rules may share their words and nothing of who carries them out"},
 	{"tests/mutation", nil, all, "an edit of the source is text, whatever it breaks"},
 	{"tests/history", []string{"tests/oracle", "dag"}, nil, "what happened is judged by who took no part in it"},
-	{"tests/simulation", []string{"dag", "internal/ledger", "internal/workers", "tests/oracle", "tests/history", "tests/mutation"}, nil, "the decisions are simulated without a clock, a disk or a network"},
+	{"tests/simulation", []string{"dag", "dag/treedoc", "flows", "flows/flowtest", "internal/ledger", "internal/workers", "tests/oracle", "tests/history", "tests/mutation"}, nil, "the decisions are simulated without a clock, a disk or a network"},
 	{"tests/...", wired, nil, "wires the parts, to break, to attack and to time them"},
 
 	{"cmd/...", wired, nil, "wires the parts"},

@@ -93,6 +93,7 @@ func parse(args []string, out io.Writer) (s settings, mutants string, err error)
 	trees := flags.String("trees", "", "`numbers` of the trees of each history to play; empty: all")
 	faults := flags.String("faults", "", "`numbers` of the faults of each history to inject; empty: all; none: none")
 	holds := flags.String("holds", "", "`numbers` of what operators hold back in each history; empty: all; none: nothing")
+	flowing := flags.String("flows", "", "`numbers` of the flows of each history to run; empty: all; none: none")
 	timed := flags.String("schedules", "", "`numbers` of the schedules of each history; empty: all; none: none")
 	flags.StringVar(&mutants, "mutants", "", "build the program with one bug at a time, and look whether it is found: all, or `names` separated by commas")
 	if err := flags.Parse(args); err != nil {
@@ -124,6 +125,9 @@ func parse(args []string, out io.Writer) (s settings, mutants string, err error)
 	}
 	if s.mask.timed, err = numbers(*timed); err != nil {
 		return s, "", fmt.Errorf("-schedules: %w", err)
+	}
+	if s.mask.flows, err = numbers(*flowing); err != nil {
+		return s, "", fmt.Errorf("-flows: %w", err)
 	}
 	return s, mutants, nil
 }
@@ -271,6 +275,7 @@ func (s settings) command(whole, short Plan) string {
 	line += chosen("trees", whole.Trees, short.Trees, func(a, b Story) bool { return a.Prefix == b.Prefix })
 	line += chosen("faults", whole.Faults, short.Faults, func(a, b Fault) bool { return a == b })
 	line += chosen("holds", whole.Holds, short.Holds, func(a, b Hold) bool { return a == b })
+	line += chosen("flows", whole.Flows, short.Flows, func(a, b Flow) bool { return a == b })
 	return line + chosen("schedules", whole.Timed, short.Timed, func(a, b Timed) bool { return a.ID == b.ID })
 }
 
@@ -343,6 +348,7 @@ func (r *Report) String() string {
 		c.Beyond, c.Found, c.Waits, c.Repeats, c.Answers, c.Skips, c.Artifacts)
 	fmt.Fprintf(&out, "%d tasks asked for limits, locks or rates, and %d did not get their locks; %d pauses and limits of operators; %d times something came to be held\n", c.Limited, c.Denied, c.Holds, c.Held)
 	fmt.Fprintf(&out, "%d schedules: %d runs by time and by calls, %d by ends of others, %d instants without a run\n", c.Schedules, c.Fired, c.Followed, c.Idle)
+	fmt.Fprintf(&out, "%d revisions of runs of flows, %d of them of mended ones\n", c.Flows, c.Resumed)
 	fmt.Fprintf(&out, "%d tasks ended by earlier successes, and %d ran that might have\n", c.Cached, c.Uncached)
 	fmt.Fprintf(&out, "excused: %d overlaps of repeatable tasks, %d of work in frozen processes or below a jump of the clock, %d tasks that failed by lost workers\n",
 		r.Excused.Repeatable, r.Excused.Frozen, c.Poisoned)

@@ -20,6 +20,7 @@ type Plan struct {
 	Faults []Fault
 	Holds  []Hold
 	Timed  []Timed
+	Flows  []Flow
 }
 
 // How says what a client does with its tree.
@@ -103,6 +104,7 @@ func newPlan(seed uint64, kinds []kind) Plan {
 	p.limit()
 	p.timed()
 	p.cached()
+	p.flows()
 	p.Faults = schedule(rng, kinds, int(seed%uint64(len(kinds))), 1+rng.IntN(5))
 	p.killBesideSchedules(kinds)
 	return p
@@ -287,6 +289,9 @@ func (p Plan) String() string {
 	}
 	for n, s := range p.Timed {
 		fmt.Fprintf(&out, "\n  schedule %d: %s", n, s)
+	}
+	for n, f := range p.Flows {
+		fmt.Fprintf(&out, "\n  flow %d: at %s, mended %v, repeated %v", n, f.At.Round(time.Millisecond), f.Mend, f.Repeat)
 	}
 	return out.String()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,6 +47,7 @@ type Counts struct {
 	Crashes                            int // of the NATS server, by itself
 	PostgresCrashes                    int // processes of Postgres that crashed by themselves
 	Cached, Uncached                   int // tasks that earlier successes ended, and others that they might have
+	Flows, Resumed                     int // revisions of runs of flows, and those that are not the first
 	Schedules, Fired, Followed, Idle   int // schedules; runs of time and calls, and those that began with ends of others, which have trees; instants without one
 }
 
@@ -65,7 +67,9 @@ type game struct {
 
 	probes    []Story // that look what successes end
 	schedules []*storedSchedule
-	restless  string // what schedules have yet to do
+	revisions []*revision // of runs of flows
+	flowTrees []string    // their roots
+	restless  string      // what schedules have yet to do
 }
 
 // play plays a plan on a cluster that is whole, and judges it. The cluster is whole again afterwards, unless there are
@@ -82,7 +86,7 @@ func play(ctx context.Context, c *cluster, plan Plan) Played {
 	watching.Go(func() { c.restart(restless) })
 	defer watching.Wait()
 	defer rest()
-	broken := make(chan error, len(plan.Faults)+len(plan.Holds)+len(plan.Timed))
+	broken := make(chan error, len(plan.Faults)+len(plan.Holds)+len(plan.Timed)+len(plan.Flows))
 	var parties sync.WaitGroup
 	for _, f := range plan.Faults {
 		parties.Go(func() {
@@ -101,6 +105,13 @@ func play(ctx context.Context, c *cluster, plan Plan) Played {
 	for _, s := range plan.Timed {
 		parties.Go(func() {
 			if err := g.timer(ctx, s, began); err != nil {
+				broken <- err
+			}
+		})
+	}
+	for _, f := range plan.Flows {
+		parties.Go(func() {
+			if err := g.runFlow(ctx, f, began); err != nil {
 				broken <- err
 			}
 		})
@@ -207,7 +218,7 @@ func (g *game) roots() (out []string) {
 	for _, s := range g.probes {
 		out = append(out, s.root())
 	}
-	return append(append(out, g.copies...), g.treesOfRuns()...)
+	return slices.Concat(out, g.copies, g.treesOfRuns(), g.flowTrees)
 }
 
 // settle waits until all that was accepted has ended and nothing is left over.
@@ -298,6 +309,10 @@ func (g *game) judge(ctx context.Context) error {
 		g.out.Counts = counts
 		return err
 	}
+	if err := g.judgeFlows(ctx); err != nil {
+		g.out.Counts = counts
+		return err
+	}
 	g.judgeSchedules()
 	problems, excused := history.Check(h, trees)
 	g.out.Excused = excused
@@ -344,6 +359,8 @@ func (a *Counts) sum(b Counts) {
 	a.PostgresCrashes += b.PostgresCrashes
 	a.Cached += b.Cached
 	a.Uncached += b.Uncached
+	a.Flows += b.Flows
+	a.Resumed += b.Resumed
 	a.Schedules += b.Schedules
 	a.Fired += b.Fired
 	a.Followed += b.Followed

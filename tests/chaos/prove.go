@@ -76,6 +76,10 @@ var bugs = []bug{
 		Old: "  where (select true from pause where gate in (0, $1) limit 1) is null\n), users", New: "), users"}, "copies"},
 	{mutation.Mutant{Name: "pool-limit-not-obeyed", File: "pg/sql/gates.sql", What: "no more of a pool run than its limit lets",
 		Old: "from limit_rule where gate = $1 and kind = :kind_pool)) as room", New: "from limit_rule where gate = 0 and kind = :kind_pool)) as room"}, "copies"},
+	{mutation.Mutant{Name: "revision-runs-all-again", File: "coordinator/flows.go", What: "a step that has ended does not run in a later revision of its run",
+		Old: "SubmitOptions{UserID: newest.UserID}, kept)", New: "SubmitOptions{UserID: newest.UserID}, nil)"}, "copies"},
+	{mutation.Mutant{Name: "steps-follow-failures", File: "flows/compile.go", What: "a step does not run if the one before it failed",
+		Old: "accepting(c.steps[before], \"\", \"success\", \"skipped\"))", New: "accepting(c.steps[before], \"\", \"success\", \"skipped\", \"failed\"))"}, "copies"},
 }
 
 // hunted is how many histories a bug may live.

@@ -50,6 +50,12 @@ func shrink(ctx context.Context, p Plan, problems []string, tries int) (Plan, []
 			n++
 		}
 	}
+	for n := 0; n < len(p.Flows) && ctx.Err() == nil; {
+		q := p
+		if q.Flows = slices.Delete(slices.Clone(p.Flows), n, n+1); !fails(q) {
+			n++
+		}
+	}
 	for n := 0; n < len(p.Trees) && len(p.Trees) > 1 && ctx.Err() == nil; {
 		q := p
 		if q.Trees = slices.Delete(slices.Clone(p.Trees), n, n+1); !fails(q) {
@@ -63,15 +69,16 @@ func shrink(ctx context.Context, p Plan, problems []string, tries int) (Plan, []
 const shrinkTime = 10 * time.Minute
 
 // mask is which parts of a plan are played, by their numbers in the whole; nil: all.
-type mask struct{ trees, faults, holds, timed []int }
+type mask struct{ trees, faults, holds, timed, flows []int }
 
 // of is a plan of which only some parts are played.
 func (m mask) of(p Plan) (Plan, error) {
-	var errs [4]error
+	var errs [5]error
 	p.Trees, errs[0] = pick("tree", p.Trees, m.trees)
 	p.Faults, errs[1] = pick("fault", p.Faults, m.faults)
 	p.Holds, errs[2] = pick("hold", p.Holds, m.holds)
 	p.Timed, errs[3] = pick("schedule", p.Timed, m.timed)
+	p.Flows, errs[4] = pick("flow", p.Flows, m.flows)
 	return p, errors.Join(errs[:]...)
 }
 

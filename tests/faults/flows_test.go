@@ -2,7 +2,6 @@ package faults
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -12,16 +11,11 @@ import (
 
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/coordinator"
-	"github.com/taskgrove/taskgrove/flows"
 	"github.com/taskgrove/taskgrove/flows/flowtest"
 )
 
 // flowing is a run of a flow of which it is known what it comes to.
-type flowing struct {
-	flow *flowtest.Flow
-	run  string
-	text []byte
-}
+type flowing struct{ *FlowRun }
 
 // flow makes a random flow with so many steps at least, and a name for its run.
 func (s *site) flow(r *rand.Rand, steps int) *flowing {
@@ -43,21 +37,20 @@ func (s *site) flow(r *rand.Rand, steps int) *flowing {
 
 func (s *site) flowing(f *flowtest.Flow, run string) *flowing {
 	s.t.Helper()
-	if err := f.Run(); err != nil {
+	made, err := NewFlowRun(f, run)
+	if err != nil {
 		s.t.Fatal(err)
 	}
-	return &flowing{f, run, f.Text(func(j *flowtest.Job, n int) (string, map[string]any) {
-		return SteppingID, map[string]any{"comes": j.Steps[n].Comes, "n": j.Steps[n].N}
-	})}
+	return &flowing{made}
 }
 
-func (f *flowing) name() string { return f.flow.ID + "/" + f.run }
+func (f *flowing) name() string { return f.Name() }
 
 // begin has it run.
 func (s *site) begin(f *flowing) {
 	s.t.Helper()
 	eventually(s.t, "begin "+f.name(), func() error {
-		_, err := s.front.RunFlow(s.t.Context(), coordinator.FlowRunSpec{Text: f.text, RunID: f.run})
+		_, err := s.front.RunFlow(s.t.Context(), coordinator.FlowRunSpec{Text: f.Text, RunID: f.Run})
 		return err
 	})
 }
@@ -93,67 +86,16 @@ func (s *site) stepsOf(run *coordinator.FlowRunInfo) map[string]string {
 	}
 }
 
-// came holds what a run came to against what it must: jobs, steps, and what each attempt of a step saw. Steps that were kept don't run.
+// came holds what a run came to against what it must; see [FlowRun.Came].
 func (s *site) came(f *flowing, got *coordinator.FlowRunInfo, kept map[string]bool) {
 	s.t.Helper()
-	jobs := map[string]flows.JobOutcome{}
-	for _, j := range got.Jobs {
-		jobs[j.ID] = j
-	}
-	ids, stepping := s.stepsOf(got), &Stepping{Dir: s.base.Dir}
-	for _, j := range f.flow.Jobs {
-		if is := jobs[j.ID]; is.Status != j.Status {
-			s.t.Errorf("%s: job %s is %s, want %s\n%s", f.name(), j.ID, is.Status, j.Status, f.text)
-			continue
-		}
-		for n, want := range j.Ends {
-			name := fmt.Sprintf("%s__s%d", j.ID, n)
-			saw, err := stepping.Saw(ids[name])
-			if err != nil {
-				s.t.Fatal(err)
-			}
-			if runs := !kept[name] && (want == "success" || want == "failed" || want == "skipped" && j.Steps[n].Saw != nil); (len(saw) > 0) != runs {
-				s.t.Errorf("%s: %s, which is %s, ran %d times\n%s", f.name(), name, want, len(saw), f.text)
-			}
-			for _, inputs := range saw {
-				var is map[string]any
-				if err := json.Unmarshal(inputs, &is); err != nil {
-					s.t.Fatal(err)
-				}
-				for _, own := range []string{"comes", "n"} {
-					delete(is, own)
-				}
-				if saw, want := marshal(s.t, is), marshal(s.t, j.Steps[n].Saw); saw != want {
-					s.t.Errorf("%s: %s saw %s, want %s, of %v\n%s", f.name(), name, saw, want, j.Steps[n].Reads, f.text)
-				}
-			}
-		}
-	}
-}
-
-func marshal(t *testing.T, v map[string]any) string {
-	t.Helper()
-	if len(v) == 0 {
-		return "{}"
-	}
-	text, err := json.Marshal(v)
+	problems, err := f.Came(got.Jobs, s.stepsOf(got), s.base.Dir, kept)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	return string(text)
-}
-
-// settledOf are the steps of a run that have ended with success, or skipped themselves.
-func settledOf(run *coordinator.FlowRunInfo) map[string]bool {
-	out := map[string]bool{}
-	for _, j := range run.Jobs {
-		for _, step := range j.Steps {
-			if step.Status == "SUCCESS" || step.Status == "SKIPPED" && step.Attempts > 0 {
-				out[j.ID+"__"+step.ID] = true
-			}
-		}
+	for _, problem := range problems {
+		s.t.Error(problem)
 	}
-	return out
 }
 
 // starts are how many runs the tasks of runs had.
@@ -172,8 +114,7 @@ func (s *site) starts(all []*flowing, of map[string]*coordinator.FlowRunInfo) ma
 	return out
 }
 
-// inOrder holds the runs of steps against the order that a flow promises: a step begins when the one before it has ended, and in a flow whose jobs follow each other so does a job. A
-// step that has ended, and after which another began, does not begin again.
+// inOrder holds the runs of steps against the order that a flow promises; see [FlowRun.InOrder].
 func (s *site) inOrder(all []*flowing, of map[string]*coordinator.FlowRunInfo) {
 	s.t.Helper()
 	runs, err := ReadJournal(s.base.JournalFile())
@@ -181,28 +122,8 @@ func (s *site) inOrder(all []*flowing, of map[string]*coordinator.FlowRunInfo) {
 		s.t.Fatal(err)
 	}
 	for _, f := range all {
-		ids := s.stepsOf(of[f.name()])
-		var before []*Run // of the step before
-		for _, j := range f.flow.Jobs {
-			if f.flow.Graph {
-				before = nil
-			}
-			for n := range j.Steps {
-				name := fmt.Sprintf("%s__s%d", j.ID, n)
-				now := runs[ids[name]]
-				if len(now) == 0 {
-					continue
-				}
-				for i, r := range before {
-					switch lost := i < len(before)-1; {
-					case r.Start > now[0].Start:
-						s.t.Errorf("%s: what stands before %s began again (%s) after it (%s)", f.name(), name, r, now[0])
-					case r.End == 0 && !lost, r.End > now[0].Start && !lost:
-						s.t.Errorf("%s: what stands before %s (%s) was not over when it began (%s)", f.name(), name, r, now[0])
-					}
-				}
-				before = now
-			}
+		for _, problem := range f.InOrder(runs, s.stepsOf(of[f.name()]), func(*Run) bool { return false }) {
+			s.t.Error(problem)
 		}
 	}
 }
@@ -267,38 +188,6 @@ func (s *site) killed(at struct {
 	}
 }
 
-// mended is a flow whose steps don't fail.
-func mended(f *flowtest.Flow) *flowtest.Flow {
-	out := *f
-	out.Jobs = nil
-	for _, j := range f.Jobs {
-		now := *j
-		now.Steps, now.Ends, now.Status, now.Reason, now.Failure = slices.Clone(j.Steps), nil, "", "", ""
-		for n := range now.Steps {
-			if now.Steps[n].Saw = nil; now.Steps[n].Comes == "failed" {
-				now.Steps[n].Comes = "success"
-			}
-		}
-		out.Jobs = append(out.Jobs, &now)
-	}
-	return &out
-}
-
-// stepFails reports whether a job failed by one of its steps, and not by its gate.
-func stepFails(j *flowtest.Job) bool { return slices.Contains(j.Ends, "failed") }
-
-// followsOn reports whether no job of a flow runs although one before it has failed, so that what it comes to once it is mended does not depend on what ran before.
-func followsOn(f *flowtest.Flow) bool {
-	for _, j := range f.Jobs {
-		for _, n := range j.Needs {
-			if n.Done {
-				return false
-			}
-		}
-	}
-	return !f.Graph
-}
-
 // TestKilledWhileFlowsRun: wherever a coordinator or a worker dies while random flows run, with messages that come twice, jobs and steps come to what the documentation says; each attempt
 // of a step sees the same values; steps of a job never overlap, nor do jobs that follow each other; and a step that has ended never begins again, also when the run is mended and resumed.
 func TestKilledWhileFlowsRun(t *testing.T) {
@@ -331,7 +220,7 @@ func TestKilledWhileFlowsRun(t *testing.T) {
 
 	var failed []*flowing
 	for _, f := range all {
-		if first[f.name()].Outcome == "FAILED" && slices.ContainsFunc(f.flow.Jobs, stepFails) {
+		if first[f.name()].Outcome == "FAILED" && slices.ContainsFunc(f.Flow.Jobs, StepFails) {
 			failed = append(failed, f)
 		}
 	}
@@ -346,15 +235,15 @@ func TestKilledWhileFlowsRun(t *testing.T) {
 	}
 	for _, f := range failed {
 		if got := s.ended(f); got.Outcome != "FAILED" || got.Revision != 1 {
-			t.Errorf("%s is resumed as it is, and %s in revision %d\n%s", f.name(), got.Outcome, got.Revision, f.text)
+			t.Errorf("%s is resumed as it is, and %s in revision %d\n%s", f.name(), got.Outcome, got.Revision, f.Text)
 		}
 	}
 	after := s.starts(failed, first)
 	for _, f := range failed {
 		ids := s.stepsOf(first[f.name()])
-		for name := range settledOf(first[f.name()]) {
+		for name := range SettledOf(first[f.name()].Jobs) {
 			if id := ids[name]; after[id] != before[id] {
-				t.Errorf("%s: %s had ended after %d runs, and has %d now\n%s", f.name(), name, before[id], after[id], f.text)
+				t.Errorf("%s: %s had ended after %d runs, and has %d now\n%s", f.name(), name, before[id], after[id], f.Text)
 			}
 		}
 	}
@@ -364,9 +253,9 @@ func TestKilledWhileFlowsRun(t *testing.T) {
 			if len(again) == len(failed) {
 				return nil
 			}
-			f := s.flowing(mended(failed[len(again)].flow), failed[len(again)].run)
+			f := s.flowing(Mended(failed[len(again)].Flow), failed[len(again)].Run)
 			eventually(t, "resume "+f.name(), func() error {
-				_, err := s.front.ResumeFlowRun(t.Context(), coordinator.FlowResume{Run: f.name(), Text: f.text})
+				_, err := s.front.ResumeFlowRun(t.Context(), coordinator.FlowResume{Run: f.name(), Text: f.Text})
 				return err
 			})
 			again = append(again, f)
@@ -375,22 +264,18 @@ func TestKilledWhileFlowsRun(t *testing.T) {
 	}
 	for _, f := range again {
 		got := s.ended(f)
-		want := "SUCCESS"
-		if slices.ContainsFunc(f.flow.Jobs, func(j *flowtest.Job) bool { return j.Status == "FAILED" }) { // by its gate
-			want = "FAILED"
+		if FollowsOn(f.Flow) && got.Outcome != f.Outcome() || got.Revision != 2 {
+			t.Errorf("%s is mended, and %s in revision %d\n%s", f.name(), got.Outcome, got.Revision, f.Text)
 		}
-		if followsOn(f.flow) && got.Outcome != want || got.Revision != 2 {
-			t.Errorf("%s is mended, and %s in revision %d\n%s", f.name(), got.Outcome, got.Revision, f.text)
-		}
-		kept := settledOf(first[f.name()])
-		if followsOn(f.flow) {
+		kept := SettledOf(first[f.name()].Jobs)
+		if FollowsOn(f.Flow) {
 			s.came(f, got, kept)
 		}
 		ids := s.stepsOf(got)
 		runs := s.starts([]*flowing{f}, map[string]*coordinator.FlowRunInfo{f.name(): got})
 		for name := range kept {
 			if n := runs[ids[name]]; n > 0 {
-				t.Errorf("%s: %s had ended, and ran %d times in revision 2\n%s", f.name(), name, n, f.text)
+				t.Errorf("%s: %s had ended, and ran %d times in revision 2\n%s", f.name(), name, n, f.Text)
 			}
 		}
 	}
@@ -421,11 +306,11 @@ func TestKilledWhileRunsBegin(t *testing.T) {
 	}{{"coordinator.before-run-submit=kill", false}, {"coordinator.after-submit-commit=kill", true}} {
 		broken, whole := s.healing()
 		victim, c := s.served(at.point)
-		if _, err := c.RunFlow(t.Context(), client.FlowStart{Text: broken.text, RunID: broken.run}); err == nil {
+		if _, err := c.RunFlow(t.Context(), client.FlowStart{Text: broken.Text, RunID: broken.Run}); err == nil {
 			t.Errorf("%s: it was answered", at.point)
 		}
 		s.dies(victim)
-		got, err := s.front.RunFlow(t.Context(), coordinator.FlowRunSpec{Text: broken.text, RunID: broken.run})
+		got, err := s.front.RunFlow(t.Context(), coordinator.FlowRunSpec{Text: broken.Text, RunID: broken.Run})
 		if err != nil || got.Existing != at.kept || got.Revision != 1 {
 			t.Fatalf("%s: begun again: %+v, %v", at.point, got, err)
 		}
@@ -436,12 +321,12 @@ func TestKilledWhileRunsBegin(t *testing.T) {
 		}
 
 		victim, c = s.served(at.point)
-		if _, err := c.ResumeFlowRun(t.Context(), client.FlowResume{Run: whole.name(), Text: whole.text}); err == nil {
+		if _, err := c.ResumeFlowRun(t.Context(), client.FlowResume{Run: whole.name(), Text: whole.Text}); err == nil {
 			t.Errorf("%s: the resume was answered", at.point)
 		}
 		s.dies(victim)
 		eventually(t, "resume "+whole.name(), func() error {
-			got, err = s.front.ResumeFlowRun(t.Context(), coordinator.FlowResume{Run: whole.name(), Text: whole.text})
+			got, err = s.front.ResumeFlowRun(t.Context(), coordinator.FlowResume{Run: whole.name(), Text: whole.Text})
 			return err
 		})
 		if got.Revision != 2 {
@@ -490,8 +375,8 @@ func TestRunsBeginOnce(t *testing.T) {
 	}
 	s.start(WorkerRole, "")
 	broken, whole := s.healing()
-	other := s.flowing(mended(broken.flow), "run")
-	other.text = bytes.Replace(whole.text, []byte(`"n":2`), []byte(`"n":7`), 1)
+	other := s.flowing(Mended(broken.Flow), "run")
+	other.Text = bytes.Replace(whole.Text, []byte(`"n":2`), []byte(`"n":7`), 1)
 	atOnce := func(ask func(n int, c *client.Client) (*client.FlowRun, error)) (fresh, refused int, trees map[string]bool) {
 		var mu sync.Mutex
 		var all sync.WaitGroup
@@ -517,13 +402,13 @@ func TestRunsBeginOnce(t *testing.T) {
 		return fresh, refused, trees
 	}
 	if fresh, refused, trees := atOnce(func(_ int, c *client.Client) (*client.FlowRun, error) {
-		return c.RunFlow(t.Context(), client.FlowStart{Text: broken.text, RunID: broken.run})
+		return c.RunFlow(t.Context(), client.FlowStart{Text: broken.Text, RunID: broken.Run})
 	}); fresh != 1 || refused != 0 || len(trees) != 1 {
 		t.Errorf("%d began the run, %d were refused, and there are %d trees", fresh, refused, len(trees))
 	}
 	s.ended(broken)
 	fresh, refused, trees := atOnce(func(n int, c *client.Client) (*client.FlowRun, error) {
-		return c.ResumeFlowRun(t.Context(), client.FlowResume{Run: broken.name(), Text: [][]byte{whole.text, other.text}[n%2]})
+		return c.ResumeFlowRun(t.Context(), client.FlowResume{Run: broken.name(), Text: [][]byte{whole.Text, other.Text}[n%2]})
 	})
 	if fresh != 1 || refused != 6 || len(trees) != 1 {
 		t.Errorf("%d resumed the run, %d were refused, and there are %d trees", fresh, refused, len(trees))

@@ -463,11 +463,12 @@ type Beyond struct {
 	Imported, Kept                                                                              int // tasks that had ended before, and those that a re-run left though what they depend on ran again
 	Reused                                                                                      int // tasks that ended by earlier successes
 	Final                                                                                       int // failures of kinds that are not tried again
+	Flows                                                                                       int // trees of flows that came to what the flows say
 	Trees, Tasks                                                                                int // with any of it
 }
 
 func (b *Beyond) counts() []*int {
-	return []*int{&b.Judged, &b.Skipped, &b.Folded, &b.Again, &b.Awaits, &b.Signals, &b.Timeouts, &b.Expansions, &b.Made, &b.Repeats, &b.Skips, &b.Items, &b.Stopped, &b.Late, &b.Imported, &b.Kept, &b.Reused, &b.Final, &b.Trees, &b.Tasks}
+	return []*int{&b.Judged, &b.Skipped, &b.Folded, &b.Again, &b.Awaits, &b.Signals, &b.Timeouts, &b.Expansions, &b.Made, &b.Repeats, &b.Skips, &b.Items, &b.Stopped, &b.Late, &b.Imported, &b.Kept, &b.Reused, &b.Final, &b.Flows, &b.Trees, &b.Tasks}
 }
 
 func (b *Beyond) add(o Beyond) {
@@ -596,7 +597,7 @@ func (w *world) judgeDecided(t *task, to dag.State) {
 	wrong, decided := w.wrongly(t, to, ends)
 	if wrong != "" {
 		for j, o := range tree.tasks { // it may have been told of that
-			if o.truth.unblocked {
+			if o.truth.unblocked || o.row.State == dag.Cancelled && o.truth.claimed < o.truth.ready { // blocked first, perhaps in the transaction that cancelled it
 				ends[j].State = dag.Blocked
 			}
 		}

@@ -265,6 +265,7 @@ func (w *world) judgeEnding() {
 	}
 	h, trees := w.history()
 	w.judgeOutcomes(h, trees)
+	w.judgeFlows()
 	problems, excused := history.Check(h, trees)
 	w.report.Overlapping = excused.Repeatable + excused.Frozen
 	for _, p := range problems {

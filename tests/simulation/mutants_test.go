@@ -259,6 +259,8 @@ var mutants = []mutation.Mutant{
 		Old: "!(p.asked.KeepCompleted && node.kept())", New: "true"},
 	{Name: "own-skip-not-kept", File: "dag/execution.go", What: "a re-run that keeps what completed leaves alone what skipped itself",
 		Old: "n.State == Completed || n.State == Skipped && n.Stays", New: "n.State == Completed"},
+	{Name: "steps-follow-failures", File: "flows/compile.go", What: "a step of a flow does not run if the one before it failed",
+		Old: "accepting(c.steps[before], \"\", \"success\", \"skipped\"))", New: "accepting(c.steps[before], \"\", \"success\", \"skipped\", \"failed\"))"},
 	{Name: "kinds-ignored", File: "dag/settle.go", What: "a failure of a kind that is not to be tried again is not",
 		Old: "!policy.Retry.Retries(e.Kind) || ", New: ""},
 	{Name: "no-retry-on-loses", File: "dag/control.go", What: "no_retry_on wins",

@@ -28,6 +28,7 @@ type Params struct {
 	Stale                   float64 // of an answer: it is to an older attempt
 	Limits                  float64 // how many tasks ask for limits, locks and rates: 0 none, 1 many
 	Operators               int     // pauses and limits that operators set, and take back
+	Flows                   float64 // of trees: they are those of random flows
 	Trace                   bool
 }
 
@@ -47,6 +48,9 @@ func Random(seed uint64) Params {
 	}
 	if r.IntN(3) == 0 {
 		p.Limits, p.Operators = float64(1+r.IntN(4))/4, r.IntN(6)
+	}
+	if flows := rand.New(rand.NewPCG(seed, 3)); flows.IntN(6) == 0 {
+		p.Flows = float64(1+flows.IntN(2)) / 2
 	}
 	if r.IntN(8) == 0 {
 		return p // a quiet one
@@ -104,6 +108,7 @@ func (p Params) Smaller() []Params {
 	less(func(q *Params) { q.Beyond = 0 })
 	less(func(q *Params) { q.Beyond /= 2 })
 	less(func(q *Params) { q.Stale = 0 })
+	less(func(q *Params) { q.Flows = 0 })
 	less(func(q *Params) { q.Limits = 0 })
 	less(func(q *Params) { q.Limits /= 2 })
 	return out

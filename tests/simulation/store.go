@@ -37,6 +37,7 @@ type tree struct {
 	key       dag.TreeKey
 	tasks     []*task
 	script    oracle.Tree
+	reading   reading // of a flow; nil: it is none
 	root      int
 	cancelled bool
 	execution int

@@ -202,14 +202,19 @@ func (w *world) unsettled() string {
 // submit stores a tree, held, and plans what users do with it.
 func (w *world) submit(key dag.TreeKey) {
 	script := oracle.Random(w.rng, oracle.Shape{Prefix: fmt.Sprint(key), Tasks: 1 + w.rng.IntN(w.par.Tasks), Fails: 0.3, Optional: 0.3, Group: 0.1, Hang: 0.03, Beyond: w.par.Beyond})
-	tame(script)
-	w.loosen(script)
-	w.limit(script)
+	var read reading
+	if w.par.Flows > 0 && w.chance(w.par.Flows) {
+		script, read = randomFlow(w.rng, fmt.Sprint(key))
+	} else {
+		tame(script)
+		w.loosen(script)
+		w.limit(script)
+	}
 	g, err := graph(script)
 	if err != nil {
 		panic(err)
 	}
-	t := &tree{key: key, script: script, graph: g, share: int32(1 + w.rng.IntN(shares))}
+	t := &tree{key: key, script: script, reading: read, graph: g, share: int32(1 + w.rng.IntN(shares))}
 	for i, st := range script.Tasks {
 		row := dag.Row{Key: key.Key(i), Flags: dag.FlagLeaf, Priority: dag.Priority(w.rng.IntN(dag.Priorities)), Pool: int32(1 + w.rng.IntN(pools)), Attempt: 1}
 		task := &task{policy: dag.Policy{Retry: dag.RetryPolicy{MaxAttempts: st.MaxAttempts, InitialDelay: time.Second, MaxDelay: 10 * time.Second,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
@@ -137,11 +138,13 @@ func (c *Coordinator) BreakLock(ctx context.Context, spec LockBreak) (*BrokenLoc
 
 // takeLock takes a lock from who holds it. did: it did, and not somebody else.
 func (c *Coordinator) takeLock(ctx context.Context, here dag.NamespaceKey, held *pg.LockHeld, why string) (did bool, err error) {
+	failpoint.Hit("coordinator.before-lock-break")
 	if held.Span == 0 {
 		did, eff, err := c.store.BreakLock(ctx, here, held, why, c.lanes.room)
 		if err != nil {
 			return false, c.internal("break a lock", err)
 		}
+		failpoint.Hit("coordinator.after-lock-break")
 		if did {
 			c.after(ctx, eff)
 		}
@@ -149,5 +152,6 @@ func (c *Coordinator) takeLock(ctx context.Context, here dag.NamespaceKey, held 
 	}
 	// All that the lock is around ends, and the lock goes back in the transaction in which the task ends for which it is held.
 	ended, err := c.Cancel(ctx, held.SpanID, CancelOptions{Reason: why, Cascade: new(true)})
+	failpoint.Hit("coordinator.after-lock-break")
 	return err == nil && ended.Outcome == Cancelled, err
 }

@@ -150,6 +150,7 @@ func (s Settings) startWorker(ctx context.Context, p *Part) (err error) {
 	w.Beat, w.KillGrace, w.DrainGrace, w.FlushGrace = s.Lease/6, s.Lease/4, time.Second, 2*time.Second
 	w.Resend, w.AskWithin = time.Second, 2*time.Second
 	w.Concurrency = s.Concurrency
+	w.WorkDir = filepath.Join(s.Dir, "work")
 	w.InlineResult = 4 << 10 // some results of scripted tasks are larger
 	if err := w.Pools.Decode(strings.Join(append([]string{command.ID}, Pools...), ",")); err != nil {
 		return err

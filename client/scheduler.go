@@ -51,6 +51,9 @@ type ScheduleFlow struct {
 	Env      map[string]string `json:"env,omitempty"`     // literal values, none of secrets; lists leave it out
 	Priority *int              `json:"priority,omitempty"`
 	Timeout  float64           `json:"timeout_seconds,omitempty"` // of a run; 0: as the flow says
+
+	NoDeps     bool     `json:"no_deps,omitempty"`     // the job runs alone: those that it needs count as if they had run with success
+	JobOutputs []string `json:"job_outputs,omitempty"` // JOB.KEY=VALUE, what these have given then: JSON, else text; lists leave it out
 }
 
 // ScheduleOn is what begins runs in place of time.
@@ -298,7 +301,7 @@ func (s *Schedule) proto() *pb.Schedule {
 		out.EndAt = stampOf(*s.EndAt)
 	}
 	if f := s.Flow; f != nil {
-		out.Flow = &pb.ScheduleFlow{Id: f.ID, Version: int32(f.Version), Job: f.Job, Params: f.Params, Env: f.Env, TimeoutSeconds: f.Timeout}
+		out.Flow = &pb.ScheduleFlow{Id: f.ID, Version: int32(f.Version), Job: f.Job, Params: f.Params, Env: f.Env, TimeoutSeconds: f.Timeout, NoDeps: f.NoDeps, JobOutputs: f.JobOutputs}
 		if f.Priority != nil {
 			out.Flow.Priority = new(int32(*f.Priority))
 		}
@@ -332,7 +335,7 @@ func scheduleInfoOf(got *pb.ScheduleInfo) *ScheduleInfo {
 		out.EndAt = &end
 	}
 	if f := s.GetFlow(); f != nil {
-		out.Flow = &ScheduleFlow{ID: f.Id, Version: int(f.Version), Job: f.Job, Params: f.Params, Env: f.Env, Timeout: f.TimeoutSeconds}
+		out.Flow = &ScheduleFlow{ID: f.Id, Version: int(f.Version), Job: f.Job, Params: f.Params, Env: f.Env, Timeout: f.TimeoutSeconds, NoDeps: f.NoDeps, JobOutputs: f.JobOutputs}
 		if f.Priority != nil {
 			out.Flow.Priority = new(int(*f.Priority))
 		}

@@ -281,7 +281,7 @@ func (c *Coordinator) showSchedule(of *pg.Schedule) (*ScheduleInfo, error) {
 			return nil, fmt.Errorf("read tree of schedule %s: %w", of.ID, err)
 		}
 		if out.Tree, out.Parameters = body.Tree, body.Parameters; out.Flow != nil {
-			out.Flow.Params, out.Flow.Env, out.Parameters = body.Parameters, body.Env, nil
+			out.Flow.Params, out.Flow.Env, out.Flow.JobOutputs, out.Parameters = body.Parameters, body.Env, body.JobOutputs, nil
 		}
 	}
 	rules, err := spec.Rules(of.CreatedAt)

@@ -115,7 +115,7 @@ func (c *Coordinator) flowOfRun(ctx context.Context, flow *scheduledFlow, f *pg.
 	if namesSecret(parameters) {
 		return nil, flowFault("flow.params", "a value names a secret, which only the flow may")
 	}
-	given := FlowGiven{Env: body.Env, Job: spec.Flow.Job, Priority: spec.Flow.Priority, Timeout: spec.Flow.Timeout}
+	given := FlowGiven{Env: body.Env, Job: spec.Flow.Job, Priority: spec.Flow.Priority, Timeout: spec.Flow.Timeout, NoDeps: spec.Flow.NoDeps, JobOutputs: body.JobOutputs}
 	if len(parameters) > 0 {
 		raw, err := json.Marshal(parameters)
 		if err != nil {
@@ -145,8 +145,8 @@ func flowFaults(err error) error {
 		for _, f := range bad.Report.Errors {
 			at := "flow"
 			switch {
-			case f.Loc == "job":
-				at = "flow.job"
+			case f.Loc == "job", f.Loc == "no_deps", f.Loc == "job_outputs", strings.HasPrefix(f.Loc, "job_outputs["):
+				at = "flow." + f.Loc
 			case f.Code == flows.CodeParameter:
 				at = "flow.params"
 			case f.Code == flows.CodeSecretValue && f.Line == 0:

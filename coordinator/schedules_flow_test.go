@@ -83,6 +83,11 @@ func TestFlowsFire(t *testing.T) {
 
 // valueOf is what the first step of the first job of a run is given.
 func valueOf(t *testing.T, c *cluster.Cluster, run *coordinator.FlowRunInfo) string {
+	return valueOfStep(t, c, run, "a__s")
+}
+
+// valueOfStep is what a step of a run is given, by the name of its task.
+func valueOfStep(t *testing.T, c *cluster.Cluster, run *coordinator.FlowRunInfo, step string) string {
 	t.Helper()
 	page, err := c.Service().Tasks(t.Context(), coordinator.TaskFilter{TreeOf: run.TreeID, Limit: 1000})
 	if err != nil {
@@ -90,7 +95,7 @@ func valueOf(t *testing.T, c *cluster.Cluster, run *coordinator.FlowRunInfo) str
 	}
 	var inputs struct{ Value string }
 	for _, task := range page.Items {
-		if task.Name != "a__s" {
+		if task.Name != step {
 			continue
 		}
 		if err := json.Unmarshal(task.Inputs, &inputs); err != nil {
@@ -108,17 +113,19 @@ func TestFlowsOfSchedulesAreJudged(t *testing.T) {
 	register(t, c, dailyFlow)
 	const begin = `{"id":"x","cron":"0 2 1 1 *",`
 	for document, want := range map[string]string{
-		begin + `"flow":{"id":"daily"}}`:                                                            "flow.params: daily:",
-		begin + `"flow":{"id":"dayly"}}`:                                                            "flow.id: there is no flow dayly",
-		begin + `"flow":{"id":"daily","version":2}}`:                                                "flow.version: there is no version 2 of a flow daily",
-		begin + `"flow":{"id":"daily","job":"c","params":{"day":"x"}}}`:                             "flow.job: daily: job: spec.unknown_job",
-		begin + `"flow":{"id":"daily","params":{"day":"x","n":"much"}}}`:                            "flow.params: daily:",
-		begin + `"flow":{"id":"daily","params":{"day":"x"},"env":{"API_TOKEN":"t0ps3cret"}}}`:       "flow.env: daily: env.API_TOKEN: secret.inline_value",
-		begin + `"flow":{"id":"daily","params":{"day":{"secret":"X"}}}}`:                            "flow.params: a value names a secret",
-		begin + `"flow":{"id":"daily","params":{"day":"{{schedule.none}}"}}}`:                       "flow.params: ",
-		begin + `"flow":{"id":"daily","params":{"day":"x"}},"parameters":{"day":"x"}}`:              "parameters: go with tree",
-		begin + `"flow":{"id":"daily","params":{"day":"x"}},"tree":[{"name":"a"}]}`:                 "flow: can't stand beside tree",
-		begin + `"flow":{"version":-1,"priority":4,"timeout_seconds":-1,"params":7},"max_runs":-1}`: "flow.id: is required; flow.version: must be the number; flow.priority: must be 0 to 3; flow.timeout_seconds: must be 0 to; flow.params: must be an object",
+		begin + `"flow":{"id":"daily"}}`:                                "flow.params: daily:",
+		begin + `"flow":{"id":"dayly"}}`:                                "flow.id: there is no flow dayly",
+		begin + `"flow":{"id":"daily","version":2}}`:                    "flow.version: there is no version 2 of a flow daily",
+		begin + `"flow":{"id":"daily","job":"c","params":{"day":"x"}}}`: "flow.job: daily: job: spec.unknown_job",
+		begin + `"flow":{"id":"daily","job":"b","no_deps":true,"job_outputs":["a.none=1","z.k=1"],"params":{"day":"x"}}}`: "flow.job_outputs[0]: daily: job_outputs[0]: spec.unknown_output",
+		begin + `"flow":{"id":"daily","no_deps":true,"params":{"day":"x"}}}`:                                              "flow.no_deps: needs job",
+		begin + `"flow":{"id":"daily","params":{"day":"x","n":"much"}}}`:                                                  "flow.params: daily:",
+		begin + `"flow":{"id":"daily","params":{"day":"x"},"env":{"API_TOKEN":"t0ps3cret"}}}`:                             "flow.env: daily: env.API_TOKEN: secret.inline_value",
+		begin + `"flow":{"id":"daily","params":{"day":{"secret":"X"}}}}`:                                                  "flow.params: a value names a secret",
+		begin + `"flow":{"id":"daily","params":{"day":"{{schedule.none}}"}}}`:                                             "flow.params: ",
+		begin + `"flow":{"id":"daily","params":{"day":"x"}},"parameters":{"day":"x"}}`:                                    "parameters: go with tree",
+		begin + `"flow":{"id":"daily","params":{"day":"x"}},"tree":[{"name":"a"}]}`:                                       "flow: can't stand beside tree",
+		begin + `"flow":{"version":-1,"priority":4,"timeout_seconds":-1,"params":7},"max_runs":-1}`:                       "flow.id: is required; flow.version: must be the number; flow.priority: must be 0 to 3; flow.timeout_seconds: must be 0 to; flow.params: must be an object",
 	} {
 		spec, faults := scheduledoc.Decode([]byte(document))
 		if len(faults) > 0 {
@@ -226,5 +233,34 @@ func TestFlowsOfSchedulesAreJudged(t *testing.T) {
 	fire("x", 5)
 	if r := last("x", 6); r.Status != "completed" {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestFlowsFireAlone: with no_deps a run of a schedule is of one job, which finds what the schedule says that the others have given.
+func TestFlowsFireAlone(t *testing.T) {
+	t.Parallel()
+	c := expanders(t, cluster.Options{})
+	register(t, c, `flow: {id: parts}
+jobs:
+- id: first
+  steps: [{id: s, type: noop_executor, outputs: {k: "ran"}}]
+- id: last
+  depends_on: [first]
+  steps: [{id: s, type: noop_executor, inputs: {value: "{{jobs.first.outputs.k}}!"}}]
+`)
+	info := schedule(t, c, `{"id":"alone","cron":"0 2 1 1 *","flow":{"id":"parts","job":"last","no_deps":true,"job_outputs":["first.k=5"]}}`)
+	if f := info.Flow; f == nil || !f.NoDeps || !slices.Equal(f.JobOutputs, []string{"first.k=5"}) {
+		t.Errorf("shown with %+v", f)
+	}
+	if _, err := c.Service().TriggerSchedule(t.Context(), coordinator.ScheduleTrigger{ID: "alone"}); err != nil {
+		t.Fatal(err)
+	}
+	runs := untilRuns(t, c, "alone", func(runs []*coordinator.ScheduleRun) bool { return len(runs) == 1 && runs[0].Status == "completed" })
+	run, err := c.Service().FlowRun(t.Context(), "parts/"+runs[0].RunID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !run.Given.NoDeps || run.Jobs[0].Status != "SKIPPED" || run.Jobs[1].Status != "SUCCESS" || valueOfStep(t, c, run, "last__s") != "5!" {
+		t.Errorf("got %+v", run)
 	}
 }

@@ -361,6 +361,7 @@ type scheduleBody struct {
 	Tree       json.RawMessage   `json:"tree,omitempty"`
 	Parameters json.RawMessage   `json:"parameters,omitempty"`   // of a flow: its params
 	Env        map[string]string `json:"env,omitempty"`          // of a flow
+	JobOutputs []string          `json:"job_outputs,omitempty"`  // of a flow
 	FlowOf     *string           `json:"flow_of,omitempty"`      // whose the flow was when the schedule was stored; nil: it runs none
 	Last       *bool             `json:"last_success,omitempty"` // whether one of them names it; nil: version 0.12 stored them, which did not look
 }
@@ -369,7 +370,7 @@ type scheduleBody struct {
 func bodyOfSpec(spec *scheduledoc.Spec) *scheduleBody {
 	b := &scheduleBody{Tree: spec.Tree, Parameters: spec.Parameters}
 	if spec.Flow != nil {
-		b.Parameters, b.Env = given(spec.Flow.Params), spec.Flow.Env
+		b.Parameters, b.Env, b.JobOutputs = given(spec.Flow.Params), spec.Flow.Env, spec.Flow.JobOutputs
 	}
 	last := namesLast(fileText(b.Tree)) || namesLast(b.Parameters)
 	b.Last = &last

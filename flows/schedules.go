@@ -62,6 +62,9 @@ type TimetableFlow struct {
 	Env      map[string]string
 	Priority *int
 	Timeout  float64 // seconds of a run; 0: none
+
+	NoDeps     bool     // Job runs alone
+	JobOutputs []string // JOB.KEY=VALUE, what jobs have given that don't run
 }
 
 // ScheduleSpec is when, in the keys of a schedule (docs/schedules.md).
@@ -96,6 +99,8 @@ var timetableItemKeys = []key{
 	{name: "flow", shape: id, byDefault: "none", effect: "The same as `flow_yaml`, which goes before.", example: "flow.yaml"},
 	{name: "flow_id", shape: id, byDefault: "none", effect: "A flow that the cluster has.", example: "orders"},
 	{name: "flow_job", shape: id, byDefault: "all jobs", effect: "Only this job runs, with all that it depends on.", example: "export"},
+	{name: "no_deps", shape: shape{form: boolean}, byDefault: "false", effect: "With `flow_job`: it runs alone; the jobs that it needs count as if they had run with success.", example: "true"},
+	{name: "job_outputs", shape: listOf(shape{form: text, phase: literally, most: maxText}), byDefault: "`[]`", effect: "With `no_deps`, `JOB.KEY=VALUE`: what a job that does not run has given, as JSON, else text.", example: "[\"fetch.count=5\"]"},
 	{name: "bundle_manifest", shape: id, byDefault: "none", effect: "Path of a manifest, relative to this file: its `entry_flow` runs, unless `flow_yaml` names another file of the bundle.", example: "bundle.yaml"},
 	{name: "allow_stale_bundle", shape: shape{form: boolean}, byDefault: "false", effect: "If the source of the bundle fails when the file is applied, the version that was fetched last counts.", example: "true"},
 	{name: "misfire_grace_time", shape: shape{form: integer, least: 1, most: maxGraceSecs}, byDefault: "300", effect: "Seconds: what is later than this does not run.", example: "3600"},
@@ -164,7 +169,8 @@ func (r *reader) timetable() *Timetable {
 func (r *reader) item(v treefile.Value, zone, loc string) *TimetableItem {
 	item := &TimetableItem{ID: textOf(v.Get("id")), Loc: loc, AllowStale: boolOf(v.Get("allow_stale_bundle"))}
 	item.Flow = TimetableFlow{YAML: textOr(v.Get("flow_yaml"), textOf(v.Get("flow"))), ID: textOf(v.Get("flow_id")), Manifest: textOf(v.Get("bundle_manifest")),
-		Job: textOf(v.Get("flow_job")), Priority: intOf(v.Get("priority")), Timeout: numberOf(v.Get("run_timeout_seconds"))}
+		Job: textOf(v.Get("flow_job")), Priority: intOf(v.Get("priority")), Timeout: numberOf(v.Get("run_timeout_seconds")),
+		NoDeps: boolOf(v.Get("no_deps")), JobOutputs: textsOf(v.Get("job_outputs"))}
 	for _, m := range v.Get("env").Members() {
 		if m.Kind() == '"' {
 			if item.Flow.Env == nil {

@@ -111,7 +111,7 @@ func (s *Service) Schedules(_ context.Context, f coordinator.ScheduleFilter) (co
 			one := of.show()
 			if one.Tree, one.Parameters = nil, nil; one.Flow != nil {
 				flow := *one.Flow
-				flow.Params, flow.Env = nil, nil
+				flow.Params, flow.Env, flow.JobOutputs = nil, nil, nil
 				one.Flow = &flow
 			}
 			all = append(all, one)
@@ -549,11 +549,11 @@ var firing = map[string]func(*site){
 	"a schedule of a flow is shown as it was written": func(s *site) {
 		s.has("CreateSchedule")
 		spec := s.yearly("of-flow")
-		spec.Tree, spec.Flow = nil, &scheduledoc.Flow{ID: spec.ID, Version: 3, Job: "a", Params: []byte(`{"day":"{{schedule.local_date}}"}`), Env: map[string]string{"REGION": "eu"}, Priority: new(1), Timeout: 90.5}
+		spec.Tree, spec.Flow = nil, &scheduledoc.Flow{ID: spec.ID, Version: 3, Job: "a", Params: []byte(`{"day":"{{schedule.local_date}}"}`), Env: map[string]string{"REGION": "eu"}, Priority: new(1), Timeout: 90.5, NoDeps: true, JobOutputs: []string{"first.k=5"}}
 		spec.Preview, spec.BesideFlows = true, []string{spec.ID} // the flow is to be there, too
 		made, err := s.svc.CreateSchedule(s.Context(), spec)
 		made = must(s, made, err)
-		if f := made.Flow; f == nil || f.ID != spec.ID || f.Version != 3 || f.Job != "a" || !sameJSON(f.Params, spec.Flow.Params) || f.Env["REGION"] != "eu" || f.Priority == nil || *f.Priority != 1 || f.Timeout != 90.5 || len(made.Tree) > 0 || len(made.Parameters) > 0 {
+		if f := made.Flow; f == nil || f.ID != spec.ID || f.Version != 3 || f.Job != "a" || !sameJSON(f.Params, spec.Flow.Params) || f.Env["REGION"] != "eu" || f.Priority == nil || *f.Priority != 1 || f.Timeout != 90.5 || !f.NoDeps || !slices.Equal(f.JobOutputs, spec.Flow.JobOutputs) || len(made.Tree) > 0 || len(made.Parameters) > 0 {
 			s.Errorf("got %+v with the tree %s and parameters %s", made.Flow, made.Tree, made.Parameters)
 		}
 		spec.ID, spec.Flow = s.id("both"), &scheduledoc.Flow{Version: -1}

@@ -126,7 +126,7 @@ func scheduleIn(s *pb.Schedule) scheduledoc.Spec {
 		}
 	}
 	if f := s.Flow; f != nil {
-		out.Flow = &scheduledoc.Flow{ID: f.Id, Version: int(f.Version), Job: f.Job, Params: f.Params, Env: f.Env, Timeout: f.TimeoutSeconds}
+		out.Flow = &scheduledoc.Flow{ID: f.Id, Version: int(f.Version), Job: f.Job, Params: f.Params, Env: f.Env, Timeout: f.TimeoutSeconds, NoDeps: f.NoDeps, JobOutputs: f.JobOutputs}
 		if f.Priority != nil {
 			out.Flow.Priority = new(int(*f.Priority))
 		}
@@ -157,7 +157,7 @@ func scheduleInfo(s *coordinator.ScheduleInfo) *pb.ScheduleInfo {
 		of.EndAt = stamp(*s.EndAt)
 	}
 	if f := s.Flow; f != nil {
-		of.Flow = &pb.ScheduleFlow{Id: f.ID, Version: int32(f.Version), Job: f.Job, Params: f.Params, Env: f.Env, TimeoutSeconds: f.Timeout}
+		of.Flow = &pb.ScheduleFlow{Id: f.ID, Version: int32(f.Version), Job: f.Job, Params: f.Params, Env: f.Env, TimeoutSeconds: f.Timeout, NoDeps: f.NoDeps, JobOutputs: f.JobOutputs}
 		if f.Priority != nil {
 			of.Flow.Priority = new(int32(*f.Priority))
 		}

@@ -44,6 +44,9 @@ type scheduleFlow struct {
 	Env      map[string]string `json:"env,omitempty" description:"literal values, none of secrets; not in lists"`
 	Priority *int              `json:"priority,omitempty" description:"0 to 3; default: the flow's"`
 	Timeout  float64           `json:"timeout_seconds,omitempty" description:"of a run; default: as the flow says"`
+
+	NoDeps     bool     `json:"no_deps,omitempty" description:"the job runs alone: those that it needs count as if they had run with success"`
+	JobOutputs []string `json:"job_outputs,omitempty" description:"JOB.KEY=VALUE, what these have given then: JSON, else text; not in lists"`
 }
 
 type scheduleOn struct {
@@ -272,7 +275,7 @@ func scheduleShown(s *coordinator.ScheduleInfo) scheduleObject {
 		}
 	}
 	if f := s.Flow; f != nil {
-		out.Flow = &scheduleFlow{f.ID, f.Version, f.Job, f.Params, f.Env, f.Priority, f.Timeout}
+		out.Flow = &scheduleFlow{f.ID, f.Version, f.Job, f.Params, f.Env, f.Priority, f.Timeout, f.NoDeps, f.JobOutputs}
 	}
 	if s.StartAt != nil {
 		out.StartAt = s.StartAt.Format(time.RFC3339Nano)

@@ -314,7 +314,7 @@ func scheduleToSend(s *scheduledoc.Spec) client.Schedule {
 		MisfireGrace: s.MisfireGrace, Coalesce: s.Coalesce, Jitter: s.Jitter, StartAt: s.StartAt, EndAt: s.EndAt, MaxRuns: s.MaxRuns, AfterSuccess: s.AfterSuccess, Due: s.Due,
 		Paused: s.Paused, UserID: s.UserID, Labels: s.Labels, Retention: s.Retention}
 	if f := s.Flow; f != nil {
-		out.Flow = &client.ScheduleFlow{ID: f.ID, Version: f.Version, Job: f.Job, Params: f.Params, Env: f.Env, Priority: f.Priority, Timeout: f.Timeout}
+		out.Flow = &client.ScheduleFlow{ID: f.ID, Version: f.Version, Job: f.Job, Params: f.Params, Env: f.Env, Priority: f.Priority, Timeout: f.Timeout, NoDeps: f.NoDeps, JobOutputs: f.JobOutputs}
 	}
 	if s.On != nil {
 		out.On = &client.ScheduleOn{Schedule: s.On.Schedule, Outcome: s.On.Outcome}

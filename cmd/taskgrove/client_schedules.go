@@ -74,6 +74,9 @@ func flowLine(f *client.ScheduleFlow) string {
 	}
 	if f.Job != "" {
 		text += ", job " + f.Job
+		if f.NoDeps {
+			text += " alone"
+		}
 	}
 	if f.Priority != nil {
 		text += fmt.Sprintf(", priority %d", *f.Priority)

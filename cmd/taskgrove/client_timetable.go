@@ -143,6 +143,7 @@ func (t *timetable) flow(ctx context.Context, i int) error {
 		t.env[i] = opts.Env
 	}
 	opts.Job, opts.Priority, opts.Timeout = item.Flow.Job, item.Flow.Priority, item.Flow.Timeout
+	opts.NoDeps, opts.JobOutputs = item.Flow.NoDeps, item.Flow.JobOutputs
 	opts.Schedule = &flows.Schedule{ID: item.ID, FireTime: time.Now()}
 	tree, report, err := compiled(ctx, f.path, f.text, "run", opts)
 	if err != nil {
@@ -266,6 +267,10 @@ func keyOfItem(f flows.Fault) string {
 	switch {
 	case f.Loc == "job":
 		return "flow_job"
+	case f.Loc == "no_deps":
+		return "no_deps"
+	case strings.HasPrefix(f.Loc, "job_outputs"):
+		return "job_outputs"
 	case f.Code == flows.CodeMissingEnv, f.Code == flows.CodeSecretValue && f.Line == 0:
 		return "env"
 	}
@@ -297,7 +302,7 @@ func (t *timetable) want(i int) client.Schedule {
 	item := t.Items[i]
 	spec := item.Spec
 	out := client.Schedule{ID: item.ID, Cron: spec.Cron, Timezone: spec.Timezone, Overlap: spec.Overlap, MisfireGrace: wholeSeconds(spec.MisfireGrace), Coalesce: new(spec.Coalesce), Paused: spec.Paused,
-		Flow: &client.ScheduleFlow{ID: item.Flow.ID, Job: item.Flow.Job, Env: item.Flow.Env, Priority: item.Flow.Priority, Timeout: item.Flow.Timeout}}
+		Flow: &client.ScheduleFlow{ID: item.Flow.ID, Job: item.Flow.Job, Env: item.Flow.Env, Priority: item.Flow.Priority, Timeout: item.Flow.Timeout, NoDeps: item.Flow.NoDeps, JobOutputs: item.Flow.JobOutputs}}
 	if spec.Every != 0 {
 		out.Every = wholeSeconds(spec.Every)
 	}
@@ -319,7 +324,7 @@ func (t *timetable) want(i int) client.Schedule {
 func wholeSeconds(n float64) string { return strconv.FormatInt(int64(n), 10) }
 
 // keysOfItems are the keys of items by those of schedules.
-var keysOfItems = map[string]string{"every": "every_seconds", "misfire_grace": "misfire_grace_time", "jitter": "jitter_seconds", "flow": "flow_yaml", "flow.id": "flow_id", "flow.job": "flow_job", "flow.env": "env",
+var keysOfItems = map[string]string{"every": "every_seconds", "misfire_grace": "misfire_grace_time", "jitter": "jitter_seconds", "flow": "flow_yaml", "flow.id": "flow_id", "flow.job": "flow_job", "flow.no_deps": "no_deps", "flow.job_outputs": "job_outputs", "flow.env": "env",
 	"flow.priority": "priority", "flow.timeout_seconds": "run_timeout_seconds", "flow.params": "flow_yaml"}
 
 // preview asks the cluster what would become of the flows and the items, and tells what it refuses.

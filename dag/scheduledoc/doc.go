@@ -126,7 +126,7 @@ var keys = []key{
 	}},
 	{"timezone", "`UTC`", "A time zone of IANA's database, as `Europe/Berlin`: what `cron`, `due` and `schedule.local_date` go by.", text(func(s *Spec) *string { return &s.Timezone })},
 	{"tree", "one of `tree` and `flow`", "A tree file, as an object or as its text, or the document of the task-tree protocol.", func(s *Spec, raw json.RawMessage) string { s.Tree = bytes.Clone(raw); return "" }},
-	{"flow", "", "`{id, version, job, params, env, priority, timeout_seconds}`: each run is one of [a registered flow](flows/schedules.md).", func(s *Spec, raw json.RawMessage) string {
+	{"flow", "", "`{id, version, job, no_deps, job_outputs, params, env, priority, timeout_seconds}`: each run is one of [a registered flow](flows/schedules.md).", func(s *Spec, raw json.RawMessage) string {
 		flow := &Flow{}
 		why := value(raw, flow, flowForm)
 		s.Flow = flow
@@ -524,7 +524,7 @@ func (s *Spec) Stored() []byte {
 	of.ID, of.UserID, of.Labels, of.Tree, of.Parameters, of.Paused, of.Owner = "", "", nil, nil, nil, nil, nil
 	if of.Flow != nil {
 		flow := *of.Flow
-		flow.Params, flow.Env = nil, nil
+		flow.Params, flow.Env, flow.JobOutputs = nil, nil, nil
 		of.Flow = &flow
 	}
 	raw, err := json.Marshal(&of)

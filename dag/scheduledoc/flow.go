@@ -20,6 +20,9 @@ type Flow struct {
 	Env      map[string]string `json:"env,omitempty"`     // literal values; none of secrets
 	Priority *int              `json:"priority,omitempty"`
 	Timeout  float64           `json:"timeout_seconds,omitempty"` // of a run; 0: as the flow says
+
+	NoDeps     bool     `json:"no_deps,omitempty"`     // the job runs alone: those that it needs count as if they had run with success
+	JobOutputs []string `json:"job_outputs,omitempty"` // JOB.KEY=VALUE, what these have given then: JSON, else text
 }
 
 // Bounds of a flow that a schedule names.
@@ -27,9 +30,10 @@ const (
 	maxFlowChars = 64      // of ids of flows and jobs
 	maxVersion   = 1 << 30 // of a flow
 	maxPriority  = 3
+	maxOutputs   = 1000 // of jobs that don't run
 )
 
-const flowForm = "must be an object: {id, version, job, params, env, priority, timeout_seconds}"
+const flowForm = "must be an object: {id, version, job, no_deps, job_outputs, params, env, priority, timeout_seconds}"
 
 // flow checks what is said of a flow, but for whether there is one.
 func (c *checker) flow() {
@@ -46,6 +50,7 @@ func (c *checker) flow() {
 	if utf8.RuneCountInString(f.Job) > maxFlowChars || !plain(f.Job) {
 		c.wrong("flow.job", "must be the id of a job, which has at most %d letters, digits, '.', '_' and '-'", maxFlowChars)
 	}
+	c.alone(f)
 	if f.Priority != nil && (*f.Priority < 0 || *f.Priority > maxPriority) {
 		c.wrong("flow.priority", "must be 0 to %d", maxPriority)
 	}
@@ -72,5 +77,26 @@ func (c *checker) flow() {
 	}
 	if len(c.Parameters) > 0 {
 		c.wrong("parameters", "go with tree: a flow has params")
+	}
+}
+
+// alone checks what is said of a job that runs without those that it needs.
+func (c *checker) alone(f *Flow) {
+	if f.NoDeps && f.Job == "" {
+		c.wrong("flow.no_deps", "needs job: which one is to run without those that it needs")
+	}
+	size := 0
+	for _, one := range f.JobOutputs {
+		size += len(one)
+	}
+	switch {
+	case len(f.JobOutputs) > 0 && !f.NoDeps:
+		c.wrong("flow.job_outputs", "go with no_deps: else the jobs run, and give their outputs")
+	case len(f.JobOutputs) > maxOutputs:
+		c.wrong("flow.job_outputs", "are %d, the most is %d", len(f.JobOutputs), maxOutputs)
+	case size > MaxParametersBytes:
+		c.wrong("flow.job_outputs", "have %d bytes, the most is %d", size, MaxParametersBytes)
+	case slices.ContainsFunc(f.JobOutputs, func(one string) bool { return !utf8.ValidString(one) || strings.ContainsRune(one, 0) }):
+		c.wrong("flow.job_outputs", "must be texts of UTF-8 without NUL")
 	}
 }

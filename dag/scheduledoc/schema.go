@@ -35,6 +35,8 @@ var shapes = map[string]func(tree object) object{
 		"id":              object{"type": "string", "minLength": 1},
 		"version":         object{"type": "integer", "minimum": 0},
 		"job":             object{"type": "string"},
+		"no_deps":         object{"type": "boolean"},
+		"job_outputs":     object{"type": "array", "items": object{"type": "string"}, "maxItems": maxOutputs},
 		"params":          object{"type": "object"},
 		"env":             object{"type": "object", "additionalProperties": object{"type": "string"}},
 		"priority":        object{"type": "integer", "minimum": 0, "maximum": maxPriority},

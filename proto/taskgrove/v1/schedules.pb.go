@@ -419,6 +419,8 @@ type ScheduleFlow struct {
 	Env            map[string]string      `protobuf:"bytes,5,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // literal values, none of secrets; not in lists
 	Priority       *int32                 `protobuf:"varint,6,opt,name=priority,proto3,oneof" json:"priority,omitempty"`                                                          // 0 to 3; absent: the flow's
 	TimeoutSeconds float64                `protobuf:"fixed64,7,opt,name=timeout_seconds,json=timeoutSeconds,proto3" json:"timeout_seconds,omitempty"`                             // of a run; 0: as the flow says
+	NoDeps         bool                   `protobuf:"varint,8,opt,name=no_deps,json=noDeps,proto3" json:"no_deps,omitempty"`                                                      // the job runs alone: those that it needs count as if they had run with success
+	JobOutputs     []string               `protobuf:"bytes,9,rep,name=job_outputs,json=jobOutputs,proto3" json:"job_outputs,omitempty"`                                           // JOB.KEY=VALUE, what these have given then: JSON, else text; not in lists
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -500,6 +502,20 @@ func (x *ScheduleFlow) GetTimeoutSeconds() float64 {
 		return x.TimeoutSeconds
 	}
 	return 0
+}
+
+func (x *ScheduleFlow) GetNoDeps() bool {
+	if x != nil {
+		return x.NoDeps
+	}
+	return false
+}
+
+func (x *ScheduleFlow) GetJobOutputs() []string {
+	if x != nil {
+		return x.JobOutputs
+	}
+	return nil
 }
 
 // ScheduleOn is what begins runs in place of time.
@@ -1929,7 +1945,7 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
 	"\t_coalesceB\t\n" +
 	"\a_pausedB\b\n" +
-	"\x06_owner\"\xa8\x02\n" +
+	"\x06_owner\"\xe2\x02\n" +
 	"\fScheduleFlow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x10\n" +
@@ -1937,7 +1953,10 @@ const file_taskgrove_v1_schedules_proto_rawDesc = "" +
 	"\x06params\x18\x04 \x01(\fR\x06params\x125\n" +
 	"\x03env\x18\x05 \x03(\v2#.taskgrove.v1.ScheduleFlow.EnvEntryR\x03env\x12\x1f\n" +
 	"\bpriority\x18\x06 \x01(\x05H\x00R\bpriority\x88\x01\x01\x12'\n" +
-	"\x0ftimeout_seconds\x18\a \x01(\x01R\x0etimeoutSeconds\x1a6\n" +
+	"\x0ftimeout_seconds\x18\a \x01(\x01R\x0etimeoutSeconds\x12\x17\n" +
+	"\ano_deps\x18\b \x01(\bR\x06noDeps\x12\x1f\n" +
+	"\vjob_outputs\x18\t \x03(\tR\n" +
+	"jobOutputs\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +

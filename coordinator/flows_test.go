@@ -88,3 +88,32 @@ func TestNoStepOfAnInvalidFlowRuns(t *testing.T) {
 		t.Errorf("%d were taken and %d refused; there are %d trees of %d tasks, %d runs, and %d tasks", taken, refused, trees, counted, runs, tasks)
 	}
 }
+
+// TestJobsCalledLikeExecutors: the id of a job may be that of an executor, as tasks of trees are called that name none.
+func TestJobsCalledLikeExecutors(t *testing.T) {
+	t.Parallel()
+	c := expanders(t, cluster.Options{Workers: 1})
+	run, err := c.Service().RunFlow(t.Context(), coordinator.FlowRunSpec{Text: []byte(`flow: {id: f, locks: {scope: job}, finally: {id: find_executor, steps: [{id: s, type: noop_executor}]}}
+jobs:
+- id: noop_executor
+  steps: [{id: noop_executor, type: noop_executor, inputs: {value: 1}, outputs: {n: 1}}]
+- id: next
+  depends_on: [noop_executor]
+  when: jobs.noop_executor.outputs.n == 1
+  steps: [{id: s, type: noop_executor}]
+- id: empty_executor
+  steps: []
+`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Settled(run.TreeID)
+	if run, err = c.Service().FlowRun(t.Context(), run.FlowID+"/"+run.RunID); err != nil || run.Outcome != "SUCCESS" || len(run.Jobs) != 4 {
+		t.Fatal(run, err)
+	}
+	for _, j := range run.Jobs {
+		if j.Status != "SUCCESS" || j.ID != "empty_executor" && len(j.Steps) != 1 {
+			t.Errorf("%+v", j)
+		}
+	}
+}

@@ -297,9 +297,9 @@ func (c *compiler) choose() {
 	}
 }
 
-// unique is a name that no other task has.
+// unique is a name that no other task has, and that is no executor's: a group of that name would be a task of that executor.
 func (c *compiler) unique(name string) string {
-	for i, base := 2, name; c.names[name]; i++ {
+	for i, base := 2, name; c.names[name] || c.opts.Executors.Has(name); i++ {
 		name = base + "_" + strconv.Itoa(i)
 	}
 	c.names[name] = true

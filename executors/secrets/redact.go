@@ -79,10 +79,101 @@ func (r *Redactor) Text(text string) string {
 	for i := range r.forms {
 		text = strings.ReplaceAll(text, r.forms[i].text, stars)
 	}
+	if strings.IndexByte(text, '\n') >= 0 {
+		text = r.wrapped(text)
+	} else if r.within(text) {
+		return stars
+	}
 	for i := range r.forms {
 		text = r.forms[i].cutEnd(r.forms[i].cutBegin(text))
 	}
 	return text
+}
+
+// within reports whether a line is a part of a form that was broken into lines, of those that are told one by one.
+func (r *Redactor) within(line string) bool {
+	line = strings.TrimSpace(line)
+	return len(line) >= mostEdge && slices.ContainsFunc(r.forms, func(f form) bool { return strings.Contains(f.text, line) })
+}
+
+// piece is a part of a text that has no line break, nor what lines are indented by.
+type piece struct {
+	joined int // where it is in the text without breaks
+	at     int // where it was
+}
+
+// wrapped takes forms out of a text of several lines that are spread over some of them, as programs wrap base64; also the beginning of one at the end of the text, and the end of one
+// at its beginning.
+func (r *Redactor) wrapped(text string) string {
+	var b strings.Builder
+	b.Grow(len(text))
+	var pieces []piece
+	for at := 0; at < len(text); {
+		end := len(text)
+		if i := strings.IndexByte(text[at:], '\n'); i >= 0 {
+			end = at + i + 1
+		}
+		line := strings.TrimRight(text[at:end], "\r\n")
+		if at > 0 {
+			line = strings.TrimLeft(line, " \t")
+			pieces = append(pieces, piece{b.Len(), at + strings.Index(text[at:end], line)})
+		} else {
+			pieces = append(pieces, piece{0, 0})
+		}
+		b.WriteString(line)
+		at = end
+	}
+	joined := b.String()
+	var found [][2]int
+	for i := range r.forms {
+		f := &r.forms[i]
+		if len(f.text) < leastEdge {
+			continue
+		}
+		for from := 0; ; {
+			at := strings.Index(joined[from:], f.text)
+			if at < 0 {
+				break
+			}
+			found = append(found, [2]int{from + at, from + at + len(f.text)})
+			from += at + len(f.text)
+		}
+		if cut := f.cutEnd(joined); cut != joined {
+			found = append(found, [2]int{len(cut) - len(stars), len(joined)})
+		}
+		if cut := f.cutBegin(joined); cut != joined {
+			found = append(found, [2]int{0, len(joined) - len(cut) + len(stars)})
+		}
+	}
+	if len(found) == 0 {
+		return text
+	}
+	slices.SortFunc(found, func(a, b [2]int) int { return cmp.Compare(a[0], b[0]) })
+	where := func(joined int) int { // of a byte
+		i, is := slices.BinarySearchFunc(pieces, joined, func(p piece, at int) int { return cmp.Compare(p.joined, at) })
+		if !is {
+			i--
+		}
+		for i+1 < len(pieces) && pieces[i+1].joined == joined { // empty lines
+			i++
+		}
+		return pieces[i].at + joined - pieces[i].joined
+	}
+	var out strings.Builder
+	done, until := 0, 0 // in the text, and in the joined one
+	for _, one := range found {
+		if one[1] <= until {
+			continue
+		}
+		if one[0] >= until {
+			out.WriteString(text[done:where(one[0])])
+			out.WriteString(stars)
+		}
+		until = one[1]
+		done = where(until-1) + 1
+	}
+	out.WriteString(text[done:])
+	return out.String()
 }
 
 // cutEnd takes away the beginning of the form at the end of a text.

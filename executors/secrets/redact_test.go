@@ -201,3 +201,54 @@ func TestWith(t *testing.T) {
 		}
 	}
 }
+
+// TestSecretsOverSeveralLines: what a program has wrapped is one text, in a result or an error, or lines that are told one by one.
+func TestSecretsOverSeveralLines(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	blank := func(text string) int { return len(strings.Join(strings.Fields(text), "")) } // bytes without blanks
+	long := make([]byte, 400)
+	for i := range long {
+		long[i] = byte(33 + random.IntN(94))
+	}
+	for _, secret := range []string{"T0P-s3cr3t-of-thirty-two-bytes!!", string(long)} {
+		r := newRedactor([]string{secret})
+		for name, form := range map[string]string{"plain": secret, "base64": base64.StdEncoding.EncodeToString([]byte("x" + secret)), "hex": hex.EncodeToString([]byte(secret))} {
+			for _, width := range []int{1, 4, 7, 20, 64, 76} {
+				for breaks, with := range map[string]string{"lf": "\n", "crlf": "\r\n", "indented": "\n  ", "with empty lines": "\n\n"} {
+					var b strings.Builder
+					for i := 0; i < len(form); i += width {
+						if i > 0 {
+							b.WriteString(with)
+						}
+						b.WriteString(form[i:min(len(form), i+width)])
+					}
+					text := "out:\n" + b.String() + "\nthe end\n"
+					got := r.Text(text)
+					if !strings.HasPrefix(got, "out:\n") || !strings.HasSuffix(got, "\nthe end\n") || blank(got) > len("out:***theend")+6 {
+						t.Errorf("%s, %d bytes, %s in lines of %d: %q", name, len(secret), breaks, width, got)
+					}
+					// An output that was cut within it.
+					if cut := r.Text(text[:len("out:\n")+len(b.String())*3/4]); blank(cut) > len("out:***")+4 {
+						t.Errorf("cut: %s, %d bytes, %s in lines of %d: %q", name, len(secret), breaks, width, cut)
+					}
+				}
+			}
+			for _, width := range []int{20, 64, 76} {
+				shown := ""
+				for i := 0; i < len(form); i += width {
+					shown += strings.ReplaceAll(r.Text(form[i:min(len(form), i+width)]), stars, "")
+				}
+				if len(shown) > 2*mostEdge {
+					t.Errorf("%s, %d bytes in lines of %d, told one by one: %q", name, len(secret), width, shown)
+				}
+			}
+		}
+	}
+	// What is not wrapped stays as it is, and so do small numbers below each other.
+	r := newRedactor([]string{"1234", "correct horse battery"})
+	for _, text := range []string{"12\n34\n", "a\n\n b\r\n", "\n", "is\ncorrect horse b\nis one"} {
+		if got := r.Text(text); got != text {
+			t.Errorf("%q became %q", text, got)
+		}
+	}
+}

@@ -75,6 +75,9 @@ func (f *files) Save(ctx context.Context, file executors.SavedFile, content io.R
 	if file.Output {
 		kind = fileOutput
 	}
+	if r := f.a.out.redact(); r.Shows(file.Name) {
+		return executors.FileRef{}, executors.Permanent(fmt.Errorf("save artifact %q: its name has a secret in it, and names are stored as they are", r.Text(file.Name)))
+	}
 	keep := &workerv1.ArtifactKeep{Name: file.Name, MediaType: cmp.Or(file.MediaType, "application/octet-stream"), Kind: uint32(kind), Number: f.next(kind)}
 	if redactor := f.a.out.redact(); file.Output && redactor != nil {
 		plain, err := withoutSecrets(redactor, content, file.Size)

@@ -90,6 +90,11 @@ func (r *Redactor) Text(text string) string {
 	return text
 }
 
+// Shows reports whether a text that is stored as it is has a secret in it, in any form: of those of at least eight bytes, as shorter ones are in many names.
+func (r *Redactor) Shows(text string) bool {
+	return r != nil && slices.ContainsFunc(r.forms, func(f form) bool { return len(f.text) >= leastLine && strings.Contains(text, f.text) })
+}
+
 // within reports whether a line is a part of a form that was broken into lines, of those that are told one by one.
 func (r *Redactor) within(line string) bool {
 	line = strings.TrimSpace(line)

@@ -47,9 +47,10 @@ func flowDoctorCommand() *cobra.Command {
 	var dir string
 	var asks bool
 	var version int
+	var inBundle runBundleFlags
 	wait := 30 * time.Second
 	cmd := &cobra.Command{
-		Use: "doctor FILE|ID|-", Short: "Tell what a flow lacks: values of its environment, and secrets of workers",
+		Use: "doctor [FILE|ID|-]", Short: "Tell what a flow lacks: values of its environment, and secrets of workers",
 		Long: "Tells what a flow lacks to run: its faults, as \"flow validate\" does, names of its environment without a value and a default, and the secrets that workers must have. It asks no cluster,\n" +
 			"unless one of these says so:\n\n" +
 			"  --pool P       a worker of the pool says which secrets of the flow tasks of the pool may use there, and whether they could use its resources, with the pool's settings for their profiles\n" +
@@ -57,18 +58,31 @@ func flowDoctorCommand() *cobra.Command {
 			"  ID             the id of a registered flow: the same as --cluster\n\n" +
 			"Whoever asks must be allowed to submit tasks: a tree of tasks of doctor_executor runs. No value is shown, and no server is dialled. With --pool and --worker-file it asks no cluster, and\n" +
 			"looks, where a worker of the pool runs, and with its environment, which secrets that worker has: by the worker's file, TASKGROVE_SECRET_… and --secrets-dir.\n" +
+			"With --bundle-manifest the bundle is fetched, and its entry flow is meant, or the flow that is named by its path in the bundle, or by its id if it is registered.\n" +
 			"The exit code is 2 if something is missing, or nobody answers, and 4 if no cluster could be reached.",
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MaximumNArgs(1),
 	}
 	out := look.bind(cmd, "the pool whose workers are asked; with --worker-file, that is meant")
+	inBundle.bind(cmd)
 	bind(cmd, config.Variables(&config.Client{}))
 	cmd.Flags().BoolVar(&asks, "cluster", false, "ask workers of each pool that steps of the flow run in")
 	cmd.Flags().IntVar(&version, "version", 0, "of the registered flow; 0: the newest")
 	cmd.Flags().DurationVar(&wait, "wait", wait, "how long workers of a pool may take to begin with an answer")
 	cmd.Flags().StringVar(&dir, "secrets-dir", "", "with --worker-file: the worker's directory of secrets (TASKGROVE_SECRETS_DIR)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		asks := asks || look.worker == "" && look.pool != "" || flowIDOf(args[0]) != ""
+		of := inBundle.manifest != ""
+		name, id := "", ""
+		if len(args) == 1 {
+			name, id = args[0], flowIDOf(args[0])
+		}
+		asks := asks || look.worker == "" && look.pool != "" || id != ""
 		switch {
+		case name == "" && !of:
+			return usage("give a flow, or --bundle-manifest")
+		case !of && inBundle.stale:
+			return usage("--allow-stale-bundle goes with --bundle-manifest")
+		case of && look.profiles.path != "":
+			return usage("--profiles-file can't go with --bundle-manifest: the bundle has the profiles")
 		case dir != "" && look.worker == "":
 			return usage("--secrets-dir goes with --worker-file")
 		case look.worker != "" && look.pool == "":
@@ -77,8 +91,8 @@ func flowDoctorCommand() *cobra.Command {
 			return usage("--worker-file asks no cluster: it goes neither with --cluster nor with a registered flow")
 		case !asks && clientFlagOf(cmd) != "":
 			return usage("--%s: goes with --pool or --cluster", clientFlagOf(cmd))
-		case version != 0 && flowIDOf(args[0]) == "":
-			return usage("--version: is that of a registered flow, and %s is a file", args[0])
+		case version != 0 && id == "":
+			return usage("--version: is that of a registered flow, and %s is a file", cmp.Or(name, "a bundle's"))
 		case wait <= 0:
 			return usage("--wait: must be more than 0")
 		}
@@ -92,18 +106,24 @@ func flowDoctorCommand() *cobra.Command {
 			defer s.Close() //nolint:errcheck // nothing is left to be sent
 			if cluster, err = s.clusterExecutors(cmd.Context()); err == nil {
 				look.others = cluster
-				if flowIDOf(args[0]) != "" {
-					var f *givenFlow
-					if f, err = s.flow(cmd.Context(), cmd, args[0], version); err == nil {
-						look.text = f.text
-					}
+				if id != "" {
+					look.text, err = s.registered(cmd.Context(), id, version, of)
 				}
 			}
 			if err != nil {
 				return unreachable(s.explain(cmd.Context(), err))
 			}
 		}
-		shown, text, opts, bad, err := look.read(cmd, args[0])
+		if of {
+			bad, err := look.fetch(cmd, &inBundle, &name)
+			if err != nil {
+				return err
+			}
+			if bad != nil {
+				return refuse(cmd, bad, out.format)
+			}
+		}
+		shown, text, opts, bad, err := look.read(cmd, name)
 		if err != nil {
 			return err
 		}
@@ -138,6 +158,40 @@ func flowDoctorCommand() *cobra.Command {
 		return err
 	}
 	return cmd
+}
+
+// fetch fetches the bundle that the flow is of. Unless the flow is registered, it is a file of the bundle. bad is the report of a file with faults.
+func (l *lookFlags) fetch(cmd *cobra.Command, of *runBundleFlags, name *string) (bad *flows.Report, err error) {
+	values, err := l.env.read(cmd.ErrOrStderr())
+	if err != nil {
+		return nil, err
+	}
+	if l.text != nil {
+		l.bundle, bad, err = of.fetchAll(cmd.Context(), cmd, values)
+		return bad, err
+	}
+	var path []string
+	if *name != "" {
+		path = []string{*name}
+	}
+	if l.bundle, bad, err = of.fetch(cmd.Context(), cmd, path, values); err == nil && bad == nil {
+		*name, l.text = l.bundle.flow.name, l.bundle.flow.text
+	}
+	return bad, err
+}
+
+// registered is the text of a registered flow. Of a flow of a bundle nobody can judge what it lacks without the bundle.
+func (s *session) registered(ctx context.Context, id string, version int, withBundle bool) ([]byte, error) {
+	f, err := s.Flow(ctx, id, version)
+	switch {
+	case errors.Is(err, client.ErrNotFound):
+		return nil, noFlow(err, id)
+	case err != nil:
+		return nil, err
+	case f.Bundle != "" && !withBundle:
+		return nil, usage("%s is of the bundle %s, which has its profiles: name the manifest by --bundle-manifest", id, f.Bundle)
+	}
+	return []byte(f.Text), nil
 }
 
 // clusterExecutors are those of the cluster's workers.

@@ -123,8 +123,25 @@ jobs:
 			t.Errorf("%v: exit %d, %q, %q", row.args, code, note, out)
 		}
 	}
-	if _, note, code := doctor("none", "--cluster"); code != exitError || !strings.Contains(note, "neither a file nor a registered flow") {
+	if _, note, code := doctor("none", "--cluster"); code != exitError || !strings.Contains(note, "there is no registered flow none") {
 		t.Errorf("no such flow: exit %d, %s", code, note)
+	}
+	const manifest = "../../examples/flows/bundle/manifest.yaml"
+	bundled := []string{"--bundle-manifest", manifest, "--bundle-dir", t.TempDir()}
+	if out, note, code := doctor(append(bundled, "--pool", "others")...); code != exitOK || !strings.HasPrefix(out, "OK: flows/greet.yaml\npool others, by ") {
+		t.Errorf("of a bundle: exit %d, %s\n%s", code, note, out)
+	}
+	if _, note, code := runCommand(t, "bundle", "sync", manifest, "--bundle-dir", t.TempDir(), "--push"); code != exitOK {
+		t.Fatalf("exit %d, %s", code, note)
+	}
+	if _, note, code := runCommand(t, "flow", "apply", "../../examples/flows/bundle/files/flows/greet.yaml", "--bundle", "greetings"); code != exitOK {
+		t.Fatalf("exit %d, %s", code, note)
+	}
+	if _, note, code := doctor("greet"); code != exitUsage || !strings.Contains(note, "greet is of the bundle greetings") {
+		t.Errorf("without its bundle: exit %d, %s", code, note)
+	}
+	if out, note, code := doctor(append(bundled, "greet", "--pool", "others")...); code != exitOK || !strings.HasPrefix(out, "OK: greet\npool others, by ") {
+		t.Errorf("with its bundle: exit %d, %s\n%s", code, note, out)
 	}
 	if _, note, code := doctor(good, "--cluster", "--server", "127.0.0.1:1"); code != exitFlowUnreachable {
 		t.Errorf("no cluster: exit %d, %s", code, note)

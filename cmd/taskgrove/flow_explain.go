@@ -21,8 +21,9 @@ type lookFlags struct {
 	profiles profilesFlag
 	pool     string
 	worker   string
-	text     []byte       // of the flow; nil: it is a file
-	others   flows.Others // executors beside those of this program; nil: none
+	text     []byte         // of the flow; nil: it is a file
+	others   flows.Others   // executors beside those of this program; nil: none
+	bundle   *fetchedBundle // that the flow is of; nil: of none
 }
 
 func (l *lookFlags) bind(cmd *cobra.Command, poolHelp string) *formatFlag {
@@ -37,13 +38,18 @@ func (l *lookFlags) bind(cmd *cobra.Command, poolHelp string) *formatFlag {
 
 // read reads the flow that is named, and what it is judged by. bad is the report of a file of profiles with faults.
 func (l *lookFlags) read(cmd *cobra.Command, name string) (shown string, text []byte, opts flows.Options, bad *flows.Report, err error) {
-	values, err := l.env.read(cmd.ErrOrStderr())
-	if err != nil {
-		return "", nil, opts, nil, err
-	}
-	all, uses, bad, err := l.profiles.read()
-	if err != nil || bad != nil {
-		return "", nil, opts, bad, err
+	var values *envGiven
+	var all map[string]resource.Part
+	var uses []byte
+	if b := l.bundle; b != nil {
+		values, all, uses = b.given, b.profiles, b.uses
+	} else {
+		if values, err = l.env.read(cmd.ErrOrStderr()); err != nil {
+			return "", nil, opts, nil, err
+		}
+		if all, uses, bad, err = l.profiles.read(); err != nil || bad != nil {
+			return "", nil, opts, bad, err
+		}
 	}
 	if l.text != nil {
 		shown, text = name, l.text
@@ -53,6 +59,9 @@ func (l *lookFlags) read(cmd *cobra.Command, name string) (shown string, text []
 	opts = node.FlowOptions()
 	opts.Others = l.others
 	opts.Profiles, opts.Env = all, values.of(text, uses)
+	if l.bundle != nil {
+		opts = l.bundle.options(opts)
+	}
 	return shown, text, opts, nil, err
 }
 

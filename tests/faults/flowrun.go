@@ -107,6 +107,11 @@ func (f *FlowRun) InOrder(runs map[string][]*Run, ids map[string]string, late fu
 			if len(now) == 0 {
 				continue
 			}
+			for i, r := range now {
+				if i > 0 && !late(now[i-1]) && (now[i-1].End == 0 || now[i-1].End > r.Start) {
+					problems = append(problems, fmt.Sprintf("%s: %s runs twice: %s and %s", f.Name(), name, now[i-1], r))
+				}
+			}
 			for i, r := range before {
 				switch lost := i < len(before)-1; {
 				case late(r):

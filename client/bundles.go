@@ -21,6 +21,7 @@ type BundleApply struct {
 	ZipDrivers   []string
 	Secrets      []string // names of the environment
 	Public       []string // likewise
+	PluginsDir   string   // path; empty: there is none
 }
 
 // BundleFile is a file of a bundle.
@@ -67,7 +68,7 @@ type RunBundle struct {
 // ApplyBundle stores a version of a bundle, the latest then, unless contents are missing, which it tells; the same one stays as it is. [ErrInvalid]; [ErrConflict].
 func (c *Client) ApplyBundle(ctx context.Context, b BundleApply) (*Bundle, error) {
 	request := &pb.ApplyBundleRequest{Id: b.ID, Fingerprint: b.Fingerprint, Source: b.Source, UserId: b.UserID, EntryFlow: b.EntryFlow, ProfilesFile: b.ProfilesFile, Enterprise: b.Enterprise,
-		ZipDrivers: b.ZipDrivers, Secrets: b.Secrets, PublicEnv: b.Public}
+		ZipDrivers: b.ZipDrivers, Secrets: b.Secrets, PublicEnv: b.Public, PluginsDir: b.PluginsDir}
 	for _, f := range b.Files {
 		request.Files = append(request.Files, &pb.BundleFile{Path: f.Path, Sha256: f.SHA256, Size: f.Size})
 	}

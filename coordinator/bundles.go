@@ -57,6 +57,15 @@ type BundleRules struct {
 	ZipDrivers   []string `json:"zip_drivers,omitempty"`
 	Secrets      []string `json:"secrets,omitempty"`    // names of the environment
 	Public       []string `json:"public_env,omitempty"` // likewise
+	PluginsDir   string   `json:"plugins_dir,omitempty"`
+}
+
+// pluginsDir is the directory whose plugins count; empty: there is none.
+func (r *BundleRules) pluginsDir() string {
+	if r.Enterprise {
+		return ""
+	}
+	return r.PluginsDir
 }
 
 // BundleFile is a content.
@@ -81,6 +90,8 @@ type BundleInfo struct {
 
 	key  int64
 	list listRef
+
+	plugins []pluginFile
 }
 
 // BundleFilter selects versions.
@@ -101,7 +112,14 @@ type listRef struct {
 type bundleBody struct {
 	Source string  `json:"source,omitempty"`
 	List   listRef `json:"list"`
+	// Plugins are the files that say which plugins there are, and their programs.
+	Plugins []pluginFile `json:"plugins,omitempty"`
 	BundleRules
+}
+
+type pluginFile struct {
+	Path   string `json:"path"`
+	SHA256 string `json:"sha256"`
 }
 
 // RunBundle names the bundle of a run.
@@ -161,6 +179,12 @@ func (s *BundleSpec) Check() error {
 	if err := bundle.Check(s.Files); err != nil {
 		faults.add("files", "%v", err)
 	}
+	if s.PluginsDir != "" && bundle.BadPath(s.PluginsDir) != "" {
+		faults.add("plugins_dir", "must be a path in the bundle")
+	}
+	if n := len(flows.PluginFiles(s.pluginsDir(), s.Files)); n > 2*flows.MaxPlugins {
+		faults.add("plugins_dir", "has more than %d plugins with their descriptions", flows.MaxPlugins)
+	}
 	for i, f := range s.Files {
 		if f.SHA256 == "" || f.Size < 0 || f.Size > MaxBundleFile {
 			faults.add(fmt.Sprintf("files[%d]", i), "%.200q must have its sha256, and a size of at most %d bytes", f.Path, MaxBundleFile)
@@ -201,7 +225,11 @@ func (c *Coordinator) ApplyBundle(ctx context.Context, spec BundleSpec) (*Bundle
 		files = append(files, pg.BundleFile{Path: f.Path, SHA256: digest, Size: f.Size})
 		row.Bytes += f.Size
 	}
-	if row.Body, err = json.Marshal(bundleBody{spec.Source, listRef{hex.EncodeToString(sum[:]), int64(len(list))}, spec.BundleRules}); err != nil {
+	body := bundleBody{Source: spec.Source, List: listRef{hex.EncodeToString(sum[:]), int64(len(list))}, BundleRules: spec.BundleRules}
+	for _, f := range flows.PluginFiles(spec.pluginsDir(), spec.Files) {
+		body.Plugins = append(body.Plugins, pluginFile{f.Path, f.SHA256})
+	}
+	if row.Body, err = json.Marshal(body); err != nil {
 		return nil, err
 	}
 	if err := c.putBundleData(ctx, here, list); err != nil {
@@ -244,7 +272,7 @@ func showBundle(b *pg.Bundle) (*BundleInfo, error) {
 		return nil, fmt.Errorf("read bundle %s: %w", b.ID, err)
 	}
 	return &BundleInfo{ID: b.ID, Fingerprint: b.Fingerprint, Digest: b.Digest, Source: body.Source, UserID: b.UserID, Files: int(b.Files), Bytes: b.Bytes, CreatedBy: b.CreatedBy, CreatedAt: b.CreatedAt,
-		AppliedAt: b.AppliedAt, Rules: body.BundleRules, key: b.Key, list: body.List}, nil
+		AppliedAt: b.AppliedAt, Rules: body.BundleRules, key: b.Key, list: body.List, plugins: body.Plugins}, nil
 }
 
 // PutBundleFile stores a content; see [BundleKeeper].
@@ -387,6 +415,7 @@ func (c *Coordinator) forgetBundles(ctx context.Context) {
 type pinned struct {
 	*BundleInfo
 	profiles map[string]resource.Part
+	plugins  map[string]*flows.Plugin
 	stale    bool
 }
 
@@ -396,7 +425,7 @@ func (p *pinned) options(opts *flows.Options) {
 		return
 	}
 	opts.Bundle = &bundle.Pinned{ID: p.ID, Fingerprint: p.Fingerprint, SHA256: p.list.SHA256, Size: p.list.Size, Stale: p.stale}
-	opts.Secrets, opts.Public, opts.Profiles = p.Rules.Secrets, p.Rules.Public, p.profiles
+	opts.Secrets, opts.Public, opts.Profiles, opts.Plugins = p.Rules.Secrets, p.Rules.Public, p.profiles, p.plugins
 	if p.Rules.Enterprise {
 		opts.Archives = append([]string{}, p.Rules.ZipDrivers...)
 	}
@@ -453,7 +482,42 @@ func (c *Coordinator) pinRow(ctx context.Context, row *pg.Bundle, stale bool) (*
 	if p.profiles, report = flows.ReadProfiles(shown.Rules.ProfilesFile, text); !report.OK {
 		return nil, &FlowFaultsError{report}
 	}
-	return p, nil
+	return p, c.readPlugins(ctx, p)
+}
+
+// readPlugins reads what the bundle says of its plugins.
+func (c *Coordinator) readPlugins(ctx context.Context, p *pinned) error {
+	if len(p.BundleInfo.plugins) == 0 {
+		return nil
+	}
+	var files []bundle.File
+	for _, f := range p.BundleInfo.plugins {
+		files = append(files, bundle.File{Path: f.Path, SHA256: f.SHA256})
+	}
+	opts, _ := c.flowOptions(ctx)
+	if opts.Describe == nil {
+		return nil
+	}
+	var failed error
+	all, reports := flows.ReadPlugins(p.Rules.pluginsDir(), files, func(path string) ([]byte, *flows.Report) {
+		text, err := c.bundleText(ctx, p, path)
+		if told, is := errors.AsType[*FlowFaultsError](err); is {
+			return nil, told.Report
+		} else if err != nil {
+			failed = err
+		}
+		return text, nil
+	}, opts)
+	if failed != nil {
+		return failed
+	}
+	for _, report := range reports {
+		if !report.OK {
+			return &FlowFaultsError{report}
+		}
+	}
+	p.plugins = all
+	return nil
 }
 
 // bundleText is a file of a bundle that a flow is compiled of.

@@ -68,7 +68,7 @@ func blocks(t *testing.T, name string) (all []block) {
 			open.text += line
 		}
 	}
-	if len(all) < 10 {
+	if len(all) < 5 {
 		t.Fatalf("%s has %d blocks", name, len(all))
 	}
 	return all

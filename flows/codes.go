@@ -70,6 +70,7 @@ const (
 	// Of manifests of bundles.
 	CodeBundlePath Code = "spec.bundle_path"
 	CodeBundleFile Code = "spec.bundle_file"
+	CodePlugin     Code = "spec.plugin"
 
 	// Of scheduler files.
 	CodeDuplicateSchedule Code = "spec.duplicate_schedule_id"
@@ -158,6 +159,7 @@ var ownCodes = map[Code]about{
 
 	CodeBundlePath: {means: "A path in a bundle is absolute, leads out of it, or is none."},
 	CodeBundleFile: {means: "A file that a manifest names is not in the bundle, or can't be read."},
+	CodePlugin:     {means: "The description of a plugin of the bundle can't be used, or the plugin is called as an executor is that there is already."},
 
 	CodeDuplicateSchedule: {means: "Two items of a scheduler file have the same id."},
 	CodeCron:              {means: "`cron` has not five fields that are read as such."},

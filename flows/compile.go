@@ -127,6 +127,7 @@ type (
 		Workspace *workspaceDoc  `json:"workspace,omitempty"`
 		Items     string         `json:"items,omitempty"` // of a foreach: what the directories of its items are called, but for their index
 		Bundle    *bundle.Pinned `json:"bundle,omitempty"`
+		Plugin    *pluginRef     `json:"plugin,omitempty"` // that runs the step
 	}
 	workspaceDoc struct {
 		Layout  map[string]string `json:"layout"`
@@ -562,13 +563,21 @@ func (c *compiler) runs(w *writer, run *Step, id string) {
 		c.each(w, run, id)
 		return
 	}
-	t.Schemas = map[string]string{"method": c.opts.executorOf(run.Type)}
+	executor := c.opts.executorOf(run.Type)
+	t.Schemas = map[string]string{"method": executor}
+	plugin := c.opts.ofPlugin(executor)
+	if plugin != nil {
+		t.Schemas["method"] = pluginExecutor
+	}
 	if slices.Contains(c.opts.Workspace, t.Schemas["method"]) {
 		t.Params = &paramsDoc{Flow: c.flow, Run: c.run, Job: w.at.job.ID, Step: id, Env: c.env, Workspace: &c.dirs, Bundle: c.opts.Bundle}
 	}
+	if plugin != nil {
+		t.Params.Plugin = &pluginRef{plugin.ID, plugin.Path, plugin.SHA256}
+	}
 	inputs, _ := w.value(run.Inputs, run.value.Get("inputs"), run.loc+".inputs", atInput).(map[string]any)
 	t.Inputs, t.Template = c.renamed(t.Schemas["method"], inputs), w.tokens
-	c.connect(run, t)
+	c.connect(run, executor, t)
 	if t.Params == nil && c.opts.Bundle != nil && w.inBundle(t.Inputs) {
 		t.Params = &paramsDoc{Flow: c.flow, Run: c.run, Job: w.at.job.ID, Step: id, Bundle: c.opts.Bundle}
 	}

@@ -144,9 +144,12 @@ type Lock struct {
 
 // Options are what a document is judged by.
 type Options struct {
-	Executors dag.Known                    // what steps may name as their type
-	Others    Others                       // what else they may name; nil: nothing
-	Inputs    map[string]treedoc.InputKeys // those of executors, by id; who is not there takes any
+	Executors dag.Known          // what steps may name as their type
+	Others    Others             // what else they may name; nil: nothing
+	Plugins   map[string]*Plugin // of the bundle, by the types of their steps: they go before all others
+	// Describe reads the description of a plugin: its id, and what is known of it. nil: there are no plugins.
+	Describe func(text []byte) (id string, e *Executor, err error)
+	Inputs   map[string]treedoc.InputKeys // those of executors, by id; who is not there takes any
 	// Faults finds what is wrong with the inputs of a step of an executor, but for what a template stands for; nil: nobody looks.
 	Faults func(executor string, inputs json.RawMessage) []InputFault
 	// Rename gives inputs that stand in a flow by old names those that count; nil: there are none.

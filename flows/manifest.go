@@ -19,7 +19,6 @@ type Manifest struct {
 	bundle.Spec
 	Enterprise      bool                  // mode: enterprise
 	Resources       map[string]Connection // ways to the source
-	Plugins         []string              // trusted places of plugins
 	ZipDrivers      []string              // drivers of archives, allowed in the mode enterprise
 	Secrets, Public []string              // names of the environment
 	EnvFiles        []env.Source          // their relative paths are below the manifest's directory
@@ -71,7 +70,7 @@ var manifestSourceKeys = []key{
 var manifestLayoutKeys = []key{
 	{name: "profiles_file", shape: id, required: true, effect: "The file with profiles of resources, a path in the bundle.", example: "profiles.yaml", meant: []string{"profiles"}},
 	{name: "flows_dir", shape: id, byDefault: "none", effect: "The directory with the flows, which `bundle validate` looks at.", example: "flows", meant: []string{"flows"}},
-	{name: "plugins_dir", shape: id, byDefault: "none", effect: "The directory with plugins, without effect in the mode `enterprise`.", example: "plugins", meant: []string{"plugins"}},
+	{name: "plugins_dir", shape: id, byDefault: "none", effect: "The directory with [plugins](plugins.md): programs that have a description beside them. Without effect in the mode `enterprise`.", example: "plugins", meant: []string{"plugins"}},
 }
 
 var manifestBundleKeys = []key{
@@ -92,7 +91,7 @@ var manifestKeys = []key{
 	{name: "resources", shape: tableOf(shape{form: object, keys: manifestResourceKeys}), byDefault: "`{}`", effect: "The ways to the source, by name, as [resources of flows](reference.md#keys-of-a-resource) are; `profile` is refused, as profiles arrive with the bundle.", example: "{drop: {kind: sftp, driver: ssh}}"},
 	{name: "paths", shape: shape{form: object, keys: []key{
 		{name: "plugins", shape: shape{form: either, either: []shape{id, listOf(id)}}, byDefault: "none", effect: "Trusted places of plugins.", example: "/opt/plugins"},
-	}}, byDefault: "`{}`", effect: "`plugins`, a path or a list of them: trusted places of plugins. In the mode `enterprise` there are no others.", example: "{plugins: /opt/plugins}"},
+	}}, byDefault: "`{}`", effect: "`plugins`, a path or a list of them, is read and has no effect: which [plugins](plugins.md) a worker has of its own, its operator says.", example: "{plugins: /opt/plugins}"},
 	{name: "zip_drivers", shape: listOf(word("pyzipper", "zipfile", "os", "external")), byDefault: "`[pyzipper, zipfile]`", effect: "The drivers of archives that the mode `enterprise` allows.", example: "[zipfile]"},
 	{name: "secrets", shape: names, byDefault: "`[]`", effect: "Names of the environment that are secrets, whatever they look like, in all flows of the bundle.", example: "[DB_URL]"},
 	{name: "public_env", shape: names, byDefault: "`[]`", effect: "Names of the environment that are no secrets, though they look like one.", example: "[SORT_KEY]"},
@@ -119,6 +118,14 @@ func ReadManifest(name string, data []byte) (*Manifest, *Report) {
 	return m, r.done()
 }
 
+// PluginsOfBundle is the directory with plugins that counts; empty: there is none. In the mode enterprise workers have plugins of their own, and no others count.
+func (m *Manifest) PluginsOfBundle() string {
+	if m.Enterprise {
+		return ""
+	}
+	return m.PluginsDir
+}
+
 // Archives are the drivers of archives that the flows of the bundle may have; nil: any.
 func (m *Manifest) Archives() []string {
 	if !m.Enterprise {
@@ -142,6 +149,9 @@ func (r *reader) manifest(m *Manifest) {
 	m.ProfilesFile = r.bundlePath(layout.Get("profiles_file"), "bundle.layout.profiles_file")
 	m.FlowsDir = r.bundlePath(layout.Get("flows_dir"), "bundle.layout.flows_dir")
 	m.PluginsDir = r.bundlePath(layout.Get("plugins_dir"), "bundle.layout.plugins_dir")
+	if v := layout.Get("plugins_dir"); v.Given() && m.Enterprise {
+		r.at(CodeIgnored, v, "bundle.layout.plugins_dir", "has no effect in the mode enterprise: workers have plugins of their own, and no others count")
+	}
 	m.Resources = map[string]Connection{}
 	for _, one := range r.root.Get("resources").Members() {
 		if one.Kind() == '{' {
@@ -149,11 +159,8 @@ func (r *reader) manifest(m *Manifest) {
 		}
 	}
 	r.origin(b.Get("source"), m)
-	switch v := r.root.Get("paths").Get("plugins"); v.Kind() {
-	case '"':
-		m.Plugins = []string{v.Text()}
-	case '[':
-		m.Plugins = textsOf(v)
+	if v := r.root.Get("paths").Get("plugins"); v.Given() {
+		r.at(CodeIgnored, v, "paths.plugins", "has no effect: which plugins a worker has of its own, its operator says")
 	}
 	m.ZipDrivers = []string{"pyzipper", "zipfile"}
 	if v := r.root.Get("zip_drivers"); v.Kind() == '[' {

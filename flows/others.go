@@ -3,6 +3,7 @@ package flows
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/taskgrove/taskgrove/dag/treedoc"
@@ -25,19 +26,25 @@ type Executor struct {
 
 // executorOf is the id of the executor that a type names; empty: there is none.
 func (o *Options) executorOf(typ string) string {
-	const suffix = "_executor"
 	switch {
+	case typ == pluginExecutor:
+		return "" // it runs what only a bundle says
+	case o.pluginOf(typ) != nil: // one that must not be in the place of another was refused
+		return pluginKey(typ)
 	case o.Executors.Has(typ):
 		return typ
-	case o.Executors.Has(typ + suffix):
-		return typ + suffix
+	case o.Executors.Has(typ + executorSuffix):
+		return typ + executorSuffix
 	case o.learn(typ):
 		return typ
-	case o.learn(typ + suffix):
-		return typ + suffix
+	case o.learn(typ + executorSuffix):
+		return typ + executorSuffix
 	}
 	return ""
 }
+
+// executorSuffix may be left out of the type of a step.
+const executorSuffix = "_executor"
 
 // learn reports whether one of the others has the id, and takes what is known of it.
 func (o *Options) learn(id string) bool {
@@ -46,6 +53,11 @@ func (o *Options) learn(id string) bool {
 		return e != nil
 	}
 	e = o.Others.Find(id)
+	return o.know(id, e)
+}
+
+// know takes what is known of one that is not among the executors of this program; nil: there is none.
+func (o *Options) know(id string, e *Executor) bool {
 	if o.found == nil {
 		o.found, o.Inputs, o.Connections = map[string]*Executor{}, maps.Clone(o.Inputs), maps.Clone(o.Connections)
 	}
@@ -81,8 +93,11 @@ func (o *Options) types() []string {
 	if o.Others != nil {
 		all = append(all, o.Others.IDs()...)
 	}
-	out := []string{withLock, forEach}
+	out := append([]string{withLock, forEach}, slices.Collect(maps.Keys(o.Plugins))...)
 	for _, id := range all {
+		if id == pluginExecutor {
+			continue
+		}
 		short := strings.TrimSuffix(id, "_executor")
 		if out = append(out, short); short != id {
 			out = append(out, id)

@@ -248,9 +248,8 @@ func (d *Document) resource(name string) *Resource {
 }
 
 // connect puts the resource that a step names into the inputs of its task, as the definition of a connection: what is known of the run stands there as a value, secrets by name.
-func (c *compiler) connect(s *Step, t *taskDoc) {
+func (c *compiler) connect(s *Step, executor string, t *taskDoc) {
 	at := s.value.Get("inputs").Get(resourceKey)
-	executor := t.Schemas["method"]
 	if slices.Contains(notFlows, executor) {
 		return
 	}

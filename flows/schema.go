@@ -27,6 +27,9 @@ func Schema(executors []treedoc.ExecutorInputs) ([]byte, error) {
 		"then": schema{"properties": schema{"inputs": objectSchema(forEachKeys)}, "required": []any{"inputs"}},
 	}}
 	for _, e := range executors {
+		if e.ID == pluginExecutor {
+			continue // a bundle says the types that it stands behind
+		}
 		short := strings.TrimSuffix(e.ID, "_executor")
 		names := []any{short}
 		if short != e.ID {

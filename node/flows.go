@@ -8,6 +8,7 @@ import (
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/external/protocol"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/flows"
 )
@@ -41,6 +42,15 @@ func FlowExecutor(d executors.Description) *flows.Executor {
 	violations := inputs.NewSubmitted(slices.Values([]executors.Description{d})).Tree()
 	out.Faults = func(text json.RawMessage) []flows.InputFault { return flowFaults(violations, d.ID, text) }
 	return out
+}
+
+// describePlugin reads the description of a plugin of a bundle: what the program says of itself, or what "taskgrove plugin describe -o json" shows of it.
+func describePlugin(text []byte) (string, *flows.Executor, error) {
+	d, err := protocol.ParseDescription(text)
+	if err != nil {
+		return "", nil, err
+	}
+	return d.ID, flowExecutor(coordinator.Executor{ID: d.ID, Inputs: d.Inputs, Secrets: d.Secrets}), nil
 }
 
 // flowFaults are what is wrong with the inputs of a step.

@@ -34,7 +34,7 @@ func FlowOptions() flows.Options { return flowOptions()() }
 func flowOptions() func() flows.Options {
 	submitted := inputs.NewSubmitted(Described())
 	shared := flows.Options{
-		Executors: Known(), Inputs: InputKeys(), Connections: map[string]flows.Connector{},
+		Executors: Known(), Inputs: InputKeys(), Connections: map[string]flows.Connector{}, Describe: describePlugin,
 		Rename: func(executor string, text json.RawMessage) (json.RawMessage, []flows.Renamed) {
 			if executor != process.ID {
 				return text, nil

@@ -10,7 +10,7 @@ import (
 
 func (h *handler) ApplyBundle(ctx context.Context, r *pb.ApplyBundleRequest) (*pb.Bundle, error) {
 	spec := coordinator.BundleSpec{ID: r.Id, Fingerprint: r.Fingerprint, Source: r.Source, UserID: r.UserId, BundleRules: coordinator.BundleRules{EntryFlow: r.EntryFlow, ProfilesFile: r.ProfilesFile,
-		Enterprise: r.Enterprise, ZipDrivers: r.ZipDrivers, Secrets: r.Secrets, Public: r.PublicEnv}}
+		Enterprise: r.Enterprise, ZipDrivers: r.ZipDrivers, Secrets: r.Secrets, Public: r.PublicEnv, PluginsDir: r.PluginsDir}}
 	for _, f := range r.Files {
 		spec.Files = append(spec.Files, bundle.File{Path: f.GetPath(), SHA256: f.GetSha256(), Size: f.GetSize()})
 	}

@@ -21,6 +21,7 @@ type bundleApplyParams struct {
 	ZipDrivers   []string     `json:"zip_drivers,omitempty"`
 	Secrets      []string     `json:"secrets,omitempty" description:"names of the environment"`
 	Public       []string     `json:"public_env,omitempty" description:"likewise"`
+	PluginsDir   string       `json:"plugins_dir,omitempty" description:"path"`
 }
 
 type bundleFile struct {
@@ -100,7 +101,7 @@ func (h *Handler) bundleApply(ctx context.Context, x *exchange, raw json.RawMess
 	id, err := ofNamed(raw, "id", "the id of a bundle", bundleApplyParams{}, func(p *params) {
 		spec.Fingerprint, spec.Source, spec.UserID = p.text("fingerprint"), p.text("source"), p.text("user_id")
 		spec.BundleRules = coordinator.BundleRules{EntryFlow: p.text("entry_flow"), ProfilesFile: p.text("profiles_file"), Enterprise: p.flag("enterprise", false), ZipDrivers: p.strings("zip_drivers"),
-			Secrets: p.strings("secrets"), Public: p.strings("public_env")}
+			Secrets: p.strings("secrets"), Public: p.strings("public_env"), PluginsDir: p.text("plugins_dir")}
 		var files []bundleFile
 		if p.given("files") && (json.Unmarshal(p.values["files"], &files) != nil || len(files) > bundle.MaxFiles) {
 			p.refuse("files", "an array of objects with path, sha256 and size")

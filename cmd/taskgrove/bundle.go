@@ -245,7 +245,7 @@ func fileCompletions(*cobra.Command, []string, string) ([]cobra.Completion, cobr
 // pushBundle stores a version that was fetched in the cluster.
 func (s *session) pushBundle(ctx context.Context, m *flows.Manifest, got *bundle.Result, user string) (*client.Bundle, error) {
 	apply := client.BundleApply{ID: m.ID, Fingerprint: got.Fingerprint, Source: sourceText(m), UserID: user, EntryFlow: m.EntryFlow, ProfilesFile: m.ProfilesFile, Enterprise: m.Enterprise, ZipDrivers: m.ZipDrivers,
-		Secrets: m.Secrets, Public: m.Public}
+		Secrets: m.Secrets, Public: m.Public, PluginsDir: m.PluginsDir}
 	for _, f := range got.Files {
 		apply.Files = append(apply.Files, client.BundleFile{Path: f.Path, SHA256: f.SHA256, Size: f.Size})
 	}
@@ -347,6 +347,7 @@ type fetchedBundle struct {
 	flow     *givenFlow // of its text
 	path     string     // of the flow
 	profiles map[string]resource.Part
+	plugins  map[string]*flows.Plugin
 	uses     []byte    // the text of the profiles
 	given    *envGiven // with files of the manifest
 }
@@ -390,6 +391,14 @@ func (r *runBundleFlags) fetchAll(ctx context.Context, cmd *cobra.Command, given
 		return nil, report, nil
 	}
 	b.profiles = all
+	var reports []*flows.Report
+	if b.plugins, reports = pluginsIn(m, os.DirFS(b.result.Root), b.result.Files, node.FlowOptions()); len(reports) > 0 {
+		for _, report := range reports {
+			if !report.OK {
+				return nil, report, nil
+			}
+		}
+	}
 	return b, nil, nil
 }
 
@@ -398,7 +407,7 @@ func (b *fetchedBundle) options(opts flows.Options) flows.Options {
 	list := bundle.ListText(b.result.Files)
 	sum := sha256.Sum256(list)
 	opts.Bundle = &bundle.Pinned{ID: b.m.ID, Fingerprint: b.result.Fingerprint, SHA256: hex.EncodeToString(sum[:]), Size: int64(len(list)), Stale: b.result.Stale}
-	opts.Secrets, opts.Public, opts.Profiles, opts.Archives = b.m.Secrets, b.m.Public, b.profiles, b.m.Archives()
+	opts.Secrets, opts.Public, opts.Profiles, opts.Archives, opts.Plugins = b.m.Secrets, b.m.Public, b.profiles, b.m.Archives(), b.plugins
 	return opts
 }
 
@@ -550,6 +559,8 @@ func validateBundle(m *flows.Manifest, files fs.FS, values *envGiven, strict, co
 		all, report := flows.ReadProfiles(m.ProfilesFile, text)
 		opts.Profiles, uses, reports = all, text, append(reports, report)
 	}
+	plugins, told := pluginsIn(m, files, nil, opts)
+	opts.Plugins, reports = plugins, append(reports, told...)
 	names := map[string]bool{m.EntryFlow: true}
 	if m.FlowsDir != "" {
 		err := fs.WalkDir(files, m.FlowsDir, func(name string, d fs.DirEntry, err error) error {
@@ -573,6 +584,26 @@ func validateBundle(m *flows.Manifest, files fs.FS, values *envGiven, strict, co
 		reports = append(reports, report)
 	}
 	return reports
+}
+
+// pluginsIn are the plugins of a bundle, by what lies beside them: none is run. list: all files; nil: the directory has them.
+func pluginsIn(m *flows.Manifest, files fs.FS, list []bundle.File, opts flows.Options) (map[string]*flows.Plugin, []*flows.Report) {
+	dir := m.PluginsOfBundle()
+	if dir == "" {
+		return nil, nil
+	}
+	if list == nil {
+		err := fs.WalkDir(files, dir, func(name string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				list = append(list, bundle.File{Path: name})
+			}
+			return err
+		})
+		if err != nil {
+			return nil, []*flows.Report{flows.Unreadable(dir, "bundle.layout.plugins_dir", pathReason(err))}
+		}
+	}
+	return flows.ReadPlugins(dir, list, func(name string) ([]byte, *flows.Report) { return bundleFile(files, name) }, opts)
 }
 
 // pathReason is an error of a file without its path.

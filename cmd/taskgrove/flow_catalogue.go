@@ -13,6 +13,7 @@ import (
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
+	"github.com/taskgrove/taskgrove/executors/bundleplugin"
 	"github.com/taskgrove/taskgrove/executors/resource"
 	"github.com/taskgrove/taskgrove/flows"
 	"github.com/taskgrove/taskgrove/internal/config"
@@ -34,6 +35,9 @@ func stepsOf(all []*client.Executor) []flowStep {
 		steps = append(steps, flowStep{Type: own.Type, Description: own.Description, Resources: []string{}})
 	}
 	for _, e := range all {
+		if e.ID == bundleplugin.ID {
+			continue // its types are those that bundles describe
+		}
 		one := flowStep{Type: strings.TrimSuffix(e.ID, "_executor"), Executor: e.ID, Description: e.Description, Resources: []string{}}
 		if e.Connection != nil {
 			for _, d := range resource.Drivers() {

@@ -16,6 +16,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors/aggregate"
 	"github.com/taskgrove/taskgrove/executors/apflow"
 	"github.com/taskgrove/taskgrove/executors/approval"
+	"github.com/taskgrove/taskgrove/executors/bundleplugin"
 	"github.com/taskgrove/taskgrove/executors/checkitems"
 	"github.com/taskgrove/taskgrove/executors/command"
 	"github.com/taskgrove/taskgrove/executors/crew"
@@ -122,6 +123,7 @@ func New(cfg Config) []executors.Executor {
 		process.New(cfg.Command, workPlace(cfg.FileRoot, file)),
 		checkitems.New(),
 		tellsSecrets(store),
+		bundlePlugins(cfg, file),
 	}, fileSteps(cfg, net, workPlace(cfg.FileRoot, file), archives(file)), excelPart(cfg, file))
 	return all
 }
@@ -132,6 +134,23 @@ func fileSteps(cfg Config, net *network.Network, place func(pool string) workdir
 	transfers := transfer.Config{Place: place}
 	return slices.Concat([]executors.Executor{zipfile.NewZip(zips), zipfile.NewUnzip(zips)}, sftp.New(transfers, cfg.SSH, net), smb.New(transfers, net),
 		[]executors.Executor{mail.New(mail.Config{Place: place}, net)})
+}
+
+// bundlePlugins runs programs of the bundles of flows, in pools that allow it.
+func bundlePlugins(cfg Config, file *workerfile.Source) executors.Executor {
+	return bundleplugin.New(bundleplugin.Config{
+		Place: workPlace(cfg.FileRoot, file), Grace: cfg.Command.Grace,
+		Pools: func() []string { return poolsWith(file, func(p workerfile.Pool) bool { return p.BundlePlugins }) },
+		Refused: func(pool string) string {
+			switch rules := file.File().Pool(pool); {
+			case rules.Enterprise():
+				return "it is of the mode enterprise, which has the plugins of its workers and no others"
+			case !rules.BundlePlugins:
+				return "bundle_plugins: true of the pool in the worker's file allows them"
+			}
+			return ""
+		},
+	})
 }
 
 // asker opens conversations with models.

@@ -42,6 +42,9 @@ type Pool struct {
 	// ZipDrivers are the drivers of archives that the mode enterprise allows; nil: pyzipper and zipfile.
 	ZipDrivers []string `file:"zip_drivers"`
 
+	// BundlePlugins: steps of flows may be run by programs of their bundle, which whoever may put bundles into the cluster has written.
+	BundlePlugins bool `file:"bundle_plugins"`
+
 	// Profiles are settings of the resources of flows, by the names of their profiles: they go before what the flow was submitted with, and the resource itself before them.
 	Profiles map[string]Profile `file:"profiles"`
 }
@@ -148,6 +151,9 @@ func (p *Pool) Check(at Place) {
 	}
 	if p.Enterprise() && p.Files != nil && p.Files.Root != "" {
 		at.Key("files").Fault("root", "pools of the mode enterprise have no files but those of the job and of the bundle")
+	}
+	if p.Enterprise() && p.BundlePlugins {
+		at.Fault("bundle_plugins", "pools of the mode enterprise have the plugins of the worker, and none of bundles")
 	}
 	for i, name := range p.ZipDrivers {
 		if !slices.Contains([]string{"pyzipper", "zipfile", "external"}, name) {

@@ -54,8 +54,8 @@ const (
 // idRule is that of pools, as an executor's pool has its name.
 var idRule = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-// parseDescription reads the message and reports every fault in it.
-func parseDescription(line []byte) (*Description, error) {
+// ParseDescription reads a description, as a program sends it, and reports every fault in it.
+func ParseDescription(line []byte) (*Description, error) {
 	if len(line) > maxDescriptionBytes {
 		return nil, fmt.Errorf("its description has %d bytes, at most %d", len(line), maxDescriptionBytes)
 	}
@@ -65,6 +65,11 @@ func parseDescription(line []byte) (*Description, error) {
 			return nil, fmt.Errorf("its description is wrong: %s must not be a %s", bad.Field, bad.Value)
 		}
 		return nil, errors.New("its description is not JSON")
+	}
+	for _, schema := range []*json.RawMessage{&d.Inputs, &d.Output} {
+		if string(*schema) == "null" {
+			*schema = nil
+		}
 	}
 	if err := d.check(); err != nil {
 		return nil, fmt.Errorf("its description is wrong: %w", err)

@@ -251,7 +251,7 @@ func (p *Process) Describe(ctx context.Context) (*Description, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the process of the executor did not describe itself: %w", err)
 	}
-	return parseDescription(m.line)
+	return ParseDescription(m.line)
 }
 
 // ask sends a question that the program answers by one message. If it does not, it is ended.

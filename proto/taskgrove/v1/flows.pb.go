@@ -1816,8 +1816,9 @@ type ApplyBundleRequest struct {
 	ProfilesFile  string                 `protobuf:"bytes,7,opt,name=profiles_file,json=profilesFile,proto3" json:"profiles_file,omitempty"` // path
 	Enterprise    bool                   `protobuf:"varint,8,opt,name=enterprise,proto3" json:"enterprise,omitempty"`
 	ZipDrivers    []string               `protobuf:"bytes,9,rep,name=zip_drivers,json=zipDrivers,proto3" json:"zip_drivers,omitempty"`
-	Secrets       []string               `protobuf:"bytes,10,rep,name=secrets,proto3" json:"secrets,omitempty"`                      // names of the environment
-	PublicEnv     []string               `protobuf:"bytes,11,rep,name=public_env,json=publicEnv,proto3" json:"public_env,omitempty"` // likewise
+	Secrets       []string               `protobuf:"bytes,10,rep,name=secrets,proto3" json:"secrets,omitempty"`                         // names of the environment
+	PublicEnv     []string               `protobuf:"bytes,11,rep,name=public_env,json=publicEnv,proto3" json:"public_env,omitempty"`    // likewise
+	PluginsDir    string                 `protobuf:"bytes,12,opt,name=plugins_dir,json=pluginsDir,proto3" json:"plugins_dir,omitempty"` // path; empty: there is none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1927,6 +1928,13 @@ func (x *ApplyBundleRequest) GetPublicEnv() []string {
 		return x.PublicEnv
 	}
 	return nil
+}
+
+func (x *ApplyBundleRequest) GetPluginsDir() string {
+	if x != nil {
+		return x.PluginsDir
+	}
+	return ""
 }
 
 type BundleFile struct {
@@ -2594,7 +2602,7 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\x04name\x18\x05 \x01(\tR\x04name\"@\n" +
 	"\x15RestartFlowRunRequest\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12\x15\n" +
-	"\x06run_id\x18\x02 \x01(\tR\x05runId\"\xe5\x02\n" +
+	"\x06run_id\x18\x02 \x01(\tR\x05runId\"\x86\x03\n" +
 	"\x12ApplyBundleRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x16\n" +
@@ -2612,7 +2620,9 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\asecrets\x18\n" +
 	" \x03(\tR\asecrets\x12\x1d\n" +
 	"\n" +
-	"public_env\x18\v \x03(\tR\tpublicEnv\"L\n" +
+	"public_env\x18\v \x03(\tR\tpublicEnv\x12\x1f\n" +
+	"\vplugins_dir\x18\f \x01(\tR\n" +
+	"pluginsDir\"L\n" +
 	"\n" +
 	"BundleFile\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +

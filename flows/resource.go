@@ -226,6 +226,10 @@ func (c *checker) reachable(s *Step, executor string, inputs treefile.Value, loc
 		return // likewise
 	}
 	if !slices.ContainsFunc(driver.Types(), func(t string) bool { return slices.Contains(takes.Types, t) }) {
+		if why := driver.Absent(); why != "" {
+			c.at(CodeNotYet, named, at+resourceKey, "%s can't reach %s with the driver %s: %s", s.Type, r.Kind, r.Driver, why)
+			return
+		}
 		c.at(CodeWrongResource, named, at+resourceKey, "%s can't reach %s with the driver %s: it takes connections to %s", s.Type, r.Kind, r.Driver, strings.Join(takes.Types, ", "))
 		return
 	}

@@ -64,6 +64,8 @@ func TestResourceFaults(t *testing.T) {
 		{"another executor", strings.Replace(wh("kind: db, driver: postgres, config: {host: h}"), "type: sql", "type: rest", 1), "4 spec.missing_input jobs[0].steps[0].inputs.url\n4 spec.wrong_resource jobs[0].steps[0].inputs.resource\n! 4 spec.unknown_input jobs[0].steps[0].inputs.query"},
 		{"settings that the executor has no use for", wh("kind: db, driver: postgres, config: {host: h, ca: PEM, sslmode: require}"), "4 spec.wrong_resource jobs[0].steps[0].inputs.resource"},
 		{"an executor without connections", strings.Replace(wh("kind: db, driver: postgres, config: {host: h}"), "type: sql", "type: noop", 1), "4 spec.not_supported jobs[0].steps[0].inputs.resource"},
+		{"a database that only plugins reach", wh("kind: db, driver: duckdb, config: {path: d}"), "4 spec.not_supported jobs[0].steps[0].inputs.resource"},
+		{"another one", wh("kind: db, driver: exasol, config: {dsn: h, user: u, password: '{{env.DB_PASSWORD}}'}"), "4 spec.not_supported jobs[0].steps[0].inputs.resource"},
 		{"fields beside a resource", strings.Replace(wh("kind: db, driver: postgres, config: {host: h}"), "query:", "Host: evil, connection: c, query:", 1), "4 spec.wrong_resource jobs[0].steps[0].inputs.Host\n4 spec.wrong_resource jobs[0].steps[0].inputs.connection"},
 		{"a template for a resource", strings.Replace(wh("kind: db, driver: postgres, config: {host: h}"), "resource: wh", "resource: '{{run_id}}'", 1), "4 spec.schema jobs[0].steps[0].inputs.resource"},
 		{"run values in a resource", wh("kind: db, driver: postgres, config: {host: '{{run_id}}', database: '{{steps.s.x}}'}"), "3 template.unknown_root resources.wh.config.host\n3 template.unknown_root resources.wh.config.database"},

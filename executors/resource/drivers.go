@@ -46,6 +46,7 @@ type Driver struct {
 	needs           [][]string        // of each list, config has one
 	fixed           map[string]string // fields that every connection of it has, if the executor takes them
 	note            string
+	absent          string // why no executor of Taskgrove reaches it; empty: some do
 }
 
 var cacheKey = key{path: "cache", preset: "`run`", note: "no effect: workers keep connections by what is in them"}
@@ -121,9 +122,9 @@ var drivers = []Driver{
 			{path: "dsn", fields: []string{"dsn"}, note: "`host:port/service`"},
 		},
 		options: []key{{path: "oracle.lib_dir"}, {path: "pool.enabled", form: isBoolean}, {path: "pool.size", form: isInteger}, {path: "arraysize", form: isInteger, fields: []string{"arraysize"}}, cacheKey}},
-	{Kind: "db", Name: "duckdb", Type: "duckdb", options: []key{{path: "extensions", form: isWords, fields: []string{"extensions"}}, {path: "pragmas", form: isMap, fields: []string{"pragmas"}}, cacheKey},
+	{Kind: "db", Name: "duckdb", Type: "duckdb", absent: absentDuckDB, options: []key{{path: "extensions", form: isWords, fields: []string{"extensions"}}, {path: "pragmas", form: isMap, fields: []string{"pragmas"}}, cacheKey},
 		config: []key{{path: "path", fields: []string{"path"}, preset: "`:memory:`"}, {path: "read_only", form: isBoolean, fields: []string{"read_only"}, preset: "false"}}},
-	{Kind: "db", Name: "exasol", Type: "exasol", needs: [][]string{{"dsn"}, {"user"}, {"password"}}, options: []key{{path: "timeout", form: isNumber, fields: []string{"timeout"}}, cacheKey},
+	{Kind: "db", Name: "exasol", Type: "exasol", absent: absentExasol, needs: [][]string{{"dsn"}, {"user"}, {"password"}}, options: []key{{path: "timeout", form: isNumber, fields: []string{"timeout"}}, cacheKey},
 		config: []key{{path: "dsn", fields: []string{"dsn"}}, {path: "user", also: []string{"username"}, fields: []string{"username", "user"}}, {path: "password", fields: []string{"password"}, secret: true}, {path: "schema", fields: []string{"schema"}}}},
 	{Kind: "archive", Name: "zipfile", Type: "archive", options: []key{cacheKey}, fixed: map[string]string{"driver": "zipfile"}},
 	{Kind: "archive", Name: "pyzipper", Type: "archive", config: aesConfig, options: []key{cacheKey}, fixed: map[string]string{"driver": "pyzipper"}},
@@ -133,6 +134,15 @@ var drivers = []Driver{
 	{Kind: "archive", Name: "external", Type: "archive", options: []key{cacheKey}, fixed: map[string]string{"driver": "external"}, needs: [][]string{{"zip_cmd"}, {"unzip_cmd"}},
 		config: []key{{path: "zip_cmd", form: isWords, fields: []string{"zip_cmd"}}, {path: "unzip_cmd", form: isWords, fields: []string{"unzip_cmd"}}}},
 }
+
+// Why these are names alone. A plugin may take connections to them.
+const (
+	absentDuckDB = "DuckDB is a library of C, and workers have none: a program does it, such as duckdb by external.process, or a plugin that takes connections to duckdb"
+	absentExasol = "Exasol's driver for Go dials by itself, past the rules that workers have for their network: a plugin does it that takes connections to exasol"
+)
+
+// Absent is why no executor of Taskgrove reaches what the driver names; empty: some do. A plugin may.
+func (d *Driver) Absent() string { return d.absent }
 
 var aesConfig = []key{{path: "encryption", fields: []string{"encryption"}, preset: "`aes`"}, {path: "aes_strength", form: isInteger, fields: []string{"aes_strength"}, preset: "256"}}
 

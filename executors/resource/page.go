@@ -15,6 +15,9 @@ func Table() string {
 			becomes = "a connection to " + d.note
 		}
 		fmt.Fprintf(&b, "\n## %s:%s\n\nIt becomes %s.", d.Kind, d.Name, becomes)
+		if d.absent != "" {
+			fmt.Fprintf(&b, " No executor of Taskgrove takes it. %s.", d.absent)
+		}
 		if len(d.config)+len(d.options) > 1 || len(d.options) > 0 && d.options[0].path != cacheKey.path {
 			b.WriteString("\n\n| setting | is | without it | |\n|---|---|---|---|\n")
 			for _, one := range d.Settings() {

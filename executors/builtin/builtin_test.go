@@ -256,7 +256,7 @@ func TestCatalogueHoldsTheRegistrysExecutorsInTheOrderOfTheSpec(t *testing.T) {
 		"python_executor",
 		"map_executor",
 		"subtree_executor",
-		"external.process", "check_items", "doctor_executor", "zip", "unzip", "sftp_list_files", "sftp_download_files", "sftp_delete_files", "sftp_upload_files",
+		"external.process", "check_items", "doctor_executor", "bundle_plugin", "zip", "unzip", "sftp_list_files", "sftp_download_files", "sftp_delete_files", "sftp_upload_files",
 		"smb_list_files", "smb_download_files", "smb_delete_files", "smb_upload_files",
 		"mail_send", "excel_validate_template", "excel_fill_small", "excel_fill_from_file",
 	}

@@ -76,7 +76,7 @@ func New(cfg Config) *Executor {
 // Describe implements [executors.Executor].
 func (*Executor) Describe() executors.Description {
 	return executors.Description{
-		ID: ID, Name: "Plugin of a bundle", Type: "external",
+		ID: ID, Name: "Plugin of a bundle", Type: "bundle",
 		Description: "Runs a step of a flow by a program of the flow's bundle, where the pool allows it",
 		Tags:        []string{"process", "flows"},
 		Inputs:      json.RawMessage(`{"type": "object"}`),

@@ -78,7 +78,7 @@ func (a *asks) step(s *Step, pool string) {
 	if executor == "" { // the flow itself does it
 		return
 	}
-	at := a.pool(cmp.Or(pool, executor))
+	at := a.pool(cmp.Or(pool, dag.PoolOf(executor)))
 	at.executors[executor] = true
 	a.places[s.loc], a.places[run.loc] = at, at
 	takes, connects := a.opts.Connections[executor]

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/taskgrove/taskgrove/client"
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/doctor"
 	"github.com/taskgrove/taskgrove/executors/secrets"
@@ -47,6 +48,7 @@ func flowDoctorCommand() *cobra.Command {
 	var dir string
 	var asks bool
 	var version int
+	var dial bool
 	var inBundle runBundleFlags
 	wait := 30 * time.Second
 	cmd := &cobra.Command{
@@ -56,7 +58,7 @@ func flowDoctorCommand() *cobra.Command {
 			"  --pool P       a worker of the pool says which secrets of the flow tasks of the pool may use there, and whether they could use its resources, with the pool's settings for their profiles\n" +
 			"  --cluster      a worker of each pool that steps of the flow run in says it, of those steps\n" +
 			"  ID             the id of a registered flow: the same as --cluster\n\n" +
-			"Whoever asks must be allowed to submit tasks: a tree of tasks of doctor_executor runs. No value is shown, and no server is dialled. With --pool and --worker-file it asks no cluster, and\n" +
+			"Whoever asks must be allowed to submit tasks: a tree of tasks of doctor_executor runs. No value is shown, and no server is dialled without --dial. With --pool and --worker-file it asks no cluster, and\n" +
 			"looks, where a worker of the pool runs, and with its environment, which secrets that worker has: by the worker's file, TASKGROVE_SECRET_… and --secrets-dir.\n" +
 			"With --bundle-manifest the bundle is fetched, and its entry flow is meant, or the flow that is named by its path in the bundle, or by its id if it is registered.\n" +
 			"The exit code is 2 if something is missing, or nobody answers, and 4 if no cluster could be reached.",
@@ -66,6 +68,7 @@ func flowDoctorCommand() *cobra.Command {
 	inBundle.bind(cmd)
 	bind(cmd, config.Variables(&config.Client{}))
 	cmd.Flags().BoolVar(&asks, "cluster", false, "ask workers of each pool that steps of the flow run in")
+	cmd.Flags().BoolVar(&dial, "dial", false, "have workers open a connection to the server of each resource")
 	cmd.Flags().IntVar(&version, "version", 0, "of the registered flow; 0: the newest")
 	cmd.Flags().DurationVar(&wait, "wait", wait, "how long workers of a pool may take to begin with an answer")
 	cmd.Flags().StringVar(&dir, "secrets-dir", "", "with --worker-file: the worker's directory of secrets (TASKGROVE_SECRETS_DIR)")
@@ -93,6 +96,8 @@ func flowDoctorCommand() *cobra.Command {
 			return usage("--%s: goes with --pool or --cluster", clientFlagOf(cmd))
 		case version != 0 && id == "":
 			return usage("--version: is that of a registered flow, and %s is a file", cmp.Or(name, "a bundle's"))
+		case dial && !asks:
+			return usage("--dial: goes with --pool or --cluster")
 		case wait <= 0:
 			return usage("--wait: must be more than 0")
 		}
@@ -143,7 +148,7 @@ func flowDoctorCommand() *cobra.Command {
 			}
 			examine(cmd.Context(), checkup.Checkup, store, look.pool)
 		case asks:
-			if err := s.askPools(cmd.Context(), checkup, cluster, look.pool, wait); err != nil {
+			if err := s.askPools(cmd.Context(), checkup, cluster, look.pool, wait, dial); err != nil {
 				return unreachable(s.explain(cmd.Context(), err))
 			}
 		}
@@ -223,6 +228,20 @@ func (s *session) clusterExecutors(ctx context.Context) (*clusterExecutors, erro
 	return c, err
 }
 
+// runs reports whether a live worker runs an executor in a pool, as far as the cluster tells: of a pool that is named like another executor, it does not.
+func (c *clusterExecutors) runs(id, pool string) bool {
+	e := c.by[id]
+	if e == nil {
+		return false
+	}
+	for other := range c.by {
+		if other != id && dag.PoolOf(other) == pool {
+			return true
+		}
+	}
+	return e.Workers == 0 || slices.Contains(e.Pools, pool)
+}
+
 // IDs implements [flows.Others].
 func (c *clusterExecutors) IDs() (ids []string) {
 	for id := range c.by {
@@ -251,7 +270,7 @@ const (
 )
 
 // askPools has workers say what they have for the steps of a flow: in one pool, or, if that is empty, in each that the steps run in.
-func (s *session) askPools(ctx context.Context, c *examined, cluster *clusterExecutors, pool string, wait time.Duration) error {
+func (s *session) askPools(ctx context.Context, c *examined, cluster *clusterExecutors, pool string, wait time.Duration, dial bool) error {
 	asks := c.Asks(pool)
 	if len(asks) == 0 {
 		return nil
@@ -272,7 +291,7 @@ func (s *session) askPools(ctx context.Context, c *examined, cluster *clusterExe
 			continue
 		}
 		for _, id := range one.Executors {
-			if e := cluster.by[id]; e == nil || e.Workers > 0 && !slices.Contains(e.Pools, one.Pool) {
+			if !cluster.runs(id, one.Pool) {
 				p.fault("no live worker that serves it has the executor %s", id)
 			}
 		}
@@ -284,7 +303,7 @@ func (s *session) askPools(ctx context.Context, c *examined, cluster *clusterExe
 			ask(i, map[string]any{"secrets": names[first:min(first+doctor.MaxSecrets, len(names))]})
 		}
 		for _, r := range one.Resources {
-			ask(i, map[string]any{"connection": r})
+			ask(i, map[string]any{"connection": r, "dial": dial})
 		}
 		for _, name := range one.Connections {
 			ask(i, map[string]any{"connection": name})
@@ -425,6 +444,9 @@ func poolText(w io.Writer, p *examinedPool) {
 		fmt.Fprintf(w, "  resource %s%s\n", oneLine(cmp.Or(r.Name, "connection")), oneLine(profile))
 		for _, fault := range r.Faults {
 			fmt.Fprintf(w, "  - %s\n", oneLine(fault))
+		}
+		if r.Reached != "" {
+			fmt.Fprintf(w, "    reached %s\n", oneLine(r.Reached))
 		}
 		for k := range r.Secrets {
 			secret("  ", r.Secrets[k].Path, &r.Secrets[k])

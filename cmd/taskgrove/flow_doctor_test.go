@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,7 +30,7 @@ func TestFlowDoctorAsksPools(t *testing.T) {
 	c := cluster.Start(t, cluster.Options{
 		Pools:       []string{"staging", "others", "rest_executor"},
 		Coordinator: func(s *config.Coordinator) { s.GRPCAddr = "127.0.0.1:0" },
-		Worker:      func(s *config.Worker) { s.Executors.WorkerFile = worker },
+		Worker:      func(s *config.Worker) { s.Executors.WorkerFile, s.Executors.AddressLoopback = worker, true },
 	})
 	t.Setenv("TASKGROVE_SERVER", c.Coordinators[0].P.GRPC)
 	doctor := func(args ...string) (string, string, int) {
@@ -117,7 +118,7 @@ jobs:
 	}{
 		{[]string{flow, "--worker-file", worker}, "--worker-file goes with --pool"}, {[]string{"good", "--worker-file", worker, "--pool", "p"}, "--worker-file asks no cluster"},
 		{[]string{flow, "--server", "127.0.0.1:1"}, "--server: goes with --pool or --cluster"}, {[]string{flow, "--version", "2"}, "--version: is that of a registered flow"},
-		{[]string{flow, "--pool", "p", "--wait", "0s"}, "--wait: must be more than 0"}, {[]string{filepath.Join(t.TempDir(), "none.yaml"), "--cluster"}, "no such file"},
+		{[]string{flow, "--dial"}, "--dial: goes with"}, {[]string{flow, "--pool", "p", "--wait", "0s"}, "--wait: must be more than 0"}, {[]string{filepath.Join(t.TempDir(), "none.yaml"), "--cluster"}, "no such file"},
 	} {
 		if out, note, code := doctor(row.args...); code != exitUsage || !strings.Contains(note, row.says) || out != "" {
 			t.Errorf("%v: exit %d, %q, %q", row.args, code, note, out)
@@ -125,6 +126,22 @@ jobs:
 	}
 	if _, note, code := doctor("none", "--cluster"); code != exitError || !strings.Contains(note, "there is no registered flow none") {
 		t.Errorf("no such flow: exit %d, %s", code, note)
+	}
+	server, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := server.Addr().String()
+	_, port, _ := net.SplitHostPort(at)
+	dialled := file(t, "dialled.yaml", "flow: {id: dialled}\nresources: {m: {kind: mail, driver: smtp, config: {host: 127.0.0.1, port: "+port+"}}}\njobs: [{id: a, steps: [{id: s, type: mail_send, inputs: {resource: m, to: a@b.example, subject: s, body: b}}]}]\n")
+	if out, note, code := doctor(dialled, "--pool", "rest_executor", "--dial"); code != exitOK || !strings.Contains(out, "reached "+at+"\n") {
+		t.Errorf("exit %d, %s\n%s", code, note, out)
+	}
+	if err := server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if out, note, code := doctor(dialled, "--pool", "rest_executor", "--dial"); code != exitUsage || !strings.Contains(out, "- "+at+" can't be reached: ") {
+		t.Errorf("exit %d, %s\n%s", code, note, out)
 	}
 	const manifest = "../../examples/flows/bundle/manifest.yaml"
 	bundled := []string{"--bundle-manifest", manifest, "--bundle-dir", t.TempDir()}

@@ -122,7 +122,7 @@ func New(cfg Config) []executors.Executor {
 		subtree.New(),
 		process.New(cfg.Command, workPlace(cfg.FileRoot, file)),
 		checkitems.New(),
-		tellsSecrets(store),
+		tellsSecrets(store, net),
 		bundlePlugins(cfg, file),
 	}, fileSteps(cfg, net, workPlace(cfg.FileRoot, file), archives(file)), excelPart(cfg, file))
 	return all

@@ -5,6 +5,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/doctor"
+	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/secrets"
 	"github.com/taskgrove/taskgrove/internal/config"
 )
@@ -28,6 +29,6 @@ func operatorSecrets(open func() (*secrets.Store, error)) func(name string) (str
 }
 
 // tellsSecrets is the executor that says what tasks of its pool may use.
-func tellsSecrets(open func() (*secrets.Store, error)) executors.Executor {
-	return doctor.New(func() (doctor.Store, error) { return open() })
+func tellsSecrets(open func() (*secrets.Store, error), net *network.Network) executors.Executor {
+	return doctor.New(func() (doctor.Store, error) { return open() }, net)
 }

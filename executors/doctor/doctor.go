@@ -12,6 +12,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/inputs"
+	"github.com/taskgrove/taskgrove/executors/network"
 	"github.com/taskgrove/taskgrove/executors/resource"
 	"github.com/taskgrove/taskgrove/executors/secrets"
 )
@@ -28,7 +29,8 @@ var inputSchema = json.RawMessage(`{
     "secrets": {"type": ["array", "null"], "maxItems": 1000, "description": "Secrets that tasks of the pool shall be able to name", "items": {
       "type": "object", "properties": {"secret": {"type": "string", "minLength": 1, "maxLength": 128, "description": "Its name"}}, "required": ["secret"], "additionalProperties": false
     }},
-    "connection": {"type": ["string", "object", "null"], "description": "The name of a connection, or the definition of one, that they shall be able to use"}
+    "connection": {"type": ["string", "object", "null"], "description": "The name of a connection, or the definition of one, that they shall be able to use"},
+    "dial": {"type": ["boolean", "null"], "default": false, "description": "Open a connection to where a definition goes, as tasks of the pool may, and close it"}
   }
 }`)
 
@@ -50,6 +52,7 @@ var outputSchema = json.RawMessage(`{
         "optional": {"type": "boolean", "description": "Each place has a default"},
         "missing": {"type": "string", "description": "Why they can't have it; absent: they can, or need not"}
       }, "required": ["name"]}},
+      "reached": {"type": "string", "description": "With dial: host and port that a connection was opened to"},
       "faults": {"type": "array", "items": {"type": "string"}, "description": "What else keeps them from using it"}
     }}
   },
@@ -66,10 +69,11 @@ type Store interface {
 // Executor is doctor_executor.
 type Executor struct {
 	open func() (Store, error)
+	net  *network.Network
 }
 
 // New makes one. open is called by each attempt.
-func New(open func() (Store, error)) *Executor { return &Executor{open} }
+func New(open func() (Store, error), net *network.Network) *Executor { return &Executor{open, net} }
 
 // Describe implements [executors.Executor].
 func (*Executor) Describe() executors.Description {
@@ -107,6 +111,7 @@ type Connection struct {
 	Profile string   `json:"profile,omitempty"`
 	Overlay bool     `json:"overlay"` // the worker's file has settings for the profile
 	Secrets []Secret `json:"secrets,omitempty"`
+	Reached string   `json:"reached,omitempty"` // host and port that a connection was opened to; empty: nobody was asked to, or it failed
 	Faults  []string `json:"faults,omitempty"`
 }
 
@@ -116,6 +121,7 @@ type asked struct {
 		Secret string `json:"secret"`
 	} `json:"secrets"`
 	Connection json.RawMessage `json:"connection"`
+	Dial       bool            `json:"dial"`
 }
 
 func (a *asked) connection() json.RawMessage {
@@ -153,8 +159,12 @@ func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Ou
 		}
 	}
 	if connection != nil {
-		if err := out.connect(ctx, store, call.Pool, connection); err != nil {
+		address, err := out.connect(ctx, store, call.Pool, connection)
+		if err != nil {
 			return nil, executors.Invalid(ID, err.Error())
+		}
+		if in.Dial && address != "" {
+			e.dial(ctx, call.Pool, address, out)
 		}
 	}
 	if ctx.Err() != nil { // what was denied may have been so for that
@@ -168,22 +178,38 @@ func (a *Answer) secret(to *[]Secret, s Secret) {
 	a.OK = a.OK && s.Missing == ""
 }
 
-// connect says what there is of a connection.
-func (a *Answer) connect(ctx context.Context, store Store, pool string, connection json.RawMessage) error {
+// dialTimeout is how long a server may take to accept a connection.
+const dialTimeout = 5 * time.Second
+
+// dial opens a connection to a server, as tasks of the pool may.
+func (e *Executor) dial(ctx context.Context, pool, address string, a *Answer) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, err := e.net.Pool(pool).DialContext(ctx, "tcp", address)
+	if err != nil {
+		a.Connection.Faults, a.OK = append(a.Connection.Faults, fmt.Sprintf("%s can't be reached: %v", address, err)), false
+		return
+	}
+	_ = conn.Close() // nothing was sent
+	a.Connection.Reached = address
+}
+
+// connect says what there is of a connection, and where it goes; empty: nobody knows.
+func (a *Answer) connect(ctx context.Context, store Store, pool string, connection json.RawMessage) (address string, err error) {
 	c := &Connection{}
 	a.Connection = c
 	if connection[0] == '"' {
 		if err := json.Unmarshal(connection, &c.Name); err != nil {
-			return fmt.Errorf("connection can't be read")
+			return "", fmt.Errorf("connection can't be read")
 		}
 		if denied := store.DeniedConnection(c.Name, pool); denied != "" {
 			c.Faults, a.OK = []string{denied}, false
 		}
-		return nil
+		return "", nil
 	}
 	d, err := resource.Parse(connection)
 	if err != nil {
-		return fmt.Errorf("connection: %w", err)
+		return "", fmt.Errorf("connection: %w", err)
 	}
 	found := store.Examine(ctx, pool, d)
 	c.Name, c.Profile, c.Overlay, c.Faults = d.Name, d.Profile, found.Overlay, found.Faults
@@ -191,7 +217,7 @@ func (a *Answer) connect(ctx context.Context, store Store, pool string, connecti
 		a.secret(&c.Secrets, Secret{Name: s.Name, Path: s.Path, Optional: s.Optional, Missing: s.Denied})
 	}
 	a.OK = a.OK && len(c.Faults) == 0
-	return nil
+	return found.Address, nil
 }
 
 // Demo implements [executors.Demonstrator].

@@ -37,6 +37,7 @@ type Examined struct {
 	Overlay bool      // the worker's file has settings for the profile
 	Secrets []Granted // that the settings name, with those of the overlay and without those that it replaces, by name
 	Faults  []string  // of the settings as a whole
+	Address string    // host and port that it goes to; empty: to none, or a secret says where
 }
 
 // Granted is a secret that settings name.
@@ -68,6 +69,7 @@ func (s *Store) Examine(ctx context.Context, pool string, d *resource.Definition
 			out.Faults = append(out.Faults, f.Error())
 		}
 	}
+	out.Address = driver.Address(&raw)
 	if paths, _ := raw.DecodePaths(); len(paths) > 0 && !decodes(file) {
 		out.Faults = append(out.Faults, noDecoder(paths[0]))
 	}

@@ -134,6 +134,8 @@ func (s *store) doFollowups(room func(int32, int) bool, when map[dag.Key]verdict
 		}
 		s.followups = append(s.followups, c)
 	}
+	s.doing = batch
+	defer func() { s.doing = nil }()
 	return s.apply(d, room), true
 }
 

@@ -124,11 +124,11 @@ func (w *world) judgeMove(t *task, r *dag.Row) {
 	}
 }
 
-// goesOn reports whether what found a task was cancelled, and nothing is left that cancels the task.
+// goesOn reports whether what found a task was cancelled, and nothing is left that cancels the task: nor was it there in this transaction, which may have ended the task first.
 func (w *world) goesOn(t *task) bool {
 	tree := t.row.Key.Tree()
 	on := w.store.trees[tree-1].tasks[t.by-1]
-	return on.row.State == dag.Cancelled && !slices.ContainsFunc(w.store.followups, func(c followup) bool {
+	return on.row.State == dag.Cancelled && !slices.ContainsFunc(slices.Concat(w.store.followups, w.store.doing), func(c followup) bool {
 		return c.task.Tree() == tree && (c.kind == followupCancel || c.kind == followupCancelBelow)
 	})
 }

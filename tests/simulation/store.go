@@ -21,6 +21,7 @@ type store struct {
 	runs      int // ids given
 	timers    []timer
 	followups []followup
+	doing     []followup   // what the transaction at hand takes
 	workers   []*workerRow // key - 1
 	attempts  map[attemptKey]*attemptRow
 	beyond

@@ -25,7 +25,9 @@ type Editor interface {
 }
 
 func (g *guarded) Update(ctx context.Context, taskID string, change TaskChange) (*Task, error) {
-	return ask(ctx, g, Call{Method: "Update", ID: taskID, Details: detail("fields", changedFields(change))}, func() (*Task, error) { return g.next.Update(ctx, taskID, change) })
+	return ask(ctx, g, Call{Method: "Update", ID: taskID, Details: detail("fields", changedFields(change))}, func() (*Task, error) {
+		return g.next.Update(g.seesFlows(ctx), taskID, change)
+	})
 }
 
 func (g *guarded) Delete(ctx context.Context, taskID string, opts DeleteOptions) (*Deletion, error) {
@@ -42,7 +44,8 @@ func (g *guarded) Add(ctx context.Context, parentID string, opts SubmitOptions, 
 		opts.IdempotencyKey = keyOfOwner(to.UserID, opts.IdempotencyKey)
 		opts.UserID, tasks = "", g.owned(ctx, Call{Method: "Add"}, "", tasks)
 	}
-	out, err := g.next.Add(ctx, parentID, opts, tasks)
+	ctx = g.seesFlows(ctx)
+	out, err := g.next.Add(ctx, parentID, opts, ofSeenFlows(ctx, tasks))
 	end(madeBy(out, err), err)
 	return out, err
 }

@@ -27,6 +27,7 @@ func (c *Coordinator) Update(ctx context.Context, taskID string, change TaskChan
 		Known:       func(id string) bool { return c.executors.has(ctx, id) },
 		Repeatable:  func(id string) bool { return slices.Contains(c.cfg.Repeatable, id) },
 		InputFaults: c.inputFaultsOf(ctx), PoolFaults: c.poolFaultsOf(),
+		Allowed: func(t *dag.Task) error { return mayRunFlows(ctx, t) },
 	})
 	if refused, ok := errors.AsType[*pg.Refused](err); ok {
 		return nil, &UpdateError{Faults: refused.Faults, Transition: refused.Transition}
@@ -128,6 +129,9 @@ func (c *Coordinator) editError(what string, err error) error {
 	}
 	if _, ok := errors.AsType[*dag.LevelError](err); ok {
 		return err
+	}
+	if unseen, ok := errors.AsType[*unseenError](err); ok {
+		return unseen.error
 	}
 	if limit, ok := errors.AsType[*pg.PoolLimitError](err); ok {
 		return &InvalidArgumentError{Field: "pool", Reason: limit.Reason}

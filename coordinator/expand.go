@@ -273,7 +273,7 @@ func (c *Coordinator) expansionStep(ctx context.Context) (more bool, err error) 
 			}
 		case pg.FollowupTree:
 			failpoint.Hit("coordinator.before-subtree-tell")
-			eff, rest, err = c.store.TellSubtreeEnds(ctx, c.lanes.room)
+			eff, rest, err = c.store.TellSubtreeEnds(ctx, c.lanes.room, c.runOfStep)
 			if eff != nil {
 				failpoint.Hit("coordinator.after-subtree-tell")
 			}

@@ -291,7 +291,7 @@ func (g *guarded) RunFlow(ctx context.Context, spec FlowRunSpec) (*FlowRunInfo, 
 		return nil, err
 	}
 	spec.owner, spec.UserID = to.UserID, cmp.Or(to.UserID, spec.UserID)
-	out, err := g.next.RunFlow(by(ctx, g.caller.Name), spec)
+	out, err := g.next.RunFlow(g.seesFlows(by(ctx, g.caller.Name)), spec)
 	end(madeBy(out, err), err)
 	return out, err
 }
@@ -320,12 +320,14 @@ func (g *guarded) CancelFlowRun(ctx context.Context, name, reason string) (*Canc
 // ResumeFlowRun with another text stores a tree, which takes a permission of its own.
 func (g *guarded) ResumeFlowRun(ctx context.Context, spec FlowResume) (*FlowRunInfo, error) {
 	return askNamed(ctx, g, Call{Method: "ResumeFlowRun", Run: spec.Run}, func(ctx context.Context, _ string) (*FlowRunInfo, error) {
-		return g.next.ResumeFlowRun(ctx, spec)
+		return g.next.ResumeFlowRun(g.seesFlows(ctx), spec)
 	}, part{there: spec.edited(), permission: policy.TreesCreate}, part{there: spec.Flow != "", flow: spec.Flow})
 }
 
 func (g *guarded) RestartFlowRun(ctx context.Context, spec FlowRestart) (*FlowRunInfo, error) {
-	return askNamed(ctx, g, Call{Method: "RestartFlowRun", Run: spec.Run}, func(ctx context.Context, _ string) (*FlowRunInfo, error) { return g.next.RestartFlowRun(ctx, spec) })
+	return askNamed(ctx, g, Call{Method: "RestartFlowRun", Run: spec.Run}, func(ctx context.Context, _ string) (*FlowRunInfo, error) {
+		return g.next.RestartFlowRun(g.seesFlows(ctx), spec)
+	})
 }
 
 // Registered flows.

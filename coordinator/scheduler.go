@@ -173,7 +173,7 @@ func begins(spec *scheduledoc.Spec) part {
 func (g *guarded) CreateSchedule(ctx context.Context, spec scheduledoc.Spec) (*ScheduleInfo, error) {
 	return askFor(ctx, g, Call{Method: "CreateSchedule", UserID: spec.UserID, Details: aboutSpec(detail("schedule", spec.ID), &spec)}, func(owner string) (*ScheduleInfo, error) {
 		spec.UserID = cmp.Or(spec.UserID, owner)
-		return g.next.CreateSchedule(by(ctx, g.caller.Name), spec)
+		return g.next.CreateSchedule(g.seesFlows(by(ctx, g.caller.Name)), spec)
 	}, begins(&spec), runsFlow(&spec))
 }
 
@@ -214,7 +214,7 @@ func (g *guarded) Schedules(ctx context.Context, f ScheduleFilter) (Page[*Schedu
 
 func (g *guarded) UpdateSchedule(ctx context.Context, spec scheduledoc.Spec, revision int) (*ScheduleInfo, error) {
 	return ask(ctx, g, scheduleCall("UpdateSchedule", spec.ID, aboutSpec(nil, &spec)), func() (*ScheduleInfo, error) {
-		return g.next.UpdateSchedule(by(ctx, g.caller.Name), spec, revision)
+		return g.next.UpdateSchedule(g.seesFlows(by(ctx, g.caller.Name)), spec, revision)
 	}, begins(&spec), runsFlow(&spec))
 }
 

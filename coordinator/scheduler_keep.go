@@ -208,7 +208,10 @@ func (c *Coordinator) checkRunTree(ctx context.Context, here dag.NamespaceKey, s
 	}
 	if err == nil {
 		err = c.store.CheckTree(ctx, here, pg.Submission{UserID: spec.UserID, Limits: c.cfg.Limits, Levels: c.cfg.Levels, Known: func(id string) bool { return c.executors.has(ctx, id) },
-			Tasks: c.checked(ctx, tree.tasks)})
+			Tasks: c.checked(ctx, ofSeenFlows(ctx, tree.tasks))})
+	}
+	if unseen, ok := errors.AsType[*unseenError](err); ok {
+		return unseen.error
 	}
 	if bad := tree.faults(err); bad != nil {
 		out.Faults, out.More = append(out.Faults, bad.Faults...), out.More+bad.More

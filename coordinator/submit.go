@@ -51,7 +51,7 @@ func (g *guarded) Submit(ctx context.Context, opts SubmitOptions, tasks iter.Seq
 			opts.existingOf = sees.UserID
 		}
 	}
-	out, err := g.next.Submit(ctx, opts, tasks)
+	out, err := g.next.Submit(g.seesFlows(ctx), opts, tasks)
 	end(madeBy(out, err), err)
 	return out, err
 }
@@ -128,7 +128,7 @@ func (o *SubmitOptions) keyed() bool { return o.ModelKey.Given() && !o.Demo }
 
 // intake says how a tree is to be stored. Its tasks are looked at as they are read.
 func (c *Coordinator) intake(ctx context.Context, opts SubmitOptions, tree NewTree) *intake {
-	tasks := tree.Tasks
+	tasks := ofSeenFlows(ctx, tree.Tasks)
 	stored := !opts.Demo && !opts.Hold && !c.userKeys.Empty()
 	if opts.Demo || opts.keyed() || stored || len(opts.Labels) > 0 || opts.Unique != nil || tree.Retention != 0 || tree.Due != nil || opts.NoCache {
 		owner := opts.UserID
@@ -259,6 +259,9 @@ func (c *Coordinator) submitError(err error) error {
 	}
 	if errors.Is(err, pg.ErrDigest) {
 		return &InvalidArgumentError{Field: "idempotency_key", Reason: "was used for a different submission"}
+	}
+	if unseen, ok := errors.AsType[*unseenError](err); ok {
+		return unseen.error
 	}
 	err = c.gone(err)
 	if _, ok := errors.AsType[*dag.InvalidTreeError](err); ok {

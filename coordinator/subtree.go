@@ -82,11 +82,11 @@ func (c *Coordinator) subtree(ctx context.Context, w *pg.SubtreeWork) error {
 	case w.RootID == "":
 		return c.submitSubtree(ctx, w)
 	}
-	text, err := json.Marshal(map[string]string{"subtree_id": w.RootID})
+	answer, err := begun(w)
 	if err != nil {
 		return err
 	}
-	return c.endSubtreeWait(ctx, w, dag.Answer{Outcome: dag.OutcomeCompleted, Result: text})
+	return c.endSubtreeWait(ctx, w, answer)
 }
 
 // errTreeCancelled: the task is about to be cancelled, too.
@@ -117,10 +117,16 @@ func (c *Coordinator) submitSubtree(ctx context.Context, w *pg.SubtreeWork) erro
 	ctx, cancel := context.WithTimeout(ctx, subtreeTime)
 	defer cancel()
 	in := &Coordinator{engine: c.engine, namespace: c.NamespaceName(ctx, w.Namespace)}
-	tasks, err := in.subtreeTasks(ctx, w, &sub)
+	var tasks iter.Seq2[*dag.Task, error]
+	var row *pg.FlowRun
+	if sub.Flow != "" {
+		tasks, row, err = in.subtreeRun(ctx, w, &sub)
+	} else {
+		tasks, err = in.subtreeTasks(ctx, w, &sub)
+	}
 	if err == nil {
 		failpoint.Hit("coordinator.before-subtree-submit")
-		_, err = in.submit(ctx, SubmitOptions{UserID: w.UserID, NoCache: w.Flags&dag.FlagFresh != 0,
+		_, err = in.submit(ctx, SubmitOptions{UserID: w.UserID, NoCache: w.Flags&dag.FlagFresh != 0, run: row,
 			waiter: &pg.Waiter{Task: w.Task, Attempt: w.Attempt, Depth: w.Depth + 1, Detach: sub.Detach}}, tasks)
 	}
 	if err == nil {
@@ -129,6 +135,15 @@ func (c *Coordinator) submitSubtree(ctx context.Context, w *pg.SubtreeWork) erro
 	}
 	if errors.Is(err, pg.ErrNoWaiter) { // another coordinator was quicker, or the task waits no more
 		return nil
+	}
+	if errors.Is(err, pg.ErrTaken) {
+		if _, list, err := in.flowRun(ctx, sub.Flow+"/"+childRun(w)); err == nil && list[0].CreatedBy == "task "+w.ID { // another coordinator was quicker
+			return nil
+		}
+		return fail(dag.KindInput, fmt.Sprintf("a run of %s with the id %s is there", sub.Flow, childRun(w)))
+	}
+	if bad, ok := errors.AsType[*FlowFaultsError](err); ok {
+		return fail(dag.KindInput, bad.Error())
 	}
 	if kind, text := subtreeRefusal(err); kind != "" {
 		return fail(kind, text)

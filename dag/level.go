@@ -100,7 +100,7 @@ var AllLevels = Levels{
 		return t.Due != nil || t.Control != nil && (strings.Contains(t.Control.When, "flow_") || strings.Contains(t.Control.When, "outputs"))
 	}},
 	{Level: SpansLevel, Name: "locks around several tasks, timeouts of groups, connections that tasks define, steps of flows and files that they share, registered flows, runs of flows", Since: "0.14.0", Needs: func(t *Task) bool {
-		return t.Limiting.ForParent() || t.Bounds() || connectsInline(t.Inputs) || t.Control != nil && t.Control.FlowStep != nil || sharesFiles(t.Params)
+		return t.Limiting.ForParent() || t.Bounds() || connectsInline(t.Inputs) || t.Control != nil && t.Control.FlowStep != nil || sharesFiles(t.Params) || t.RunsFlow()
 	}},
 }
 

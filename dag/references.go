@@ -45,7 +45,7 @@ func References(executor string, c *Control, submitted, merged json.RawMessage) 
 
 // holdsTasks reports whether an input holds tasks, or names the tree that has them.
 func holdsTasks(executor, input string) bool {
-	return Unrendered(executor, input) || executor == SubtreeExecutor && input == "copy_of"
+	return Unrendered(executor, input) || executor == SubtreeExecutor && (input == "copy_of" || input == "flow")
 }
 
 // grants reports whether a text has the name of an input that allows something.

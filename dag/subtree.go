@@ -20,6 +20,63 @@ type Subtree struct {
 	// Inputs are the inputs that the copy gets instead of its own, by task, as the tree calls it: its id or its name.
 	Inputs map[string]map[string]json.RawMessage `json:"inputs,omitempty"`
 	Detach bool                                  `json:"detach,omitempty"` // nobody waits for its end
+
+	// Instead of a tree: the id of a registered flow, of which a run is begun, and what that is given. Without a version it is the newest.
+	Flow    string            `json:"flow,omitempty"`
+	Version int               `json:"version,omitempty"`
+	Params  json.RawMessage   `json:"params,omitempty"` // an object
+	Env     map[string]string `json:"env,omitempty"`
+	Job     string            `json:"job,omitempty"`
+
+	// Of a step of a flow: its outputs, as templates, and what these name of the flow.
+	Outputs json.RawMessage `json:"outputs,omitempty"`
+	Values  json.RawMessage `json:"values,omitempty"`
+}
+
+// RunsFlow reports whether the task runs a registered flow, or may make tasks that do.
+func (t *Task) RunsFlow() bool {
+	switch t.Executor {
+	case SubtreeExecutor:
+		if at := bytes.TrimSpace(lookup(t.Inputs, "flow")); len(at) > 0 && string(at) != "null" {
+			return true
+		}
+	case MapExecutor:
+	default:
+		return false
+	}
+	if !bytes.Contains(t.Inputs, []byte(`"flow"`)) && !bytes.Contains(t.Inputs, []byte(`\u`)) {
+		return false
+	}
+	var v any
+	if json.Unmarshal(t.Inputs, &v) != nil {
+		return false
+	}
+	flow, runs := false, false
+	walkJSON(v, func(key string) { flow = flow || key == "flow" }, func(text string) { runs = runs || text == SubtreeExecutor })
+	return flow && runs
+}
+
+// walkJSON calls key for each key of objects in a value, and text for each text, at any depth.
+func walkJSON(v any, key, text func(string)) {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, in := range v {
+			key(k)
+			walkJSON(in, key, text)
+		}
+	case []any:
+		for _, in := range v {
+			walkJSON(in, key, text)
+		}
+	case string:
+		text(v)
+	}
+}
+
+// NamesSecret reports whether JSON has the form in which inputs name secrets, at any depth.
+func NamesSecret(text json.RawMessage) bool {
+	var v any
+	return len(text) > 0 && json.Unmarshal(text, &v) == nil && holdsReference(v)
 }
 
 // Subtree reads the data of a wait for a tree.
@@ -102,7 +159,8 @@ type SubtreeEnd struct {
 	Ref     string // what its submission calls the root
 	Status  Status // of the tree: completed, failed or cancelled
 	Root    State  // of its root
-	Result  []byte // of its root
+	Result  []byte // of its root; of a run of a flow: what its jobs have come to
+	Outputs []byte // that the task names of it, rendered; nil: none
 	Failure string // why it failed, or was cancelled
 	Kind    Kind   // why else the wait fails, though the tree did not; empty: it does not
 }
@@ -117,7 +175,7 @@ func (e *SubtreeEnd) Answer() Answer {
 	case e.Root != Completed && e.Root != Skipped: // its failure is allowed, or that of what it needs
 		return Answer{Outcome: OutcomeCompleted}
 	default:
-		return Answer{Outcome: OutcomeCompleted, Result: e.Result}
+		return Answer{Outcome: OutcomeCompleted, Result: e.Result, Outputs: e.Outputs}
 	}
 	why := e.Failure
 	switch {

@@ -105,7 +105,7 @@ func (c *check) control() {
 		for _, of := range []struct {
 			field string
 			given bool
-		}{{"outputs", co.Outputs != nil && (co.FlowStep == nil || t.Executor != MapExecutor)}, {"repeat", co.Repeat != nil}, {"artifacts", len(co.Artifacts) > 0}} {
+		}{{"outputs", co.Outputs != nil && (co.FlowStep == nil || t.Executor != MapExecutor && t.Executor != SubtreeExecutor)}, {"repeat", co.Repeat != nil}, {"artifacts", len(co.Artifacts) > 0}} {
 			if of.given {
 				c.field(of.field, "is of what a run returns, and one of %s returns nothing: the task waits, or finds tasks", t.Executor)
 			}

@@ -182,8 +182,12 @@ func (c *checker) step(s *Step, loc string) {
 	if run := s.innermost(); run.Type == process && s.Retry != nil && run.value.Get("inputs").Get("retry").Given() {
 		c.at(CodeRetryTwice, s.value.Get("retry"), loc+".retry", "the inputs have retry, too: write it once")
 	}
-	if s.Type == forEach {
+	switch s.Type {
+	case forEach:
 		c.each(s, loc)
+		return
+	case callFlow:
+		c.call(s, loc)
 		return
 	}
 	if s.Type == withLock {

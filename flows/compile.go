@@ -563,6 +563,10 @@ func (c *compiler) runs(w *writer, run *Step, id string) {
 		c.each(w, run, id)
 		return
 	}
+	if run.Type == callFlow {
+		c.call(w, run)
+		return
+	}
 	executor := c.opts.executorOf(run.Type)
 	t.Schemas = map[string]string{"method": executor}
 	plugin := c.opts.ofPlugin(executor)

@@ -1,6 +1,7 @@
 package flows_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -44,6 +45,42 @@ func TestForEachFaults(t *testing.T) {
 			for _, f := range report.Errors {
 				t.Log(f)
 			}
+		}
+	}
+}
+
+// TestFlowStep: a step that runs another flow becomes a task that waits for the run, and what is wrong with it is told where it stands.
+func TestFlowStep(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct{ step, want string }{
+		{"inputs: {flow: child, version: 2, params: {day: '{{params.day}}', n: '{{steps.s.n}}'}, env: {R: '{{env.R}}'}, job: load}, outputs: {x: '{{result.jobs.load.outputs.n}}'}, retry: {max_attempts: 2}, lock: {key: k}",
+			`{"env":{"R":"eu"},"flow":"child","job":"load","params":{"day":"d","n":"{{steps.s.n}}"},"version":2}`},
+		{"inputs: {flow: 'x_{{env.R}}', wait: no}", `{"detach":true,"flow":"x_eu"}`},
+		{"", "spec.missing jobs[0].steps[1].inputs"},
+		{"inputs: {flw: x}", "spec.unknown_key jobs[0].steps[1].inputs.flw"},
+		{"inputs: {flow: a/b, params: {p: '{{env.PASSWORD}}'}}, timeout_seconds: 1", "template.secret_in_output jobs[0].steps[1].inputs.params.p\nspec.not_supported jobs[0].steps[1].timeout_seconds"},
+		{"inputs: {flow: a/b}", "spec.bad_id jobs[0].steps[1].inputs.flow"},
+		{"inputs: {flow: '{{steps.s.x}}', job: [1]}", "template.unknown_root jobs[0].steps[1].inputs.flow\nspec.schema jobs[0].steps[1].inputs.job"},
+	} {
+		text := "flow: {id: f, env: {R: eu}, parameters: {day: {default: d}}}\njobs: [{id: j, steps: [{id: s, type: noop}, {id: c, type: flow, " + row.step + "}]}]"
+		tree, report := flows.Compile("f.yaml", []byte(text), "r", options())
+		got := ""
+		if tree != nil {
+			var tasks []struct {
+				Name   string
+				Inputs json.RawMessage
+			}
+			if err := json.Unmarshal(tree.Document, &tasks); err != nil {
+				t.Fatal(err)
+			}
+			got = string(tasks[len(tasks)-1].Inputs)
+		}
+		errors, _ := told(report)
+		for i := range errors {
+			_, errors[i], _ = strings.Cut(errors[i], " ")
+		}
+		if got += strings.Join(errors, "\n"); got != row.want {
+			t.Errorf("%s:\n%s\nwant\n%s", row.step, got, row.want)
 		}
 	}
 }

@@ -93,7 +93,7 @@ func (o *Options) types() []string {
 	if o.Others != nil {
 		all = append(all, o.Others.IDs()...)
 	}
-	out := append([]string{withLock, forEach}, slices.Collect(maps.Keys(o.Plugins))...)
+	out := append([]string{withLock, forEach, callFlow}, slices.Collect(maps.Keys(o.Plugins))...)
 	for _, id := range all {
 		if id == pluginExecutor {
 			continue
@@ -111,5 +111,5 @@ type OwnType struct{ Type, Description string }
 
 // OwnTypes are the types of steps that no executor stands behind.
 func OwnTypes() []OwnType {
-	return []OwnType{{withLock, "Runs one other step, and holds a lock while it runs"}, {forEach, "Runs a step, or several, for each item of a list"}}
+	return []OwnType{{withLock, "Runs one other step, and holds a lock while it runs"}, {forEach, "Runs a step, or several, for each item of a list"}, {callFlow, "Runs another flow, and waits for its end"}}
 }

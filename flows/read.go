@@ -296,6 +296,8 @@ func inputsOfType(step treefile.Value, s *shape) *shape {
 			return &shape{form: object, keys: withLockKeys}
 		case forEach:
 			return &shape{form: object, keys: forEachKeys}
+		case callFlow:
+			return &shape{form: object, keys: callKeys}
 		}
 	}
 	return s

@@ -18,13 +18,16 @@ func Schema(executors []treedoc.ExecutorInputs) ([]byte, error) {
 	out := objectSchema(fileKeys)
 	out["$schema"], out["title"], out["description"] = "http://json-schema.org/draft-07/schema#", "Taskgrove flow", "A flow: jobs of steps with strict templates."
 	step := objectSchema(stepKeys)
-	types := []any{withLock, forEach}
+	types := []any{withLock, forEach, callFlow}
 	rules := []any{schema{
 		"if":   schema{"properties": schema{"type": schema{"const": withLock}}, "required": []any{"type"}},
 		"then": schema{"properties": schema{"inputs": objectSchema(withLockKeys)}, "required": []any{"inputs"}},
 	}, schema{
 		"if":   schema{"properties": schema{"type": schema{"const": forEach}}, "required": []any{"type"}},
 		"then": schema{"properties": schema{"inputs": objectSchema(forEachKeys)}, "required": []any{"inputs"}},
+	}, schema{
+		"if":   schema{"properties": schema{"type": schema{"const": callFlow}}, "required": []any{"type"}},
+		"then": schema{"properties": schema{"inputs": objectSchema(callKeys)}, "required": []any{"inputs"}},
 	}}
 	for _, e := range executors {
 		if e.ID == pluginExecutor {
@@ -182,7 +185,7 @@ func ReferencePage() string {
 	}{
 		{"Keys of the file", fileKeys}, {"Keys of flow", flowKeys}, {"Keys of workspace", workspaceKeys}, {"Keys of locks", locksKeys}, {"Keys of a parameter", parameterKeys}, {"Keys of a resource", resourceKeys},
 		{"Keys of a job", jobKeys}, {"Keys of an entry of depends_on", needKeys}, {"Keys of a step", stepKeys}, {"Keys of retry", retryKeys}, {"Keys of lock", lockKeys}, {"Inputs of with_lock", withLockKeys},
-		{"Inputs of foreach", forEachKeys}, {"Keys of a step in a foreach", inEachKeys},
+		{"Inputs of foreach", forEachKeys}, {"Keys of a step in a foreach", inEachKeys}, {"Inputs of flow", callKeys},
 	} {
 		fmt.Fprintf(&b, "\n## %s\n\n", part.title)
 		writeKeys(&b, part.keys)

@@ -96,7 +96,7 @@ var lockKeys = []key{
 
 var stepKeys = []key{
 	{name: "id", shape: id, required: true, effect: "What the step is called in its job: letters, digits, `.`, `_` and `-`. Templates can name only what is of letters, digits and `_`, with no digit first.", example: "count", meant: []string{"name"}},
-	{name: "type", shape: id, required: true, effect: "What runs it: the id of an executor, with or without `_executor`; or [`with_lock`](#inputs-of-with_lock), or [`foreach`](#inputs-of-foreach).", example: "rest", meant: []string{"executor", "uses", "kind", "method"}},
+	{name: "type", shape: id, required: true, effect: "What runs it: the id of an executor, with or without `_executor`; or [`with_lock`](#inputs-of-with_lock), [`foreach`](#inputs-of-foreach) or [`flow`](#inputs-of-flow).", example: "rest", meant: []string{"executor", "uses", "kind", "method"}},
 	{name: "inputs", shape: shape{form: table, phase: atInput, of: &shape{phase: atInput}, inputs: true}, byDefault: "`{}`", effect: "What it is given. Texts are templates.", example: "{url: \"https://example.org/{{params.day}}\"}", meant: []string{"with", "args", "params", "input"}},
 	{name: "outputs", shape: shape{form: table, phase: atOutput, of: &shape{phase: atOutput}, ident: true}, byDefault: "`{}`", effect: "What it promotes to the outputs of its job: a template for each key.", example: "{rows: \"{{result.row_count}}\"}", meant: []string{"output", "export"}},
 	{name: "on_no_data", shape: word("skip_job"), byDefault: "none", effect: "`skip_job`: if the step is skipped, so are the rest of the job and the job.", example: "skip_job"},
@@ -245,6 +245,19 @@ var forEachKeys = []key{
 	{name: "stop_on_failure", shape: shape{form: boolean}, byDefault: "false", effect: "No further items begin once one has failed.", example: "true"},
 	{name: "allow_failures", shape: shape{form: boolean}, byDefault: "false", effect: "Items that fail do not fail the step: they are counted, and their result is null.", example: "true"},
 }
+
+// callKeys are the inputs of flow.
+var callKeys = []key{
+	{name: "flow", shape: texts(atMeta), required: true, effect: "The id of a registered flow, of which a run begins.", example: "orders_export", meant: []string{"id", "name"}},
+	{name: "version", shape: shape{form: integer, most: 1 << 30}, byDefault: "0: the newest", effect: "Of the flow, as it is when the step begins.", example: "3"},
+	{name: "params", shape: tableOf(shape{phase: atItems}), byDefault: "`{}`", effect: "Values of its parameters.", example: "{day: \"{{params.day}}\"}", meant: []string{"parameters", "inputs", "set"}},
+	{name: "env", shape: tableOf(shape{form: text, phase: atItems, most: maxText}), byDefault: "`{}`", effect: "Values of its environment. Secrets it names itself.", example: "{REGION: eu}"},
+	{name: "job", shape: texts(atMeta), byDefault: "all", effect: "The job that runs, with those that it needs.", example: "load"},
+	{name: "wait", shape: shape{form: boolean}, byDefault: "true", effect: "Wait for its end, and fail if it fails; else the step ends once the run has begun.", example: "false"},
+}
+
+// callFlow is the type of a step that runs another flow.
+const callFlow = "flow"
 
 // forEach is the type of a step that runs others for each item of a list.
 const forEach = "foreach"

@@ -24,7 +24,9 @@ type Update struct {
 	InputFaults func(*dag.Task) []string
 	// PoolFaults are those of the task by the rule of its pool, as it will be; nil: no pool has one.
 	PoolFaults func(*dag.Task) []string
-	Room       Room
+	// Allowed says why the caller must not have the task, as it will be, which ends the update; nil: nobody asks.
+	Allowed func(*dag.Task) error
+	Room    Room
 }
 
 // Refused are the faults of an update: nothing was changed.
@@ -330,6 +332,11 @@ func (u *updating) look(ctx context.Context, d *dag.Decision) error {
 	}
 	if c := &u.Change; u.InputFaults != nil && u.executor != "" && (c.Inputs != nil || c.Params != nil || c.Schemas != nil) {
 		f.InputFaults = u.InputFaults(u.changed())
+	}
+	if c := &u.Change; u.Allowed != nil && (c.Inputs != nil || c.Params != nil || c.Schemas != nil) {
+		if err := u.Allowed(u.changed()); err != nil {
+			return err
+		}
 	}
 	if c := &u.Change; u.PoolFaults != nil && u.executor != "" && (c.Inputs != nil || c.Params != nil || c.Schemas != nil) {
 		t := u.changed()

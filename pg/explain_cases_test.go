@@ -62,6 +62,7 @@ var hot = map[string]explained{
 
 	// trees that tasks submit
 	"SubtreeWork":    {args: "20"},
+	"FlowsAbove":     {args: "(295::bigint << 24) + 5, 17"},
 	"HoldWaiter":     {args: "(295::bigint << 24) + 5, 1"},
 	"LockTask":       {args: "(295::bigint << 24) + 5"},
 	"TellOfDeletion": {args: "295"},

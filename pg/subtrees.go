@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/expansion"
 )
 
 // Waiter is the attempt for which a tree is submitted. The tree is stored only if the attempt waits for one and has none, so exactly once.
@@ -59,6 +61,8 @@ type SubtreeWork struct {
 	Cancelled bool   // its tree is
 	Flags     dag.Flags
 	RootID    string // of the tree that its attempt has submitted; empty: none
+	ID, Name  string
+	TreeID    string // of its tree
 	Wait      *Waiting
 }
 
@@ -72,7 +76,7 @@ func (s *Store) SubtreeWork(ctx context.Context, limit int) (all []SubtreeWork, 
 	}
 	var w SubtreeWork
 	var keys []dag.Key
-	if _, err := pgx.ForEachRow(rows, []any{&w.Task, &w.Turns, &w.State, &w.Attempt, &w.Namespace, &w.UserID, &w.Depth, &w.Cancelled, &w.RootID, &w.Flags}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&w.Task, &w.Turns, &w.State, &w.Attempt, &w.Namespace, &w.UserID, &w.Depth, &w.Cancelled, &w.RootID, &w.Flags, &w.ID, &w.Name, &w.TreeID}, func() error {
 		all = append(all, w)
 		if w.State == dag.Awaiting {
 			keys = append(keys, w.Task)
@@ -92,6 +96,21 @@ func (s *Store) SubtreeWork(ctx context.Context, limit int) (all []SubtreeWork, 
 		}
 	}
 	return all, nil
+}
+
+// FlowsAbove are the flows of whose runs a task is: of that of its tree, of that whose step waits for this, and so on, the nearest first.
+func (s *Store) FlowsAbove(ctx context.Context, task dag.Key) ([]string, error) {
+	ctx, cancel := s.deadline(ctx)
+	defer cancel()
+	rows, err := s.pool.Query(ctx, sql("FlowsAbove"), task, dag.MaxSubtreeDepth+1)
+	if err != nil {
+		return nil, fmt.Errorf("look for the runs above a task: %w", err)
+	}
+	list, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("look for the runs above a task: %w", err)
+	}
+	return list, nil
 }
 
 // PostponeSubtree lets others go first.
@@ -172,10 +191,67 @@ type subtreeEnd struct {
 	bytes          int64 // of the root's result
 	result, sealed []byte
 	failure        *string
+	run            SubtreeRun    // that the tree is; empty: none
+	of             dag.Rendering // of that: what the task is called
+}
+
+// SubtreeRun is the run of a flow for which a task waits.
+type SubtreeRun struct {
+	Namespace     dag.NamespaceKey
+	FlowID, RunID string
+}
+
+// runsAtOnce is how many ends of runs one transaction tells: what their jobs have come to is read for each.
+const runsAtOnce = 10
+
+// ofRuns completes the ends of trees that are runs of flows.
+func (s *Store) ofRuns(ctx context.Context, c *pgx.Conn, ends []subtreeEnd, told []*dag.SubtreeEnd, runs func(context.Context, *SubtreeRun) ([]byte, string, error)) error {
+	var tasks []dag.Key
+	for i, end := range told {
+		if ends[i].run.RunID != "" && end != nil && end.Kind == "" && end.Status == dag.StatusCompleted {
+			tasks = append(tasks, ends[i].task)
+		}
+	}
+	if len(tasks) == 0 {
+		return nil
+	}
+	waits, err := s.awaitsOf(ctx, c, tasks, math.MaxInt64, true)
+	if err != nil {
+		return err
+	}
+	for i, end := range told {
+		e := &ends[i]
+		w := waits[e.task]
+		if !slices.Contains(tasks, e.task) || end == nil || w == nil || w.Kind != dag.AwaitTree || w.Attempt != e.attempt {
+			continue
+		}
+		sub, err := w.Subtree()
+		if err != nil || sub.Flow == "" {
+			continue // it is as any tree
+		}
+		result, problem, err := runs(ctx, &e.run)
+		switch {
+		case err != nil:
+			return err
+		case problem != "":
+			end.Kind, end.Failure = dag.KindOutput, problem
+			continue
+		}
+		e.of.Attempt = int64(e.attempt)
+		a := expansion.RenderOutputs(sub.Outputs, sub.Values, &e.of, dag.Answer{Outcome: dag.OutcomeCompleted, Result: result})
+		if a.Outcome == dag.OutcomeFailed {
+			end.Kind, end.Failure = a.Kind, a.Error
+			continue
+		}
+		end.Root, end.Result, end.Outputs = dag.Completed, result, a.Outputs
+	}
+	return nil
 }
 
 // TellSubtreeEnds tells tasks that the trees have ended for which they wait, in one transaction. It reports whether there may be more.
-func (s *Store) TellSubtreeEnds(ctx context.Context, room Room) (eff *Effects, more bool, err error) {
+//
+// runs gives what the jobs of a run of a flow have come to; a problem with that fails the task.
+func (s *Store) TellSubtreeEnds(ctx context.Context, room Room, runs func(ctx context.Context, of *SubtreeRun) (result []byte, problem string, err error)) (eff *Effects, more bool, err error) {
 	err = s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		eff, more = nil, false
 		var roots []dag.Key
@@ -212,6 +288,9 @@ func (s *Store) TellSubtreeEnds(ctx context.Context, room Room) (eff *Effects, m
 			}
 			keys = append(keys, ends[i].task)
 		}
+		if err := s.ofRuns(ctx, c, ends, told, runs); err != nil {
+			return err
+		}
 		b = &pgx.Batch{}
 		for _, root := range roots {
 			b.Queue(sql("DeleteFollowup"), FollowupTree, root)
@@ -242,14 +321,18 @@ func (s *Store) TellSubtreeEnds(ctx context.Context, room Room) (eff *Effects, m
 // readSubtreeEnds reads how the trees with the roots have ended which tasks wait for, as many as have results of a bounded size together; read are their
 // roots, and those that nobody waits for.
 func readSubtreeEnds(ctx context.Context, c *pgx.Conn, roots []dag.Key) (ends []subtreeEnd, read []dag.Key, err error) {
-	for n, size := 0, 0; n < len(roots) && size < MaxCollected; n++ { // one by one: few are large, and none is to be read in vain
+	runs := 0
+	for n, size := 0, 0; n < len(roots) && size < MaxCollected && runs < runsAtOnce; n++ { // one by one: few are large, and none is to be read in vain
 		rows, err := c.Query(ctx, sql("EndsOfSubtrees"), roots[n:n+1], MaxCollected)
 		if err != nil {
 			return nil, nil, fmt.Errorf("read ends of trees: %w", err)
 		}
 		var e subtreeEnd
-		if _, err := pgx.ForEachRow(rows, []any{&e.root, &e.task, &e.attempt, &e.rootID, &e.there, &e.unfinished, &e.ended, &e.message, &e.ref, &e.state, &e.bytes, &e.result, &e.sealed, &e.failure}, func() error {
-			size += len(e.result) + len(e.sealed)
+		if _, err := pgx.ForEachRow(rows, []any{&e.root, &e.task, &e.attempt, &e.rootID, &e.there, &e.unfinished, &e.ended, &e.message, &e.ref, &e.state, &e.bytes, &e.result, &e.sealed, &e.failure, &e.run.Namespace, &e.run.FlowID, &e.run.RunID,
+			&e.of.TaskID, &e.of.Name, &e.of.TreeID, &e.of.UserID}, func() error {
+			if size += len(e.result) + len(e.sealed); e.run.RunID != "" {
+				runs++
+			}
 			ends = append(ends, e)
 			e = subtreeEnd{}
 			return nil

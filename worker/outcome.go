@@ -52,6 +52,9 @@ func produce(o *executors.Outcome, ended bool, c *workerv1.Control) (made produc
 		return product{value: document, outcome: o}, nil
 	case executors.KindAwaiting:
 		data, err := encode(o.Await().Data)
+		if err == nil && o.Await().Kind == executors.AwaitTree && c.GetFlowStep() && len(c.GetOutputs()) > 0 {
+			data, err = withOutputs(data, c)
+		}
 		if err == nil {
 			err = checkAwait(o.Await(), data)
 		}
@@ -65,6 +68,19 @@ func produce(o *executors.Outcome, ended bool, c *workerv1.Control) (made produc
 		return made, fmt.Errorf("result can't be encoded as JSON: %w", err)
 	}
 	return product{value: value}, nil
+}
+
+// withOutputs adds the outputs of a step of a flow to what it says of the run that it waits for: they are rendered once that has ended.
+func withOutputs(data []byte, c *workerv1.Control) ([]byte, error) {
+	all := map[string]json.RawMessage{}
+	if err := json.Unmarshal(data, &all); err != nil {
+		return nil, err
+	}
+	all["outputs"] = c.GetOutputs()
+	if values := dag.KeptValues(c.GetScope(), c.GetOutputs()); values != nil {
+		all["values"] = values
+	}
+	return json.Marshal(all)
 }
 
 // expansion is the document that coordinators read. A step of a flow keeps for the tasks what their templates name of that.

@@ -21,6 +21,7 @@ func unseen(c *workerv1.Control, o *executors.Outcome) error {
 		if o.Await().Resume {
 			return nil
 		}
+		outputs = outputs && !(c.GetFlowStep() && o.Await().Kind == executors.AwaitTree)
 	default:
 		return nil
 	}

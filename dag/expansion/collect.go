@@ -110,10 +110,15 @@ func AddOutputs(text []byte, of *dag.Rendering, a dag.Answer) dag.Answer {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return dag.Answer{Outcome: dag.OutcomeFailed, Kind: dag.KindOutput, Error: "the templates of its outputs can't be read"}
 	}
-	if s.Outputs == nil || a.Outcome != dag.OutcomeCompleted {
+	return RenderOutputs(s.Outputs, s.Values, of, a)
+}
+
+// RenderOutputs is [AddOutputs] with the templates, and the values of a flow that they name.
+func RenderOutputs(outputs, values json.RawMessage, of *dag.Rendering, a dag.Answer) dag.Answer {
+	if outputs == nil || a.Outcome != dag.OutcomeCompleted {
 		return a
 	}
-	out, err := of.Outputs(s.Outputs, []byte("{}"), s.Values, a.Result, maxOutputs)
+	out, err := of.Outputs(outputs, []byte("{}"), values, a.Result, maxOutputs)
 	fault, is := errors.AsType[*template.Error](err)
 	switch {
 	case is:

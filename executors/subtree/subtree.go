@@ -30,6 +30,11 @@ var inputSchema = json.RawMessage(`{
     "tree": {"type": ["array", "object", "null"], "description": "The tree: tasks as tasks.create takes them, 60 KiB at most. It is submitted as it is written here: nothing of it is rendered"},
     "copy_of": {"type": ["string", "null"], "minLength": 1, "maxLength": 255, "description": "Instead of tree: the id of a stored tree, of which a copy is submitted; all of it runs, as it was submitted"},
     "inputs": {"type": ["object", "null"], "additionalProperties": {"type": "object"}, "description": "Inputs that the copy gets instead of its own, by task: its id or name; those that are not named stay"},
+    "flow": {"type": ["string", "null"], "minLength": 1, "maxLength": 64, "description": "Instead of tree: the id of a registered flow, of which a run begins; the result is what its jobs have come to"},
+    "version": {"type": ["integer", "null"], "minimum": 0, "default": 0, "description": "Of the flow; 0: the newest"},
+    "params": {"type": ["object", "null"], "description": "Values of the parameters of the flow"},
+    "env": {"type": ["object", "null"], "additionalProperties": {"type": "string"}, "description": "Values of the environment of the flow; none of secrets"},
+    "job": {"type": ["string", "null"], "description": "The job of the flow that runs, with those that it needs; all, if it is left out"},
     "detach": {"type": ["boolean", "null"], "default": false, "description": "Do not wait for its end: the result is {\"subtree_id\": id}"}
   }
 }`)
@@ -64,6 +69,12 @@ type data struct {
 	CopyOf string          `json:"copy_of,omitempty"`
 	Inputs json.RawMessage `json:"inputs,omitempty"`
 	Detach bool            `json:"detach,omitempty"`
+
+	Flow    string            `json:"flow,omitempty"`
+	Version int               `json:"version,omitempty"`
+	Params  json.RawMessage   `json:"params,omitempty"`
+	Env     map[string]string `json:"env,omitempty"`
+	Job     string            `json:"job,omitempty"`
 }
 
 // Run implements [executors.Executor].
@@ -76,11 +87,20 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outc
 		CopyOf string          `json:"copy_of"`
 		Inputs json.RawMessage `json:"inputs"`
 		Detach bool            `json:"detach"`
+
+		Flow    string            `json:"flow"`
+		Version int               `json:"version"`
+		Params  json.RawMessage   `json:"params"`
+		Env     map[string]string `json:"env"`
+		Job     string            `json:"job"`
 	}
 	if err := inputs.Decode(ID, call, &in); err != nil {
 		return nil, err
 	}
-	d := data{CopyOf: in.CopyOf, Detach: in.Detach}
+	d := data{CopyOf: in.CopyOf, Detach: in.Detach, Flow: in.Flow, Version: in.Version, Env: in.Env, Job: in.Job}
+	if given(in.Params) {
+		d.Params = in.Params
+	}
 	if given(in.Tree) {
 		d.Tree = in.Tree
 	}
@@ -89,10 +109,13 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outc
 	}
 	var faults []string
 	switch {
-	case d.Tree != nil && d.CopyOf != "":
-		faults = append(faults, "tree and copy_of are there, and one of them is to be")
-	case d.Tree == nil && d.CopyOf == "":
-		faults = append(faults, "tree is required in inputs, or copy_of")
+	case d.Tree != nil && d.CopyOf != "", d.Flow != "" && (d.Tree != nil || d.CopyOf != ""):
+		faults = append(faults, "of tree, copy_of and flow one is to be there")
+	case d.Tree == nil && d.CopyOf == "" && d.Flow == "":
+		faults = append(faults, "tree is required in inputs, or copy_of, or flow")
+	}
+	if d.Flow == "" && (d.Version != 0 || d.Params != nil || d.Env != nil || d.Job != "") {
+		faults = append(faults, "version, params, env and job are of a flow, and there is none")
 	}
 	if d.Tree != nil && d.Inputs != nil {
 		faults = append(faults, "inputs are of a copy, and there is a tree: say them there")
@@ -106,8 +129,8 @@ func (*Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outc
 	if len(d.Inputs) > MaxDocument {
 		faults = append(faults, fmt.Sprintf("inputs have %d bytes, and may have %d: let the tree fetch what is large", len(d.Inputs), MaxDocument))
 	}
-	for _, key := range []string{"tree", "copy_of"} { // what a tree says, it says as a person: which secrets it names, and what it allows
-		if (key == "tree" && d.Tree != nil || key == "copy_of" && d.CopyOf != "") && !slices.Contains(call.Submitted, key) {
+	for _, key := range []string{"tree", "copy_of", "flow"} { // what a tree says, it says as a person: which secrets it names, and what it allows
+		if (key == "tree" && d.Tree != nil || key == "copy_of" && d.CopyOf != "" || key == "flow" && d.Flow != "") && !slices.Contains(call.Submitted, key) {
 			faults = append(faults, key+" was written by the result of a dependency: only whoever submits this task can write it")
 		}
 	}

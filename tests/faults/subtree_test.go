@@ -92,3 +92,42 @@ func TestKilledWhileSubmittingASubtree(t *testing.T) {
 	}
 	s.check()
 }
+
+// TestKilledWhileAStepBeginsARun kills the coordinator before and after the run of a flow is stored that a task begins, and before and after the task is told of its end: there is one
+// run, and the task ends as it does.
+func TestKilledWhileAStepBeginsARun(t *testing.T) {
+	t.Parallel()
+	s := newSharedSite(t)
+	spare := s.start(CoordinatorRole, "")
+	s.start(WorkerRole, "")
+	for n, point := range []string{"coordinator.before-subtree-submit=kill", "coordinator.after-subtree-submit=kill", "coordinator.before-subtree-tell=kill", "coordinator.after-subtree-tell=kill"} {
+		root, flow := fmt.Sprintf("runs%d", n), fmt.Sprintf("run%d", n)
+		if _, err := s.front.ApplyFlow(t.Context(), coordinator.FlowSpec{Text: fmt.Appendf(nil, "flow: {id: %s, pool: fault-a}\njobs: [{id: j, steps: [{id: s, type: noop, inputs: {value: %d}, outputs: {n: \"%d\"}}]}]", flow, n, n)}); err != nil {
+			t.Fatal(err)
+		}
+		victim := s.start(CoordinatorRole, point)
+		if err := spare.Stop(); err != nil {
+			t.Error(err)
+		}
+		task := &dag.Task{ID: root, Name: root, Executor: dag.SubtreeExecutor, Pool: Pools[0], Priority: dag.Normal, Inputs: fmt.Appendf(nil, `{"flow":%q}`, flow)}
+		if _, err := s.front.Submit(t.Context(), coordinator.SubmitOptions{}, each([]*dag.Task{task})); err != nil {
+			t.Fatal(err)
+		}
+		s.dies(victim)
+		spare = s.start(CoordinatorRole, "")
+		eventually(t, root+" ends", func() error { return settled(t.Context(), s.front, root) })
+		got, err := s.front.Task(t.Context(), root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runs, err := s.front.FlowRuns(t.Context(), coordinator.FlowRunFilter{Flow: flow})
+		if err != nil || len(runs.Items) != 1 {
+			t.Fatalf("%s: %d runs, %v", point, len(runs.Items), err)
+		}
+		if run := runs.Items[0]; run.TreeID != got.SubtreeID || run.Outcome != "SUCCESS" || got.State != dag.Completed || s.runs(root) != 1 ||
+			string(got.Result) != fmt.Sprintf(`{"run_id":%q,"flow_id":%q,"outcome":"SUCCESS","jobs":{"j":{"status":"SUCCESS","outputs":{"n":"%d"}}}}`, run.RunID, flow, n) {
+			t.Errorf("%s: it is %s with %s (%s), of %+v", point, got.State, got.Result, got.Error, run)
+		}
+	}
+	s.check()
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
 )
 
@@ -29,6 +30,8 @@ func (o *Options) executorOf(typ string) string {
 	switch {
 	case typ == pluginExecutor:
 		return "" // it runs what only a bundle says
+	case typ == callFlow:
+		return dag.SubtreeExecutor
 	case o.pluginOf(typ) != nil: // one that must not be in the place of another was refused
 		return pluginKey(typ)
 	case o.Executors.Has(typ):

@@ -75,11 +75,11 @@ jobs:
   - {id: s, type: rest, inputs: {url: "https://h", headers: {A: "{{env.API_TOKEN}}", B: "{{env.OTHER}}"}}}
   - {id: each, type: foreach, inputs: {items: [1], step: {type: sql, inputs: {connection: shop, query: q}}}}
 - {id: b, steps: [{id: s, type: rest, inputs: {resource: api, url: x}}]}
-- {id: c, steps: [{id: s, type: noop}]}
+- {id: c, steps: [{id: s, type: noop}, {id: t, type: flow, inputs: {flow: other}}]}
 `)
 	out, note, code := runCommand(t, "flow", "doctor", spread, "--cluster", "--json")
 	var got examined
-	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitUsage || got.OK || len(got.Pools) != 3 || got.Errors == nil {
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != exitUsage || got.OK || len(got.Pools) != 4 || got.Errors == nil {
 		t.Fatalf("exit %d, %v, %s\n%s", code, err, note, out)
 	}
 	others := got.Pools[slices.IndexFunc(got.Pools, func(p examinedPool) bool { return p.Pool == "others" })]
@@ -91,8 +91,10 @@ jobs:
 	if len(rest.Secrets) != 0 || len(rest.Resources) != 1 || len(rest.Resources[0].Faults) != 1 || !strings.Contains(rest.Resources[0].Faults[0], "config.bearer_token: is to be decoded") || rest.Resources[0].Secrets[0].Missing != "" {
 		t.Errorf("of the pool of rest_executor: %+v", rest)
 	}
-	if noop := got.Pools[slices.IndexFunc(got.Pools, func(p examinedPool) bool { return p.Pool == "noop_executor" })]; !slices.Equal(noop.Faults, []string{"no live worker serves it"}) {
-		t.Errorf("of a pool without workers: %+v", noop)
+	for _, pool := range []string{"noop_executor", "subtree_executor"} {
+		if i := slices.IndexFunc(got.Pools, func(p examinedPool) bool { return p.Pool == pool }); i < 0 || !slices.Equal(got.Pools[i].Faults, []string{"no live worker serves it"}) {
+			t.Errorf("of %s, without workers: %+v", pool, got.Pools)
+		}
 	}
 
 	good := file(t, "good.yaml", "flow: {id: good}\njobs: [{id: a, pool: others, steps: [{id: s, type: rest, inputs: {url: 'https://h', headers: {A: '{{env.API_TOKEN}}'}}}]}]\n")

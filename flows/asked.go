@@ -78,8 +78,12 @@ func (a *asks) step(s *Step, pool string) {
 	if executor == "" { // the flow itself does it
 		return
 	}
-	at := a.pool(cmp.Or(pool, dag.PoolOf(executor)))
-	at.executors[executor] = true
+	runs := executor
+	if a.opts.ofPlugin(executor) != nil {
+		runs = pluginExecutor
+	}
+	at := a.pool(cmp.Or(pool, dag.PoolOf(runs)))
+	at.executors[runs] = true
 	a.places[s.loc], a.places[run.loc] = at, at
 	takes, connects := a.opts.Connections[executor]
 	if !connects {

@@ -410,6 +410,9 @@ func (p *packing) one(a packer, name string, at workdir.Spot) error {
 	if err == nil && n != info.Size() {
 		return executors.WithKind(fmt.Errorf("%s: %q has changed while it was packed", field, at.Shown()), KindFile)
 	}
+	if failed, is := errors.AsType[*writeError](err); is {
+		return fileError(p.dest.Err("dest_path", failed.error))
+	}
 	return fileError(at.Err(field, err))
 }
 

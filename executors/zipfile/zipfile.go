@@ -161,12 +161,27 @@ func shown(at workdir.Spot, field string, err error) error {
 
 // poured copies, unless ctx ends.
 func poured(ctx context.Context, to io.Writer, from io.Reader) (int64, error) {
-	return io.Copy(to, reader(func(p []byte) (int, error) {
+	return io.Copy(writer{to}, reader(func(p []byte) (int, error) {
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}
 		return from.Read(p)
 	}))
+}
+
+// writeError is why a content could not be written, and not why it could not be read.
+type writeError struct{ error }
+
+func (e *writeError) Unwrap() error { return e.error }
+
+type writer struct{ to io.Writer }
+
+func (w writer) Write(p []byte) (int, error) {
+	n, err := w.to.Write(p)
+	if err != nil {
+		err = &writeError{err}
+	}
+	return n, err
 }
 
 type reader func([]byte) (int, error)

@@ -55,7 +55,7 @@ func devCommand() *cobra.Command {
 			return detach(cmd.Context(), cmd, &cfg)
 		}
 		return serve(cmd, node.DevKind, &cfg, &cfg.Log, func(ctx context.Context, p *node.Process) error {
-			at, dir, w, err := startDev(ctx, p, &cfg, background)
+			at, dir, w, err := startDev(ctx, p, &cfg, devPlan{background: background})
 			if err != nil {
 				return err
 			}
@@ -78,6 +78,12 @@ func devCommand() *cobra.Command {
 	return cmd
 }
 
+// devPlan is what a cluster is started for.
+type devPlan struct {
+	background bool // it outlives the command that starts it
+	alone      bool // it is for one command, which can't come to its end once the disk is full
+}
+
 // startDev starts a whole cluster in this process, from right to left, and returns when it takes tasks:
 //
 //	            ┌──────────────── taskgrove dev ────────────────┐
@@ -89,12 +95,12 @@ func devCommand() *cobra.Command {
 //	            └───────────────────────────────────────────────┘
 //
 // It ends in this order: the worker drains, the APIs end, the coordinator, NATS, Postgres, the temporary directory.
-func startDev(ctx context.Context, p *node.Process, cfg *config.Dev, background bool) (at addresses, dir string, w *node.Worker, err error) {
-	dir, err = openDataDir(p, cfg, background)
+func startDev(ctx context.Context, p *node.Process, cfg *config.Dev, plan devPlan) (at addresses, dir string, w *node.Worker, err error) {
+	dir, err = openDataDir(p, cfg, plan.background)
 	if err != nil {
 		return at, dir, nil, err
 	}
-	postgres, nats, err := startServers(ctx, p, cfg, dir)
+	postgres, nats, err := startServers(ctx, p, cfg, dir, plan)
 	if err != nil {
 		return at, dir, nil, err
 	}
@@ -134,7 +140,7 @@ func keepSealKey(settings *config.Coordinator, dir string) error {
 }
 
 // startServers starts the private Postgres and NATS at the same time, each unless cfg names one to use instead.
-func startServers(ctx context.Context, p *node.Process, cfg *config.Dev, dir string) (config.PostgresURL, config.NATSURL, error) {
+func startServers(ctx context.Context, p *node.Process, cfg *config.Dev, dir string, plan devPlan) (config.PostgresURL, config.NATSURL, error) {
 	postgres, nats := cfg.PostgresURL, cfg.NATSURL
 	var database *pgserver.Server
 	var bus *natsserver.Server
@@ -166,6 +172,16 @@ func startServers(ctx context.Context, p *node.Process, cfg *config.Dev, dir str
 	if bus != nil {
 		nats = config.NATSURL{Secret: config.Secret(bus.CoordinatorURL())}
 		p.OnStop("NATS", func() error { bus.Shutdown(); return nil })
+		if plan.alone {
+			p.Run(ctx, "NATS", func(ctx context.Context) error {
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-bus.Full():
+					return fmt.Errorf("the disk of %s is full, where this command keeps its cluster: make room, or set TMPDIR to a directory with more", dir)
+				}
+			})
+		}
 	}
 	return postgres, nats, err
 }

@@ -75,7 +75,7 @@ func runLocally(cmd *cobra.Command, cfg *config.Dev, do func() error) error {
 	defer stop(nil)
 	var done chan error // nil: it never began
 	err := node.Serve(ctx, node.DevKind, cfg.Log, func(ctx context.Context, p *node.Process) error {
-		at, _, _, err := startDev(ctx, p, cfg, false)
+		at, _, _, err := startDev(ctx, p, cfg, devPlan{alone: true})
 		if err != nil {
 			return err
 		}

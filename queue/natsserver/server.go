@@ -15,6 +15,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -56,6 +58,7 @@ type Server struct {
 	coordinator string // password
 	worker      string // password
 	relay       *queue.Conn
+	full        chan struct{}
 }
 
 // Start starts a server. It returns when the server accepts connections and has recovered its streams.
@@ -76,7 +79,8 @@ func Start(cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("start nats in %s: %w", cfg.StoreDir, err)
 	}
 	gate.accounts = &accounts{nats: nats, prefix: cfg.Prefix, workers: map[string]*server.Account{}}
-	nats.SetLoggerV2(logger{cfg.Logger.With("component", "nats")}, false, false, false)
+	full := make(chan struct{})
+	nats.SetLoggerV2(logger{cfg.Logger.With("component", "nats"), sync.OnceFunc(func() { close(full) })}, false, false, false)
 	nats.Start() // returns once its goroutines run
 	if !nats.ReadyForConnections(startTimeout) {
 		nats.Shutdown()
@@ -91,6 +95,7 @@ func Start(cfg Config) (*Server, error) {
 	port := nats.Addr().(*net.TCPAddr).Port
 	s := &Server{
 		nats:        nats,
+		full:        full,
 		address:     net.JoinHostPort(cfg.Host, strconv.Itoa(port)),
 		coordinator: cfg.CoordinatorPassword,
 		worker:      cfg.WorkerPassword,
@@ -205,12 +210,24 @@ func (a *authentication) Check(c server.ClientAuthentication) bool {
 	return true
 }
 
+// Full is closed once the server could not write as its disk, or quota, is full. It goes on, and writes again when there is room.
+func (s *Server) Full() <-chan struct{} { return s.full }
+
 // logger passes the server's lines to slog.
-type logger struct{ to *slog.Logger }
+type logger struct {
+	to   *slog.Logger
+	full func() // the disk is full: the server tells it in its lines alone
+}
 
 func (l logger) Noticef(format string, v ...any) { l.to.Debug(fmt.Sprintf(format, v...)) }
 func (l logger) Debugf(format string, v ...any)  { l.to.Debug(fmt.Sprintf(format, v...)) }
 func (l logger) Tracef(format string, v ...any)  { l.to.Debug(fmt.Sprintf(format, v...)) }
 func (l logger) Warnf(format string, v ...any)   { l.to.Warn(fmt.Sprintf(format, v...)) }
-func (l logger) Errorf(format string, v ...any)  { l.to.Error(fmt.Sprintf(format, v...)) }
-func (l logger) Fatalf(format string, v ...any)  { l.to.Error(fmt.Sprintf(format, v...)) }
+func (l logger) Errorf(format string, v ...any) {
+	line := fmt.Sprintf(format, v...)
+	l.to.Error(line)
+	if strings.Contains(line, syscall.ENOSPC.Error()) || strings.Contains(line, syscall.EDQUOT.Error()) {
+		l.full()
+	}
+}
+func (l logger) Fatalf(format string, v ...any) { l.to.Error(fmt.Sprintf(format, v...)) }

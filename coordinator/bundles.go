@@ -441,6 +441,11 @@ func (p *pinned) row() int64 {
 
 // pin finds the bundle that a run is to have. nil: none.
 func (c *Coordinator) pin(ctx context.Context, here dag.NamespaceKey, named *RunBundle) (*pinned, error) {
+	return c.pinOwned(ctx, here, named, func(string) bool { return true })
+}
+
+// pinOwned is pin, where a bundle whose owner may not be it is not there.
+func (c *Coordinator) pinOwned(ctx context.Context, here dag.NamespaceKey, named *RunBundle, may func(owner string) bool) (*pinned, error) {
 	if named == nil {
 		return nil, nil
 	}
@@ -448,12 +453,18 @@ func (c *Coordinator) pin(ctx context.Context, here dag.NamespaceKey, named *Run
 		return nil, ErrNotFound
 	}
 	row, err := c.store.HoldBundle(ctx, here, named.ID, named.Digest, named.Fingerprint)
-	if errors.Is(err, pg.ErrNotFound) {
+	if errors.Is(err, pg.ErrNotFound) || err == nil && !may(row.UserID) {
 		return nil, fmt.Errorf("bundle %s: %w", cut(clean(named.ID)), ErrNotFound)
 	} else if err != nil {
 		return nil, c.internal("look for a bundle", err)
 	}
 	return c.pinRow(ctx, row, named.Stale)
+}
+
+// pinFor finds the bundle that a registered flow names: one of nobody, or of one of the users. One that somebody else has pushed since, by the name of one that was deleted, is not the one
+// that the flow names: it is not there.
+func (c *Coordinator) pinFor(ctx context.Context, here dag.NamespaceKey, id string, users ...string) (*pinned, error) {
+	return c.pinOwned(ctx, here, &RunBundle{ID: id}, func(owner string) bool { return owner == "" || slices.Contains(users, owner) })
 }
 
 // pinKey is the bundle that a run has already. nil: none.

@@ -52,7 +52,7 @@ func (c *Coordinator) subtreeRun(ctx context.Context, w *pg.SubtreeWork, sub *da
 	}
 	var has *pinned
 	if info.Bundle != "" {
-		if has, err = c.pin(ctx, here, &RunBundle{ID: info.Bundle}); errors.Is(err, ErrNotFound) {
+		if has, err = c.pinFor(ctx, here, info.Bundle, info.UserID, w.UserID); errors.Is(err, ErrNotFound) {
 			return nil, nil, &InvalidArgumentError{Field: "flow", Reason: fmt.Sprintf("has the bundle %q, which is not there", cut(clean(info.Bundle)))}
 		} else if err != nil {
 			return nil, nil, err

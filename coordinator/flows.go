@@ -410,7 +410,7 @@ func (c *Coordinator) ValidateFlow(ctx context.Context, spec FlowCheck) (*flows.
 		return nil, err
 	}
 	if of.bundle != "" {
-		if spec.has, err = c.pin(ctx, here, &RunBundle{ID: of.bundle}); err != nil {
+		if spec.has, err = c.pinFor(ctx, here, of.bundle, of.owner, only(ctx)); err != nil {
 			return nil, err
 		}
 	}
@@ -629,6 +629,7 @@ type flowText struct {
 	flow    string // its id, of a registered one
 	version int32
 	bundle  string // of its runs, of a registered one; empty: none
+	owner   string // whose it is, of a registered one; empty: nobody's
 }
 
 // textFor finds the text of a run: the registered one, or the one that came.
@@ -656,7 +657,7 @@ func (c *Coordinator) textFor(ctx context.Context, here dag.NamespaceKey, id str
 	} else if err != nil {
 		return nil, err
 	}
-	return &flowText{name: info.ID, text: info.Text, flow: info.ID, version: int32(info.Version), bundle: info.Bundle}, nil
+	return &flowText{name: info.ID, text: info.Text, flow: info.ID, version: int32(info.Version), bundle: info.Bundle, owner: info.UserID}, nil
 }
 
 // check refuses what can't be given to a run, and gives it in one form.
@@ -800,13 +801,15 @@ func (c *Coordinator) textOf(ctx context.Context, here dag.NamespaceKey, spec *F
 		return nil, nil, &InvalidArgumentError{Field: "version", Reason: "is that of a registered flow"}
 	}
 	named := spec.Bundle
-	if named == nil && of.bundle != "" {
-		named = &RunBundle{ID: of.bundle}
+	switch has = spec.has; {
+	case has != nil:
+	case named == nil && of.bundle != "":
+		has, err = c.pinFor(ctx, here, of.bundle, of.owner, spec.UserID)
+	default:
+		has, err = c.pin(ctx, here, named)
 	}
-	if has = spec.has; has == nil {
-		if has, err = c.pin(ctx, here, named); err != nil {
-			return nil, nil, err
-		}
+	if err != nil {
+		return nil, nil, err
 	}
 	if inBundle {
 		path := cmp.Or(named.Flow, has.Rules.EntryFlow)

@@ -138,3 +138,48 @@ func TestNamesThatOthersTake(t *testing.T) {
 		t.Errorf("%+v, %v", list.Items, err)
 	}
 }
+
+// TestABundleThatOthersPushAgain: a version of a flow names a bundle that was deleted. What another user pushes by its name since is no part of the flow's runs, whoever checks or runs it.
+func TestABundleThatOthersPushAgain(t *testing.T) {
+	t.Parallel()
+	c := expanders(t, cluster.Options{})
+	ctx := t.Context()
+	access := coordinator.NewAccess(c.Service(), coordinator.ByRoles(c.Coordinators[0].P, coordinator.RoleSettings{}))
+	as := func(user string) coordinator.Service { return access.For(holding(user, "submitter@default")) }
+	amy, bob := as("amy"), as("bob")
+	push := func(svc coordinator.Service) error {
+		if _, err := svc.PutBundleFile(ctx, coordinator.BundleFile{Data: []byte("{}")}); err != nil {
+			return err
+		}
+		_, err := svc.ApplyBundle(ctx, bundleOf("shared", ""))
+		return err
+	}
+	run := func(id string) error {
+		_, err := bob.RunFlow(ctx, coordinator.FlowRunSpec{Flow: "his", Version: 1, RunID: id})
+		return err
+	}
+	if err := push(bob); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bob.ApplyFlow(ctx, coordinator.FlowSpec{Text: smallFlow("his", "one"), Bundle: "shared"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := run("own"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bob.ApplyFlow(ctx, coordinator.FlowSpec{Text: smallFlow("his", "two")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(bob.DeleteBundle(ctx, "shared"), push(amy)); err != nil {
+		t.Fatal(err)
+	}
+	if err := run("others"); !errors.Is(err, coordinator.ErrNotFound) || !strings.Contains(err.Error(), "bundle shared") {
+		t.Errorf("a run: %v", err)
+	}
+	if _, err := bob.ValidateFlow(ctx, coordinator.FlowCheck{Flow: "his", Version: 1}); !errors.Is(err, coordinator.ErrNotFound) {
+		t.Errorf("a check: %v", err)
+	}
+	if err := errors.Join(amy.DeleteBundle(ctx, "shared"), push(bob), run("again")); err != nil {
+		t.Errorf("his own again: %v", err)
+	}
+}

@@ -50,7 +50,7 @@ func (c *Coordinator) scheduledFlows(ctx context.Context, names []pg.FlowName) (
 		if is.Bundle == "" {
 			continue
 		}
-		has, err := c.pin(ctx, name.Namespace, &RunBundle{ID: is.Bundle})
+		has, err := c.pinFor(ctx, name.Namespace, is.Bundle, is.UserID)
 		_, bad := errors.AsType[*FlowFaultsError](err)
 		switch {
 		case errors.Is(err, ErrNotFound):

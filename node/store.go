@@ -61,14 +61,17 @@ func logMigration(log *slog.Logger, m pg.Migration) {
 }
 
 // patiently calls f until it succeeds, for as long as its error is one that time may heal. It logs an error in one line, and again when it is
-// another one or 10 s old.
+// another one or 10 s old. Once ctx has ended, that is why it gave up, whatever the last attempt met.
 func patiently(ctx context.Context, log *slog.Logger, what string, heals func(error) bool, f func() error) error {
 	var said string
 	var at time.Time
 	for {
 		err := f()
-		if err == nil || !heals(err) || ctx.Err() != nil {
+		if err == nil || !heals(err) {
 			return err
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s: %w", what, context.Cause(ctx))
 		}
 		if line := strings.Join(strings.Fields(err.Error()), " "); line != said || time.Since(at) >= waitsBetween {
 			log.Warn("process waits for "+what, "error", line)

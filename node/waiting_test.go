@@ -75,3 +75,27 @@ func TestUntilReadySaysWhatIsNot(t *testing.T) {
 		}
 	})
 }
+
+// TestPatienceEndsWithItsContext: who gives up as it was told to says so, also if the end comes while an attempt meets an error that time may heal.
+func TestPatienceEndsWithItsContext(t *testing.T) {
+	away := errors.New("connection refused")
+	for fact, end := range map[string]func(cancel func()){
+		"during an attempt": func(cancel func()) { cancel() },
+		"between two":       func(cancel func()) { time.AfterFunc(time.Millisecond, cancel) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			why := errors.New("told to stop")
+			attempts := 0
+			err := patiently(ctx, slog.New(slog.DiscardHandler), "Postgres", func(err error) bool { return errors.Is(err, away) }, func() error {
+				attempts++
+				end(func() { cancel(why) })
+				return away
+			})
+			if !errors.Is(err, why) || attempts != 1 {
+				t.Errorf("%s: got %v after %d attempts", fact, err, attempts)
+			}
+		})
+	}
+}

@@ -162,7 +162,7 @@ func ask[T any](ctx context.Context, g *guarded, call Call, do func() (T, error)
 // onlyOf is the key of the context under which it is noted whose things a name may stand for.
 type onlyOf struct{}
 
-// only is the only user whose run, flow or bundle the name of a call may stand for; empty: anybody's.
+// only is the only user whose run, flow or bundle the name of a call may stand for, and of whom contents of bundles count; empty: anybody's.
 func only(ctx context.Context) string {
 	user, _ := ctx.Value(onlyOf{}).(string)
 	return user

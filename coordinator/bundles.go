@@ -146,7 +146,7 @@ func (i *BundleInfo) made() Details {
 }
 
 func (g *guarded) PutBundleFile(ctx context.Context, file BundleFile) (string, error) {
-	return askFor(ctx, g, Call{Method: "PutBundleFile", UserID: g.caller.User}, func(string) (string, error) { return g.next.PutBundleFile(ctx, file) })
+	return askNamed(ctx, g, Call{Method: "PutBundleFile", UserID: g.caller.User}, func(ctx context.Context, _ string) (string, error) { return g.next.PutBundleFile(ctx, file) })
 }
 
 func (g *guarded) Bundles(ctx context.Context, f BundleFilter) (Page[*BundleInfo], error) {
@@ -295,17 +295,17 @@ func (c *Coordinator) PutBundleFile(ctx context.Context, file BundleFile) (strin
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// putBundleData keeps a content: a small one in the database, a larger one in the store of artifacts.
+// putBundleData keeps a content of the caller: a small one in the database, a larger one in the store of artifacts.
 func (c *Coordinator) putBundleData(ctx context.Context, here dag.NamespaceKey, data []byte) error {
 	sum := sha256.Sum256(data)
-	if has, err := c.store.HasBundleFile(ctx, here, sum); has || err != nil {
+	if has, err := c.store.HasBundleFile(ctx, here, only(ctx), sum); has || err != nil {
 		return err
 	}
 	if err := c.store.BundleRoom(ctx, here, int64(len(data))); err != nil {
 		return err
 	}
 	if len(data) <= inlineBytes {
-		return c.store.PutBundleData(ctx, here, data)
+		return c.store.PutBundleData(ctx, here, only(ctx), data)
 	}
 	var key []byte
 	if c.store.SealsValues() {
@@ -332,7 +332,7 @@ func (c *Coordinator) putBundleData(ctx context.Context, here dag.NamespaceKey, 
 		digests, flat = append(digests, digest), append(flat, digest[:]...)
 	}
 	root := artifact.Root(content.Size, content.Block, digests)
-	return c.store.PutBundleContent(ctx, here, content, sum, root[:], flat)
+	return c.store.PutBundleContent(ctx, here, only(ctx), content, sum, root[:], flat)
 }
 
 // Bundles lists versions; see [BundleKeeper].

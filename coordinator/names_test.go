@@ -96,6 +96,9 @@ func TestNamesThatOthersTake(t *testing.T) {
 		return err
 	}
 	bob := between(func() error { return nil })
+	if _, err := bob.PutBundleFile(ctx, coordinator.BundleFile{Data: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
 	refused := fmt.Sprint(func() error {
 		if err := apply(amy, "hers", "amy"); err != nil {
 			return err
@@ -182,4 +185,33 @@ func TestABundleThatOthersPushAgain(t *testing.T) {
 	if err := errors.Join(amy.DeleteBundle(ctx, "shared"), push(bob), run("again")); err != nil {
 		t.Errorf("his own again: %v", err)
 	}
+}
+
+// TestADigestAloneHasNothing: who knows the digest of what another user put has no content by it, and learns nothing of it.
+func TestADigestAloneHasNothing(t *testing.T) {
+	t.Parallel()
+	c := expanders(t, cluster.Options{})
+	ctx := t.Context()
+	access := coordinator.NewAccess(c.Service(), coordinator.ByRoles(c.Coordinators[0].P, coordinator.RoleSettings{}))
+	amy, bob := access.For(holding("amy", "submitter@default")), access.For(holding("bob", "submitter@default"))
+	push := func(svc coordinator.Service, id string, missing int) {
+		t.Helper()
+		if got, err := svc.ApplyBundle(ctx, bundleOf(id, "")); err != nil || len(got.Missing) != missing {
+			t.Errorf("%s: %v, %v, want %d missing", id, got, err, missing)
+		}
+	}
+	put := func(svc coordinator.Service) {
+		t.Helper()
+		if _, err := svc.PutBundleFile(ctx, coordinator.BundleFile{Data: []byte("{}")}); err != nil {
+			t.Error(err)
+		}
+	}
+	put(amy)
+	push(bob, "early", 1)
+	push(amy, "hers", 0)
+	push(bob, "later", 1)
+	put(bob)
+	push(bob, "his", 0)
+	push(amy, "again", 0)
+	push(access.For(holding("root", "admin@default")), "all", 0) // who sees all bundles has all contents
 }

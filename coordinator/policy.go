@@ -149,7 +149,7 @@ func (d decision) grant(names bool) (to Grant) {
 	case d.how.about == aboutList && !names && d.reach != policy.All:
 		to.UserID = d.caller.User
 	}
-	if d.reach != policy.All && (d.call.Flow != "" || d.call.Bundle != "" || d.call.Run != "") {
+	if d.reach != policy.All && (d.call.Flow != "" || d.call.Bundle != "" || d.call.Run != "" || d.call.Method == "PutBundleFile") {
 		to.Only = d.caller.User
 	}
 	return to

@@ -68,12 +68,12 @@ func scanBundle(row pgx.CollectableRow) (*Bundle, error) {
 // bundleTask stands for the task of contents of a namespace's bundles.
 func bundleTask(namespace dag.NamespaceKey) dag.Key { return namespaceItself(namespace).Key(0) }
 
-// HasBundleFile reports whether a content is there, and keeps it for an hour.
-func (s *Store) HasBundleFile(ctx context.Context, namespace dag.NamespaceKey, digest [sha256.Size]byte) (bool, error) {
+// HasBundleFile reports whether a user has put a content, and keeps it for an hour. An empty user stands for all who may see every bundle.
+func (s *Store) HasBundleFile(ctx context.Context, namespace dag.NamespaceKey, user string, digest [sha256.Size]byte) (bool, error) {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	var key int64
-	err := s.pool.QueryRow(ctx, sql("TouchBundleBlob"), namespace, digest[:]).Scan(&key)
+	err := s.pool.QueryRow(ctx, sql("TouchBundleBlob"), namespace, digest[:], user).Scan(&key)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
@@ -92,8 +92,8 @@ func (s *Store) BundleRoom(ctx context.Context, namespace dag.NamespaceKey, size
 	return err
 }
 
-// PutBundleData keeps a content in the database, for an hour if nothing comes to name it.
-func (s *Store) PutBundleData(ctx context.Context, namespace dag.NamespaceKey, data []byte) error {
+// PutBundleData keeps a content in the database, put by a user, for an hour if nothing comes to name it.
+func (s *Store) PutBundleData(ctx context.Context, namespace dag.NamespaceKey, user string, data []byte) error {
 	sum := sha256.Sum256(data)
 	body, err := json.Marshal(data)
 	if err != nil {
@@ -106,7 +106,7 @@ func (s *Store) PutBundleData(ctx context.Context, namespace dag.NamespaceKey, d
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	var other *int64
-	if err := s.pool.QueryRow(ctx, sql("PutBundleBlob"), namespace, sum[:], len(data), nil, plain, envelope).Scan(&other); err != nil {
+	if err := s.pool.QueryRow(ctx, sql("PutBundleBlob"), namespace, sum[:], len(data), nil, plain, envelope, user).Scan(&other); err != nil {
 		return fmt.Errorf("store a file of a bundle: %w", err)
 	}
 	return nil
@@ -134,8 +134,8 @@ func (s *Store) OpenBundleContent(ctx context.Context, namespace dag.NamespaceKe
 	return &Content{ID: id, Task: task, Size: size, Block: block, Key: key}, nil
 }
 
-// PutBundleContent keeps a content whose blocks were put, in one transaction: the same one that is there already counts, and what was put is deleted later.
-func (s *Store) PutBundleContent(ctx context.Context, namespace dag.NamespaceKey, content *Content, digest [sha256.Size]byte, root, digests []byte) error {
+// PutBundleContent keeps a content of a user whose blocks were put, in one transaction: the same one that is there already counts, and what was put is deleted later.
+func (s *Store) PutBundleContent(ctx context.Context, namespace dag.NamespaceKey, user string, content *Content, digest [sha256.Size]byte, root, digests []byte) error {
 	err := s.transaction(ctx, func(ctx context.Context, c *pgx.Conn) error {
 		var key, same int64
 		var task dag.Key
@@ -168,7 +168,7 @@ func (s *Store) PutBundleContent(ctx context.Context, namespace dag.NamespaceKey
 			b.Queue(sql("ContentStored"), key, root, digests)
 		}
 		var counts *int64
-		b.Queue(sql("PutBundleBlob"), namespace, digest[:], content.Size, mine, nil, nil).QueryRow(func(row pgx.Row) error { return row.Scan(&counts) })
+		b.Queue(sql("PutBundleBlob"), namespace, digest[:], content.Size, mine, nil, nil, user).QueryRow(func(row pgx.Row) error { return row.Scan(&counts) })
 		if err := c.SendBatch(ctx, b).Close(); err != nil {
 			return err
 		}
@@ -187,7 +187,7 @@ func (s *Store) PutBundleContent(ctx context.Context, namespace dag.NamespaceKey
 }
 
 // ApplyBundle stores a version of a bundle, the latest then, which gets what is known of it; the same one stays as it is. files are all, with the list of them. missing are those whose
-// content is not there: nothing is stored then. only, unless it is empty, is the only user whose it may be. [ErrTooManyBundles]; [ErrOthers]; *[dag.LevelError].
+// content is not there: nothing is stored then. only, unless it is empty, is the only user whose it may be, and who must have put all contents. [ErrTooManyBundles]; [ErrOthers]; *[dag.LevelError].
 func (s *Store) ApplyBundle(ctx context.Context, namespace dag.NamespaceKey, v *Bundle, files []BundleFile, only string) (fresh bool, missing []int, err error) {
 	plain, envelope, err := s.sealAs(ctx, kindBundle, namespace, v.Body)
 	if err != nil {
@@ -215,7 +215,7 @@ func (s *Store) ApplyBundle(ctx context.Context, namespace dag.NamespaceKey, v *
 			return err
 		})
 		b.Queue(sql("CountBundles"), namespace, MaxBundles).QueryRow(func(row pgx.Row) error { return row.Scan(&versions) })
-		b.Queue(sql("HoldBundleBlobs"), namespace, sums).Query(func(rows pgx.Rows) error {
+		b.Queue(sql("HoldBundleBlobs"), namespace, sums, only).Query(func(rows pgx.Rows) error {
 			var one blob
 			var sum []byte
 			_, err := pgx.ForEachRow(rows, []any{&one.key, &sum, &one.size}, func() error {

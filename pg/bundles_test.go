@@ -49,7 +49,7 @@ func TestBundlesThatRunsPinStay(t *testing.T) {
 		if fresh, missing, err := s.ApplyBundle(ctx, here, b, file, ""); err != nil || fresh || !slices.Equal(missing, []int{0}) {
 			t.Fatalf("without its content: %t, %v, %v", fresh, missing, err)
 		}
-		if err := s.PutBundleData(ctx, here, []byte(text)); err != nil {
+		if err := s.PutBundleData(ctx, here, "", []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range []bool{true, false} { // a repetition changes nothing
@@ -64,7 +64,7 @@ func TestBundlesThatRunsPinStay(t *testing.T) {
 	for i := range keptBundles + 3 {
 		apply(fmt.Sprint("version ", i))
 	}
-	if err := s.PutBundleData(ctx, here, []byte("nothing names it")); err != nil {
+	if err := s.PutBundleData(ctx, here, "", []byte("nothing names it")); err != nil {
 		t.Fatal(err)
 	}
 	if later(); count("bundle") != keptBundles+1 || count("bundle_file") != keptBundles+1 || count("bundle_blob") != keptBundles+1 {

@@ -1,8 +1,8 @@
 -- Bundles: versions of directories, which runs of flows pin.
 
 -- name: TouchBundleBlob
--- The content with the digest $2 of the namespace $1, which is kept for an hour from now.
-update bundle_blob set used_at = now() where namespace = $1 and sha256 = $2 returning key
+-- The content with the digest $2 of the namespace $1, as the user $3 put it, which is kept for an hour from now.
+update bundle_blob set used_at = now() where namespace = $1 and sha256 = $2 and user_id = $3 returning key
 
 -- name: BundleBytes
 -- How many bytes contents of bundles of the namespace $1 have. Sums up an index.
@@ -13,9 +13,9 @@ select coalesce(sum(size), 0)::bigint from bundle_blob where namespace = $1
 insert into content (id, state, task, attempt, namespace, user_id, size, block, sealed, look_at) values ($1, :content_open, $2, 0, $3, '', $4, $5, $6, now() + interval '10 min')
 
 -- name: PutBundleBlob
--- Keeps a content: of the namespace $1, with the digest $2 and size $3; in the content $4, or here, as $5 or $6. One that is there stays. Gives the content that counts.
-insert into bundle_blob (namespace, sha256, size, content, body, sealed) values ($1, $2, $3, $4, $5::json, $6)
-on conflict (namespace, sha256) do update set used_at = now() returning content
+-- Keeps a content: of the namespace $1, with the digest $2 and size $3; in the content $4, or here, as $5 or $6; put by the user $7. One that is there stays. Gives the content that counts.
+insert into bundle_blob (namespace, sha256, size, content, body, sealed, user_id) values ($1, $2, $3, $4, $5::json, $6, $7)
+on conflict (namespace, sha256, user_id) do update set used_at = now() returning content
 
 -- name: SpareBundleContent
 -- The same is there already.
@@ -30,8 +30,8 @@ select pg_advisory_xact_lock(7252, $1)
 select count(*) from (select from bundle where namespace = $1 limit $2) b
 
 -- name: HoldBundleBlobs
--- Those of the contents $2 that are there, of the namespace $1, kept for an hour from now. Locks them.
-update bundle_blob set used_at = now() where namespace = $1 and sha256 = any($2::bytea[]) returning key, sha256, size
+-- Those of the contents $2 that are there, of the namespace $1, kept for an hour from now; that the user $3 put, unless that is empty. Locks them.
+update bundle_blob set used_at = now() where namespace = $1 and sha256 = any($2::bytea[]) and ($3 = '' or user_id = $3) returning key, sha256, size
 
 -- name: ApplyBundle
 -- Expects: LockBundles. A version of the bundle $2 of the namespace $1, which is the latest then; the one that is there stays as it is, and is the applier's if it was deleted.
@@ -75,6 +75,7 @@ update bundle set deleted = true where namespace = $1 and id = $2 and not delete
 
 -- name: EraseBundles
 -- The bundles of the user $2 of the namespace $1: they go once no run names them.
+with blobs as (update bundle_blob set user_id = null where namespace = $1 and user_id = $2)
 update bundle set deleted = true, user_id = null, created_by = '' where namespace = $1 and user_id = $2
 
 -- name: BundleFile

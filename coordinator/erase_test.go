@@ -225,3 +225,45 @@ func TestWhatIsErasedIsNowhere(t *testing.T) {
 		}
 	}
 }
+
+// TestErasureOfBundles: who is erased is not told as the one who put the contents of bundles either, also while a run of somebody else has them.
+func TestErasureOfBundles(t *testing.T) {
+	t.Parallel()
+	c := expanders(t, cluster.Options{})
+	const name = "amy-who-is-erased"
+	amy := coordinator.NewAccess(c.Service(), coordinator.ByRoles(c.Coordinators[0].P, coordinator.RoleSettings{})).For(holding(name, "submitter@default"))
+	if _, err := amy.PutBundleFile(t.Context(), coordinator.BundleFile{Data: []byte("{}")}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := amy.ApplyBundle(t.Context(), bundleOf("hers", "")); err != nil || len(got.Missing) > 0 {
+		t.Fatal(got, err)
+	}
+	conn, err := pgx.Connect(t.Context(), c.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	named := func() (n int) {
+		t.Helper()
+		if err := conn.QueryRow(t.Context(), "select count(*) from (select user_id from bundle union all select user_id from bundle_blob) b where user_id = $1", name).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := named(); n != 3 { // the version, its file and the list of its files
+		t.Fatalf("%d rows have the name", n)
+	}
+	e, err := c.Service().Erase(t.Context(), coordinator.EraseSpec{UserID: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Eventually("the erasure ends", func() error {
+		if e, err = c.Service().Erasure(t.Context(), e.ID); err == nil && e.FinishedAt.IsZero() {
+			return errors.New("it goes on")
+		}
+		return err
+	})
+	if n := named(); n != 0 {
+		t.Errorf("%d rows have the name", n)
+	}
+}

@@ -3,7 +3,6 @@ package coordinator_test
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 
@@ -94,20 +93,7 @@ func TestAuditorFindsCorruptRuns(t *testing.T) {
 		}
 	}
 	s := still(t, c)
-	if kinds, all := s.kinds(t, ""); len(kinds) > 0 {
-		t.Fatalf("found before anything was corrupted:%s", all)
-	}
-	for _, co := range runCorruptions {
-		t.Run(co.fact, func(t *testing.T) {
-			defer s.undo(t)
-			if n := s.exec(t, co.sql); n == 0 {
-				t.Fatalf("nothing was corrupted: %s", co.sql)
-			}
-			if kinds, all := s.kinds(t, ""); !slices.Contains(kinds, co.kind) {
-				t.Errorf("got %v, want %s%s", kinds, co.kind, all)
-			}
-		})
-	}
+	s.findsEach(t, runCorruptions)
 	if kinds, all := s.kinds(t, ""); len(kinds) > 0 {
 		t.Errorf("found after all was undone:%s", all)
 	}

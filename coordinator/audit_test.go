@@ -278,17 +278,13 @@ func (s *stilled) kinds(t *testing.T, tree string) (kinds []string, all string) 
 	return kinds, b.String()
 }
 
-// TestAuditorFindsEachCorruption: in a database with trees in every state nothing is found; after each corruption, its
-// kind is.
-func TestAuditorFindsEachCorruption(t *testing.T) {
-	t.Parallel()
-	c := cluster.Start(t, cluster.Options{Coordinator: func(s *config.Coordinator) { s.Audit = 0 }})
-	castOfTrees(c)
-	s := still(t, c)
+// findsEach has the auditor find nothing at first, and its kind after each corruption.
+func (s *stilled) findsEach(t *testing.T, list []struct{ fact, kind, sql string }) {
+	t.Helper()
 	if kinds, all := s.kinds(t, ""); len(kinds) > 0 {
 		t.Fatalf("found before anything was corrupted:%s", all)
 	}
-	for _, co := range corruptions {
+	for _, co := range list {
 		t.Run(co.fact, func(t *testing.T) {
 			defer s.undo(t)
 			if n := s.exec(t, co.sql); n == 0 {
@@ -303,6 +299,16 @@ func TestAuditorFindsEachCorruption(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAuditorFindsEachCorruption: in a database with trees in every state nothing is found; after each corruption, its
+// kind is.
+func TestAuditorFindsEachCorruption(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{Coordinator: func(s *config.Coordinator) { s.Audit = 0 }})
+	castOfTrees(c)
+	s := still(t, c)
+	s.findsEach(t, corruptions)
 	t.Run("one tree only", func(t *testing.T) {
 		defer s.undo(t)
 		s.exec(t, `update tree set completed = completed + 1 where root_id = 'au-done'`)

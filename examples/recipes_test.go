@@ -22,3 +22,11 @@ func TestTheRecipesWork(t *testing.T) {
 	g.write("taskgrove_executor.py", string(read(t, "external-python/taskgrove_executor.py")))
 	g.follow("../docs/recipes.md")
 }
+
+// TestTheHelperIsOne: the helper for executors in Python lies in a bundle, too, where a link can't, and is the same file there.
+func TestTheHelperIsOne(t *testing.T) {
+	t.Parallel()
+	if string(read(t, "external-python/taskgrove_executor.py")) != string(read(t, "flows/plugins/files/plugins/taskgrove_executor.py")) {
+		t.Error("flows/plugins/files/plugins/taskgrove_executor.py is not external-python/taskgrove_executor.py: copy it")
+	}
+}

@@ -170,7 +170,7 @@ func (o *Options) likelyType(typ string) string {
 		as = process
 	}
 	if o.Executors.Has(as) {
-		return strings.TrimSuffix(as, "_executor")
+		return strings.TrimSuffix(as, executorSuffix)
 	}
 	return dag.Closest(typ, o.types())
 }

@@ -101,7 +101,7 @@ func (o *Options) types() []string {
 		if id == pluginExecutor {
 			continue
 		}
-		short := strings.TrimSuffix(id, "_executor")
+		short := strings.TrimSuffix(id, executorSuffix)
 		if out = append(out, short); short != id {
 			out = append(out, id)
 		}

@@ -33,7 +33,7 @@ func Schema(executors []treedoc.ExecutorInputs) ([]byte, error) {
 		if e.ID == pluginExecutor {
 			continue // a bundle says the types that it stands behind
 		}
-		short := strings.TrimSuffix(e.ID, "_executor")
+		short := strings.TrimSuffix(e.ID, executorSuffix)
 		names := []any{short}
 		if short != e.ID {
 			names = append(names, e.ID)

@@ -25,7 +25,7 @@ func childRun(w *pg.SubtreeWork) string {
 	return uuids.NewSHA1(childRuns, fmt.Appendf(nil, "%d %d %s", w.Task, w.Attempt, w.ID)).String()
 }
 
-// subtreeRun is the run of a flow that a task asks for: the tasks of its tree, and its row. Others' flows are not there, and no flow runs itself, by others or at once.
+// subtreeRun is the run of a flow that a task asks for: the tasks of its tree, and its row. Others' flows are not there, and no flow runs itself, directly or through others.
 func (c *Coordinator) subtreeRun(ctx context.Context, w *pg.SubtreeWork, sub *dag.Subtree) (iter.Seq2[*dag.Task, error], *pg.FlowRun, error) {
 	if dag.NamesSecret(sub.Params) { // it may come from a result
 		return nil, nil, &InvalidArgumentError{Field: "params", Reason: "name a secret: a flow names the secrets that it needs itself"}

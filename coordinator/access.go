@@ -21,6 +21,7 @@ type Call struct {
 	Schedule   string // the id of the schedule that it names
 	Flow       string // the id of the registered flow that it names
 	Bundle     string // the id of the bundle that it names
+	Profile    string // the name of the registered profile that it names
 	Run        string // the run of a flow that it names, as RUN or FLOW/RUN
 	AgentTask  string // the task of the A2A protocol that it names
 	// Namespace is what it is about, if that is not where it is made; [AllNamespaces]: the cluster itself.
@@ -36,7 +37,7 @@ type Call struct {
 type Grant struct {
 	// UserID is the only owner whose tasks are listed, or whose a new tree becomes, and whose idempotency keys count; empty: as the call says.
 	UserID string
-	// Only is the only user whose thing counts of several that have, or come to have, the name that the call has: a run, a flow, a bundle; empty: anybody's.
+	// Only is the only user whose thing counts of several that have, or come to have, the name that the call has: a run, a flow, a bundle, a profile; empty: anybody's.
 	Only string
 	// Roles and Scopes are what a new API key gets, or, of a caller that asks about itself, its own.
 	Roles  []RoleIn
@@ -162,7 +163,7 @@ func ask[T any](ctx context.Context, g *guarded, call Call, do func() (T, error)
 // onlyOf is the key of the context under which it is noted whose things a name may stand for.
 type onlyOf struct{}
 
-// only is the only user whose run, flow or bundle the name of a call may stand for, and of whom contents of bundles count; empty: anybody's.
+// only is the only user whose run, flow, bundle or profile the name of a call may stand for, and of whom contents of bundles count; empty: anybody's.
 func only(ctx context.Context) string {
 	user, _ := ctx.Value(onlyOf{}).(string)
 	return user

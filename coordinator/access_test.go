@@ -43,11 +43,11 @@ func call(svc coordinator.Service, name string) error {
 	return err
 }
 
-// noTask are the methods whose text is no task: a user, a cursor, an executor, a webhook, a delivery, an owner of keys, an API key, a schedule, an agent's task, a flow, a run of one, a bundle, a signed link, or what may stand for several tasks.
+// noTask are the methods whose text is no task: a user, a cursor, an executor, a webhook, a delivery, an owner of keys, an API key, a schedule, an agent's task, a flow, a run of one, a bundle, a profile, a signed link, or what may stand for several tasks.
 var noTask = []string{"Running", "Executors", "Executor", "Resolve", "GetWebhook", "UpdateWebhook", "DeleteWebhook", "TestWebhook", "Resend",
 	"SetModelKey", "ModelKeys", "DeleteModelKey", "AgentTask", "DropAgentTask", "RevokeAPIKey", "RotateAPIKey", "DeletePoolRule", "RotateDataKeys",
 	"GetNamespace", "UpdateNamespace", "DeleteNamespace", "LinkedApproval", "ApproveByLink", "SetWeight", "GetSchedule", "PauseSchedule", "ResumeSchedule", "DeleteSchedule", "Erasure",
-	"Flow", "DeleteFlow", "FlowRun", "CancelFlowRun", "DeleteBundle"}
+	"Flow", "DeleteFlow", "FlowRun", "CancelFlowRun", "DeleteBundle", "Profile", "DeleteProfile"}
 
 // ofCluster are the methods about the cluster itself.
 var ofCluster = []string{"Diagnose", "SealStatus", "RotateDataKeys", "RewrapDataKeys", "RotateTokens"}
@@ -67,10 +67,12 @@ var ofSchedule = []string{"GetSchedule", "PauseSchedule", "ResumeSchedule", "Del
 // ofAgent are the methods whose text is a task of the A2A protocol.
 var ofAgent = []string{"AgentTask", "DropAgentTask"}
 
-// ofFlow and ofRun are the methods whose first text is a flow, and a run of one.
+// ofFlow, ofRun and ofProfile are the methods whose first text is a flow, a run of one, and a profile.
 var (
 	ofFlow = []string{"Flow", "DeleteFlow"}
 	ofRun  = []string{"FlowRun", "CancelFlowRun"}
+
+	ofProfile = []string{"Profile", "DeleteProfile"}
 )
 
 // TestEveryCallPassesThePolicy finds the methods by reflection, so that none that is added can go past it.
@@ -118,6 +120,9 @@ func TestEveryCallPassesThePolicy(t *testing.T) {
 		}
 		if slices.Contains(ofRun, method.Name) {
 			want.Run = "x"
+		}
+		if slices.Contains(ofProfile, method.Name) {
+			want.Profile = "x"
 		}
 		if method.Name == "DeleteBundle" {
 			want.Bundle = "x"

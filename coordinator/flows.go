@@ -83,6 +83,7 @@ type FlowCheck struct {
 
 	from *FlowSchedule // the schedule that the run comes from; nil: none
 	has  *pinned       // the bundle of the run; nil: none
+	user string        // whose registered profiles resources may name, beside those that are nobody's
 }
 
 // FlowInfo is a version of a registered flow.
@@ -201,6 +202,7 @@ type FlowRunInfo struct {
 	CreatedBy     string
 	CreatedAt     time.Time
 	Given         FlowGiven
+	Profiles      []string           // the registered ones that its resources have: NAME@VERSION
 	Schedule      *FlowSchedule      // that the run comes from; nil: none
 	Jobs          []flows.JobOutcome // nil: not asked for
 	Truncated     bool               // some values are left out of Jobs, as all would be more than 16 MiB
@@ -249,6 +251,7 @@ var flowOutcomes = []string{flowRunning, "SUCCESS", "FAILED", "CANCELLED"}
 
 // ValidateFlow tells of a registered flow who may see it.
 func (g *guarded) ValidateFlow(ctx context.Context, spec FlowCheck) (*flows.Report, error) {
+	spec.user = g.caller.User
 	return ask(ctx, g, Call{Method: "ValidateFlow"}, func() (*flows.Report, error) { return g.next.ValidateFlow(ctx, spec) }, part{there: spec.Flow != "", flow: spec.Flow})
 }
 
@@ -342,6 +345,8 @@ func (c *Coordinator) ApplyFlow(ctx context.Context, spec FlowSpec) (*FlowInfo, 
 		return nil, err
 	}
 	opts, known := c.flowOptions(ctx)
+	uses := &usedProfiles{c: c, ctx: ctx, here: here, user: spec.UserID}
+	opts.Registered = uses.find
 	if spec.Bundle != "" {
 		p, err := c.pin(ctx, here, &RunBundle{ID: spec.Bundle})
 		if err != nil {
@@ -352,6 +357,9 @@ func (c *Coordinator) ApplyFlow(ctx context.Context, spec FlowSpec) (*FlowInfo, 
 	id, report := flows.Register(flowName(spec.Name), spec.Text, opts)
 	if known.err != nil {
 		return nil, c.internal("read the executors of workers", known.err)
+	}
+	if uses.err != nil {
+		return nil, c.internal("read profiles", uses.err)
 	}
 	if !report.OK {
 		return nil, &FlowFaultsError{report}
@@ -414,17 +422,25 @@ func (c *Coordinator) ValidateFlow(ctx context.Context, spec FlowCheck) (*flows.
 			return nil, err
 		}
 	}
-	_, _, report, err := c.judgeFlow(ctx, of, "checked", spec)
-	return report, err
+	judged, err := c.judgeFlow(ctx, here, of, "checked", spec)
+	return judged.report, err
 }
 
-// judgeFlow says what is wrong with a flow, as a run with the values that are given or without. given is what the run is given in one form; the tree is nil unless it is a run without
-// faults.
-func (c *Coordinator) judgeFlow(ctx context.Context, of *flowText, runID string, spec FlowCheck) (given FlowGiven, tree *flows.Tree, report *flows.Report, err error) {
+// judgedFlow is what has come of looking at a flow.
+type judgedFlow struct {
+	given    FlowGiven   // what the run is given, in one form
+	tree     *flows.Tree // nil unless it is a run without faults
+	report   *flows.Report
+	profiles []string // the registered ones that its resources have: NAME@VERSION
+}
+
+// judgeFlow says what is wrong with a flow, as a run with the values that are given or without.
+func (c *Coordinator) judgeFlow(ctx context.Context, here dag.NamespaceKey, of *flowText, runID string, spec FlowCheck) (out judgedFlow, err error) {
 	given, set, err := spec.check()
 	if err != nil {
-		return given, nil, nil, err
+		return out, err
 	}
+	out.given = given
 	opts, known := c.flowOptions(ctx)
 	opts.NoDeps, opts.JobOutputs = given.NoDeps, given.JobOutputs
 	opts.Env, opts.Job, opts.Priority, opts.Timeout, opts.StrictEnv, opts.Compat = given.Env, given.Job, given.Priority, given.Timeout, spec.StrictEnv, spec.Compat
@@ -432,21 +448,27 @@ func (c *Coordinator) judgeFlow(ctx context.Context, of *flowText, runID string,
 		opts.Schedule = &flows.Schedule{ID: from.ID, FireTime: from.FireTime}
 	}
 	if given.Profiles != "" {
-		if opts.Profiles, report = flows.ReadProfiles("profiles", []byte(given.Profiles)); !report.OK {
-			return given, nil, report, nil
+		if opts.Profiles, out.report = flows.ReadProfiles("profiles", []byte(given.Profiles)); !out.report.OK {
+			return out, nil
 		}
 	}
 	spec.has.options(&opts)
+	uses := &usedProfiles{c: c, ctx: ctx, here: here, user: spec.user}
+	opts.Registered = uses.find
 	if spec.AsRun {
 		opts.Set = set
-		tree, report = flows.Compile(of.name, of.text, runID, opts)
+		out.tree, out.report = flows.Compile(of.name, of.text, runID, opts)
 	} else {
-		_, report = flows.Read(of.name, of.text, opts)
+		_, out.report = flows.Read(of.name, of.text, opts)
 	}
 	if known.err != nil {
-		return given, nil, nil, c.internal("read the executors of workers", known.err)
+		return judgedFlow{}, c.internal("read the executors of workers", known.err)
 	}
-	return given, tree, report, nil
+	if uses.err != nil {
+		return judgedFlow{}, c.internal("read profiles", uses.err)
+	}
+	out.profiles = uses.used
+	return out, nil
 }
 
 // flowOptions are what a flow is compiled with, and what it learns of the executors that only workers have.
@@ -620,6 +642,8 @@ func (c *Coordinator) forgetFlowTexts(ctx context.Context) {
 type runBody struct {
 	Given FlowGiven       `json:"given"`
 	Plan  json.RawMessage `json:"plan"` // of [flows.Tree.Stored]
+
+	Profiles []string `json:"profiles,omitempty"` // the registered ones that its resources have: NAME@VERSION
 }
 
 // flowText is a text that a run may be of.
@@ -723,12 +747,13 @@ func someOf(raw json.RawMessage) json.RawMessage {
 	return raw
 }
 
-// compileRun makes the tree of a run, and what is stored of it.
-func (c *Coordinator) compileRun(ctx context.Context, of *flowText, runID string, given FlowGiven, from *FlowSchedule, has *pinned) (*flows.Tree, *flows.Report, []byte, error) {
-	given, tree, report, err := c.judgeFlow(ctx, of, runID, FlowCheck{FlowGiven: given, AsRun: true, from: from, has: has})
+// compileRun makes the tree of a run of a user, and what is stored of it.
+func (c *Coordinator) compileRun(ctx context.Context, here dag.NamespaceKey, user string, of *flowText, runID string, given FlowGiven, from *FlowSchedule, has *pinned) (*flows.Tree, *flows.Report, []byte, error) {
+	judged, err := c.judgeFlow(ctx, here, of, runID, FlowCheck{FlowGiven: given, AsRun: true, from: from, has: has, user: user})
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	tree, report := judged.tree, judged.report
 	if tree == nil {
 		return nil, nil, nil, &FlowFaultsError{report}
 	}
@@ -739,7 +764,7 @@ func (c *Coordinator) compileRun(ctx context.Context, of *flowText, runID string
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	body, err := json.Marshal(runBody{given, plan})
+	body, err := json.Marshal(runBody{judged.given, plan, judged.profiles})
 	return tree, report, body, err
 }
 
@@ -760,7 +785,7 @@ func (c *Coordinator) RunFlow(ctx context.Context, spec FlowRunSpec) (*FlowRunIn
 		}
 		spec.RunID = made.String()
 	}
-	tree, report, body, err := c.compileRun(ctx, of, spec.RunID, spec.FlowGiven, spec.schedule, has)
+	tree, report, body, err := c.compileRun(ctx, here, spec.UserID, of, spec.RunID, spec.FlowGiven, spec.schedule, has)
 	if err != nil {
 		return nil, err
 	}
@@ -929,7 +954,7 @@ func showFlowRun(r *pg.FlowRun) (*FlowRunInfo, error) {
 		if err := json.Unmarshal(r.Body, &body); err != nil {
 			return nil, fmt.Errorf("read run %s of %s: %w", r.RunID, r.FlowID, err)
 		}
-		out.Given = body.Given
+		out.Given, out.Profiles = body.Given, body.Profiles
 	}
 	return out, nil
 }
@@ -1161,7 +1186,7 @@ func (c *Coordinator) ResumeFlowRun(ctx context.Context, spec FlowResume) (*Flow
 	if err != nil {
 		return nil, err
 	}
-	tree, report, body, err := c.compileRun(ctx, of, newest.RunID, was.Given, was.Schedule, has)
+	tree, report, body, err := c.compileRun(ctx, here, newest.UserID, of, newest.RunID, was.Given, was.Schedule, has)
 	switch {
 	case err != nil:
 		return nil, err

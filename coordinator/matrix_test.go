@@ -19,7 +19,7 @@ var ofWhole = []string{"Workers", "Coordinators", "Pools", "Diagnose", "SetPoolR
 var ofNobody = []string{"Executors", "Executor", "CheckAttachment", "NextInstants", "ValidateFlow"}
 
 // ofCaller are the methods that list, or store what becomes the caller's, when they name nobody.
-var ofCaller = []string{"Submit", "Generate", "Tasks", "Trees", "Usage", "KeepAgentTask", "Logs", "Artifacts", "OpenArtifact", "AgentTasks", "CreateAPIKey", "APIKeys", "Pauses", "Holds", "CreateSchedule", "Schedules", "ApplyFlow", "ApplyBundle", "PutBundleFile", "Bundles", "Flows", "RunFlow", "FlowRuns", "ResumeFlowRun", "RestartFlowRun"}
+var ofCaller = []string{"Submit", "Generate", "Tasks", "Trees", "Usage", "KeepAgentTask", "Logs", "Artifacts", "OpenArtifact", "AgentTasks", "CreateAPIKey", "APIKeys", "Pauses", "Holds", "CreateSchedule", "Schedules", "ApplyFlow", "ApplyBundle", "PutBundleFile", "Bundles", "Flows", "RunFlow", "FlowRuns", "ResumeFlowRun", "RestartFlowRun", "ApplyProfiles", "Profiles"}
 
 // TestMatrixOfMethods: each method of the service × each role, held in a namespace, in all and in another × own, another's, nobody's and not there. What the
 // table of the policy allows reaches the service; nothing else does.

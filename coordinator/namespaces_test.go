@@ -94,6 +94,9 @@ func plant(t *testing.T, c *cluster.Cluster, svc coordinator.Service, mark strin
 	if _, err := svc.ApplyFlow(ctx, coordinator.FlowSpec{Text: []byte("flow: {id: " + p.flow() + "}\njobs: []\n"), UserID: p.user}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := svc.ApplyProfiles(ctx, coordinator.ProfilesSpec{Text: []byte(p.profile() + ": {}"), UserID: p.user}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := svc.PutBundleFile(ctx, coordinator.BundleFile{Data: []byte("{}")}); err != nil {
 		t.Fatal(err)
 	}
@@ -117,6 +120,8 @@ func plant(t *testing.T, c *cluster.Cluster, svc coordinator.Service, mark strin
 func (p planted) key() string { return p.root + "-key" }
 
 func (p planted) schedule() string { return p.root + "-nightly" }
+
+func (p planted) profile() string { return "profile-of-" + p.user }
 
 func (p planted) flow() string { return "flow-of-" + p.user }
 
@@ -310,6 +315,20 @@ var looks = map[string]func(ctx context.Context, svc coordinator.Service, p plan
 	"DeleteFlow": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
 		return nil, svc.DeleteFlow(ctx, p.flow())
 	},
+	"Profile": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return svc.Profile(ctx, p.profile(), 0)
+	},
+	"Profiles": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		page, err := svc.Profiles(ctx, coordinator.ProfileFilter{})
+		var names []string
+		for _, one := range page.Items {
+			names = append(names, one.Name)
+		}
+		return names, err
+	},
+	"DeleteProfile": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
+		return nil, svc.DeleteProfile(ctx, p.profile())
+	},
 	"RunFlow": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
 		return svc.RunFlow(ctx, coordinator.FlowRunSpec{Flow: p.flow()})
 	},
@@ -459,7 +478,7 @@ var lookless = map[string]string{
 	"RotateAPIKey": "see the tests of API keys", "CreateNamespace": "of the cluster", "GetNamespace": "of the cluster", "ListNamespaces": "of the cluster",
 	"UpdateNamespace": "of the cluster", "DeleteNamespace": "of the cluster", "PoolRules": "of the cluster", "SetPoolRule": "of the cluster", "DeletePoolRule": "of the cluster",
 	"Record": "says of which namespaces: see the tests of the record", "ReadRecord": "as Record", "VerifyRecord": "of the cluster",
-	"ApplyFlow": "makes something", "ApplyBundle": "makes something", "PutBundleFile": "makes something", "FlowRun": "see the matrix of package hostile", "FlowRuns": "see the matrix of package hostile", "CancelFlowRun": "see the matrix of package hostile", "ResumeFlowRun": "see the matrix of package hostile",
+	"ApplyFlow": "makes something", "ApplyProfiles": "makes something", "ApplyBundle": "makes something", "PutBundleFile": "makes something", "FlowRun": "see the matrix of package hostile", "FlowRuns": "see the matrix of package hostile", "CancelFlowRun": "see the matrix of package hostile", "ResumeFlowRun": "see the matrix of package hostile",
 	"RestartFlowRun": "see the matrix of package hostile",
 	"NextInstants":   "looks at nothing that is stored", "SetLimit": "makes something", "SetWeight": "makes something", "BreakLock": "its own test breaks one", "Erase": "see the tests of erasures",
 	"GrantRole": "makes something", "RevokeRole": "see the tests of bindings", "Bindings": "see the tests of bindings", "WhoAmI": "about the caller", "CanI": "see the tests of the policy",

@@ -81,6 +81,8 @@ func (c *Coordinator) OwnerOf(ctx context.Context, namespace string, call Call) 
 		name, find = call.Flow, c.store.OwnerOfFlow
 	case call.Bundle != "":
 		name, find = call.Bundle, c.store.OwnerOfBundle
+	case call.Profile != "":
+		name, find = call.Profile, c.store.OwnerOfProfile
 	case call.Run != "":
 		name, find = call.Run, func(ctx context.Context, here dag.NamespaceKey, run string) (string, error) {
 			return c.store.OwnerOfRun(ctx, here, run, call.UserID)

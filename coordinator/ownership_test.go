@@ -41,6 +41,8 @@ func (o owners) OwnerOf(_ context.Context, namespace string, call coordinator.Ca
 		id = call.Flow
 	case call.Bundle != "":
 		id = call.Bundle
+	case call.Profile != "":
+		id = call.Profile
 	case call.Run != "":
 		id = call.Run
 	case call.AgentTask != "":

@@ -69,7 +69,7 @@ type decision struct {
 }
 
 func (d decision) make(ctx context.Context) (Grant, error) {
-	names := d.call.ID != "" || d.call.Webhook != "" || d.call.AgentTask != "" || d.call.Schedule != "" || d.call.Flow != "" || d.call.Bundle != "" || d.call.Run != "" || d.call.APIKey != ""
+	names := d.call.ID != "" || d.call.Webhook != "" || d.call.AgentTask != "" || d.call.Schedule != "" || d.call.Flow != "" || d.call.Bundle != "" || d.call.Profile != "" || d.call.Run != "" || d.call.APIKey != ""
 	allowed := false
 	switch about := d.how.about; {
 	case about == aboutNothing:
@@ -149,7 +149,7 @@ func (d decision) grant(names bool) (to Grant) {
 	case d.how.about == aboutList && !names && d.reach != policy.All:
 		to.UserID = d.caller.User
 	}
-	if d.reach != policy.All && (d.call.Flow != "" || d.call.Bundle != "" || d.call.Run != "" || d.call.Method == "PutBundleFile") {
+	if d.reach != policy.All && (d.call.Flow != "" || d.call.Bundle != "" || d.call.Run != "" || d.call.Profile != "" || d.call.Method == "PutBundleFile" || d.call.Method == "ApplyProfiles") {
 		to.Only = d.caller.User
 	}
 	return to

@@ -200,7 +200,7 @@ func (r *recorder) entry(ctx context.Context, kind record.Kind, caller Caller, c
 		e.Caller.Kind = string(AnonymousCaller)
 	}
 	details := maps.Clone(call.Details)
-	e.Details = details.with("user", call.UserID).with("webhook", call.Webhook).with("schedule", call.Schedule).with("flow", call.Flow).with("bundle", call.Bundle).with("run", call.Run).with("key", call.APIKey)
+	e.Details = details.with("user", call.UserID).with("webhook", call.Webhook).with("schedule", call.Schedule).with("flow", call.Flow).with("bundle", call.Bundle).with("profile", call.Profile).with("run", call.Run).with("key", call.APIKey)
 	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 		e.Trace = span.TraceID().String()
 	}

@@ -304,6 +304,16 @@ var changes = map[string]struct {
 		_, err := s.ApplyFlow(ctx, coordinator.FlowSpec{Text: []byte("flow: {}")})
 		return err
 	}, "invalid"},
+	"ApplyProfiles": {func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.ApplyProfiles(ctx, coordinator.ProfilesSpec{Text: []byte("recorded: {config: {host: canary-input}}")})
+		return err
+	}, func(ctx context.Context, s coordinator.Service, _ string) error {
+		_, err := s.ApplyProfiles(ctx, coordinator.ProfilesSpec{Text: []byte("x: 1")})
+		return err
+	}, "invalid"},
+	"DeleteProfile": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
+		return s.DeleteProfile(ctx, "nobodys")
+	}, ""},
 	"ApplyBundle": {func(ctx context.Context, s coordinator.Service, _ string) error {
 		_, err := s.ApplyBundle(ctx, bundleOf("recorded", ""))
 		return err

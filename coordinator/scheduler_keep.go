@@ -181,7 +181,7 @@ func (c *Coordinator) checkRunTree(ctx context.Context, here dag.NamespaceKey, s
 		}
 	}
 	start := instant.Add(-time.Hour)
-	f := &pg.DueFire{Fire: pg.Fire{Instant: instant, IntervalStart: &start}, Of: pg.Schedule{ID: spec.ID}}
+	f := &pg.DueFire{Fire: pg.Fire{Instant: instant, IntervalStart: &start}, Of: pg.Schedule{ID: spec.ID, UserID: spec.UserID}}
 	body := bodyOfSpec(spec)
 	roots := template.Scope{"schedule": aboutRun(f, spec)}
 	parameters, err := body.with(dag.FireInstant, nil, roots)

@@ -29,6 +29,7 @@ type Service interface {
 	Scheduling
 	Scheduler
 	FlowKeeper
+	ProfileKeeper
 	BundleKeeper
 	TreeKeeper
 	Eraser

@@ -157,22 +157,24 @@ type Options struct {
 	// Connections says which executors take connections, by id: their steps may name resources.
 	Connections map[string]Connector
 	Profiles    map[string]resource.Part // that resources may name
-	Archives    []string                 // drivers that the mode enterprise allows, in which archives want a resource; nil: the mode is another one
-	Workspace   []string                 // executors that work in a directory which the steps of a job share: their tasks are told of the flow
-	workers     map[string]bool          // names that workers have, whatever they are called
-	Env         map[string]string        // what is known of the environment, beside flow.env
-	Secrets     []string                 // names of the environment that are secrets, beside those of the flow: of its bundle
-	Public      []string                 // likewise, that are none
-	Bundle      *bundle.Pinned           // that the run is of; nil: of none
-	StrictEnv   bool                     // a name without a value is an error, unless it is a secret's
-	Compat      bool                     // tell what the flow does in another way than in AetherFlow
-	Priority    *int                     // of all steps, in place of flow.priority, from 0 to 3; nil: the flow says it
-	Job         string                   // the only one that a run is for, with all that it needs or names; empty: all
-	NoDeps      bool                     // of that job: nothing that it needs runs, as if it had, with success
-	JobOutputs  []string                 // with NoDeps: JOB.KEY=VALUE, what jobs that don't run have given; JSON, else text
-	Set         *treefile.Arguments      // for parameters; nil: there is no run yet, and no value is missed
-	Schedule    *Schedule                // that the run comes from; nil: none
-	Timeout     float64                  // seconds of a run, in place of the flow's; 0: that
+	// Registered finds profiles that Profiles does not have, by their names; it is asked once, if resources name such. Who is not there is left out. nil: there are none.
+	Registered func(names []string) map[string]resource.Part
+	Archives   []string            // drivers that the mode enterprise allows, in which archives want a resource; nil: the mode is another one
+	Workspace  []string            // executors that work in a directory which the steps of a job share: their tasks are told of the flow
+	workers    map[string]bool     // names that workers have, whatever they are called
+	Env        map[string]string   // what is known of the environment, beside flow.env
+	Secrets    []string            // names of the environment that are secrets, beside those of the flow: of its bundle
+	Public     []string            // likewise, that are none
+	Bundle     *bundle.Pinned      // that the run is of; nil: of none
+	StrictEnv  bool                // a name without a value is an error, unless it is a secret's
+	Compat     bool                // tell what the flow does in another way than in AetherFlow
+	Priority   *int                // of all steps, in place of flow.priority, from 0 to 3; nil: the flow says it
+	Job        string              // the only one that a run is for, with all that it needs or names; empty: all
+	NoDeps     bool                // of that job: nothing that it needs runs, as if it had, with success
+	JobOutputs []string            // with NoDeps: JOB.KEY=VALUE, what jobs that don't run have given; JSON, else text
+	Set        *treefile.Arguments // for parameters; nil: there is no run yet, and no value is missed
+	Schedule   *Schedule           // that the run comes from; nil: none
+	Timeout    float64             // seconds of a run, in place of the flow's; 0: that
 
 	found map[string]*Executor // what Others have said
 }

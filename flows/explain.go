@@ -49,7 +49,7 @@ func Explain(name string, text []byte, opts Options, overlays map[string]resourc
 	env := c.scope(nil)["env"].(map[string]any)
 	out := &Explanation{Resources: map[string]Explained{}}
 	for i := range d.Resources {
-		out.Resources[d.Resources[i].Name] = d.explain(&d.Resources[i], opts.Profiles, overlays, env)
+		out.Resources[d.Resources[i].Name] = d.explain(&d.Resources[i], r.opts.Profiles, overlays, env)
 	}
 	return out, r.done()
 }

@@ -1,8 +1,14 @@
 package flows
 
 import (
+	"bytes"
+	"encoding/json"
+
 	"github.com/taskgrove/taskgrove/executors/resource"
 )
+
+// MaxProfileBytes is how many bytes a registered profile may have, as JSON.
+const MaxProfileBytes = 64 << 10
 
 // profileKeys are those of a resource that a profile may have.
 var profileKeys = resourceKeys[3:]
@@ -30,6 +36,48 @@ func ReadProfiles(name string, data []byte) (map[string]resource.Part, *Report) 
 		}
 	}
 	return out, r.done()
+}
+
+// RegisterProfiles reads a file of profiles that are to be registered, each with its body, and tells all that is wrong with it. The same profile has the same body. They are whole if the report
+// is OK.
+func RegisterProfiles(name string, data []byte) (map[string]json.RawMessage, *Report) {
+	all, report := ReadProfiles(name, data)
+	out := make(map[string]json.RawMessage, len(all))
+	r := &reader{reporter: newReporter(name)}
+	if !r.parse(data) {
+		return nil, report
+	}
+	if report.OK && len(all) == 0 {
+		r.at(CodeSchema, r.root, "", "has no profiles")
+	}
+	for _, m := range r.root.Members() {
+		if !ValidID(m.Name) {
+			r.at(CodeBadID, m.Value, join("", m.Name), "%s must be 1 to %d letters, digits, '.', '_' and '-', and neither . nor ..", shorten(m.Name), maxIDChars)
+		}
+		part, whole := all[m.Name]
+		if !whole {
+			continue
+		}
+		body, err := json.Marshal(part)
+		if err != nil {
+			r.at(CodeSchema, m.Value, join("", m.Name), "can't be kept: %v", err)
+		}
+		if len(body) > MaxProfileBytes {
+			r.at(CodeTooLarge, m.Value, join("", m.Name), "has %d bytes: at most %d", len(body), MaxProfileBytes)
+		}
+		out[m.Name] = body
+	}
+	more := r.done()
+	more.Errors, more.Warnings, more.More = append(report.Errors, more.Errors...), append(report.Warnings, more.Warnings...), more.More+report.More
+	more.OK = more.OK && report.OK
+	return out, more
+}
+
+// RegisteredProfile reads the body of a registered profile.
+func RegisteredProfile(body []byte) (part resource.Part, err error) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	return part, d.Decode(&part)
 }
 
 // ConnectorsPage is the text of docs/flows/connectors.md.

@@ -40,6 +40,7 @@ var resourceCodes = map[resource.FaultKind]Code{
 func (c *checker) resources() {
 	c.doc.decoded = map[string]bool{}
 	maps.Copy(c.doc.decoded, c.opts.workers)
+	c.registered()
 	for i := range c.doc.Resources {
 		r := &c.doc.Resources[i]
 		known := true
@@ -47,7 +48,7 @@ func (c *checker) resources() {
 			_, known = c.opts.Profiles[r.Profile]
 			if !known {
 				all := slices.Sorted(maps.Keys(c.opts.Profiles))
-				c.at(CodeUnknownProfile, r.value.Get("profile"), r.loc+".profile", "there is no profile %s%s", shorten(r.Profile), nearest(r.Profile, all, "; profiles come from --profiles-file"))
+				c.at(CodeUnknownProfile, r.value.Get("profile"), r.loc+".profile", "there is no profile %s%s", shorten(r.Profile), nearest(r.Profile, all, c.whence()))
 			}
 		}
 		c.mayArchive(r)
@@ -83,6 +84,37 @@ func (c *checker) resources() {
 		}
 		c.profileUses(r, &defaults)
 	}
+}
+
+// registered takes the registered profiles that resources name.
+func (c *checker) registered() {
+	if c.opts.Registered == nil {
+		return
+	}
+	var names []string
+	for i := range c.doc.Resources {
+		name := c.doc.Resources[i].Profile
+		if _, known := c.opts.Profiles[name]; !known && ValidID(name) && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	all := maps.Clone(c.opts.Profiles)
+	if all == nil {
+		all = map[string]resource.Part{}
+	}
+	maps.Copy(all, c.opts.Registered(names))
+	c.opts.Profiles = all
+}
+
+// whence says where profiles come from, if one is not there.
+func (c *checker) whence() string {
+	if c.opts.Registered == nil {
+		return "; profiles come from --profiles-file, and those that are registered are known with a cluster only"
+	}
+	return "; profiles come from --profiles-file, or are registered"
 }
 
 func nearest(word string, all []string, otherwise string) string {

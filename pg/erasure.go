@@ -65,7 +65,7 @@ func (e *NeededScheduleError) Error() string {
 }
 
 // StartErasure begins to erase what there is of a user in a namespace; where that is under way already, for all trees that there are, it gives that, which with cancel cancels
-// what runs from then on. Schedules and flows go at once. *[RunningTreesError];
+// what runs from then on. Schedules, flows, bundles and profiles go at once. *[RunningTreesError];
 // *[NeededScheduleError]; *[dag.LevelError].
 func (s *Store) StartErasure(ctx context.Context, namespace dag.NamespaceKey, user string, cancel bool, by string) (*Erasure, error) {
 	id, runs, schedules, flows := "", 0, 0, 0
@@ -78,6 +78,7 @@ func (s *Store) StartErasure(ctx context.Context, namespace dag.NamespaceKey, us
 		b.Queue(sql("EraseSchedules"), namespace, user).QueryRow(func(row pgx.Row) error { return row.Scan(&schedules, &needed.Schedule, &needed.By) })
 		b.Queue(sql("EraseFlows"), namespace, user).QueryRow(func(row pgx.Row) error { return row.Scan(&flows) })
 		b.Queue(sql("EraseBundles"), namespace, user)
+		b.Queue(sql("EraseProfiles"), namespace, user)
 		b.Queue(sql("InsertErasure"), uuid.NewString(), namespace, user, cancel, by).QueryRow(func(row pgx.Row) error { return row.Scan(&id, &runs) })
 		if err := c.SendBatch(ctx, b).Close(); err != nil {
 			return levelRefusal(err, s.editLevels(), dag.KeepingLevel)

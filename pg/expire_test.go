@@ -46,7 +46,7 @@ var ofTrees = map[string]string{
 
 // beside are the other tables: what they hold belongs to the cluster, or to tasks that have not ended.
 var beside = []string{"cluster", "migration", "pool", "executor", "description", "worker", "coordinator", "write_check", "ready", "published", "followup",
-	"namespace", "token_secret", "role_bindings", "role_binding", "api_key", "audit_record", "data_key", "model_key", "pool_rule", "seal_walk", "epoch", "content", "waiter", "hold", "limit_rule", "rate", "share", "schedule", "fire", "backfill", "erasure", "erased_tree", "flow", "flow_text", "bundle", "bundle_blob", "bundle_file"}
+	"namespace", "token_secret", "role_bindings", "role_binding", "api_key", "audit_record", "data_key", "model_key", "pool_rule", "seal_walk", "epoch", "content", "waiter", "hold", "limit_rule", "rate", "share", "schedule", "fire", "backfill", "erasure", "erased_tree", "flow", "flow_text", "flow_profile", "bundle", "bundle_blob", "bundle_file"}
 
 // TestNothingIsLeftOfTrees counts the rows of every table when all trees are gone, by retention or by hand. Who adds a table says whose rows it has.
 func TestNothingIsLeftOfTrees(t *testing.T) {

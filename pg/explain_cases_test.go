@@ -545,6 +545,8 @@ var unexplained = map[string]string{
 	"ForgetBundles": "now and then: versions of bundles are few beside runs", "ForgetBundleBlobs": "now and then: contents of bundles are few beside runs",
 	"FindFlowText": fewNames, "PutFlowText": fewNames, "FlowText": fewNames, "ForgetFlowTexts": "now and then: texts are few beside runs", "LockFlows": noTable, "LastFlow": fewNames, "CountFlows": fewNames, "InsertFlow": fewNames,
 	"FlowVersions": fewNames, "FlowsToRun": "reads as many flows as it is given, each by its name", "FlowsBehind": "for people: a page of them", "OwnerOfFlow": fewNames, "DeleteFlow": fewNames, "HoldRevisions": "locks as many trees as it is given, each by its key", "InsertFlowRuns": insertsOnly,
+	"LastProfiles": fewNames, "CountProfiles": fewNames, "InsertProfiles": insertsOnly, "ProfileNamed": fewNames, "ProfilesBehind": "for people: a page of them", "ProfilesToRun": fewNames, "OwnerOfProfile": fewNames,
+	"DeleteProfile": fewNames, "EraseProfiles": whenErasing,
 	"FlowRunsNamed": "the revisions of one run, by an index", "FlowRunsDown": "for people: a page of them", "OwnerOfRun": "the revisions of one run, by an index",
 	"SetPause": fewNames, "Pause": fewNames, "DeletePause": fewNames, "Pauses": "for people: a page of them", "AllPauses": fewNames,
 	"ClusterSecret": fewNames, "PoolRows": fewNames, "CountPools": fewNames, "OpenPools": fewNames, "KeepPools": fewNames, "MarkServed": fewNames, "LockIdlePools": fewNames, "GonePools": fewNames,

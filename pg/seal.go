@@ -32,6 +32,8 @@ const (
 
 	kindBundle = "bundle" // what a manifest says, and files of bundles
 
+	kindProfile = "profile" // a registered profile
+
 	kindCheckpoint = "checkpoint"
 	kindAwait      = "await"  // data of a wait
 	kindSignal     = "signal" // what was sent to one

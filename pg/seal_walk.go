@@ -55,6 +55,7 @@ var walkedTables = []walked{
 	{"backfill", "key", "0", "coalesce((select -1 - namespace::bigint from schedule where schedule.key = backfill.schedule), -1)", []string{"parameters"}, "sealed",
 		"sealed is null and parameters is not null", "parameters = null", kindSchedule},
 	{"flow_text", "key", "0", "-1 - namespace::bigint", []string{"body"}, "sealed", "sealed is null and body is not null", "body = null", kindFlow},
+	{"flow_profile", "key", "0", "-1 - namespace::bigint", []string{"body"}, "sealed", "sealed is null and body is not null", "body = null", kindProfile},
 	{"bundle", "key", "0", "-1 - namespace::bigint", []string{"body"}, "sealed", "sealed is null and body is not null", "body = null", kindBundle},
 	{"bundle_blob", "key", "0", "-1 - namespace::bigint", []string{"body"}, "sealed", "sealed is null and body is not null", "body = null", kindBundle},
 	{"flow_run", "key", "0", "-1 - namespace::bigint", []string{"body"}, "sealed", "sealed is null and body is not null", "body = null", kindFlow},

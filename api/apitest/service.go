@@ -52,7 +52,8 @@ type Service struct {
 	bundles     []*coordinator.BundleInfo
 	bundleFiles map[string]bool // by their digests
 	runs        []*keptRun
-	holds       []*tree // that are held
+	profiles    map[string][]*coordinator.ProfileInfo // their versions
+	holds       []*tree                               // that are held
 	erasures    []*coordinator.ErasureInfo
 	bindings    []*coordinator.StoredBinding
 	sealKeys    []coordinator.SealKey

@@ -80,14 +80,20 @@ func kindOf(err error) string {
 		return executors.KindConnect
 	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
-		if strings.HasPrefix(pg.Code, "40") || pg.Code == "55P03" {
+		switch {
+		case strings.HasPrefix(pg.Code, "40") || pg.Code == "55P03":
 			return KindConflict
+		case pg.Code == "57014" && strings.Contains(pg.Message, "statement timeout"), pg.Code == "25P03":
+			return executors.KindTimeout
 		}
 		return KindStatement
 	}
 	if my, ok := errors.AsType[*sqldriver.MySQLError](err); ok {
-		if my.Number == 1205 || my.Number == 1213 {
+		switch my.Number {
+		case 1205, 1213:
 			return KindConflict
+		case 1969, 3024: // statement time, of MariaDB and of MySQL
+			return executors.KindTimeout
 		}
 		return KindStatement
 	}

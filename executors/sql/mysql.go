@@ -86,13 +86,13 @@ func (s *mySession) begin(ctx context.Context, j *job) error {
 	set := []string{"NAMES utf8mb4", "time_zone = '+00:00'", "@taskgrove_key = ?", "@taskgrove_attempt = ?"}
 	params := []any{j.key, j.attempt}
 	if end, ok := ctx.Deadline(); ok {
-		left := max(time.Millisecond, time.Until(end))
+		left := serverTime(end)
 		limit := fmt.Sprintf("max_execution_time = %d", left.Milliseconds())
 		if strings.Contains(version, "MariaDB") {
 			limit = fmt.Sprintf("max_statement_time = %.3f", left.Seconds())
 		}
-		set = append(set, limit, fmt.Sprintf("innodb_lock_wait_timeout = %d", max(1, int(left.Seconds()))),
-			fmt.Sprintf("wait_timeout = %d", max(1, int(left.Seconds()+1)))) // of a worker that is frozen
+		set = append(set, limit, fmt.Sprintf("innodb_lock_wait_timeout = %d", int(left.Seconds())),
+			fmt.Sprintf("wait_timeout = %d", int(left.Seconds())+1)) // of a worker that is frozen
 	}
 	if j.readOnly { // the guard reads texts as they are without these
 		set = append(set, "sql_mode = "+quoteMySQL(without(mode, "NO_BACKSLASH_ESCAPES", "ANSI_QUOTES", "ANSI")))

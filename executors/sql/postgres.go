@@ -96,11 +96,15 @@ func beginning(j *job) string {
 	return sql + " READ WRITE"
 }
 
+// serverTime is how long a server lets the statements of an attempt run that ends then. It is a second longer than the worker waits, so that the worker is who says
+// why the attempt ended; the server ends what a frozen worker left.
+func serverTime(end time.Time) time.Duration { return max(0, time.Until(end)) + time.Second }
+
 // settings is the query that sets what the attempt needs, until the transaction ends or, without one, the session is reset.
 func settings(ctx context.Context, j *job) string {
 	left := "0"
 	if end, ok := ctx.Deadline(); ok {
-		left = strconv.FormatInt(max(1, time.Until(end).Milliseconds()), 10)
+		left = strconv.FormatInt(serverTime(end).Milliseconds(), 10)
 	}
 	var sql strings.Builder
 	sql.WriteString("SELECT 1")

@@ -198,7 +198,7 @@ func TestTimeLimitIsKeptByThisSideAndTheServer(t *testing.T) {
 	e := newExecutor(t, sql.Config{})
 	db, _ := database(t)
 	wantError(t, e, with(db, object{"query": "SELECT pg_sleep(100)", "timeout": 0.3}), false)
-	wantRows(t, e, with(db, object{"query": "SELECT setting::int BETWEEN 1 AND 7000 AS limited FROM pg_settings WHERE name = 'statement_timeout'", "timeout": 7}), `[{"limited":true}]`)
+	wantRows(t, e, with(db, object{"query": "SELECT setting::int BETWEEN 7001 AND 8000 AS limited FROM pg_settings WHERE name = 'statement_timeout'", "timeout": 7}), `[{"limited":true}]`)
 }
 
 func TestPostgresErrorsSayWhatHelps(t *testing.T) {

@@ -52,6 +52,7 @@ type Task struct {
 	Labels               map[string]string // of the root: those of its tree; nil: none
 	Repeatable           bool              // may run twice at once without harm, if the task or its executor says so
 	CreatedAt, UpdatedAt time.Time
+	ReadyAt              time.Time // since when its newest attempt waited for nothing but a slot, or what it asks for; zero: it never did, or before 0.14
 	StartedAt            time.Time // zero: not yet
 	CompletedAt          time.Time // zero: not yet
 	DueAt                time.Time // when a delayed task becomes ready
@@ -254,7 +255,7 @@ func taskOf(t *pb.Task) *Task {
 		Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, Result: t.Result, Outputs: t.Outputs, Error: t.Error,
 		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int(t.Attempt),
 		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, OriginalID: t.OriginalTaskId, HasCopy: t.HasCopy, Labels: t.Labels, Repeatable: t.Repeatable,
-		CreatedAt: at(t.CreatedAt), UpdatedAt: at(t.UpdatedAt), StartedAt: at(t.StartedAt),
+		CreatedAt: at(t.CreatedAt), UpdatedAt: at(t.UpdatedAt), ReadyAt: at(t.ReadyAt), StartedAt: at(t.StartedAt),
 		CompletedAt: at(t.CompletedAt), DueAt: at(t.DueAt), Usage: usageOf(t.Usage),
 	}
 	if o := t.Options; o != nil {

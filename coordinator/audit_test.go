@@ -101,6 +101,7 @@ var corruptions = []struct{ fact, kind, sql string }{
 	{"a timeout has no timer", "timeout_without_timer", `delete from timer where kind = 3`},
 	{"the time of a group has no timer", "timeout_without_timer", `delete from timer where kind = 8`},
 	{"an attempt ended before it started", "times", `update attempt set started_at = finished_at + interval '1 minute' where task = key('au-done-a')`},
+	{"a task started before it was ready", "times", `update task set ready_at = ready_at + interval '1 hour' where key = key('au-done-a')`},
 	{"a task started before its tree was there", "times", `update attempt set started_at = started_at - interval '1 hour' where task = key('au-done-a')`},
 	{"an attempt started before the one before ended", "times", `update attempt set finished_at = finished_at + interval '1 minute' where task = key('au-done-retry') and number = 1`},
 	{"a settled task has a timer to start it", "stray_timer", `insert into timer (at, task, attempt, kind) select now(), key, attempt, 1 from task where key = key('au-done-a')`},

@@ -180,10 +180,10 @@ func show(t *pg.Shown) *Task {
 	for _, at := range []struct {
 		from *time.Time
 		to   *time.Time
-	}{{t.StartedAt, &out.StartedAt}, {t.FinishedAt, &out.CompletedAt}, {t.DueAt, &out.DueAt}} {
+	}{{t.ReadyAt, &out.ReadyAt}, {t.StartedAt, &out.StartedAt}, {t.FinishedAt, &out.CompletedAt}, {t.DueAt, &out.DueAt}} {
 		if at.from != nil {
 			*at.to = *at.from
-			if at.to != &out.DueAt && at.from.After(out.UpdatedAt) {
+			if at.to != &out.DueAt && at.to != &out.ReadyAt && at.from.After(out.UpdatedAt) {
 				out.UpdatedAt = *at.from
 			}
 		}

@@ -43,6 +43,7 @@ type Task struct {
 	Labels                 map[string]string // of the root: those of its tree; nil: none
 	Repeatable             bool              // may run twice at once without harm, by its own word or its executor's
 	CreatedAt, UpdatedAt   time.Time
+	ReadyAt                time.Time  // since when its newest attempt waited for nothing but a slot, or what it asks for; zero: it never did, or it is not known
 	StartedAt, CompletedAt time.Time  // zero: null
 	DueAt                  time.Time  // delayed, awaiting: until when
 	Waiting                *Waiting   // awaiting: for what; nil otherwise

@@ -45,6 +45,7 @@ type Shown struct {
 	BlockedBy  *string
 	Parent     int32
 	CreatedAt  time.Time
+	ReadyAt    *time.Time `db:"ready_at"` // of the newest attempt
 	StartedAt  *time.Time
 	FinishedAt *time.Time
 	DueAt      *time.Time

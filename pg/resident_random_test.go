@@ -298,6 +298,9 @@ func whatIsResidentIsWhatPostgresHas(t *testing.T, url string, reruns int) {
 		if steps == most {
 			t.Fatal("it never ends")
 		}
+		if steps%20 == 0 {
+			h.checkReady()
+		}
 		if again < reruns && h.random.IntN(3) == 0 { // run a part again
 			again++
 			out, err := h.either().Execute(t.Context(), targets[h.random.IntN(len(targets))], dag.ExecutionOptions{Force: h.random.IntN(2) == 0, RerunDependencies: h.random.IntN(2) == 0})
@@ -315,6 +318,7 @@ func whatIsResidentIsWhatPostgresHas(t *testing.T, url string, reruns int) {
 // checkEnd checks what is stored and resident when all trees have ended; bare are the sizes of the resident trees without results.
 func (h *twoStores) checkEnd(bare map[dag.TreeKey]int) {
 	h.t.Helper()
+	h.checkReady()
 	if h.known == 0 {
 		h.t.Error("no task with dependencies was sent as it is resident")
 	}

@@ -343,11 +343,16 @@ func putModes(w *rowWriter, edges []dag.Edge) {
 // putTask puts the scheduling state that task i begins with.
 func (t *stagedTree) putTask(w *rowWriter, i int) {
 	r := t.firstRow(i)
-	w.row(6)
+	w.row(7)
 	w.key(r.Key)
 	w.smallint(int16(r.State))
 	w.integer(int32(r.Flags))
 	w.smallint(int16(r.Priority))
 	w.integer(r.Pool)
 	w.integer(r.Remaining)
+	if r.State == dag.Ready && !t.created.IsZero() {
+		w.timestamp(t.created)
+	} else {
+		w.null()
+	}
 }

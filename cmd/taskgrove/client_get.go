@@ -107,6 +107,7 @@ func writeTask(w io.Writer, t *client.Task, tree *client.Tree, now time.Time) {
 	line("attempt", attemptOf(t))
 	line("blocked by", strings.Join(t.BlockedBy, ", "))
 	line("created", moment(t.CreatedAt, now))
+	line("ready", moment(t.ReadyAt, now))
 	line("started", moment(t.StartedAt, now))
 	line("completed", moment(t.CompletedAt, now))
 	line("took", took(t.StartedAt, t.CompletedAt, now))

@@ -410,12 +410,12 @@ where not exists (select from timer m where m.task = g.key and m.attempt = g.att
 limit $3
 
 -- name: AuditTaskTimes
--- What happens to a task is in order: its tree is created, each attempt starts, ends, and the next one starts; what runs started
+-- What happens to a task is in order: its tree is created, each attempt gets ready, starts, ends, and the next one starts; what runs started
 -- after the attempt before ended. What is stored does not tell whether Postgres's clock was set back instead, so the text names that. By over a second: versions before 0.3 took the start and the end from different clocks, and may run
 -- beside this one; trees that they finished before it came are left out. A task that a copy kept ended before its tree was created.
 select 'times' as kind, t.key >> 24 as tree, t.key as task,
-  format('created at %s; attempt %s started at %s and ended at %s; the attempt before ended at %s; it looks like this, too, where Postgres''s clock was set back',
-    tree.created_at, a.number, coalesce(a.started_at::text, 'no time'),
+  format('created at %s; attempt %s was ready at %s, started at %s and ended at %s; the attempt before ended at %s; it looks like this, too, where Postgres''s clock was set back',
+    tree.created_at, a.number, case when a.number = t.attempt and t.ready_at is not null then t.ready_at::text else 'no known time' end, coalesce(a.started_at::text, 'no time'),
     coalesce(a.finished_at::text, 'no time'), coalesce(a.before::text, 'no time')) as text
 from unnest($1::bigint[], $2::bigint[]) r(first, last)
 join tree on tree.key = r.first >> 24 and tree.created_at > (select max(at) from migration where name = '0007_lane.sql')
@@ -425,7 +425,7 @@ cross join lateral (
     select number, started_at, finished_at from attempt where attempt.task = t.key
     union all
     select t.attempt, t.started_at, null where t.state = :running) all_attempts) a
-where a.started_at < a.before - interval '1 second' or a.finished_at < coalesce(a.started_at, a.before) - interval '1 second'
+where a.started_at < a.before - interval '1 second' or a.number = t.attempt and a.started_at < t.ready_at - interval '1 second' or a.finished_at < coalesce(a.started_at, a.before) - interval '1 second'
   or coalesce(a.started_at, a.before, a.finished_at) < tree.created_at - interval '1 second'
     and not (a.number = 1 and exists (select from spec where spec.key = t.key and original is not null offset 0)) -- a copy that was kept: of before its tree
     and a.before is null

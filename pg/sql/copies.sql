@@ -16,7 +16,7 @@ select id, key from spec where id = any($1::text[]) and namespace = $2
 
 -- name: TasksByKeys
 select v.*, p.sealed as sealed_payload, a.sealed as sealed_attempt from unnest($1::bigint[]) with ordinality k(key, ord)
-cross join lateral (select * from shown_control t where t.key = k.key offset 0) v
+cross join lateral (select * from shown_ready t where t.key = k.key offset 0) v
 left join lateral (select sealed from payload where payload.key = v.key offset 0) p on true
 left join lateral (select sealed from attempt where attempt.task = v.key and attempt.number = v.attempt offset 0) a on true order by k.ord
 

@@ -113,12 +113,13 @@ on conflict do nothing
 with w as (
 update attempt set result = coalesce($3::json, result), error = coalesce($4, error), started_at = coalesce($5, started_at),
   finished_at = coalesce($6, finished_at)
-where task = $1 and number = $2 returning task)
+where task = $1 and number = $2 returning task
+), r as (update task set ready_at = $5 where key = $1 and attempt = $2 and ready_at > $5)
 select changed(count(*), 1, 'edit an attempt') from w
 
 -- name: EditRunning
 -- Of the attempt $2, which runs.
-update task set started_at = coalesce($3, started_at) where key = $1 and attempt = $2 and state = :running
+update task set started_at = coalesce($3, started_at), ready_at = case when ready_at is not null then least(ready_at, $3) end where key = $1 and attempt = $2 and state = :running
 
 -- name: EditProgress
 update task set progress = $2 where key = $1

@@ -20,7 +20,7 @@ left join lateral (select user_id from tree where tree.key = coalesce(a.tree, -1
 
 -- name: TaskByID
 -- In the namespace $2.
-select s.*, p.sealed as sealed_payload, a.sealed as sealed_attempt from (select * from shown_control where id = $1 and namespace = $2 offset 0) s
+select s.*, p.sealed as sealed_payload, a.sealed as sealed_attempt from (select * from shown_ready where id = $1 and namespace = $2 offset 0) s
 left join lateral (select sealed from payload where payload.key = s.key offset 0) p on true
 left join lateral (select sealed from attempt where attempt.task = s.key and attempt.number = s.attempt offset 0) a on true
 
@@ -32,7 +32,7 @@ select v.* from (
   cross join lateral (
     select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) and ($8::text is null or original = $8) offset 0) s
   where $9::text[] is null or has_own(t.key, $9, $10)) k
-cross join lateral (select * from shown_control t where t.key = k.key offset 0) v
+cross join lateral (select * from shown_ready t where t.key = k.key offset 0) v
 order by k.key limit $6 offset $7
 
 -- name: TasksDown
@@ -45,7 +45,7 @@ select v.* from (
     select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) and ($10::text is null or original = $10) offset 0) s
   cross join lateral (select from tree where tree.key = t.key >> 24 and ($6::text is null or user_id = $6) and namespace = $13::integer offset 0) u
   where ($3::smallint[] is null or t.state = any($3)) and ($11::text[] is null or has_own(t.key, $11, $12))) k
-cross join lateral (select * from shown_control t where t.key = k.key offset 0) v
+cross join lateral (select * from shown_ready t where t.key = k.key offset 0) v
 order by k.key desc limit $7 offset $8
 
 -- name: TasksDownInNamespace
@@ -61,7 +61,7 @@ select v.* from (
   cross join lateral (
     select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) and ($10::text is null or original = $10) offset 0) s
   where ($3::smallint[] is null or t.state = any($3)) and ($11::text[] is null or has_own(t.key, $11, $12))) k
-cross join lateral (select * from shown_control t where t.key = k.key offset 0) v
+cross join lateral (select * from shown_ready t where t.key = k.key offset 0) v
 order by k.tree desc, k.key desc limit $7 offset $8
 
 -- name: RootsDown
@@ -72,7 +72,7 @@ select v.* from (
     select key, root, user_id, namespace from tree where key < $1 and key >= $2 and :among(namespace, $12) order by key desc limit $13) k
   where ($6::text is null or user_id = $6) and namespace = $12 offset 0) k
 cross join lateral (
-  select * from shown_control t where t.key = k.root and ($3::smallint[] is null or state = any($3)) and ($4::text is null or name = $4)
+  select * from shown_ready t where t.key = k.root and ($3::smallint[] is null or state = any($3)) and ($4::text is null or name = $4)
     and ($5::text is null or executor = $5) and ($9::text is null or original = $9) and ($10::text[] is null or has_own(t.key, $10, $11))
   offset 0) v
 order by k.key desc limit $7 offset $8
@@ -80,7 +80,7 @@ order by k.key desc limit $7 offset $8
 -- name: AwaitingOf
 -- The tasks $1 that are awaiting, newest tree first, up to $2.
 select v.* from (select u.key from unnest($1::bigint[]) u(key) order by u.key desc offset 0) k
-cross join lateral (select * from shown_control t where t.key = k.key and t.state = :awaiting offset 0) v
+cross join lateral (select * from shown_ready t where t.key = k.key and t.state = :awaiting offset 0) v
 order by k.key desc limit $2
 
 -- name: RootsOf
@@ -89,7 +89,7 @@ order by k.key desc limit $2
 select v.* from (
   select key, root from tree where key = any($1::bigint[]) and ($5::text is null or user_id = $5) and namespace = $11 order by key desc offset 0) k
 cross join lateral (
-  select * from shown_control t where t.key = k.root and ($2::smallint[] is null or state = any($2)) and ($3::text is null or name = $3)
+  select * from shown_ready t where t.key = k.root and ($2::smallint[] is null or state = any($2)) and ($3::text is null or name = $3)
     and ($4::text is null or executor = $4) and ($8::text is null or original = $8) and ($9::text[] is null or has_own(t.key, $9, $10))
   offset 0) v
 order by k.key desc limit $6 offset $7
@@ -100,7 +100,7 @@ order by k.key desc limit $6 offset $7
 select v.* from (
   select key from spec where original = $1 and key < $2 and key >= $3 and (parent < 0 or not $4::boolean) and namespace = $13 order by key desc offset 0) k
 cross join lateral (
-  select * from shown_control t where t.key = k.key and ($5::smallint[] is null or state = any($5)) and ($6::text is null or name = $6)
+  select * from shown_ready t where t.key = k.key and ($5::smallint[] is null or state = any($5)) and ($6::text is null or name = $6)
     and ($7::text is null or executor = $7) and ($8::text is null or user_id = $8) and ($11::text[] is null or has_own(t.key, $11, $12))
   offset 0) v
 order by k.key desc limit $9 offset $10
@@ -109,7 +109,7 @@ order by k.key desc limit $9 offset $10
 -- Direct children of a task: of the keys in [$1, $2) those whose parent has the index $3, by priority, then submission
 -- order, after the place ($4 priority, $5 key). $6 states or null, $7 name or null, $8 executor or null, $11 original or null,
 -- $12 own keys or null, $13 their values. Reads the tree's range of specs.
-select * from shown_control where key >= $1 and key < $2 and parent = $3 and (priority, key) > ($4::smallint, $5::bigint)
+select * from shown_ready where key >= $1 and key < $2 and parent = $3 and (priority, key) > ($4::smallint, $5::bigint)
   and ($6::smallint[] is null or state = any($6)) and ($7::text is null or name = $7) and ($8::text is null or executor = $8)
   and ($11::text is null or original = $11) and ($12::text[] is null or has_own(key, $12, $13))
 order by priority, key limit $9 offset $10
@@ -261,7 +261,8 @@ select kind, task from followup where task >= $1 and task < $2
 -- fails when a row is not so. One that ran before begins another run.
 with w as (
 update task t set state = u.state, attempt = u.attempt, run = case when u.attempt = u.was_attempt then t.run else u.attempt end, remaining = u.remaining, failures = 0, crashes = 0,
-  repeats = null, started_at = null, progress = null, blocked_by = nullif(u.blocked_by, 0), flags = u.flags
+  repeats = null, started_at = null, progress = null, blocked_by = nullif(u.blocked_by, 0), flags = u.flags,
+  ready_at = case when u.state = :ready then clock_timestamp() end
 from unnest($1::bigint[], $2::smallint[], $3::integer[], $4::smallint[], $5::integer[], $6::integer[], $7::bigint[], $9::integer[])
   u(key, was, was_attempt, state, attempt, remaining, blocked_by, flags)
 where t.key = u.key and t.state = u.was and t.attempt = u.was_attempt and t.worker is null

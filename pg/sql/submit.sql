@@ -85,7 +85,8 @@ copy spec (key, id, parent, name, executor, deps, dep_types, max_attempts, backo
   schedule_to_start_ms, not_before, on_lost, ref, dep_modes, retry, namespace, limits) from stdin (format binary)
 
 -- name: CopyTasks
-copy task (key, state, flags, priority, pool, remaining) from stdin (format binary)
+-- ready_at is when the tree is created, of tasks that begin as ready.
+copy task (key, state, flags, priority, pool, remaining, ready_at) from stdin (format binary)
 
 -- name: CopyEdges
 copy edge (dependency, dependent, required, mode) from stdin (format binary)

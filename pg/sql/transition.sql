@@ -86,7 +86,10 @@ select dependent, required, coalesce(mode, 0)::smallint from edge where dependen
 with w as (
 update task t set state = u.state, attempt = u.attempt, remaining = u.remaining, failures = u.failures, crashes = u.crashes,
   worker = nullif(u.worker, 0), started_at = u.started_at, blocked_by = nullif(u.blocked_by, 0),
-  progress = case when u.state = :running and u.was = :running then t.progress end
+  progress = case when u.state = :running and u.was = :running then t.progress end,
+  ready_at = case when u.state in (:held, :waiting, :delayed) then null
+    when u.state not in (:ready, :running) or u.was in (:ready, :running) and u.attempt = u.was_attempt then t.ready_at
+    when u.state = :running then u.started_at else clock_timestamp() end -- one that is handed over starts as it gets ready
 from unnest($1::bigint[], $2::smallint[], $3::integer[], $4::smallint[], $5::integer[], $6::integer[], $7::integer[],
   $8::integer[], $9::bigint[], $10::timestamptz[], $11::bigint[])
   u(key, was, was_attempt, state, attempt, remaining, failures, crashes, worker, started_at, blocked_by)
@@ -102,7 +105,8 @@ select changed(count(*), $12, 'change tasks') from w
 with w as (
 update task t set state = u.state, remaining = u.remaining, worker = nullif(u.worker, 0), progress = null,
   started_at = case when u.state = :running then now() when u.waited = 0 then t.started_at
-    else least(now(), t.started_at + u.waited * interval '1 microsecond') end
+    else least(now(), t.started_at + u.waited * interval '1 microsecond') end,
+  ready_at = case when u.was <> :waiting then t.ready_at when u.state = :running then now() when u.state = :ready then clock_timestamp() end
 from unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::integer[], $5::bigint[], $6::smallint[], $7::integer[], $8::bigint[], $9::text[],
   $11::integer[], $12::bytea[])
   u(key, facts, was, was_remaining, was_worker, state, remaining, worker, result, waited, sealed)

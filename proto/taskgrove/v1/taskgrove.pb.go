@@ -3685,6 +3685,7 @@ type Task struct {
 	Rates           []*Rate                `protobuf:"bytes,51,rep,name=rates,proto3" json:"rates,omitempty"`
 	Cache           *Cache                 `protobuf:"bytes,52,opt,name=cache,proto3" json:"cache,omitempty"`
 	CachedFrom      *CachedFrom            `protobuf:"bytes,53,opt,name=cached_from,json=cachedFrom,proto3" json:"cached_from,omitempty"` // whose success ended it: it has not run
+	ReadyAt         *timestamppb.Timestamp `protobuf:"bytes,54,opt,name=ready_at,json=readyAt,proto3" json:"ready_at,omitempty"`          // since when its newest attempt waited for nothing but a slot, or what it asks for; absent: it never did, or before 0.14
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -4086,6 +4087,13 @@ func (x *Task) GetCache() *Cache {
 func (x *Task) GetCachedFrom() *CachedFrom {
 	if x != nil {
 		return x.CachedFrom
+	}
+	return nil
+}
+
+func (x *Task) GetReadyAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReadyAt
 	}
 	return nil
 }
@@ -9281,7 +9289,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x0eGetTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\" \n" +
 	"\x0eGetTreeRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xfa\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xb1\x0f\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x1b\n" +
@@ -9346,7 +9354,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x05rates\x183 \x03(\v2\x12.taskgrove.v1.RateR\x05rates\x12)\n" +
 	"\x05cache\x184 \x01(\v2\x13.taskgrove.v1.CacheR\x05cache\x129\n" +
 	"\vcached_from\x185 \x01(\v2\x18.taskgrove.v1.CachedFromR\n" +
-	"cachedFrom\x1a9\n" +
+	"cachedFrom\x125\n" +
+	"\bready_at\x186 \x01(\v2\x1a.google.protobuf.TimestampR\areadyAt\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc2\x01\n" +
@@ -10104,168 +10113,169 @@ var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	25,  // 79: taskgrove.v1.Task.rates:type_name -> taskgrove.v1.Rate
 	21,  // 80: taskgrove.v1.Task.cache:type_name -> taskgrove.v1.Cache
 	22,  // 81: taskgrove.v1.Task.cached_from:type_name -> taskgrove.v1.CachedFrom
-	128, // 82: taskgrove.v1.Waiting.since:type_name -> google.protobuf.Timestamp
-	128, // 83: taskgrove.v1.Waiting.until:type_name -> google.protobuf.Timestamp
-	29,  // 84: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
-	127, // 85: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
-	127, // 86: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
-	128, // 87: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
-	127, // 88: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
-	27,  // 89: taskgrove.v1.TaskOptions.imported:type_name -> taskgrove.v1.Imported
-	128, // 90: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
-	128, // 91: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
-	128, // 92: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
-	64,  // 93: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
-	116, // 94: taskgrove.v1.Tree.labels:type_name -> taskgrove.v1.Tree.LabelsEntry
-	129, // 95: taskgrove.v1.Tree.hold:type_name -> taskgrove.v1.HoldInfo
-	17,  // 96: taskgrove.v1.Tree.unique:type_name -> taskgrove.v1.UniqueKey
-	128, // 97: taskgrove.v1.Tree.due:type_name -> google.protobuf.Timestamp
-	128, // 98: taskgrove.v1.Tree.late:type_name -> google.protobuf.Timestamp
-	128, // 99: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
-	128, // 100: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
-	117, // 101: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
-	118, // 102: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
-	47,  // 103: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
-	128, // 104: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
-	128, // 105: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
-	119, // 106: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
-	51,  // 107: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
-	58,  // 108: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
-	61,  // 109: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	128, // 110: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	128, // 111: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
-	64,  // 112: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
-	128, // 113: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
-	128, // 114: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
-	51,  // 115: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
-	70,  // 116: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
-	64,  // 117: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
-	65,  // 118: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
-	66,  // 119: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
-	64,  // 120: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
-	128, // 121: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
-	128, // 122: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
-	69,  // 123: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
-	64,  // 124: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
-	128, // 125: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
-	128, // 126: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
-	77,  // 127: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	120, // 128: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	128, // 129: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	128, // 130: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
-	121, // 131: taskgrove.v1.Worker.counts:type_name -> taskgrove.v1.Worker.CountsEntry
-	81,  // 132: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
-	128, // 133: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
-	128, // 134: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
-	84,  // 135: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	127, // 136: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	88,  // 137: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
-	127, // 138: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
-	89,  // 139: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
-	90,  // 140: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
-	93,  // 141: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	128, // 142: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	128, // 143: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	19,  // 144: taskgrove.v1.CreateWebhookRequest.webhook:type_name -> taskgrove.v1.Webhook
-	122, // 145: taskgrove.v1.CreateWebhookRequest.labels:type_name -> taskgrove.v1.CreateWebhookRequest.LabelsEntry
-	108, // 146: taskgrove.v1.ListWebhooksResponse.webhooks:type_name -> taskgrove.v1.WebhookInfo
-	101, // 147: taskgrove.v1.UpdateWebhookRequest.headers:type_name -> taskgrove.v1.StringMap
-	127, // 148: taskgrove.v1.UpdateWebhookRequest.timeout:type_name -> google.protobuf.Duration
-	101, // 149: taskgrove.v1.UpdateWebhookRequest.labels:type_name -> taskgrove.v1.StringMap
-	123, // 150: taskgrove.v1.StringMap.entries:type_name -> taskgrove.v1.StringMap.EntriesEntry
-	109, // 151: taskgrove.v1.ListDeliveriesResponse.deliveries:type_name -> taskgrove.v1.Delivery
-	127, // 152: taskgrove.v1.WebhookInfo.timeout:type_name -> google.protobuf.Duration
-	124, // 153: taskgrove.v1.WebhookInfo.labels:type_name -> taskgrove.v1.WebhookInfo.LabelsEntry
-	128, // 154: taskgrove.v1.WebhookInfo.created_at:type_name -> google.protobuf.Timestamp
-	128, // 155: taskgrove.v1.WebhookInfo.failing_from:type_name -> google.protobuf.Timestamp
-	127, // 156: taskgrove.v1.Delivery.latency:type_name -> google.protobuf.Duration
-	128, // 157: taskgrove.v1.Delivery.at:type_name -> google.protobuf.Timestamp
-	78,  // 158: taskgrove.v1.Worker.CountsEntry.value:type_name -> taskgrove.v1.PoolCounts
-	0,   // 159: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	1,   // 160: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
-	2,   // 161: taskgrove.v1.Taskgrove.SubmitTrees:input_type -> taskgrove.v1.SubmitTreesRequest
-	5,   // 162: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
-	6,   // 163: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
-	10,  // 164: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
-	12,  // 165: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
-	14,  // 166: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
-	32,  // 167: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	45,  // 168: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	46,  // 169: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	52,  // 170: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	54,  // 171: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	56,  // 172: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
-	59,  // 173: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	62,  // 174: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	71,  // 175: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	35,  // 176: taskgrove.v1.Taskgrove.Signal:input_type -> taskgrove.v1.SignalRequest
-	37,  // 177: taskgrove.v1.Taskgrove.Approve:input_type -> taskgrove.v1.ApproveRequest
-	38,  // 178: taskgrove.v1.Taskgrove.LinkApproval:input_type -> taskgrove.v1.LinkApprovalRequest
-	34,  // 179: taskgrove.v1.Taskgrove.SkipTask:input_type -> taskgrove.v1.SkipTaskRequest
-	73,  // 180: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	41,  // 181: taskgrove.v1.Taskgrove.ListArtifacts:input_type -> taskgrove.v1.ListArtifactsRequest
-	43,  // 182: taskgrove.v1.Taskgrove.GetArtifact:input_type -> taskgrove.v1.GetArtifactRequest
-	75,  // 183: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	79,  // 184: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
-	82,  // 185: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	85,  // 186: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
-	87,  // 187: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
-	67,  // 188: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
-	91,  // 189: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	94,  // 190: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	96,  // 191: taskgrove.v1.Taskgrove.CreateWebhook:input_type -> taskgrove.v1.CreateWebhookRequest
-	97,  // 192: taskgrove.v1.Taskgrove.ListWebhooks:input_type -> taskgrove.v1.ListWebhooksRequest
-	99,  // 193: taskgrove.v1.Taskgrove.GetWebhook:input_type -> taskgrove.v1.GetWebhookRequest
-	100, // 194: taskgrove.v1.Taskgrove.UpdateWebhook:input_type -> taskgrove.v1.UpdateWebhookRequest
-	102, // 195: taskgrove.v1.Taskgrove.DeleteWebhook:input_type -> taskgrove.v1.DeleteWebhookRequest
-	104, // 196: taskgrove.v1.Taskgrove.TestWebhook:input_type -> taskgrove.v1.TestWebhookRequest
-	105, // 197: taskgrove.v1.Taskgrove.ListDeliveries:input_type -> taskgrove.v1.ListDeliveriesRequest
-	107, // 198: taskgrove.v1.Taskgrove.ResendDelivery:input_type -> taskgrove.v1.ResendDeliveryRequest
-	30,  // 199: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	30,  // 200: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
-	4,   // 201: taskgrove.v1.Taskgrove.SubmitTrees:output_type -> taskgrove.v1.SubmitTreesResponse
-	30,  // 202: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
-	47,  // 203: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
-	11,  // 204: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
-	13,  // 205: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
-	15,  // 206: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
-	33,  // 207: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	47,  // 208: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	51,  // 209: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	53,  // 210: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	55,  // 211: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	57,  // 212: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
-	60,  // 213: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	63,  // 214: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	72,  // 215: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	36,  // 216: taskgrove.v1.Taskgrove.Signal:output_type -> taskgrove.v1.SignalResponse
-	47,  // 217: taskgrove.v1.Taskgrove.Approve:output_type -> taskgrove.v1.Task
-	39,  // 218: taskgrove.v1.Taskgrove.LinkApproval:output_type -> taskgrove.v1.LinkApprovalResponse
-	47,  // 219: taskgrove.v1.Taskgrove.SkipTask:output_type -> taskgrove.v1.Task
-	74,  // 220: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	42,  // 221: taskgrove.v1.Taskgrove.ListArtifacts:output_type -> taskgrove.v1.ListArtifactsResponse
-	44,  // 222: taskgrove.v1.Taskgrove.GetArtifact:output_type -> taskgrove.v1.GetArtifactResponse
-	76,  // 223: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	80,  // 224: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
-	83,  // 225: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	86,  // 226: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
-	88,  // 227: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
-	68,  // 228: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
-	92,  // 229: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	95,  // 230: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	108, // 231: taskgrove.v1.Taskgrove.CreateWebhook:output_type -> taskgrove.v1.WebhookInfo
-	98,  // 232: taskgrove.v1.Taskgrove.ListWebhooks:output_type -> taskgrove.v1.ListWebhooksResponse
-	108, // 233: taskgrove.v1.Taskgrove.GetWebhook:output_type -> taskgrove.v1.WebhookInfo
-	108, // 234: taskgrove.v1.Taskgrove.UpdateWebhook:output_type -> taskgrove.v1.WebhookInfo
-	103, // 235: taskgrove.v1.Taskgrove.DeleteWebhook:output_type -> taskgrove.v1.DeleteWebhookResponse
-	109, // 236: taskgrove.v1.Taskgrove.TestWebhook:output_type -> taskgrove.v1.Delivery
-	106, // 237: taskgrove.v1.Taskgrove.ListDeliveries:output_type -> taskgrove.v1.ListDeliveriesResponse
-	109, // 238: taskgrove.v1.Taskgrove.ResendDelivery:output_type -> taskgrove.v1.Delivery
-	199, // [199:239] is the sub-list for method output_type
-	159, // [159:199] is the sub-list for method input_type
-	159, // [159:159] is the sub-list for extension type_name
-	159, // [159:159] is the sub-list for extension extendee
-	0,   // [0:159] is the sub-list for field type_name
+	128, // 82: taskgrove.v1.Task.ready_at:type_name -> google.protobuf.Timestamp
+	128, // 83: taskgrove.v1.Waiting.since:type_name -> google.protobuf.Timestamp
+	128, // 84: taskgrove.v1.Waiting.until:type_name -> google.protobuf.Timestamp
+	29,  // 85: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
+	127, // 86: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
+	127, // 87: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
+	128, // 88: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
+	127, // 89: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
+	27,  // 90: taskgrove.v1.TaskOptions.imported:type_name -> taskgrove.v1.Imported
+	128, // 91: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
+	128, // 92: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
+	128, // 93: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
+	64,  // 94: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
+	116, // 95: taskgrove.v1.Tree.labels:type_name -> taskgrove.v1.Tree.LabelsEntry
+	129, // 96: taskgrove.v1.Tree.hold:type_name -> taskgrove.v1.HoldInfo
+	17,  // 97: taskgrove.v1.Tree.unique:type_name -> taskgrove.v1.UniqueKey
+	128, // 98: taskgrove.v1.Tree.due:type_name -> google.protobuf.Timestamp
+	128, // 99: taskgrove.v1.Tree.late:type_name -> google.protobuf.Timestamp
+	128, // 100: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
+	128, // 101: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
+	117, // 102: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
+	118, // 103: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
+	47,  // 104: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
+	128, // 105: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
+	128, // 106: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
+	119, // 107: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
+	51,  // 108: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
+	58,  // 109: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
+	61,  // 110: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
+	128, // 111: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	128, // 112: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	64,  // 113: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
+	128, // 114: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
+	128, // 115: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	51,  // 116: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
+	70,  // 117: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
+	64,  // 118: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
+	65,  // 119: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
+	66,  // 120: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
+	64,  // 121: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
+	128, // 122: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
+	128, // 123: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
+	69,  // 124: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
+	64,  // 125: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
+	128, // 126: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	128, // 127: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	77,  // 128: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
+	120, // 129: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	128, // 130: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	128, // 131: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	121, // 132: taskgrove.v1.Worker.counts:type_name -> taskgrove.v1.Worker.CountsEntry
+	81,  // 133: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
+	128, // 134: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	128, // 135: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	84,  // 136: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
+	127, // 137: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	88,  // 138: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
+	127, // 139: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
+	89,  // 140: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
+	90,  // 141: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
+	93,  // 142: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	128, // 143: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	128, // 144: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	19,  // 145: taskgrove.v1.CreateWebhookRequest.webhook:type_name -> taskgrove.v1.Webhook
+	122, // 146: taskgrove.v1.CreateWebhookRequest.labels:type_name -> taskgrove.v1.CreateWebhookRequest.LabelsEntry
+	108, // 147: taskgrove.v1.ListWebhooksResponse.webhooks:type_name -> taskgrove.v1.WebhookInfo
+	101, // 148: taskgrove.v1.UpdateWebhookRequest.headers:type_name -> taskgrove.v1.StringMap
+	127, // 149: taskgrove.v1.UpdateWebhookRequest.timeout:type_name -> google.protobuf.Duration
+	101, // 150: taskgrove.v1.UpdateWebhookRequest.labels:type_name -> taskgrove.v1.StringMap
+	123, // 151: taskgrove.v1.StringMap.entries:type_name -> taskgrove.v1.StringMap.EntriesEntry
+	109, // 152: taskgrove.v1.ListDeliveriesResponse.deliveries:type_name -> taskgrove.v1.Delivery
+	127, // 153: taskgrove.v1.WebhookInfo.timeout:type_name -> google.protobuf.Duration
+	124, // 154: taskgrove.v1.WebhookInfo.labels:type_name -> taskgrove.v1.WebhookInfo.LabelsEntry
+	128, // 155: taskgrove.v1.WebhookInfo.created_at:type_name -> google.protobuf.Timestamp
+	128, // 156: taskgrove.v1.WebhookInfo.failing_from:type_name -> google.protobuf.Timestamp
+	127, // 157: taskgrove.v1.Delivery.latency:type_name -> google.protobuf.Duration
+	128, // 158: taskgrove.v1.Delivery.at:type_name -> google.protobuf.Timestamp
+	78,  // 159: taskgrove.v1.Worker.CountsEntry.value:type_name -> taskgrove.v1.PoolCounts
+	0,   // 160: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	1,   // 161: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
+	2,   // 162: taskgrove.v1.Taskgrove.SubmitTrees:input_type -> taskgrove.v1.SubmitTreesRequest
+	5,   // 163: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
+	6,   // 164: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
+	10,  // 165: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
+	12,  // 166: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
+	14,  // 167: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
+	32,  // 168: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	45,  // 169: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	46,  // 170: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	52,  // 171: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	54,  // 172: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	56,  // 173: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
+	59,  // 174: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	62,  // 175: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	71,  // 176: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	35,  // 177: taskgrove.v1.Taskgrove.Signal:input_type -> taskgrove.v1.SignalRequest
+	37,  // 178: taskgrove.v1.Taskgrove.Approve:input_type -> taskgrove.v1.ApproveRequest
+	38,  // 179: taskgrove.v1.Taskgrove.LinkApproval:input_type -> taskgrove.v1.LinkApprovalRequest
+	34,  // 180: taskgrove.v1.Taskgrove.SkipTask:input_type -> taskgrove.v1.SkipTaskRequest
+	73,  // 181: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	41,  // 182: taskgrove.v1.Taskgrove.ListArtifacts:input_type -> taskgrove.v1.ListArtifactsRequest
+	43,  // 183: taskgrove.v1.Taskgrove.GetArtifact:input_type -> taskgrove.v1.GetArtifactRequest
+	75,  // 184: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	79,  // 185: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	82,  // 186: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	85,  // 187: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
+	87,  // 188: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
+	67,  // 189: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
+	91,  // 190: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	94,  // 191: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	96,  // 192: taskgrove.v1.Taskgrove.CreateWebhook:input_type -> taskgrove.v1.CreateWebhookRequest
+	97,  // 193: taskgrove.v1.Taskgrove.ListWebhooks:input_type -> taskgrove.v1.ListWebhooksRequest
+	99,  // 194: taskgrove.v1.Taskgrove.GetWebhook:input_type -> taskgrove.v1.GetWebhookRequest
+	100, // 195: taskgrove.v1.Taskgrove.UpdateWebhook:input_type -> taskgrove.v1.UpdateWebhookRequest
+	102, // 196: taskgrove.v1.Taskgrove.DeleteWebhook:input_type -> taskgrove.v1.DeleteWebhookRequest
+	104, // 197: taskgrove.v1.Taskgrove.TestWebhook:input_type -> taskgrove.v1.TestWebhookRequest
+	105, // 198: taskgrove.v1.Taskgrove.ListDeliveries:input_type -> taskgrove.v1.ListDeliveriesRequest
+	107, // 199: taskgrove.v1.Taskgrove.ResendDelivery:input_type -> taskgrove.v1.ResendDeliveryRequest
+	30,  // 200: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	30,  // 201: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
+	4,   // 202: taskgrove.v1.Taskgrove.SubmitTrees:output_type -> taskgrove.v1.SubmitTreesResponse
+	30,  // 203: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
+	47,  // 204: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
+	11,  // 205: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
+	13,  // 206: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
+	15,  // 207: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
+	33,  // 208: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	47,  // 209: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	51,  // 210: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	53,  // 211: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	55,  // 212: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	57,  // 213: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
+	60,  // 214: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	63,  // 215: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	72,  // 216: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	36,  // 217: taskgrove.v1.Taskgrove.Signal:output_type -> taskgrove.v1.SignalResponse
+	47,  // 218: taskgrove.v1.Taskgrove.Approve:output_type -> taskgrove.v1.Task
+	39,  // 219: taskgrove.v1.Taskgrove.LinkApproval:output_type -> taskgrove.v1.LinkApprovalResponse
+	47,  // 220: taskgrove.v1.Taskgrove.SkipTask:output_type -> taskgrove.v1.Task
+	74,  // 221: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	42,  // 222: taskgrove.v1.Taskgrove.ListArtifacts:output_type -> taskgrove.v1.ListArtifactsResponse
+	44,  // 223: taskgrove.v1.Taskgrove.GetArtifact:output_type -> taskgrove.v1.GetArtifactResponse
+	76,  // 224: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	80,  // 225: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	83,  // 226: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	86,  // 227: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
+	88,  // 228: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
+	68,  // 229: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
+	92,  // 230: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	95,  // 231: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	108, // 232: taskgrove.v1.Taskgrove.CreateWebhook:output_type -> taskgrove.v1.WebhookInfo
+	98,  // 233: taskgrove.v1.Taskgrove.ListWebhooks:output_type -> taskgrove.v1.ListWebhooksResponse
+	108, // 234: taskgrove.v1.Taskgrove.GetWebhook:output_type -> taskgrove.v1.WebhookInfo
+	108, // 235: taskgrove.v1.Taskgrove.UpdateWebhook:output_type -> taskgrove.v1.WebhookInfo
+	103, // 236: taskgrove.v1.Taskgrove.DeleteWebhook:output_type -> taskgrove.v1.DeleteWebhookResponse
+	109, // 237: taskgrove.v1.Taskgrove.TestWebhook:output_type -> taskgrove.v1.Delivery
+	106, // 238: taskgrove.v1.Taskgrove.ListDeliveries:output_type -> taskgrove.v1.ListDeliveriesResponse
+	109, // 239: taskgrove.v1.Taskgrove.ResendDelivery:output_type -> taskgrove.v1.Delivery
+	200, // [200:240] is the sub-list for method output_type
+	160, // [160:200] is the sub-list for method input_type
+	160, // [160:160] is the sub-list for extension type_name
+	160, // [160:160] is the sub-list for extension extendee
+	0,   // [0:160] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }

@@ -115,6 +115,8 @@ type FlowRun struct {
 
 	JobOutputs []string `json:"job_outputs,omitempty"` // likewise
 
+	RegisteredProfiles []string `json:"registered_profiles,omitempty"` // that its resources have: NAME@VERSION; nil in lists
+
 	Bundle    *RunBundle       `json:"bundle,omitempty"`    // that it pins; nil: none, or in a list
 	Stale     bool             `json:"stale,omitempty"`     // the source of the bundle had failed
 	Jobs      json.RawMessage  `json:"jobs,omitempty"`      // a list of jobs with their steps, as "flow run" prints it; nil: not asked for
@@ -300,7 +302,8 @@ func flowRunAnswer(ctx context.Context, what string) func(*pb.FlowRun, error) (*
 
 func flowRunOf(r *pb.FlowRun) *FlowRun {
 	out := &FlowRun{FlowID: r.FlowId, RunID: r.RunId, TreeID: r.TreeId, Revision: int(r.Revision), Outcome: r.Outcome, Version: int(r.Version), SHA256: hex.EncodeToString(r.Sha256), UserID: r.UserId,
-		CreatedBy: r.CreatedBy, CreatedAt: at(r.CreatedAt), Env: r.Env, Params: r.Params, Set: r.Set, Profiles: r.Profiles, Job: r.Job, NoDeps: r.NoDeps, JobOutputs: r.JobOutputs, Jobs: r.Jobs, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings, Bundle: runBundleOf(r.Bundle), Stale: r.Bundle.GetStale()}
+		CreatedBy: r.CreatedBy, CreatedAt: at(r.CreatedAt), Env: r.Env, Params: r.Params, Set: r.Set, Profiles: r.Profiles, Job: r.Job, NoDeps: r.NoDeps, JobOutputs: r.JobOutputs, Jobs: r.Jobs, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings, Bundle: runBundleOf(r.Bundle), Stale: r.Bundle.GetStale(),
+		RegisteredProfiles: r.RegisteredProfiles}
 	if r.Schedule != nil {
 		out.Schedule = &FlowRunSchedule{r.Schedule.Id, at(r.Schedule.FireTime)}
 	}

@@ -491,7 +491,7 @@ func (c *Coordinator) pinRow(ctx context.Context, row *pg.Bundle, stale bool) (*
 	}
 	var report *flows.Report
 	if p.profiles, report = flows.ReadProfiles(shown.Rules.ProfilesFile, text); !report.OK {
-		return nil, &FlowFaultsError{report}
+		return nil, &FlowFaultsError{Report: report}
 	}
 	return p, c.readPlugins(ctx, p)
 }
@@ -524,7 +524,7 @@ func (c *Coordinator) readPlugins(ctx context.Context, p *pinned) error {
 	}
 	for _, report := range reports {
 		if !report.OK {
-			return &FlowFaultsError{report}
+			return &FlowFaultsError{Report: report}
 		}
 	}
 	p.plugins = all
@@ -533,7 +533,7 @@ func (c *Coordinator) readPlugins(ctx context.Context, p *pinned) error {
 
 // bundleText is a file of a bundle that a flow is compiled of.
 func (c *Coordinator) bundleText(ctx context.Context, p *pinned, path string) ([]byte, error) {
-	missing := func(reason string) error { return &FlowFaultsError{flows.Unreadable(path, "bundle", reason)} }
+	missing := func(reason string) error { return &FlowFaultsError{Report: flows.Unreadable(path, "bundle", reason)} }
 	if bad := bundle.BadPath(path); bad != "" {
 		return nil, missing(bad)
 	}

@@ -225,7 +225,10 @@ type FlowRevision struct {
 }
 
 // FlowFaultsError are all faults of a flow. Its text is safe to show.
-type FlowFaultsError struct{ Report *flows.Report }
+type FlowFaultsError struct {
+	Report *flows.Report
+	Whole  string // what the field of a fault is called that is of the whole text; empty: flow
+}
 
 // Error has a line for each.
 func (e *FlowFaultsError) Error() string { return (&flows.Error{Report: e.Report}).Error() }
@@ -237,7 +240,7 @@ func (e *FlowFaultsError) Problems() (out []*dag.InvalidTaskError) {
 		if f.Line > 0 {
 			at = fmt.Sprintf("%d:%d: ", f.Line, f.Column)
 		}
-		out = append(out, &dag.InvalidTaskError{Code: dag.InvalidField, Index: -1, Field: cmp.Or(f.Loc, "flow"), Reason: fmt.Sprintf("%s%s - %s", at, f.Code, f.Msg)})
+		out = append(out, &dag.InvalidTaskError{Code: dag.InvalidField, Index: -1, Field: cmp.Or(f.Loc, e.Whole, "flow"), Reason: fmt.Sprintf("%s%s - %s", at, f.Code, f.Msg)})
 	}
 	return out
 }
@@ -362,7 +365,7 @@ func (c *Coordinator) ApplyFlow(ctx context.Context, spec FlowSpec) (*FlowInfo, 
 		return nil, c.internal("read profiles", uses.err)
 	}
 	if !report.OK {
-		return nil, &FlowFaultsError{report}
+		return nil, &FlowFaultsError{Report: report}
 	}
 	if spec.Preview {
 		return &FlowInfo{ID: id, UserID: spec.UserID, Bundle: spec.Bundle, CreatedBy: caller(ctx), Warnings: warningTexts(report)}, nil
@@ -755,7 +758,7 @@ func (c *Coordinator) compileRun(ctx context.Context, here dag.NamespaceKey, use
 	}
 	tree, report := judged.tree, judged.report
 	if tree == nil {
-		return nil, nil, nil, &FlowFaultsError{report}
+		return nil, nil, nil, &FlowFaultsError{Report: report}
 	}
 	if of.flow != "" && tree.FlowID != of.flow {
 		return nil, nil, nil, &InvalidArgumentError{Field: "env", Reason: fmt.Sprintf("makes the flow's id %s, and it is registered as %s", tree.FlowID, of.flow)}

@@ -110,7 +110,7 @@ func (c *Coordinator) ApplyProfiles(ctx context.Context, spec ProfilesSpec) (*Pr
 	}
 	bodies, report := flows.RegisterProfiles(cmp.Or(clean(spec.Name), "profiles"), spec.Text)
 	if !report.OK {
-		return nil, &FlowFaultsError{report}
+		return nil, &FlowFaultsError{Report: report, Whole: "profiles"}
 	}
 	if len(bodies) > pg.MaxProfiles {
 		return nil, fmt.Errorf("%w: %w", ErrConflict, pg.ErrTooManyProfiles)

@@ -20,7 +20,7 @@ func TestPagesWork(t *testing.T) {
 		t.Fatalf("there are no tutorials: %v", err)
 	}
 	for _, page := range []string{
-		"a2a", "access-control", "apply", "audit", "authentication", "cache", "flows/bundles", "flows/guide", "flows/locks", "flows/playbook", "flows/plugins", "flows/schedules", "install", "keeping", "limits", "namespaces", "operator-limits", "pauses", "pools",
+		"a2a", "access-control", "apply", "audit", "authentication", "cache", "flows/bundles", "flows/guide", "flows/locks", "flows/playbook", "flows/plugins", "flows/profiles", "flows/schedules", "install", "keeping", "limits", "namespaces", "operator-limits", "pauses", "pools",
 		"schedules", "testing-trees", "tree-files", "unique", "values", "waiting", "webhooks",
 	} {
 		pages = append(pages, "../docs/"+page+".md")

@@ -122,7 +122,8 @@ func flowRunAnswer(r *coordinator.FlowRunInfo, err error) (*pb.FlowRun, error) {
 
 func flowRun(r *coordinator.FlowRunInfo) (*pb.FlowRun, error) {
 	out := &pb.FlowRun{FlowId: r.FlowID, RunId: r.RunID, TreeId: r.TreeID, Revision: int32(r.Revision), Outcome: r.Outcome, Version: int32(r.Version), Sha256: r.SHA256, UserId: r.UserID,
-		CreatedBy: r.CreatedBy, CreatedAt: stamp(r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, NoDeps: r.Given.NoDeps, JobOutputs: r.Given.JobOutputs, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings, Bundle: runBundleOf(r.Bundle)}
+		CreatedBy: r.CreatedBy, CreatedAt: stamp(r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, NoDeps: r.Given.NoDeps, JobOutputs: r.Given.JobOutputs, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings, Bundle: runBundleOf(r.Bundle),
+		RegisteredProfiles: r.Profiles}
 	if r.Schedule != nil {
 		out.Schedule = &pb.FlowRunSchedule{Id: r.Schedule.ID, FireTime: stamp(r.Schedule.FireTime)}
 	}

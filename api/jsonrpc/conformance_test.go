@@ -36,7 +36,7 @@ func TestConformance(t *testing.T) {
 		Fault: func(err error) *api.Fault { return err.(*api.Fault) },
 		Has: []string{"Submit", "Generate", "Execute", "Cancel", "Skip", "Task", "Tasks", "Tree", "Running", "Resolve", "Why", "Watch", "Executors", "Executor", "Usage",
 			"Signal", "Approve", "ApprovalLink", "ApproveByLink", "SetLimit", "Limits", "DeleteLimit", "SetWeight", "Pause", "Resume", "Pauses", "NextInstants",
-			"CreateSchedule", "GetSchedule", "Schedules", "UpdateSchedule", "PauseSchedule", "ResumeSchedule", "TriggerSchedule", "BackfillSchedule", "DeleteSchedule", "RenewScheduleSecret", "ScheduleRuns", "Hold", "Release", "Holds", "Erase", "Erasure", "Erasures"},
+			"CreateSchedule", "GetSchedule", "Schedules", "UpdateSchedule", "PauseSchedule", "ResumeSchedule", "TriggerSchedule", "BackfillSchedule", "DeleteSchedule", "RenewScheduleSecret", "ScheduleRuns", "ApplyProfiles", "Profile", "Profiles", "DeleteProfile", "Hold", "Release", "Holds", "Erase", "Erasure", "Erasures"},
 		Lacks:  []string{"as submitted", "custom", "require existing"},
 		Merges: map[api.Kind]api.Kind{api.Conflict: api.Invalid}, // -32602 for both
 	}, func(testing.TB) apitest.Backend { return apitest.New() })

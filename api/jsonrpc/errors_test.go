@@ -318,7 +318,7 @@ var permissions = map[string]string{
 	"config.llm_key.set": "modelkeys.write", "config.llm_key.delete": "modelkeys.write", "tasks.cancel": "trees.cancel", "tasks.running.cancel": "trees.cancel", "tasks.skip": "trees.cancel", "pauses.set": "trees.cancel", "pauses.delete": "trees.cancel",
 	"schedules.create": "schedules.write", "schedules.get": "schedules.read", "schedules.list": "schedules.read", "schedules.update": "schedules.write", "schedules.pause": "schedules.run",
 	"schedules.resume": "schedules.run", "schedules.trigger": "schedules.run", "schedules.backfill": "schedules.run", "schedules.delete": "schedules.write", "schedules.secret": "schedules.write", "schedules.runs": "schedules.read",
-	"flows.validate": "flows.read", "flows.apply": "flows.write", "flows.get": "flows.read", "flows.list": "flows.read", "flows.delete": "flows.write", "flows.run": "trees.create", "bundles.apply": "flows.write", "bundles.list": "flows.read", "bundles.delete": "flows.write", "runs.cancel": "trees.cancel", "runs.resume": "trees.execute", "runs.restart": "trees.create",
+	"flows.validate": "flows.read", "flows.apply": "flows.write", "flows.get": "flows.read", "flows.list": "flows.read", "flows.delete": "flows.write", "flows.run": "trees.create", "bundles.apply": "flows.write", "bundles.list": "flows.read", "bundles.delete": "flows.write", "profiles.apply": "flows.write", "profiles.get": "flows.read", "profiles.list": "flows.read", "profiles.delete": "flows.write", "runs.cancel": "trees.cancel", "runs.resume": "trees.execute", "runs.restart": "trees.create",
 	"tasks.signal": "trees.signal", "tasks.approve": "approvals.answer", "tasks.approval.link": "approvals.answer",
 }
 
@@ -330,6 +330,7 @@ var operations = map[string]string{
 	"schedules.resume": "run schedules of", "schedules.trigger": "run schedules of", "schedules.backfill": "run schedules of", "schedules.delete": "change schedules of", "schedules.secret": "change schedules of", "schedules.runs": "see schedules of",
 	"flows.validate": "see flows of", "flows.apply": "keep flows for", "flows.get": "see flows of", "flows.list": "see flows of", "flows.delete": "change flows of", "flows.run": "run flows for",
 	"bundles.apply": "keep bundles for", "bundles.list": "see bundles of", "bundles.delete": "change bundles of",
+	"profiles.apply": "keep profiles for", "profiles.get": "see profiles of", "profiles.list": "see profiles of", "profiles.delete": "change profiles of",
 	"runs.get": "access", "runs.list": "list runs for", "runs.cancel": "cancel runs for", "runs.resume": "execute", "runs.restart": "run flows for",
 	"pauses.set": "pause", "pauses.delete": "resume",
 	"config.llm_key.set": "set LLM key for", "config.llm_key.delete": "delete LLM key for",

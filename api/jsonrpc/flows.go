@@ -156,13 +156,16 @@ type flowRunObject struct {
 	Priority  *int              `json:"priority,omitempty" description:"likewise"`
 	NoDeps    bool              `json:"no_deps,omitempty" description:"likewise"`
 	Given     []string          `json:"job_outputs,omitempty" description:"likewise"`
-	Jobs      json.RawMessage   `json:"jobs,omitempty" description:"of runs.get: what each job and its steps have come to"`
-	Truncated bool              `json:"truncated,omitempty" description:"some values are left out of jobs, as all would be more than 16 MiB"`
-	Revisions []revisionObject  `json:"revisions,omitempty" description:"of runs.get, the newest first"`
-	Bundle    *runBundleObject  `json:"bundle,omitempty" description:"that it pins; not in lists"`
-	Existing  bool              `json:"existing,omitempty" description:"nothing was begun: the run was there, or has nothing to run again"`
-	Warnings  []string          `json:"warnings,omitempty" description:"of what began"`
-	Schedule  *runSchedule      `json:"schedule,omitempty" description:"that it comes from"`
+
+	RegisteredProfiles []string `json:"registered_profiles,omitempty" description:"that its resources have: NAME@VERSION; not in lists"`
+
+	Jobs      json.RawMessage  `json:"jobs,omitempty" description:"of runs.get: what each job and its steps have come to"`
+	Truncated bool             `json:"truncated,omitempty" description:"some values are left out of jobs, as all would be more than 16 MiB"`
+	Revisions []revisionObject `json:"revisions,omitempty" description:"of runs.get, the newest first"`
+	Bundle    *runBundleObject `json:"bundle,omitempty" description:"that it pins; not in lists"`
+	Existing  bool             `json:"existing,omitempty" description:"nothing was begun: the run was there, or has nothing to run again"`
+	Warnings  []string         `json:"warnings,omitempty" description:"of what began"`
+	Schedule  *runSchedule     `json:"schedule,omitempty" description:"that it comes from"`
 }
 
 type runSchedule struct {
@@ -445,7 +448,8 @@ func runAnswer(name string, r *coordinator.FlowRunInfo, err error) (json.RawMess
 
 func flowRunShown(r *coordinator.FlowRunInfo) (out flowRunObject, err error) {
 	out = flowRunObject{RunID: r.RunID, FlowID: r.FlowID, TreeID: r.TreeID, Revision: r.Revision, Outcome: r.Outcome, Version: r.Version, SHA256: hex.EncodeToString(r.SHA256), UserID: r.UserID,
-		CreatedBy: r.CreatedBy, CreatedAt: timeOf(&r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, Priority: r.Given.Priority, NoDeps: r.Given.NoDeps, Given: r.Given.JobOutputs, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings, Bundle: runBundleShown(r.Bundle)}
+		CreatedBy: r.CreatedBy, CreatedAt: timeOf(&r.CreatedAt), Env: r.Given.Env, Params: r.Given.Params, Set: r.Given.Set, Profiles: r.Given.Profiles, Job: r.Given.Job, Priority: r.Given.Priority, NoDeps: r.Given.NoDeps, Given: r.Given.JobOutputs, Truncated: r.Truncated, Existing: r.Existing, Warnings: r.Warnings, Bundle: runBundleShown(r.Bundle),
+		RegisteredProfiles: r.Profiles}
 	if r.Schedule != nil {
 		out.Schedule = &runSchedule{r.Schedule.ID, timeOf(&r.Schedule.FireTime)}
 	}

@@ -134,6 +134,7 @@ func New(access *coordinator.Access, cfg Config) *Handler {
 	maps.Copy(answers, h.schedulerAnswers())
 	maps.Copy(answers, h.flowAnswers())
 	maps.Copy(answers, h.bundleAnswers())
+	maps.Copy(answers, h.profileAnswers())
 	maps.Copy(answers, h.keepingAnswers())
 	h.tasks, h.system = map[string]method{}, map[string]method{}
 	for _, m := range Methods() {

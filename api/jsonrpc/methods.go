@@ -77,7 +77,7 @@ func Methods() []Method {
 		{Name: "executors.list", Path: "/system", Ours: true, Params: executorsParams{}, Result: map[string]any{}, Summary: "Lists the executors of the cluster."},
 		{Name: "executors.get", Path: "/system", Ours: true, Params: executorParams{}, Result: map[string]any{}, Summary: "Describes an executor, with its schemas."},
 		{Name: "usage.list", Path: "/system", Ours: true, Params: usageParams{}, Result: map[string]any{}, Summary: "Sums up usage and cost of models by day, user, tree or model."},
-	}, slices.Concat(limitMethods(), lockMethods(), keepingMethods(), scheduleMethods(), schedulerMethods(), flowMethods(), bundleMethods(), webhookMethods())...)
+	}, slices.Concat(limitMethods(), lockMethods(), keepingMethods(), scheduleMethods(), schedulerMethods(), flowMethods(), bundleMethods(), profileMethods(), webhookMethods())...)
 }
 
 // treeErrors are those of a tree that can't be accepted (spec 2.1, 2.2); the first is of tasks.create alone.

@@ -33,7 +33,7 @@ func clientCommands() []*cobra.Command {
 		submitCommand(), generateCommand(), rerunCommand(), getCommand(), treeCommand(), listCommand(), watchCommand(), cancelCommand(), skipCommand(), pauseCommand(), resumeCommand(), pausesCommand(), holdCommand(), releaseCommand(), holdsCommand(), eraseCommand(), erasuresCommand(),
 		updateCommand(), deleteCommand(), copyCommand(), signalCommand(), approveCommand(), rejectCommand(), approvalsCommand(),
 		logsCommand(), artifactsCommand(), whyCommand(), verifyCommand(), doctorCommand(), topCommand(), coordinatorsCommand(), workersCommand(), poolsCommand(), limitsCommand(), lockCommand(), scheduleCommand(), executorsCommand(),
-		applyCommand(), usageCommand(), auditCommand(), webhooksCommand(), contextCommand(), tokenCommand(), keysCommand(), namespacesCommand(), sealCommand(), authCommand(), rolesCommand(), loginCommand(), logoutCommand(), mcpCommand(), tasksCommand(), runFlowGroup(), flowCommand(), bundleCommand(), importCommand(),
+		applyCommand(), usageCommand(), auditCommand(), webhooksCommand(), contextCommand(), tokenCommand(), keysCommand(), namespacesCommand(), sealCommand(), authCommand(), rolesCommand(), loginCommand(), logoutCommand(), mcpCommand(), tasksCommand(), runFlowGroup(), flowCommand(), bundleCommand(), profileCommand(), importCommand(),
 	}
 }
 

@@ -339,33 +339,41 @@ func scheduleDeleteCommand() *cobra.Command {
 	return cmd
 }
 
-// completeSchedules offers the ids of schedules; nothing when none answers.
-func completeSchedules(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	s, err := connect(cmd)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	defer s.Close() //nolint:errcheck // nothing is left to be sent
-	parent := cmd.Context()
-	if parent == nil {
-		parent = context.Background()
-	}
-	ctx, cancel := context.WithTimeout(parent, completionTime)
-	defer cancel()
+// completeSchedules offers the ids of schedules.
+var completeSchedules = completeFirst(func(ctx context.Context, s *session) (ids []string, err error) {
 	page, err := s.SchedulesPage(ctx, client.ScheduleFilter{Limit: 1000})
 	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
+		return nil, err
 	}
-	var ids []string
 	for _, one := range page.Items {
-		if one.ID == harmless(one.ID, "") {
-			ids = append(ids, one.ID)
-		}
+		ids = append(ids, one.ID)
 	}
-	return ids, cobra.ShellCompDirectiveNoFileComp
+	return ids, nil
+})
+
+// completeFirst offers names for the first argument of a command; nothing when none answers.
+func completeFirst(names func(ctx context.Context, s *session) ([]string, error)) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		s, err := connect(cmd)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		defer s.Close() //nolint:errcheck // nothing is left to be sent
+		parent := cmd.Context()
+		if parent == nil {
+			parent = context.Background()
+		}
+		ctx, cancel := context.WithTimeout(parent, completionTime)
+		defer cancel()
+		all, err := names(ctx, s)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return slices.DeleteFunc(all, func(name string) bool { return name != harmless(name, "") }), cobra.ShellCompDirectiveNoFileComp
+	}
 }
 
 func scheduleNextCommand() *cobra.Command {

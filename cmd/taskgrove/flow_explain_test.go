@@ -126,11 +126,12 @@ func TestProfilesPage(t *testing.T) {
 	}
 	var blocks []string
 	for rest := string(page); ; {
-		_, after, found := strings.Cut(rest, "```yaml\n")
+		_, after, found := strings.Cut(rest, "```yaml")
 		if !found {
 			break
 		}
 		block, left, _ := strings.Cut(after, "```")
+		_, block, _ = strings.Cut(block, "\n") // behind the name of the file
 		blocks, rest = append(blocks, block), left
 	}
 	dir := t.TempDir()

@@ -286,7 +286,12 @@ func (s *session) printRun(run *client.FlowRun, failOnBlocked bool) error {
 	if err := json.Unmarshal(run.Jobs, &o.Jobs); err != nil {
 		return err
 	}
-	if err := s.print(run, func(w io.Writer) { flowTable(w, o) }); err != nil {
+	if err := s.print(run, func(w io.Writer) {
+		flowTable(w, o)
+		if len(run.RegisteredProfiles) > 0 {
+			fmt.Fprintf(w, "registered profiles: %s\n", strings.Join(run.RegisteredProfiles, ", "))
+		}
+	}); err != nil {
 		return err
 	}
 	switch {

@@ -34,6 +34,7 @@ const (
 	aboutFlow                  // a registered flow
 	aboutRun                   // a run of a flow
 	aboutBundle                // a bundle
+	aboutProfile               // a registered profile
 	aboutUser                  // a user, who may be any
 	aboutList                  // all that the caller may see, in a list of ids
 	aboutOwn                   // what is or becomes the caller's own
@@ -42,7 +43,7 @@ const (
 )
 
 // naming are those that name something, so that the caller's own is one of several.
-var naming = []about{aboutTree, aboutHook, aboutAgent, aboutKey, aboutSchedule, aboutFlow, aboutRun, aboutBundle, aboutUser}
+var naming = []about{aboutTree, aboutHook, aboutAgent, aboutKey, aboutSchedule, aboutFlow, aboutRun, aboutBundle, aboutProfile, aboutUser}
 
 // operation is what a surface lets do.
 type operation struct {
@@ -120,7 +121,7 @@ func startMatrix(t *testing.T) *matrix {
 	there.name, there.in, there.whose = "asked for in its namespace", elsewhere, policy.Others
 	far.in = coordinator.DefaultNamespace
 	absent := &thing{name: "not there", user: "nobody-there", in: coordinator.DefaultNamespace, ids: map[about]string{
-		aboutTree: "of-nobody-there", aboutHook: "wh_nobody-there", aboutAgent: "agent-nobody-there", aboutKey: "nobodythere12345", aboutSchedule: "nightly-of-nobody-there", aboutFlow: "flow-of-nobody-there", aboutRun: "run-of-nobody-there", aboutBundle: "bundle-of-nobody-there", aboutUser: "nobody-there"}}
+		aboutTree: "of-nobody-there", aboutHook: "wh_nobody-there", aboutAgent: "agent-nobody-there", aboutKey: "nobodythere12345", aboutSchedule: "nightly-of-nobody-there", aboutFlow: "flow-of-nobody-there", aboutRun: "run-of-nobody-there", aboutBundle: "bundle-of-nobody-there", aboutProfile: "profile-of-nobody-there", aboutUser: "nobody-there"}}
 	lost := *absent
 	lost.name, lost.in = "in a namespace that is not there", nowhere
 	m.shared = []*thing{others, nobodys, far, absent, &there, &lost}
@@ -147,6 +148,7 @@ func (m *matrix) thing(name, user, namespace string) *thing {
 	x.ids[aboutHook] = m.renew(x, aboutHook)
 	x.ids[aboutSchedule] = m.renew(x, aboutSchedule)
 	x.ids[aboutFlow], x.ids[aboutRun], x.ids[aboutBundle] = m.renew(x, aboutFlow), m.renew(x, aboutRun), m.renew(x, aboutBundle)
+	x.ids[aboutProfile] = m.renew(x, aboutProfile)
 	must(m.t, svc.KeepAgentTask(m.t.Context(), coordinator.AgentTask{ID: "agent-" + id, Context: "talk", TaskID: id, History: json.RawMessage("[]")}))
 	if user != "" {
 		x.ids[aboutKey] = m.renew(x, aboutKey)
@@ -177,6 +179,10 @@ func (m *matrix) renew(x *thing, kind about) string {
 			BundleRules: coordinator.BundleRules{EntryFlow: "f", ProfilesFile: "f"}})
 		must(m.t, err)
 		return b.ID
+	case aboutProfile:
+		applied, err := svc.ApplyProfiles(m.t.Context(), coordinator.ProfilesSpec{UserID: x.user, Text: fmt.Appendf(nil, "profile-%d: {config: {host: h}}\n", m.schedules.Add(1))})
+		must(m.t, err)
+		return applied.Profiles[0].Name
 	case aboutRun:
 		r, err := svc.RunFlow(m.t.Context(), coordinator.FlowRunSpec{UserID: x.user, RunID: fmt.Sprintf("run-%d", m.schedules.Add(1)), Text: []byte("flow: {id: f}\njobs: []\n")})
 		must(m.t, err)

@@ -1020,34 +1020,35 @@ func (x *RunBundle) GetFlow() string {
 
 // FlowRun is a run of a flow.
 type FlowRun struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	FlowId        string                 `protobuf:"bytes,1,opt,name=flow_id,json=flowId,proto3" json:"flow_id,omitempty"`
-	RunId         string                 `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	TreeId        string                 `protobuf:"bytes,3,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"` // of the newest revision
-	Revision      int32                  `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`          // the newest, from 1
-	Outcome       string                 `protobuf:"bytes,5,opt,name=outcome,proto3" json:"outcome,omitempty"`             // RUNNING, SUCCESS, FAILED, CANCELLED
-	Version       int32                  `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`            // of the registered flow; 0: it was run by its text
-	Sha256        []byte                 `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`               // of the text
-	UserId        string                 `protobuf:"bytes,8,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	CreatedBy     string                 `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
-	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`                                              // of the newest revision
-	Env           map[string]string      `protobuf:"bytes,11,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // that it was given; without lists
-	Params        []byte                 `protobuf:"bytes,12,opt,name=params,proto3" json:"params,omitempty"`                                                                     // likewise
-	Set           []string               `protobuf:"bytes,13,rep,name=set,proto3" json:"set,omitempty"`                                                                           // likewise
-	Jobs          []byte                 `protobuf:"bytes,14,opt,name=jobs,proto3" json:"jobs,omitempty"`                                                                         // of GetFlowRun. JSON: a list of jobs, with what each and its steps have come to
-	Truncated     bool                   `protobuf:"varint,15,opt,name=truncated,proto3" json:"truncated,omitempty"`                                                              // some values are left out of jobs, as all would be more than 16 MiB
-	Revisions     []*FlowRevision        `protobuf:"bytes,16,rep,name=revisions,proto3" json:"revisions,omitempty"`                                                               // of GetFlowRun, the newest first
-	Existing      bool                   `protobuf:"varint,17,opt,name=existing,proto3" json:"existing,omitempty"`                                                                // nothing was begun: the run was there, or has nothing to run again
-	Warnings      []string               `protobuf:"bytes,18,rep,name=warnings,proto3" json:"warnings,omitempty"`                                                                 // of what began
-	Profiles      string                 `protobuf:"bytes,19,opt,name=profiles,proto3" json:"profiles,omitempty"`                                                                 // that it was given; not in lists
-	Job           string                 `protobuf:"bytes,20,opt,name=job,proto3" json:"job,omitempty"`                                                                           // likewise
-	Priority      *int32                 `protobuf:"varint,21,opt,name=priority,proto3,oneof" json:"priority,omitempty"`                                                          // likewise
-	NoDeps        bool                   `protobuf:"varint,22,opt,name=no_deps,json=noDeps,proto3" json:"no_deps,omitempty"`                                                      // likewise
-	JobOutputs    []string               `protobuf:"bytes,23,rep,name=job_outputs,json=jobOutputs,proto3" json:"job_outputs,omitempty"`                                           // likewise
-	Bundle        *RunBundle             `protobuf:"bytes,25,opt,name=bundle,proto3" json:"bundle,omitempty"`                                                                     // that it pins; unset: none. Not in lists
-	Schedule      *FlowRunSchedule       `protobuf:"bytes,24,opt,name=schedule,proto3" json:"schedule,omitempty"`                                                                 // that it comes from; absent: none
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	FlowId             string                 `protobuf:"bytes,1,opt,name=flow_id,json=flowId,proto3" json:"flow_id,omitempty"`
+	RunId              string                 `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	TreeId             string                 `protobuf:"bytes,3,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"` // of the newest revision
+	Revision           int32                  `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`          // the newest, from 1
+	Outcome            string                 `protobuf:"bytes,5,opt,name=outcome,proto3" json:"outcome,omitempty"`             // RUNNING, SUCCESS, FAILED, CANCELLED
+	Version            int32                  `protobuf:"varint,6,opt,name=version,proto3" json:"version,omitempty"`            // of the registered flow; 0: it was run by its text
+	Sha256             []byte                 `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`               // of the text
+	UserId             string                 `protobuf:"bytes,8,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	CreatedBy          string                 `protobuf:"bytes,9,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	CreatedAt          *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`                                              // of the newest revision
+	Env                map[string]string      `protobuf:"bytes,11,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // that it was given; without lists
+	Params             []byte                 `protobuf:"bytes,12,opt,name=params,proto3" json:"params,omitempty"`                                                                     // likewise
+	Set                []string               `protobuf:"bytes,13,rep,name=set,proto3" json:"set,omitempty"`                                                                           // likewise
+	Jobs               []byte                 `protobuf:"bytes,14,opt,name=jobs,proto3" json:"jobs,omitempty"`                                                                         // of GetFlowRun. JSON: a list of jobs, with what each and its steps have come to
+	Truncated          bool                   `protobuf:"varint,15,opt,name=truncated,proto3" json:"truncated,omitempty"`                                                              // some values are left out of jobs, as all would be more than 16 MiB
+	Revisions          []*FlowRevision        `protobuf:"bytes,16,rep,name=revisions,proto3" json:"revisions,omitempty"`                                                               // of GetFlowRun, the newest first
+	Existing           bool                   `protobuf:"varint,17,opt,name=existing,proto3" json:"existing,omitempty"`                                                                // nothing was begun: the run was there, or has nothing to run again
+	Warnings           []string               `protobuf:"bytes,18,rep,name=warnings,proto3" json:"warnings,omitempty"`                                                                 // of what began
+	Profiles           string                 `protobuf:"bytes,19,opt,name=profiles,proto3" json:"profiles,omitempty"`                                                                 // that it was given; not in lists
+	Job                string                 `protobuf:"bytes,20,opt,name=job,proto3" json:"job,omitempty"`                                                                           // likewise
+	Priority           *int32                 `protobuf:"varint,21,opt,name=priority,proto3,oneof" json:"priority,omitempty"`                                                          // likewise
+	NoDeps             bool                   `protobuf:"varint,22,opt,name=no_deps,json=noDeps,proto3" json:"no_deps,omitempty"`                                                      // likewise
+	JobOutputs         []string               `protobuf:"bytes,23,rep,name=job_outputs,json=jobOutputs,proto3" json:"job_outputs,omitempty"`                                           // likewise
+	Bundle             *RunBundle             `protobuf:"bytes,25,opt,name=bundle,proto3" json:"bundle,omitempty"`                                                                     // that it pins; unset: none. Not in lists
+	Schedule           *FlowRunSchedule       `protobuf:"bytes,24,opt,name=schedule,proto3" json:"schedule,omitempty"`                                                                 // that it comes from; absent: none
+	RegisteredProfiles []string               `protobuf:"bytes,26,rep,name=registered_profiles,json=registeredProfiles,proto3" json:"registered_profiles,omitempty"`                   // that its resources have: NAME@VERSION. Not in lists
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *FlowRun) Reset() {
@@ -1251,6 +1252,13 @@ func (x *FlowRun) GetBundle() *RunBundle {
 func (x *FlowRun) GetSchedule() *FlowRunSchedule {
 	if x != nil {
 		return x.Schedule
+	}
+	return nil
+}
+
+func (x *FlowRun) GetRegisteredProfiles() []string {
+	if x != nil {
+		return x.RegisteredProfiles
 	}
 	return nil
 }
@@ -2426,6 +2434,471 @@ func (*DeleteBundleResponse) Descriptor() ([]byte, []int) {
 	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{30}
 }
 
+type ApplyProfilesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                   // what faults call the text; default profiles
+	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`                   // in YAML: a map by name
+	UserId        string                 `protobuf:"bytes,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"` // whose new ones are to be; default the caller's
+	Preview       bool                   `protobuf:"varint,4,opt,name=preview,proto3" json:"preview,omitempty"`            // nothing is stored
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyProfilesRequest) Reset() {
+	*x = ApplyProfilesRequest{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyProfilesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyProfilesRequest) ProtoMessage() {}
+
+func (x *ApplyProfilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyProfilesRequest.ProtoReflect.Descriptor instead.
+func (*ApplyProfilesRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ApplyProfilesRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ApplyProfilesRequest) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ApplyProfilesRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *ApplyProfilesRequest) GetPreview() bool {
+	if x != nil {
+		return x.Preview
+	}
+	return false
+}
+
+type ApplyProfilesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Profiles      []*Profile             `protobuf:"bytes,1,rep,name=profiles,proto3" json:"profiles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyProfilesResponse) Reset() {
+	*x = ApplyProfilesResponse{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyProfilesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyProfilesResponse) ProtoMessage() {}
+
+func (x *ApplyProfilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyProfilesResponse.ProtoReflect.Descriptor instead.
+func (*ApplyProfilesResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ApplyProfilesResponse) GetProfiles() []*Profile {
+	if x != nil {
+		return x.Profiles
+	}
+	return nil
+}
+
+// Profile is a version of a registered profile.
+type Profile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version       int32                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"` // from 1; 0: of a preview
+	Sha256        []byte                 `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`    // of the body
+	Body          []byte                 `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`        // of GetProfile. JSON: config, options and decode, with names in the place of secrets
+	UserId        string                 `protobuf:"bytes,5,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	CreatedBy     string                 `protobuf:"bytes,6,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	Fresh         bool                   `protobuf:"varint,8,opt,name=fresh,proto3" json:"fresh,omitempty"`       // of ApplyProfiles: it was stored just now
+	Versions      int32                  `protobuf:"varint,9,opt,name=versions,proto3" json:"versions,omitempty"` // of GetProfile: that are kept
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Profile) Reset() {
+	*x = Profile{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Profile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Profile) ProtoMessage() {}
+
+func (x *Profile) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Profile.ProtoReflect.Descriptor instead.
+func (*Profile) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Profile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Profile) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Profile) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *Profile) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+func (x *Profile) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *Profile) GetCreatedBy() string {
+	if x != nil {
+		return x.CreatedBy
+	}
+	return ""
+}
+
+func (x *Profile) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Profile) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
+}
+
+func (x *Profile) GetVersions() int32 {
+	if x != nil {
+		return x.Versions
+	}
+	return 0
+}
+
+type GetProfileRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version       int32                  `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"` // 0: the newest
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetProfileRequest) Reset() {
+	*x = GetProfileRequest{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetProfileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetProfileRequest) ProtoMessage() {}
+
+func (x *GetProfileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetProfileRequest.ProtoReflect.Descriptor instead.
+func (*GetProfileRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *GetProfileRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GetProfileRequest) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+type ListProfilesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"` // of this owner only
+	Limit         int32                  `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`                // of one page; default 100, at most 1000
+	Cursor        string                 `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`               // of the page before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProfilesRequest) Reset() {
+	*x = ListProfilesRequest{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProfilesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProfilesRequest) ProtoMessage() {}
+
+func (x *ListProfilesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProfilesRequest.ProtoReflect.Descriptor instead.
+func (*ListProfilesRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListProfilesRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *ListProfilesRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListProfilesRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListProfilesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Profiles      []*Profile             `protobuf:"bytes,1,rep,name=profiles,proto3" json:"profiles,omitempty"`
+	Cursor        string                 `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"` // of the next page; empty: there is none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListProfilesResponse) Reset() {
+	*x = ListProfilesResponse{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListProfilesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListProfilesResponse) ProtoMessage() {}
+
+func (x *ListProfilesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListProfilesResponse.ProtoReflect.Descriptor instead.
+func (*ListProfilesResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ListProfilesResponse) GetProfiles() []*Profile {
+	if x != nil {
+		return x.Profiles
+	}
+	return nil
+}
+
+func (x *ListProfilesResponse) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type DeleteProfileRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteProfileRequest) Reset() {
+	*x = DeleteProfileRequest{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteProfileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteProfileRequest) ProtoMessage() {}
+
+func (x *DeleteProfileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteProfileRequest.ProtoReflect.Descriptor instead.
+func (*DeleteProfileRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *DeleteProfileRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type DeleteProfileResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteProfileResponse) Reset() {
+	*x = DeleteProfileResponse{}
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteProfileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteProfileResponse) ProtoMessage() {}
+
+func (x *DeleteProfileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_flows_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteProfileResponse.ProtoReflect.Descriptor instead.
+func (*DeleteProfileResponse) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_flows_proto_rawDescGZIP(), []int{38}
+}
+
 var File_taskgrove_v1_flows_proto protoreflect.FileDescriptor
 
 const file_taskgrove_v1_flows_proto_rawDesc = "" +
@@ -2529,7 +3002,7 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x16\n" +
 	"\x06digest\x18\x03 \x01(\tR\x06digest\x12\x14\n" +
 	"\x05stale\x18\x04 \x01(\bR\x05stale\x12\x12\n" +
-	"\x04flow\x18\x05 \x01(\tR\x04flow\"\xe7\x06\n" +
+	"\x04flow\x18\x05 \x01(\tR\x04flow\"\x98\a\n" +
 	"\aFlowRun\x12\x17\n" +
 	"\aflow_id\x18\x01 \x01(\tR\x06flowId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x17\n" +
@@ -2559,7 +3032,8 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\vjob_outputs\x18\x17 \x03(\tR\n" +
 	"jobOutputs\x12/\n" +
 	"\x06bundle\x18\x19 \x01(\v2\x17.taskgrove.v1.RunBundleR\x06bundle\x129\n" +
-	"\bschedule\x18\x18 \x01(\v2\x1d.taskgrove.v1.FlowRunScheduleR\bschedule\x1a6\n" +
+	"\bschedule\x18\x18 \x01(\v2\x1d.taskgrove.v1.FlowRunScheduleR\bschedule\x12/\n" +
+	"\x13registered_profiles\x18\x1a \x03(\tR\x12registeredProfiles\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01B\v\n" +
@@ -2661,7 +3135,39 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"%\n" +
 	"\x13DeleteBundleRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x16\n" +
-	"\x14DeleteBundleResponse2\xb2\t\n" +
+	"\x14DeleteBundleResponse\"q\n" +
+	"\x14ApplyProfilesRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\x12\x17\n" +
+	"\auser_id\x18\x03 \x01(\tR\x06userId\x12\x18\n" +
+	"\apreview\x18\x04 \x01(\bR\apreview\"J\n" +
+	"\x15ApplyProfilesResponse\x121\n" +
+	"\bprofiles\x18\x01 \x03(\v2\x15.taskgrove.v1.ProfileR\bprofiles\"\x88\x02\n" +
+	"\aProfile\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x05R\aversion\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\fR\x06sha256\x12\x12\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\x12\x17\n" +
+	"\auser_id\x18\x05 \x01(\tR\x06userId\x12\x1d\n" +
+	"\n" +
+	"created_by\x18\x06 \x01(\tR\tcreatedBy\x129\n" +
+	"\n" +
+	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x14\n" +
+	"\x05fresh\x18\b \x01(\bR\x05fresh\x12\x1a\n" +
+	"\bversions\x18\t \x01(\x05R\bversions\"A\n" +
+	"\x11GetProfileRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x05R\aversion\"\\\n" +
+	"\x13ListProfilesRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x16\n" +
+	"\x06cursor\x18\x03 \x01(\tR\x06cursor\"a\n" +
+	"\x14ListProfilesResponse\x121\n" +
+	"\bprofiles\x18\x01 \x03(\v2\x15.taskgrove.v1.ProfileR\bprofiles\x12\x16\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"*\n" +
+	"\x14DeleteProfileRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x17\n" +
+	"\x15DeleteProfileResponse2\x8d\f\n" +
 	"\vFlowService\x12P\n" +
 	"\fValidateFlow\x12!.taskgrove.v1.ValidateFlowRequest\x1a\x18.taskgrove.v1.FlowReport\"\x03\x90\x02\x01\x12?\n" +
 	"\tApplyFlow\x12\x1e.taskgrove.v1.ApplyFlowRequest\x1a\x12.taskgrove.v1.Flow\x12@\n" +
@@ -2679,7 +3185,12 @@ const file_taskgrove_v1_flows_proto_rawDesc = "" +
 	"\vApplyBundle\x12 .taskgrove.v1.ApplyBundleRequest\x1a\x14.taskgrove.v1.Bundle\x12X\n" +
 	"\rPutBundleFile\x12\".taskgrove.v1.PutBundleFileRequest\x1a#.taskgrove.v1.PutBundleFileResponse\x12W\n" +
 	"\vListBundles\x12 .taskgrove.v1.ListBundlesRequest\x1a!.taskgrove.v1.ListBundlesResponse\"\x03\x90\x02\x01\x12U\n" +
-	"\fDeleteBundle\x12!.taskgrove.v1.DeleteBundleRequest\x1a\".taskgrove.v1.DeleteBundleResponseB?Z=github.com/taskgrove/taskgrove/proto/taskgrove/v1;taskgrovev1b\x06proto3"
+	"\fDeleteBundle\x12!.taskgrove.v1.DeleteBundleRequest\x1a\".taskgrove.v1.DeleteBundleResponse\x12X\n" +
+	"\rApplyProfiles\x12\".taskgrove.v1.ApplyProfilesRequest\x1a#.taskgrove.v1.ApplyProfilesResponse\x12I\n" +
+	"\n" +
+	"GetProfile\x12\x1f.taskgrove.v1.GetProfileRequest\x1a\x15.taskgrove.v1.Profile\"\x03\x90\x02\x01\x12Z\n" +
+	"\fListProfiles\x12!.taskgrove.v1.ListProfilesRequest\x1a\".taskgrove.v1.ListProfilesResponse\"\x03\x90\x02\x01\x12X\n" +
+	"\rDeleteProfile\x12\".taskgrove.v1.DeleteProfileRequest\x1a#.taskgrove.v1.DeleteProfileResponseB?Z=github.com/taskgrove/taskgrove/proto/taskgrove/v1;taskgrovev1b\x06proto3"
 
 var (
 	file_taskgrove_v1_flows_proto_rawDescOnce sync.Once
@@ -2693,7 +3204,7 @@ func file_taskgrove_v1_flows_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_flows_proto_rawDescData
 }
 
-var file_taskgrove_v1_flows_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_taskgrove_v1_flows_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_taskgrove_v1_flows_proto_goTypes = []any{
 	(*ValidateFlowRequest)(nil),   // 0: taskgrove.v1.ValidateFlowRequest
 	(*FlowReport)(nil),            // 1: taskgrove.v1.FlowReport
@@ -2726,67 +3237,86 @@ var file_taskgrove_v1_flows_proto_goTypes = []any{
 	(*ListBundlesResponse)(nil),   // 28: taskgrove.v1.ListBundlesResponse
 	(*DeleteBundleRequest)(nil),   // 29: taskgrove.v1.DeleteBundleRequest
 	(*DeleteBundleResponse)(nil),  // 30: taskgrove.v1.DeleteBundleResponse
-	nil,                           // 31: taskgrove.v1.ValidateFlowRequest.EnvEntry
-	nil,                           // 32: taskgrove.v1.RunFlowRequest.EnvEntry
-	nil,                           // 33: taskgrove.v1.FlowRun.EnvEntry
-	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
+	(*ApplyProfilesRequest)(nil),  // 31: taskgrove.v1.ApplyProfilesRequest
+	(*ApplyProfilesResponse)(nil), // 32: taskgrove.v1.ApplyProfilesResponse
+	(*Profile)(nil),               // 33: taskgrove.v1.Profile
+	(*GetProfileRequest)(nil),     // 34: taskgrove.v1.GetProfileRequest
+	(*ListProfilesRequest)(nil),   // 35: taskgrove.v1.ListProfilesRequest
+	(*ListProfilesResponse)(nil),  // 36: taskgrove.v1.ListProfilesResponse
+	(*DeleteProfileRequest)(nil),  // 37: taskgrove.v1.DeleteProfileRequest
+	(*DeleteProfileResponse)(nil), // 38: taskgrove.v1.DeleteProfileResponse
+	nil,                           // 39: taskgrove.v1.ValidateFlowRequest.EnvEntry
+	nil,                           // 40: taskgrove.v1.RunFlowRequest.EnvEntry
+	nil,                           // 41: taskgrove.v1.FlowRun.EnvEntry
+	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
 }
 var file_taskgrove_v1_flows_proto_depIdxs = []int32{
-	31, // 0: taskgrove.v1.ValidateFlowRequest.env:type_name -> taskgrove.v1.ValidateFlowRequest.EnvEntry
+	39, // 0: taskgrove.v1.ValidateFlowRequest.env:type_name -> taskgrove.v1.ValidateFlowRequest.EnvEntry
 	2,  // 1: taskgrove.v1.FlowReport.errors:type_name -> taskgrove.v1.FlowFault
 	2,  // 2: taskgrove.v1.FlowReport.warnings:type_name -> taskgrove.v1.FlowFault
-	34, // 3: taskgrove.v1.Flow.created_at:type_name -> google.protobuf.Timestamp
+	42, // 3: taskgrove.v1.Flow.created_at:type_name -> google.protobuf.Timestamp
 	4,  // 4: taskgrove.v1.ListFlowsResponse.flows:type_name -> taskgrove.v1.Flow
-	32, // 5: taskgrove.v1.RunFlowRequest.env:type_name -> taskgrove.v1.RunFlowRequest.EnvEntry
+	40, // 5: taskgrove.v1.RunFlowRequest.env:type_name -> taskgrove.v1.RunFlowRequest.EnvEntry
 	11, // 6: taskgrove.v1.RunFlowRequest.bundle:type_name -> taskgrove.v1.RunBundle
-	34, // 7: taskgrove.v1.FlowRun.created_at:type_name -> google.protobuf.Timestamp
-	33, // 8: taskgrove.v1.FlowRun.env:type_name -> taskgrove.v1.FlowRun.EnvEntry
+	42, // 7: taskgrove.v1.FlowRun.created_at:type_name -> google.protobuf.Timestamp
+	41, // 8: taskgrove.v1.FlowRun.env:type_name -> taskgrove.v1.FlowRun.EnvEntry
 	14, // 9: taskgrove.v1.FlowRun.revisions:type_name -> taskgrove.v1.FlowRevision
 	11, // 10: taskgrove.v1.FlowRun.bundle:type_name -> taskgrove.v1.RunBundle
 	13, // 11: taskgrove.v1.FlowRun.schedule:type_name -> taskgrove.v1.FlowRunSchedule
-	34, // 12: taskgrove.v1.FlowRunSchedule.fire_time:type_name -> google.protobuf.Timestamp
-	34, // 13: taskgrove.v1.FlowRevision.created_at:type_name -> google.protobuf.Timestamp
-	34, // 14: taskgrove.v1.ListFlowRunsRequest.since:type_name -> google.protobuf.Timestamp
+	42, // 12: taskgrove.v1.FlowRunSchedule.fire_time:type_name -> google.protobuf.Timestamp
+	42, // 13: taskgrove.v1.FlowRevision.created_at:type_name -> google.protobuf.Timestamp
+	42, // 14: taskgrove.v1.ListFlowRunsRequest.since:type_name -> google.protobuf.Timestamp
 	12, // 15: taskgrove.v1.ListFlowRunsResponse.runs:type_name -> taskgrove.v1.FlowRun
 	23, // 16: taskgrove.v1.ApplyBundleRequest.files:type_name -> taskgrove.v1.BundleFile
-	34, // 17: taskgrove.v1.Bundle.created_at:type_name -> google.protobuf.Timestamp
-	34, // 18: taskgrove.v1.Bundle.applied_at:type_name -> google.protobuf.Timestamp
+	42, // 17: taskgrove.v1.Bundle.created_at:type_name -> google.protobuf.Timestamp
+	42, // 18: taskgrove.v1.Bundle.applied_at:type_name -> google.protobuf.Timestamp
 	24, // 19: taskgrove.v1.ListBundlesResponse.bundles:type_name -> taskgrove.v1.Bundle
-	0,  // 20: taskgrove.v1.FlowService.ValidateFlow:input_type -> taskgrove.v1.ValidateFlowRequest
-	3,  // 21: taskgrove.v1.FlowService.ApplyFlow:input_type -> taskgrove.v1.ApplyFlowRequest
-	5,  // 22: taskgrove.v1.FlowService.GetFlow:input_type -> taskgrove.v1.GetFlowRequest
-	6,  // 23: taskgrove.v1.FlowService.ListFlows:input_type -> taskgrove.v1.ListFlowsRequest
-	8,  // 24: taskgrove.v1.FlowService.DeleteFlow:input_type -> taskgrove.v1.DeleteFlowRequest
-	10, // 25: taskgrove.v1.FlowService.RunFlow:input_type -> taskgrove.v1.RunFlowRequest
-	15, // 26: taskgrove.v1.FlowService.GetFlowRun:input_type -> taskgrove.v1.GetFlowRunRequest
-	16, // 27: taskgrove.v1.FlowService.ListFlowRuns:input_type -> taskgrove.v1.ListFlowRunsRequest
-	18, // 28: taskgrove.v1.FlowService.CancelFlowRun:input_type -> taskgrove.v1.CancelFlowRunRequest
-	20, // 29: taskgrove.v1.FlowService.ResumeFlowRun:input_type -> taskgrove.v1.ResumeFlowRunRequest
-	21, // 30: taskgrove.v1.FlowService.RestartFlowRun:input_type -> taskgrove.v1.RestartFlowRunRequest
-	22, // 31: taskgrove.v1.FlowService.ApplyBundle:input_type -> taskgrove.v1.ApplyBundleRequest
-	25, // 32: taskgrove.v1.FlowService.PutBundleFile:input_type -> taskgrove.v1.PutBundleFileRequest
-	27, // 33: taskgrove.v1.FlowService.ListBundles:input_type -> taskgrove.v1.ListBundlesRequest
-	29, // 34: taskgrove.v1.FlowService.DeleteBundle:input_type -> taskgrove.v1.DeleteBundleRequest
-	1,  // 35: taskgrove.v1.FlowService.ValidateFlow:output_type -> taskgrove.v1.FlowReport
-	4,  // 36: taskgrove.v1.FlowService.ApplyFlow:output_type -> taskgrove.v1.Flow
-	4,  // 37: taskgrove.v1.FlowService.GetFlow:output_type -> taskgrove.v1.Flow
-	7,  // 38: taskgrove.v1.FlowService.ListFlows:output_type -> taskgrove.v1.ListFlowsResponse
-	9,  // 39: taskgrove.v1.FlowService.DeleteFlow:output_type -> taskgrove.v1.DeleteFlowResponse
-	12, // 40: taskgrove.v1.FlowService.RunFlow:output_type -> taskgrove.v1.FlowRun
-	12, // 41: taskgrove.v1.FlowService.GetFlowRun:output_type -> taskgrove.v1.FlowRun
-	17, // 42: taskgrove.v1.FlowService.ListFlowRuns:output_type -> taskgrove.v1.ListFlowRunsResponse
-	19, // 43: taskgrove.v1.FlowService.CancelFlowRun:output_type -> taskgrove.v1.CancelFlowRunResponse
-	12, // 44: taskgrove.v1.FlowService.ResumeFlowRun:output_type -> taskgrove.v1.FlowRun
-	12, // 45: taskgrove.v1.FlowService.RestartFlowRun:output_type -> taskgrove.v1.FlowRun
-	24, // 46: taskgrove.v1.FlowService.ApplyBundle:output_type -> taskgrove.v1.Bundle
-	26, // 47: taskgrove.v1.FlowService.PutBundleFile:output_type -> taskgrove.v1.PutBundleFileResponse
-	28, // 48: taskgrove.v1.FlowService.ListBundles:output_type -> taskgrove.v1.ListBundlesResponse
-	30, // 49: taskgrove.v1.FlowService.DeleteBundle:output_type -> taskgrove.v1.DeleteBundleResponse
-	35, // [35:50] is the sub-list for method output_type
-	20, // [20:35] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	33, // 20: taskgrove.v1.ApplyProfilesResponse.profiles:type_name -> taskgrove.v1.Profile
+	42, // 21: taskgrove.v1.Profile.created_at:type_name -> google.protobuf.Timestamp
+	33, // 22: taskgrove.v1.ListProfilesResponse.profiles:type_name -> taskgrove.v1.Profile
+	0,  // 23: taskgrove.v1.FlowService.ValidateFlow:input_type -> taskgrove.v1.ValidateFlowRequest
+	3,  // 24: taskgrove.v1.FlowService.ApplyFlow:input_type -> taskgrove.v1.ApplyFlowRequest
+	5,  // 25: taskgrove.v1.FlowService.GetFlow:input_type -> taskgrove.v1.GetFlowRequest
+	6,  // 26: taskgrove.v1.FlowService.ListFlows:input_type -> taskgrove.v1.ListFlowsRequest
+	8,  // 27: taskgrove.v1.FlowService.DeleteFlow:input_type -> taskgrove.v1.DeleteFlowRequest
+	10, // 28: taskgrove.v1.FlowService.RunFlow:input_type -> taskgrove.v1.RunFlowRequest
+	15, // 29: taskgrove.v1.FlowService.GetFlowRun:input_type -> taskgrove.v1.GetFlowRunRequest
+	16, // 30: taskgrove.v1.FlowService.ListFlowRuns:input_type -> taskgrove.v1.ListFlowRunsRequest
+	18, // 31: taskgrove.v1.FlowService.CancelFlowRun:input_type -> taskgrove.v1.CancelFlowRunRequest
+	20, // 32: taskgrove.v1.FlowService.ResumeFlowRun:input_type -> taskgrove.v1.ResumeFlowRunRequest
+	21, // 33: taskgrove.v1.FlowService.RestartFlowRun:input_type -> taskgrove.v1.RestartFlowRunRequest
+	22, // 34: taskgrove.v1.FlowService.ApplyBundle:input_type -> taskgrove.v1.ApplyBundleRequest
+	25, // 35: taskgrove.v1.FlowService.PutBundleFile:input_type -> taskgrove.v1.PutBundleFileRequest
+	27, // 36: taskgrove.v1.FlowService.ListBundles:input_type -> taskgrove.v1.ListBundlesRequest
+	29, // 37: taskgrove.v1.FlowService.DeleteBundle:input_type -> taskgrove.v1.DeleteBundleRequest
+	31, // 38: taskgrove.v1.FlowService.ApplyProfiles:input_type -> taskgrove.v1.ApplyProfilesRequest
+	34, // 39: taskgrove.v1.FlowService.GetProfile:input_type -> taskgrove.v1.GetProfileRequest
+	35, // 40: taskgrove.v1.FlowService.ListProfiles:input_type -> taskgrove.v1.ListProfilesRequest
+	37, // 41: taskgrove.v1.FlowService.DeleteProfile:input_type -> taskgrove.v1.DeleteProfileRequest
+	1,  // 42: taskgrove.v1.FlowService.ValidateFlow:output_type -> taskgrove.v1.FlowReport
+	4,  // 43: taskgrove.v1.FlowService.ApplyFlow:output_type -> taskgrove.v1.Flow
+	4,  // 44: taskgrove.v1.FlowService.GetFlow:output_type -> taskgrove.v1.Flow
+	7,  // 45: taskgrove.v1.FlowService.ListFlows:output_type -> taskgrove.v1.ListFlowsResponse
+	9,  // 46: taskgrove.v1.FlowService.DeleteFlow:output_type -> taskgrove.v1.DeleteFlowResponse
+	12, // 47: taskgrove.v1.FlowService.RunFlow:output_type -> taskgrove.v1.FlowRun
+	12, // 48: taskgrove.v1.FlowService.GetFlowRun:output_type -> taskgrove.v1.FlowRun
+	17, // 49: taskgrove.v1.FlowService.ListFlowRuns:output_type -> taskgrove.v1.ListFlowRunsResponse
+	19, // 50: taskgrove.v1.FlowService.CancelFlowRun:output_type -> taskgrove.v1.CancelFlowRunResponse
+	12, // 51: taskgrove.v1.FlowService.ResumeFlowRun:output_type -> taskgrove.v1.FlowRun
+	12, // 52: taskgrove.v1.FlowService.RestartFlowRun:output_type -> taskgrove.v1.FlowRun
+	24, // 53: taskgrove.v1.FlowService.ApplyBundle:output_type -> taskgrove.v1.Bundle
+	26, // 54: taskgrove.v1.FlowService.PutBundleFile:output_type -> taskgrove.v1.PutBundleFileResponse
+	28, // 55: taskgrove.v1.FlowService.ListBundles:output_type -> taskgrove.v1.ListBundlesResponse
+	30, // 56: taskgrove.v1.FlowService.DeleteBundle:output_type -> taskgrove.v1.DeleteBundleResponse
+	32, // 57: taskgrove.v1.FlowService.ApplyProfiles:output_type -> taskgrove.v1.ApplyProfilesResponse
+	33, // 58: taskgrove.v1.FlowService.GetProfile:output_type -> taskgrove.v1.Profile
+	36, // 59: taskgrove.v1.FlowService.ListProfiles:output_type -> taskgrove.v1.ListProfilesResponse
+	38, // 60: taskgrove.v1.FlowService.DeleteProfile:output_type -> taskgrove.v1.DeleteProfileResponse
+	42, // [42:61] is the sub-list for method output_type
+	23, // [23:42] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_flows_proto_init() }
@@ -2803,7 +3333,7 @@ func file_taskgrove_v1_flows_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_flows_proto_rawDesc), len(file_taskgrove_v1_flows_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

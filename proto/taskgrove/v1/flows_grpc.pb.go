@@ -34,6 +34,10 @@ const (
 	FlowService_PutBundleFile_FullMethodName  = "/taskgrove.v1.FlowService/PutBundleFile"
 	FlowService_ListBundles_FullMethodName    = "/taskgrove.v1.FlowService/ListBundles"
 	FlowService_DeleteBundle_FullMethodName   = "/taskgrove.v1.FlowService/DeleteBundle"
+	FlowService_ApplyProfiles_FullMethodName  = "/taskgrove.v1.FlowService/ApplyProfiles"
+	FlowService_GetProfile_FullMethodName     = "/taskgrove.v1.FlowService/GetProfile"
+	FlowService_ListProfiles_FullMethodName   = "/taskgrove.v1.FlowService/ListProfiles"
+	FlowService_DeleteProfile_FullMethodName  = "/taskgrove.v1.FlowService/DeleteProfile"
 )
 
 // FlowServiceClient is the client API for FlowService service.
@@ -76,6 +80,14 @@ type FlowServiceClient interface {
 	ListBundles(ctx context.Context, in *ListBundlesRequest, opts ...grpc.CallOption) (*ListBundlesResponse, error)
 	// DeleteBundle deletes a bundle with all its versions: those that runs pin go with the last of these. NOT_FOUND; FAILED_PRECONDITION: a registered flow names it.
 	DeleteBundle(ctx context.Context, in *DeleteBundleRequest, opts ...grpc.CallOption) (*DeleteBundleResponse, error)
+	// ApplyProfiles registers the profiles of a file: a new version of each, unless it is as the newest is; all of them or none. FAILED_PRECONDITION: there would be more than 1000.
+	ApplyProfiles(ctx context.Context, in *ApplyProfilesRequest, opts ...grpc.CallOption) (*ApplyProfilesResponse, error)
+	// GetProfile shows a version of a profile with its body. NOT_FOUND.
+	GetProfile(ctx context.Context, in *GetProfileRequest, opts ...grpc.CallOption) (*Profile, error)
+	// ListProfiles lists the newest versions of profiles by name, without bodies.
+	ListProfiles(ctx context.Context, in *ListProfilesRequest, opts ...grpc.CallOption) (*ListProfilesResponse, error)
+	// DeleteProfile deletes a profile with all its versions. Runs keep what they have of it. NOT_FOUND.
+	DeleteProfile(ctx context.Context, in *DeleteProfileRequest, opts ...grpc.CallOption) (*DeleteProfileResponse, error)
 }
 
 type flowServiceClient struct {
@@ -236,6 +248,46 @@ func (c *flowServiceClient) DeleteBundle(ctx context.Context, in *DeleteBundleRe
 	return out, nil
 }
 
+func (c *flowServiceClient) ApplyProfiles(ctx context.Context, in *ApplyProfilesRequest, opts ...grpc.CallOption) (*ApplyProfilesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApplyProfilesResponse)
+	err := c.cc.Invoke(ctx, FlowService_ApplyProfiles_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *flowServiceClient) GetProfile(ctx context.Context, in *GetProfileRequest, opts ...grpc.CallOption) (*Profile, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Profile)
+	err := c.cc.Invoke(ctx, FlowService_GetProfile_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *flowServiceClient) ListProfiles(ctx context.Context, in *ListProfilesRequest, opts ...grpc.CallOption) (*ListProfilesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListProfilesResponse)
+	err := c.cc.Invoke(ctx, FlowService_ListProfiles_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *flowServiceClient) DeleteProfile(ctx context.Context, in *DeleteProfileRequest, opts ...grpc.CallOption) (*DeleteProfileResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteProfileResponse)
+	err := c.cc.Invoke(ctx, FlowService_DeleteProfile_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // FlowServiceServer is the server API for FlowService service.
 // All implementations must embed UnimplementedFlowServiceServer
 // for forward compatibility.
@@ -276,6 +328,14 @@ type FlowServiceServer interface {
 	ListBundles(context.Context, *ListBundlesRequest) (*ListBundlesResponse, error)
 	// DeleteBundle deletes a bundle with all its versions: those that runs pin go with the last of these. NOT_FOUND; FAILED_PRECONDITION: a registered flow names it.
 	DeleteBundle(context.Context, *DeleteBundleRequest) (*DeleteBundleResponse, error)
+	// ApplyProfiles registers the profiles of a file: a new version of each, unless it is as the newest is; all of them or none. FAILED_PRECONDITION: there would be more than 1000.
+	ApplyProfiles(context.Context, *ApplyProfilesRequest) (*ApplyProfilesResponse, error)
+	// GetProfile shows a version of a profile with its body. NOT_FOUND.
+	GetProfile(context.Context, *GetProfileRequest) (*Profile, error)
+	// ListProfiles lists the newest versions of profiles by name, without bodies.
+	ListProfiles(context.Context, *ListProfilesRequest) (*ListProfilesResponse, error)
+	// DeleteProfile deletes a profile with all its versions. Runs keep what they have of it. NOT_FOUND.
+	DeleteProfile(context.Context, *DeleteProfileRequest) (*DeleteProfileResponse, error)
 	mustEmbedUnimplementedFlowServiceServer()
 }
 
@@ -330,6 +390,18 @@ func (UnimplementedFlowServiceServer) ListBundles(context.Context, *ListBundlesR
 }
 func (UnimplementedFlowServiceServer) DeleteBundle(context.Context, *DeleteBundleRequest) (*DeleteBundleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteBundle not implemented")
+}
+func (UnimplementedFlowServiceServer) ApplyProfiles(context.Context, *ApplyProfilesRequest) (*ApplyProfilesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApplyProfiles not implemented")
+}
+func (UnimplementedFlowServiceServer) GetProfile(context.Context, *GetProfileRequest) (*Profile, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetProfile not implemented")
+}
+func (UnimplementedFlowServiceServer) ListProfiles(context.Context, *ListProfilesRequest) (*ListProfilesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListProfiles not implemented")
+}
+func (UnimplementedFlowServiceServer) DeleteProfile(context.Context, *DeleteProfileRequest) (*DeleteProfileResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteProfile not implemented")
 }
 func (UnimplementedFlowServiceServer) mustEmbedUnimplementedFlowServiceServer() {}
 func (UnimplementedFlowServiceServer) testEmbeddedByValue()                     {}
@@ -622,6 +694,78 @@ func _FlowService_DeleteBundle_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FlowService_ApplyProfiles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApplyProfilesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlowServiceServer).ApplyProfiles(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FlowService_ApplyProfiles_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlowServiceServer).ApplyProfiles(ctx, req.(*ApplyProfilesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FlowService_GetProfile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetProfileRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlowServiceServer).GetProfile(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FlowService_GetProfile_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlowServiceServer).GetProfile(ctx, req.(*GetProfileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FlowService_ListProfiles_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListProfilesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlowServiceServer).ListProfiles(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FlowService_ListProfiles_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlowServiceServer).ListProfiles(ctx, req.(*ListProfilesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FlowService_DeleteProfile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteProfileRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FlowServiceServer).DeleteProfile(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FlowService_DeleteProfile_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FlowServiceServer).DeleteProfile(ctx, req.(*DeleteProfileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // FlowService_ServiceDesc is the grpc.ServiceDesc for FlowService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -688,6 +832,22 @@ var FlowService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteBundle",
 			Handler:    _FlowService_DeleteBundle_Handler,
+		},
+		{
+			MethodName: "ApplyProfiles",
+			Handler:    _FlowService_ApplyProfiles_Handler,
+		},
+		{
+			MethodName: "GetProfile",
+			Handler:    _FlowService_GetProfile_Handler,
+		},
+		{
+			MethodName: "ListProfiles",
+			Handler:    _FlowService_ListProfiles_Handler,
+		},
+		{
+			MethodName: "DeleteProfile",
+			Handler:    _FlowService_DeleteProfile_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

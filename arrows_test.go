@@ -32,6 +32,7 @@ var arrows = []arrow{
 	{"dag/treedoc", []string{"dag", "internal/rawjson"}, nil, "a submitted document is read into what dag judges, and into nothing else"},
 	{"dag/scheduledoc", []string{"dag", "internal/cron"}, []string{"github.com/jackc/", "github.com/nats-io/"}, "what people write of a schedule is read and judged, without knowing where it is kept"},
 	{"dag/expansion", []string{"dag", "dag/template", "dag/treedoc"}, []string{"github.com/jackc/", "github.com/nats-io/"}, "what an attempt found is read and cut without knowing where it is kept"},
+	{"dag/columns", []string{"dag"}, all, "a snapshot is written and read without a store or a network, by servers and clients alike"},
 	{"dag/template", nil, all, "a template is text and values: no clock, no environment, no idea of what it is for"},
 	{"internal/demand", []string{"dag"}, all, "what pools have use for is foreseen without a clock, a store or a network"},
 	{"internal/ledger", []string{"dag"}, all, "a worker's steps are decided without a clock, a lock or a network, so that the simulation takes the same ones"},

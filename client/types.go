@@ -159,6 +159,7 @@ type Event struct {
 	Type     EventType
 	TreeID   string
 	TaskID   string // with the tree's own progress, and with EventFinal: the root's
+	Place    int    // of the task in its tree, from 1, as in [SnapshotTask]; 0: of the whole tree, or of EventProgress
 	Name     string // may be empty with EventProgress
 	Status   Status
 	Attempt  int
@@ -326,7 +327,7 @@ func uniqueOf(u *pb.UniqueKey) *UniqueKey {
 
 func eventOf(e *pb.Event) *Event {
 	out := &Event{
-		Sequence: e.Sequence, Type: EventType(e.Type), TreeID: e.TreeId, TaskID: e.TaskId, Name: e.Name,
+		Sequence: e.Sequence, Type: EventType(e.Type), TreeID: e.TreeId, TaskID: e.TaskId, Place: int(e.Place), Name: e.Name,
 		Status: Status(e.Status), Attempt: int(e.Attempt), Progress: e.Progress, Message: e.Message,
 		Result: e.Result, Error: e.Error, At: at(e.At), Tree: treeOf(e.Tree), Usage: usageOf(e.Usage),
 	}

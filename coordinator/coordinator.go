@@ -69,6 +69,7 @@ type engine struct {
 	meter      *meter
 	sampler    sampler
 	feeds      *feeds
+	snapshots  chan struct{} // one slot for each that is read
 	webhooks   *deliverer
 	keyFinder  *keyFinder
 	bindings   *bindings
@@ -152,6 +153,7 @@ func New(cfg Config, store *pg.Store, conn *queue.Conn) *Coordinator {
 		c.recorder.meter = c.meter
 		c.webhooks.recorder = c.recorder
 	}
+	c.snapshots = make(chan struct{}, snapshotsAtOnce)
 	c.feeds = newFeeds(store, conn.SubscribeEvents, c.internal)
 	c.feeds.key = func(a *workerv1.Attempt, sealed []byte) *attemptkey.Key {
 		return c.openKey(context.Background(), a, sealed)

@@ -86,6 +86,7 @@ type Event struct {
 	Type     EventType
 	TreeID   string
 	TaskID   string // the root's with EventExecution, EventLate and EventFinal
+	Place    int    // of the task in its tree, from 1; 0: of the whole tree, or EventProgress
 	Name     string
 	Status   dag.Status
 	Attempt  int
@@ -119,6 +120,9 @@ func showEvent(tree *TreeStatus, e *pg.TreeEvent) *Event {
 	out := &Event{Sequence: e.Sequence, Type: t, Status: eventKinds[t].status, TreeID: tree.ID, TaskID: e.ID,
 		Name: e.Name, Attempt: int(e.Attempt), Progress: tree.Progress, TreeProgress: tree.Progress, At: e.At, Result: e.Result,
 		Usage: UsageOf(e.Used, true)}
+	if e.Task != 0 {
+		out.Place = e.Task.Index() + 1
+	}
 	switch t {
 	case EventFailed, EventRetry, EventCancelled:
 		out.Error = e.Error

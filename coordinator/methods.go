@@ -38,6 +38,7 @@ var methods = map[string]method{
 	"Attempts":            {policy.TreesRead, aboutTask, "access", false},
 	"Why":                 {policy.TreesRead, aboutTask, "access", false},
 	"Tree":                {policy.TreesRead, aboutTask, "access", false},
+	"Snapshot":            {policy.TreesRead, aboutTask, "access", false},
 	"Watch":               {policy.TreesRead, aboutTask, "access", false},
 	"Logs":                {policy.TreesRead, aboutTask, "access", false},
 	"Artifacts":           {policy.TreesRead, aboutTask, "access", false},

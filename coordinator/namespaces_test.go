@@ -158,6 +158,12 @@ var looks = map[string]func(ctx context.Context, svc coordinator.Service, p plan
 	"Tree": func(ctx context.Context, svc coordinator.Service, p planted) (any, error) {
 		return svc.Tree(ctx, p.root)
 	},
+	"Snapshot": func(ctx context.Context, svc coordinator.Service, p planted) (found any, err error) {
+		for part, err := range svc.Snapshot(ctx, p.root, true) {
+			return part, err
+		}
+		return nil, nil
+	},
 	"Watch": func(ctx context.Context, svc coordinator.Service, p planted) (found any, err error) {
 		for e, err := range svc.Watch(ctx, p.root, 0) {
 			return e, err

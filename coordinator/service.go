@@ -19,6 +19,7 @@ type Service interface {
 	Editor
 	Agent
 	Watcher
+	Snapshots
 	Operator
 	Webhooks
 	KeyKeeper

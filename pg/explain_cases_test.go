@@ -240,6 +240,8 @@ var hot = map[string]explained{
 	// reads
 	"KeyOf":                     {args: "'t100-7', 0"},
 	"TaskByID":                  {args: "'t100-7', 0"},
+	"SnapshotTasks":             {args: of(aTree, "295", "true")},
+	"PoolNames":                 {},
 	"TasksUp":                   {args: of(aTree, "null, null, null, 50, 0, null, null, null")},
 	"TasksDown":                 {args: "(290::bigint << 24) + 500, 0, null, null, null, null, 50, 0, 20000, null, null, null, 0"},
 	"TasksDownInNamespace":      {args: "(21020::bigint << 24) + 500, 0, null, null, null, null, 50, 0, 20000, null, null, null, 7"},

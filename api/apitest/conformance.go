@@ -77,7 +77,7 @@ var scenarioCount atomic.Int64
 // scenarios' ids differ.
 func Run(t *testing.T, surface Surface, backend func(t testing.TB) Backend) {
 	surface.checkPromises(t)
-	for _, all := range []map[string]func(*site){submissions, generating, steering, editing, reading, finding, watching, loggings, fetching, answering, operating, cataloguing, demonstrating, using, labelling, copying, hooking, keying, naming, binding, recording, ruling, limiting, scheduling, firing, profiling, keeping, asking, sealing, diagnosing, faults} {
+	for _, all := range []map[string]func(*site){submissions, generating, steering, editing, reading, finding, watching, snapshots, loggings, fetching, answering, operating, cataloguing, demonstrating, using, labelling, copying, hooking, keying, naming, binding, recording, ruling, limiting, scheduling, firing, profiling, keeping, asking, sealing, diagnosing, faults} {
 		for name, play := range all {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

@@ -19,6 +19,7 @@ import (
 	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag"
+	"github.com/taskgrove/taskgrove/dag/columns"
 )
 
 func TestConformance(t *testing.T) {
@@ -400,7 +401,7 @@ func set[T ~string](field *T, status dag.Status) { *field = T(status) }
 
 func treeOf(t *client.Tree) *coordinator.TreeStatus {
 	return &coordinator.TreeStatus{ID: t.ID, Name: t.Name, UserID: t.UserID, Status: dag.Status(t.Status), Progress: t.Progress,
-		Tasks: t.Tasks, Unfinished: t.Unfinished, Labels: t.Labels, Sequence: t.Sequence, Usage: usageOf(t.Usage),
+		Tasks: t.Tasks, Unfinished: t.Unfinished, Labels: t.Labels, Sequence: t.Sequence, CreatedAt: t.CreatedAt, Usage: usageOf(t.Usage),
 		Retention: retentionOf(t.Retention), Hold: holdInfo(t.Hold), Unique: (*coordinator.UniqueKey)(t.Unique), Due: t.Due, Late: t.Late}
 }
 
@@ -523,6 +524,32 @@ func (r *remote) Watch(ctx context.Context, id string, after int64) iter.Seq2[*c
 			if !yield(out, nil) {
 				return
 			}
+		}
+	}
+}
+
+func (r *remote) Snapshot(ctx context.Context, id string, ids bool) iter.Seq2[*coordinator.SnapshotPart, error] {
+	return func(yield func(*coordinator.SnapshotPart, error) bool) {
+		var w *columns.Writer
+		err := r.c.Snapshot(ctx, id, ids, func(t *client.Tree) error {
+			w = columns.NewWriter(t.CreatedAt)
+			yield(&coordinator.SnapshotPart{Tree: treeOf(t), Part: &columns.Part{}}, nil)
+			return nil
+		}, func(tasks []client.SnapshotTask) error {
+			for _, t := range tasks {
+				state, _ := dag.ParseState(string(t.State))
+				one := &columns.Task{Place: t.Place, ID: t.ID, Name: t.Name, Parent: t.Parent, State: state, Executor: t.Executor, Pool: t.Pool, Attempt: t.Attempt,
+					ReadyAt: t.ReadyAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt}
+				for _, d := range t.Dependencies {
+					one.Dependencies = append(one.Dependencies, columns.Dependency(d))
+				}
+				w.Add(one)
+			}
+			yield(&coordinator.SnapshotPart{Part: w.Cut()}, nil)
+			return nil
+		})
+		if err != nil {
+			yield(nil, err)
 		}
 	}
 }

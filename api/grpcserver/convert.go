@@ -135,7 +135,7 @@ func attemptOf(a coordinator.Attempt) *pb.TaskAttempt {
 func eventOf(e *coordinator.Event) *pb.Event {
 	out := &pb.Event{
 		Sequence: e.Sequence, Type: api.EventWords[e.Type], TreeId: e.TreeID, TaskId: e.TaskID, Name: e.Name, Status: string(e.Status),
-		Attempt: int32(e.Attempt), Progress: e.Progress, Message: e.Message, Result: e.Result, Error: e.Error,
+		Attempt: int32(e.Attempt), Place: int32(e.Place), Progress: e.Progress, Message: e.Message, Result: e.Result, Error: e.Error,
 		At: stamp(e.At), Tree: treeOf(e.Tree), Usage: usageOf(e.Usage),
 	}
 	for _, p := range e.Pieces {

@@ -192,6 +192,7 @@ var callRows = []row{
 	{"Taskgrove/Resolve", `{"ref":"of-"}`, blindly("Resolve", aboutList)},
 	{"Taskgrove/ListAttempts", `{"taskId":"ID"}`, on("Attempts", aboutTree)},
 	{"Taskgrove/Watch", `{"id":"ID"}`, on("Watch", aboutTree)},
+	{"Taskgrove/SnapshotTree", `{"id":"ID"}`, on("Snapshot", aboutTree)},
 	{"Taskgrove/SkipTask", `{"taskId":"ID"}`, on("Skip", aboutTree)},
 	{"Taskgrove/Cancel", `{"id":"ID"}`, on("Cancel", aboutTree)},
 	{"Taskgrove/Signal", `{"taskId":"ID","name":"go"}`, blindly("Signal", aboutTree)},

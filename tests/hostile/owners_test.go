@@ -203,6 +203,10 @@ func agentWays() (all []way) {
 		s, err := c.Watch(ctx, &pb.WatchRequest{Id: id})
 		return func() error { _, err := s.Recv(); return err }, err
 	})
+	stream("SnapshotTree", func(ctx context.Context, c pb.TaskgroveClient, id string) (func() error, error) {
+		s, err := c.SnapshotTree(ctx, &pb.SnapshotTreeRequest{Id: id})
+		return func() error { _, err := s.Recv(); return err }, err
+	})
 	stream("Logs", func(ctx context.Context, c pb.TaskgroveClient, id string) (func() error, error) {
 		s, err := c.Logs(ctx, &pb.LogsRequest{TaskId: id})
 		return func() error { _, err := s.Recv(); return err }, err

@@ -5473,6 +5473,225 @@ func (x *WatchRequest) GetAfter() int64 {
 	return 0
 }
 
+type SnapshotTreeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`    // any task of the tree
+	Ids           bool                   `protobuf:"varint,2,opt,name=ids,proto3" json:"ids,omitempty"` // with the ids of tasks, which most of a snapshot's bytes are then; else ListTasks names tasks by their places
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotTreeRequest) Reset() {
+	*x = SnapshotTreeRequest{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotTreeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotTreeRequest) ProtoMessage() {}
+
+func (x *SnapshotTreeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotTreeRequest.ProtoReflect.Descriptor instead.
+func (*SnapshotTreeRequest) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *SnapshotTreeRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *SnapshotTreeRequest) GetIds() bool {
+	if x != nil {
+		return x.Ids
+	}
+	return false
+}
+
+// SnapshotPart has some tasks of a tree, in the order of their places in it, which count from 1. Each column has one entry a task. Entries of bytes are varints, as
+// protobuf writes numbers. A number that may be negative is folded as a sint64 is: 0, -1, 1, -2 are 0, 1, 2, 3. Times are milliseconds from another time, folded and raised
+// by 1; 0: there is none. Deleted tasks leave gaps among the places. Of a task that a copy has kept, times are before its tree was created.
+type SnapshotPart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tree          *Tree                  `protobuf:"bytes,1,opt,name=tree,proto3" json:"tree,omitempty"`     // with the first part, which may have no tasks: the tree at that moment. Watch goes on after its sequence
+	Tasks         int32                  `protobuf:"varint,2,opt,name=tasks,proto3" json:"tasks,omitempty"`  // in this part
+	Places        []byte                 `protobuf:"bytes,3,opt,name=places,proto3" json:"places,omitempty"` // how far each is behind the one before, which may be in the part before; of the first task of the tree, its place
+	Names         []string               `protobuf:"bytes,4,rep,name=names,proto3" json:"names,omitempty"`
+	Ids           []string               `protobuf:"bytes,5,rep,name=ids,proto3" json:"ids,omitempty"`                   // with SnapshotTreeRequest.ids
+	Parents       []byte                 `protobuf:"bytes,6,opt,name=parents,proto3" json:"parents,omitempty"`           // places; 0: it is the root
+	Dependencies  []byte                 `protobuf:"bytes,7,opt,name=dependencies,proto3" json:"dependencies,omitempty"` // of each task: how many; then for each of them twice (its own place less that of the other, folded), and 1 more if it is required
+	States        []byte                 `protobuf:"bytes,8,opt,name=states,proto3" json:"states,omitempty"`             // one byte each: 0 held, 1 waiting, 2 delayed, 3 ready, 4 running, 5 blocked, 6 completed, 7 failed, 8 cancelled, 9 skipped, 10 expanded, 11 awaiting
+	Executors     []string               `protobuf:"bytes,9,rep,name=executors,proto3" json:"executors,omitempty"`       // those that no part before has; numbered from 0, through all parts. Empty: that of groups
+	Executor      []byte                 `protobuf:"bytes,10,opt,name=executor,proto3" json:"executor,omitempty"`        // their numbers
+	Pools         []string               `protobuf:"bytes,11,rep,name=pools,proto3" json:"pools,omitempty"`              // likewise
+	Pool          []byte                 `protobuf:"bytes,12,opt,name=pool,proto3" json:"pool,omitempty"`
+	Attempts      []byte                 `protobuf:"bytes,13,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Ready         []byte                 `protobuf:"bytes,14,opt,name=ready,proto3" json:"ready,omitempty"`         // from the tree's created_at on
+	Started       []byte                 `protobuf:"bytes,15,opt,name=started,proto3" json:"started,omitempty"`     // from ready on; where that is not known, from created_at
+	Completed     []byte                 `protobuf:"bytes,16,opt,name=completed,proto3" json:"completed,omitempty"` // from started on; else from ready; else from created_at
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SnapshotPart) Reset() {
+	*x = SnapshotPart{}
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SnapshotPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SnapshotPart) ProtoMessage() {}
+
+func (x *SnapshotPart) ProtoReflect() protoreflect.Message {
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SnapshotPart.ProtoReflect.Descriptor instead.
+func (*SnapshotPart) Descriptor() ([]byte, []int) {
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *SnapshotPart) GetTree() *Tree {
+	if x != nil {
+		return x.Tree
+	}
+	return nil
+}
+
+func (x *SnapshotPart) GetTasks() int32 {
+	if x != nil {
+		return x.Tasks
+	}
+	return 0
+}
+
+func (x *SnapshotPart) GetPlaces() []byte {
+	if x != nil {
+		return x.Places
+	}
+	return nil
+}
+
+func (x *SnapshotPart) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *SnapshotPart) GetIds() []string {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+func (x *SnapshotPart) GetParents() []byte {
+	if x != nil {
+		return x.Parents
+	}
+	return nil
+}
+
+func (x *SnapshotPart) GetDependencies() []byte {
+	if x != nil {
+		return x.Dependencies
+	}
+	return nil
+}
+
+func (x *SnapshotPart) GetStates() []byte {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *SnapshotPart) GetExecutors() []string {
+	if x != nil {
+		return x.Executors
+	}
+	return nil
+}
+
+func (x *SnapshotPart) GetExecutor() []byte {
+	if x != nil {
+		return x.Executor
+	}
+	return nil
+}
+
+func (x *SnapshotPart) GetPools() []string {
+	if x != nil {
+		return x.Pools
+	}
+	return nil
+}
+
+func (x *SnapshotPart) GetPool() []byte {
+	if x != nil {
+		return x.Pool
+	}
+	return nil
+}
+
+func (x *SnapshotPart) GetAttempts() []byte {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+func (x *SnapshotPart) GetReady() []byte {
+	if x != nil {
+		return x.Ready
+	}
+	return nil
+}
+
+func (x *SnapshotPart) GetStarted() []byte {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *SnapshotPart) GetCompleted() []byte {
+	if x != nil {
+		return x.Completed
+	}
+	return nil
+}
+
 type Event struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sequence      int64                  `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"` // within the tree, rising; 0 for progress, which can't be replayed
@@ -5490,13 +5709,14 @@ type Event struct {
 	Tree          *Tree                  `protobuf:"bytes,13,opt,name=tree,proto3" json:"tree,omitempty"`     // with final
 	Pieces        []*Piece               `protobuf:"bytes,14,rep,name=pieces,proto3" json:"pieces,omitempty"` // with progress: what the attempt tells live
 	Usage         *Usage                 `protobuf:"bytes,15,opt,name=usage,proto3" json:"usage,omitempty"`   // of the attempt that ended, or of the whole tree with final; absent: none, or a cancelled attempt has not stopped
+	Place         int32                  `protobuf:"varint,16,opt,name=place,proto3" json:"place,omitempty"`  // of the task in its tree, as in SnapshotPart; 0: of what an executor reports, or of the whole tree
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5508,7 +5728,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[63]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5521,7 +5741,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{63}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Event) GetSequence() int64 {
@@ -5629,6 +5849,13 @@ func (x *Event) GetUsage() *Usage {
 	return nil
 }
 
+func (x *Event) GetPlace() int32 {
+	if x != nil {
+		return x.Place
+	}
+	return 0
+}
+
 // Usage is what calls of models have used.
 type Usage struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
@@ -5645,7 +5872,7 @@ type Usage struct {
 
 func (x *Usage) Reset() {
 	*x = Usage{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5657,7 +5884,7 @@ func (x *Usage) String() string {
 func (*Usage) ProtoMessage() {}
 
 func (x *Usage) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[64]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5670,7 +5897,7 @@ func (x *Usage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Usage.ProtoReflect.Descriptor instead.
 func (*Usage) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{64}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Usage) GetCalls() int64 {
@@ -5732,7 +5959,7 @@ type Cost struct {
 
 func (x *Cost) Reset() {
 	*x = Cost{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5744,7 +5971,7 @@ func (x *Cost) String() string {
 func (*Cost) ProtoMessage() {}
 
 func (x *Cost) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[65]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5757,7 +5984,7 @@ func (x *Cost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cost.ProtoReflect.Descriptor instead.
 func (*Cost) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{65}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Cost) GetNanos() int64 {
@@ -5784,7 +6011,7 @@ type ModelUsage struct {
 
 func (x *ModelUsage) Reset() {
 	*x = ModelUsage{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5796,7 +6023,7 @@ func (x *ModelUsage) String() string {
 func (*ModelUsage) ProtoMessage() {}
 
 func (x *ModelUsage) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[66]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5809,7 +6036,7 @@ func (x *ModelUsage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelUsage.ProtoReflect.Descriptor instead.
 func (*ModelUsage) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{66}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *ModelUsage) GetModel() string {
@@ -5842,7 +6069,7 @@ type ListUsageRequest struct {
 
 func (x *ListUsageRequest) Reset() {
 	*x = ListUsageRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5854,7 +6081,7 @@ func (x *ListUsageRequest) String() string {
 func (*ListUsageRequest) ProtoMessage() {}
 
 func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[67]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5867,7 +6094,7 @@ func (x *ListUsageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsageRequest.ProtoReflect.Descriptor instead.
 func (*ListUsageRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{67}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *ListUsageRequest) GetBy() string {
@@ -5936,7 +6163,7 @@ type ListUsageResponse struct {
 
 func (x *ListUsageResponse) Reset() {
 	*x = ListUsageResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5948,7 +6175,7 @@ func (x *ListUsageResponse) String() string {
 func (*ListUsageResponse) ProtoMessage() {}
 
 func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[68]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5961,7 +6188,7 @@ func (x *ListUsageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsageResponse.ProtoReflect.Descriptor instead.
 func (*ListUsageResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{68}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *ListUsageResponse) GetGroups() []*UsageGroup {
@@ -5988,7 +6215,7 @@ type UsageGroup struct {
 
 func (x *UsageGroup) Reset() {
 	*x = UsageGroup{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6000,7 +6227,7 @@ func (x *UsageGroup) String() string {
 func (*UsageGroup) ProtoMessage() {}
 
 func (x *UsageGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[69]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6013,7 +6240,7 @@ func (x *UsageGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UsageGroup.ProtoReflect.Descriptor instead.
 func (*UsageGroup) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{69}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *UsageGroup) GetKey() string {
@@ -6043,7 +6270,7 @@ type Piece struct {
 
 func (x *Piece) Reset() {
 	*x = Piece{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6055,7 +6282,7 @@ func (x *Piece) String() string {
 func (*Piece) ProtoMessage() {}
 
 func (x *Piece) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[70]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6068,7 +6295,7 @@ func (x *Piece) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Piece.ProtoReflect.Descriptor instead.
 func (*Piece) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{70}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Piece) GetKind() string {
@@ -6111,7 +6338,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6123,7 +6350,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[71]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6136,7 +6363,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{71}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *CancelRequest) GetId() string {
@@ -6178,7 +6405,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6190,7 +6417,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[72]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6203,7 +6430,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{72}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *CancelResponse) GetStatus() string {
@@ -6241,7 +6468,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6253,7 +6480,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[73]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6266,7 +6493,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{73}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *LogsRequest) GetTaskId() string {
@@ -6326,7 +6553,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6338,7 +6565,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[74]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6351,7 +6578,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{74}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *LogLine) GetAttempt() int32 {
@@ -6411,7 +6638,7 @@ type ListWorkersRequest struct {
 
 func (x *ListWorkersRequest) Reset() {
 	*x = ListWorkersRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6423,7 +6650,7 @@ func (x *ListWorkersRequest) String() string {
 func (*ListWorkersRequest) ProtoMessage() {}
 
 func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[75]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6436,7 +6663,7 @@ func (x *ListWorkersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkersRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{75}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{77}
 }
 
 type ListWorkersResponse struct {
@@ -6448,7 +6675,7 @@ type ListWorkersResponse struct {
 
 func (x *ListWorkersResponse) Reset() {
 	*x = ListWorkersResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6460,7 +6687,7 @@ func (x *ListWorkersResponse) String() string {
 func (*ListWorkersResponse) ProtoMessage() {}
 
 func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[76]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6473,7 +6700,7 @@ func (x *ListWorkersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkersResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkersResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{76}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *ListWorkersResponse) GetWorkers() []*Worker {
@@ -6505,7 +6732,7 @@ type Worker struct {
 
 func (x *Worker) Reset() {
 	*x = Worker{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6517,7 +6744,7 @@ func (x *Worker) String() string {
 func (*Worker) ProtoMessage() {}
 
 func (x *Worker) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[77]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6530,7 +6757,7 @@ func (x *Worker) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Worker.ProtoReflect.Descriptor instead.
 func (*Worker) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{77}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *Worker) GetId() string {
@@ -6642,7 +6869,7 @@ type PoolCounts struct {
 
 func (x *PoolCounts) Reset() {
 	*x = PoolCounts{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6654,7 +6881,7 @@ func (x *PoolCounts) String() string {
 func (*PoolCounts) ProtoMessage() {}
 
 func (x *PoolCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[78]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6667,7 +6894,7 @@ func (x *PoolCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PoolCounts.ProtoReflect.Descriptor instead.
 func (*PoolCounts) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{78}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *PoolCounts) GetRunning() int32 {
@@ -6699,7 +6926,7 @@ type ListCoordinatorsRequest struct {
 
 func (x *ListCoordinatorsRequest) Reset() {
 	*x = ListCoordinatorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6711,7 +6938,7 @@ func (x *ListCoordinatorsRequest) String() string {
 func (*ListCoordinatorsRequest) ProtoMessage() {}
 
 func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[79]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6724,7 +6951,7 @@ func (x *ListCoordinatorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsRequest.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{79}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{81}
 }
 
 type ListCoordinatorsResponse struct {
@@ -6736,7 +6963,7 @@ type ListCoordinatorsResponse struct {
 
 func (x *ListCoordinatorsResponse) Reset() {
 	*x = ListCoordinatorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6748,7 +6975,7 @@ func (x *ListCoordinatorsResponse) String() string {
 func (*ListCoordinatorsResponse) ProtoMessage() {}
 
 func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[80]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6761,7 +6988,7 @@ func (x *ListCoordinatorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoordinatorsResponse.ProtoReflect.Descriptor instead.
 func (*ListCoordinatorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{80}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *ListCoordinatorsResponse) GetCoordinators() []*Coordinator {
@@ -6785,7 +7012,7 @@ type Coordinator struct {
 
 func (x *Coordinator) Reset() {
 	*x = Coordinator{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6797,7 +7024,7 @@ func (x *Coordinator) String() string {
 func (*Coordinator) ProtoMessage() {}
 
 func (x *Coordinator) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[81]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6810,7 +7037,7 @@ func (x *Coordinator) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coordinator.ProtoReflect.Descriptor instead.
 func (*Coordinator) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{81}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Coordinator) GetName() string {
@@ -6863,7 +7090,7 @@ type ListPoolsRequest struct {
 
 func (x *ListPoolsRequest) Reset() {
 	*x = ListPoolsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[82]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6875,7 +7102,7 @@ func (x *ListPoolsRequest) String() string {
 func (*ListPoolsRequest) ProtoMessage() {}
 
 func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[82]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6888,7 +7115,7 @@ func (x *ListPoolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsRequest.ProtoReflect.Descriptor instead.
 func (*ListPoolsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{82}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{84}
 }
 
 type ListPoolsResponse struct {
@@ -6900,7 +7127,7 @@ type ListPoolsResponse struct {
 
 func (x *ListPoolsResponse) Reset() {
 	*x = ListPoolsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[83]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6912,7 +7139,7 @@ func (x *ListPoolsResponse) String() string {
 func (*ListPoolsResponse) ProtoMessage() {}
 
 func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[83]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6925,7 +7152,7 @@ func (x *ListPoolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPoolsResponse.ProtoReflect.Descriptor instead.
 func (*ListPoolsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{83}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListPoolsResponse) GetPools() []*Pool {
@@ -6949,7 +7176,7 @@ type Pool struct {
 
 func (x *Pool) Reset() {
 	*x = Pool{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[84]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6961,7 +7188,7 @@ func (x *Pool) String() string {
 func (*Pool) ProtoMessage() {}
 
 func (x *Pool) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[84]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6974,7 +7201,7 @@ func (x *Pool) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pool.ProtoReflect.Descriptor instead.
 func (*Pool) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{84}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *Pool) GetName() string {
@@ -7028,7 +7255,7 @@ type ListExecutorsRequest struct {
 
 func (x *ListExecutorsRequest) Reset() {
 	*x = ListExecutorsRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[85]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7040,7 +7267,7 @@ func (x *ListExecutorsRequest) String() string {
 func (*ListExecutorsRequest) ProtoMessage() {}
 
 func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[85]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7053,7 +7280,7 @@ func (x *ListExecutorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutorsRequest.ProtoReflect.Descriptor instead.
 func (*ListExecutorsRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{85}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *ListExecutorsRequest) GetCursor() string {
@@ -7073,7 +7300,7 @@ type ListExecutorsResponse struct {
 
 func (x *ListExecutorsResponse) Reset() {
 	*x = ListExecutorsResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[86]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7085,7 +7312,7 @@ func (x *ListExecutorsResponse) String() string {
 func (*ListExecutorsResponse) ProtoMessage() {}
 
 func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[86]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7098,7 +7325,7 @@ func (x *ListExecutorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExecutorsResponse.ProtoReflect.Descriptor instead.
 func (*ListExecutorsResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{86}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *ListExecutorsResponse) GetExecutors() []*Executor {
@@ -7124,7 +7351,7 @@ type GetExecutorRequest struct {
 
 func (x *GetExecutorRequest) Reset() {
 	*x = GetExecutorRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[87]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7136,7 +7363,7 @@ func (x *GetExecutorRequest) String() string {
 func (*GetExecutorRequest) ProtoMessage() {}
 
 func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[87]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7149,7 +7376,7 @@ func (x *GetExecutorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetExecutorRequest.ProtoReflect.Descriptor instead.
 func (*GetExecutorRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{87}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *GetExecutorRequest) GetId() string {
@@ -7185,7 +7412,7 @@ type Executor struct {
 
 func (x *Executor) Reset() {
 	*x = Executor{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[88]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7197,7 +7424,7 @@ func (x *Executor) String() string {
 func (*Executor) ProtoMessage() {}
 
 func (x *Executor) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[88]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7210,7 +7437,7 @@ func (x *Executor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Executor.ProtoReflect.Descriptor instead.
 func (*Executor) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{88}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *Executor) GetId() string {
@@ -7343,7 +7570,7 @@ type ConnectionUse struct {
 
 func (x *ConnectionUse) Reset() {
 	*x = ConnectionUse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[89]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7355,7 +7582,7 @@ func (x *ConnectionUse) String() string {
 func (*ConnectionUse) ProtoMessage() {}
 
 func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[89]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7368,7 +7595,7 @@ func (x *ConnectionUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectionUse.ProtoReflect.Descriptor instead.
 func (*ConnectionUse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{89}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ConnectionUse) GetTypes() []string {
@@ -7397,7 +7624,7 @@ type ExecutorExample struct {
 
 func (x *ExecutorExample) Reset() {
 	*x = ExecutorExample{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[90]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7409,7 +7636,7 @@ func (x *ExecutorExample) String() string {
 func (*ExecutorExample) ProtoMessage() {}
 
 func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[90]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7422,7 +7649,7 @@ func (x *ExecutorExample) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecutorExample.ProtoReflect.Descriptor instead.
 func (*ExecutorExample) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{90}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *ExecutorExample) GetTitle() string {
@@ -7462,7 +7689,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[91]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7474,7 +7701,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[91]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7487,7 +7714,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{91}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *WhyRequest) GetTaskId() string {
@@ -7512,7 +7739,7 @@ type WhyResponse struct {
 
 func (x *WhyResponse) Reset() {
 	*x = WhyResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[92]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7524,7 +7751,7 @@ func (x *WhyResponse) String() string {
 func (*WhyResponse) ProtoMessage() {}
 
 func (x *WhyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[92]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7537,7 +7764,7 @@ func (x *WhyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyResponse.ProtoReflect.Descriptor instead.
 func (*WhyResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{92}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *WhyResponse) GetTaskId() string {
@@ -7611,7 +7838,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[93]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7623,7 +7850,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[93]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7636,7 +7863,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{93}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *Wait) GetKind() string {
@@ -7739,7 +7966,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[94]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7751,7 +7978,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[94]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7764,7 +7991,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{94}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *VerifyRequest) GetTreeId() string {
@@ -7786,7 +8013,7 @@ type Violation struct {
 
 func (x *Violation) Reset() {
 	*x = Violation{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[95]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7798,7 +8025,7 @@ func (x *Violation) String() string {
 func (*Violation) ProtoMessage() {}
 
 func (x *Violation) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[95]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7811,7 +8038,7 @@ func (x *Violation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Violation.ProtoReflect.Descriptor instead.
 func (*Violation) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{95}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *Violation) GetKind() string {
@@ -7858,7 +8085,7 @@ type CreateWebhookRequest struct {
 
 func (x *CreateWebhookRequest) Reset() {
 	*x = CreateWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[96]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7870,7 +8097,7 @@ func (x *CreateWebhookRequest) String() string {
 func (*CreateWebhookRequest) ProtoMessage() {}
 
 func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[96]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7883,7 +8110,7 @@ func (x *CreateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*CreateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{96}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *CreateWebhookRequest) GetWebhook() *Webhook {
@@ -7946,7 +8173,7 @@ type ListWebhooksRequest struct {
 
 func (x *ListWebhooksRequest) Reset() {
 	*x = ListWebhooksRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[97]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7958,7 +8185,7 @@ func (x *ListWebhooksRequest) String() string {
 func (*ListWebhooksRequest) ProtoMessage() {}
 
 func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[97]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7971,7 +8198,7 @@ func (x *ListWebhooksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksRequest.ProtoReflect.Descriptor instead.
 func (*ListWebhooksRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{97}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *ListWebhooksRequest) GetTaskId() string {
@@ -8005,7 +8232,7 @@ type ListWebhooksResponse struct {
 
 func (x *ListWebhooksResponse) Reset() {
 	*x = ListWebhooksResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[98]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8017,7 +8244,7 @@ func (x *ListWebhooksResponse) String() string {
 func (*ListWebhooksResponse) ProtoMessage() {}
 
 func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[98]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8030,7 +8257,7 @@ func (x *ListWebhooksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWebhooksResponse.ProtoReflect.Descriptor instead.
 func (*ListWebhooksResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{98}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *ListWebhooksResponse) GetWebhooks() []*WebhookInfo {
@@ -8056,7 +8283,7 @@ type GetWebhookRequest struct {
 
 func (x *GetWebhookRequest) Reset() {
 	*x = GetWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[99]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8068,7 +8295,7 @@ func (x *GetWebhookRequest) String() string {
 func (*GetWebhookRequest) ProtoMessage() {}
 
 func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[99]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8081,7 +8308,7 @@ func (x *GetWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWebhookRequest.ProtoReflect.Descriptor instead.
 func (*GetWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{99}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *GetWebhookRequest) GetId() string {
@@ -8116,7 +8343,7 @@ type UpdateWebhookRequest struct {
 
 func (x *UpdateWebhookRequest) Reset() {
 	*x = UpdateWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[100]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8128,7 +8355,7 @@ func (x *UpdateWebhookRequest) String() string {
 func (*UpdateWebhookRequest) ProtoMessage() {}
 
 func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[100]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8141,7 +8368,7 @@ func (x *UpdateWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateWebhookRequest.ProtoReflect.Descriptor instead.
 func (*UpdateWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{100}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *UpdateWebhookRequest) GetId() string {
@@ -8265,7 +8492,7 @@ type StringMap struct {
 
 func (x *StringMap) Reset() {
 	*x = StringMap{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[101]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8277,7 +8504,7 @@ func (x *StringMap) String() string {
 func (*StringMap) ProtoMessage() {}
 
 func (x *StringMap) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[101]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8290,7 +8517,7 @@ func (x *StringMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StringMap.ProtoReflect.Descriptor instead.
 func (*StringMap) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{101}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *StringMap) GetEntries() map[string]string {
@@ -8310,7 +8537,7 @@ type DeleteWebhookRequest struct {
 
 func (x *DeleteWebhookRequest) Reset() {
 	*x = DeleteWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[102]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8322,7 +8549,7 @@ func (x *DeleteWebhookRequest) String() string {
 func (*DeleteWebhookRequest) ProtoMessage() {}
 
 func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[102]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8335,7 +8562,7 @@ func (x *DeleteWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookRequest.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{102}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *DeleteWebhookRequest) GetId() string {
@@ -8360,7 +8587,7 @@ type DeleteWebhookResponse struct {
 
 func (x *DeleteWebhookResponse) Reset() {
 	*x = DeleteWebhookResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[103]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8372,7 +8599,7 @@ func (x *DeleteWebhookResponse) String() string {
 func (*DeleteWebhookResponse) ProtoMessage() {}
 
 func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[103]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8385,7 +8612,7 @@ func (x *DeleteWebhookResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteWebhookResponse.ProtoReflect.Descriptor instead.
 func (*DeleteWebhookResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{103}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{105}
 }
 
 type TestWebhookRequest struct {
@@ -8397,7 +8624,7 @@ type TestWebhookRequest struct {
 
 func (x *TestWebhookRequest) Reset() {
 	*x = TestWebhookRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[104]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8409,7 +8636,7 @@ func (x *TestWebhookRequest) String() string {
 func (*TestWebhookRequest) ProtoMessage() {}
 
 func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[104]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8422,7 +8649,7 @@ func (x *TestWebhookRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestWebhookRequest.ProtoReflect.Descriptor instead.
 func (*TestWebhookRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{104}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{106}
 }
 
 func (x *TestWebhookRequest) GetId() string {
@@ -8444,7 +8671,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[105]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8456,7 +8683,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[105]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8469,7 +8696,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{105}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *ListDeliveriesRequest) GetWebhookId() string {
@@ -8510,7 +8737,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[106]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8522,7 +8749,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[106]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8535,7 +8762,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{106}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -8561,7 +8788,7 @@ type ResendDeliveryRequest struct {
 
 func (x *ResendDeliveryRequest) Reset() {
 	*x = ResendDeliveryRequest{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[107]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8573,7 +8800,7 @@ func (x *ResendDeliveryRequest) String() string {
 func (*ResendDeliveryRequest) ProtoMessage() {}
 
 func (x *ResendDeliveryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[107]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8586,7 +8813,7 @@ func (x *ResendDeliveryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResendDeliveryRequest.ProtoReflect.Descriptor instead.
 func (*ResendDeliveryRequest) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{107}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *ResendDeliveryRequest) GetDeliveryId() string {
@@ -8628,7 +8855,7 @@ type WebhookInfo struct {
 
 func (x *WebhookInfo) Reset() {
 	*x = WebhookInfo{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[108]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8640,7 +8867,7 @@ func (x *WebhookInfo) String() string {
 func (*WebhookInfo) ProtoMessage() {}
 
 func (x *WebhookInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[108]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8653,7 +8880,7 @@ func (x *WebhookInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebhookInfo.ProtoReflect.Descriptor instead.
 func (*WebhookInfo) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{108}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *WebhookInfo) GetId() string {
@@ -8838,7 +9065,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[109]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8850,7 +9077,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[109]
+	mi := &file_taskgrove_v1_taskgrove_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8863,7 +9090,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{109}
+	return file_taskgrove_v1_taskgrove_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *Delivery) GetId() string {
@@ -9505,7 +9732,28 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\vcancelledAt\"4\n" +
 	"\fWatchRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
-	"\x05after\x18\x02 \x01(\x03R\x05after\"\xbf\x03\n" +
+	"\x05after\x18\x02 \x01(\x03R\x05after\"7\n" +
+	"\x13SnapshotTreeRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
+	"\x03ids\x18\x02 \x01(\bR\x03ids\"\xb0\x03\n" +
+	"\fSnapshotPart\x12&\n" +
+	"\x04tree\x18\x01 \x01(\v2\x12.taskgrove.v1.TreeR\x04tree\x12\x14\n" +
+	"\x05tasks\x18\x02 \x01(\x05R\x05tasks\x12\x16\n" +
+	"\x06places\x18\x03 \x01(\fR\x06places\x12\x14\n" +
+	"\x05names\x18\x04 \x03(\tR\x05names\x12\x10\n" +
+	"\x03ids\x18\x05 \x03(\tR\x03ids\x12\x18\n" +
+	"\aparents\x18\x06 \x01(\fR\aparents\x12\"\n" +
+	"\fdependencies\x18\a \x01(\fR\fdependencies\x12\x16\n" +
+	"\x06states\x18\b \x01(\fR\x06states\x12\x1c\n" +
+	"\texecutors\x18\t \x03(\tR\texecutors\x12\x1a\n" +
+	"\bexecutor\x18\n" +
+	" \x01(\fR\bexecutor\x12\x14\n" +
+	"\x05pools\x18\v \x03(\tR\x05pools\x12\x12\n" +
+	"\x04pool\x18\f \x01(\fR\x04pool\x12\x1a\n" +
+	"\battempts\x18\r \x01(\fR\battempts\x12\x14\n" +
+	"\x05ready\x18\x0e \x01(\fR\x05ready\x12\x18\n" +
+	"\astarted\x18\x0f \x01(\fR\astarted\x12\x1c\n" +
+	"\tcompleted\x18\x10 \x01(\fR\tcompleted\"\xd5\x03\n" +
 	"\x05Event\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x03R\bsequence\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x17\n" +
@@ -9522,7 +9770,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x02at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12&\n" +
 	"\x04tree\x18\r \x01(\v2\x12.taskgrove.v1.TreeR\x04tree\x12+\n" +
 	"\x06pieces\x18\x0e \x03(\v2\x13.taskgrove.v1.PieceR\x06pieces\x12)\n" +
-	"\x05usage\x18\x0f \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\"\xa4\x02\n" +
+	"\x05usage\x18\x0f \x01(\v2\x13.taskgrove.v1.UsageR\x05usage\x12\x14\n" +
+	"\x05place\x18\x10 \x01(\x05R\x05place\"\xa4\x02\n" +
 	"\x05Usage\x12\x14\n" +
 	"\x05calls\x18\x01 \x01(\x03R\x05calls\x12#\n" +
 	"\rprompt_tokens\x18\x02 \x01(\x03R\fpromptTokens\x12+\n" +
@@ -9838,7 +10087,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\alatency\x18\n" +
 	" \x01(\v2\x19.google.protobuf.DurationR\alatency\x12\x14\n" +
 	"\x05error\x18\v \x01(\tR\x05error\x12*\n" +
-	"\x02at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x02at2\xc3\x18\n" +
+	"\x02at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x02at2\x94\x19\n" +
 	"\tTaskgrove\x12E\n" +
 	"\x06Submit\x12\x1b.taskgrove.v1.SubmitRequest\x1a\x1c.taskgrove.v1.SubmitResponse(\x01\x12K\n" +
 	"\n" +
@@ -9858,7 +10107,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\tListTrees\x12\x1e.taskgrove.v1.ListTreesRequest\x1a\x1f.taskgrove.v1.ListTreesResponse\"\x03\x90\x02\x01\x12K\n" +
 	"\aResolve\x12\x1c.taskgrove.v1.ResolveRequest\x1a\x1d.taskgrove.v1.ResolveResponse\"\x03\x90\x02\x01\x12Z\n" +
 	"\fListAttempts\x12!.taskgrove.v1.ListAttemptsRequest\x1a\".taskgrove.v1.ListAttemptsResponse\"\x03\x90\x02\x01\x12:\n" +
-	"\x05Watch\x12\x1a.taskgrove.v1.WatchRequest\x1a\x13.taskgrove.v1.Event0\x01\x12C\n" +
+	"\x05Watch\x12\x1a.taskgrove.v1.WatchRequest\x1a\x13.taskgrove.v1.Event0\x01\x12O\n" +
+	"\fSnapshotTree\x12!.taskgrove.v1.SnapshotTreeRequest\x1a\x1a.taskgrove.v1.SnapshotPart0\x01\x12C\n" +
 	"\x06Cancel\x12\x1b.taskgrove.v1.CancelRequest\x1a\x1c.taskgrove.v1.CancelResponse\x12C\n" +
 	"\x06Signal\x12\x1b.taskgrove.v1.SignalRequest\x1a\x1c.taskgrove.v1.SignalResponse\x12;\n" +
 	"\aApprove\x12\x1c.taskgrove.v1.ApproveRequest\x1a\x12.taskgrove.v1.Task\x12U\n" +
@@ -9897,7 +10147,7 @@ func file_taskgrove_v1_taskgrove_proto_rawDescGZIP() []byte {
 	return file_taskgrove_v1_taskgrove_proto_rawDescData
 }
 
-var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 125)
+var file_taskgrove_v1_taskgrove_proto_msgTypes = make([]protoimpl.MessageInfo, 127)
 var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*SubmitRequest)(nil),            // 0: taskgrove.v1.SubmitRequest
 	(*SubmitTreeRequest)(nil),        // 1: taskgrove.v1.SubmitTreeRequest
@@ -9962,94 +10212,96 @@ var file_taskgrove_v1_taskgrove_proto_goTypes = []any{
 	(*ListAttemptsResponse)(nil),     // 60: taskgrove.v1.ListAttemptsResponse
 	(*TaskAttempt)(nil),              // 61: taskgrove.v1.TaskAttempt
 	(*WatchRequest)(nil),             // 62: taskgrove.v1.WatchRequest
-	(*Event)(nil),                    // 63: taskgrove.v1.Event
-	(*Usage)(nil),                    // 64: taskgrove.v1.Usage
-	(*Cost)(nil),                     // 65: taskgrove.v1.Cost
-	(*ModelUsage)(nil),               // 66: taskgrove.v1.ModelUsage
-	(*ListUsageRequest)(nil),         // 67: taskgrove.v1.ListUsageRequest
-	(*ListUsageResponse)(nil),        // 68: taskgrove.v1.ListUsageResponse
-	(*UsageGroup)(nil),               // 69: taskgrove.v1.UsageGroup
-	(*Piece)(nil),                    // 70: taskgrove.v1.Piece
-	(*CancelRequest)(nil),            // 71: taskgrove.v1.CancelRequest
-	(*CancelResponse)(nil),           // 72: taskgrove.v1.CancelResponse
-	(*LogsRequest)(nil),              // 73: taskgrove.v1.LogsRequest
-	(*LogLine)(nil),                  // 74: taskgrove.v1.LogLine
-	(*ListWorkersRequest)(nil),       // 75: taskgrove.v1.ListWorkersRequest
-	(*ListWorkersResponse)(nil),      // 76: taskgrove.v1.ListWorkersResponse
-	(*Worker)(nil),                   // 77: taskgrove.v1.Worker
-	(*PoolCounts)(nil),               // 78: taskgrove.v1.PoolCounts
-	(*ListCoordinatorsRequest)(nil),  // 79: taskgrove.v1.ListCoordinatorsRequest
-	(*ListCoordinatorsResponse)(nil), // 80: taskgrove.v1.ListCoordinatorsResponse
-	(*Coordinator)(nil),              // 81: taskgrove.v1.Coordinator
-	(*ListPoolsRequest)(nil),         // 82: taskgrove.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),        // 83: taskgrove.v1.ListPoolsResponse
-	(*Pool)(nil),                     // 84: taskgrove.v1.Pool
-	(*ListExecutorsRequest)(nil),     // 85: taskgrove.v1.ListExecutorsRequest
-	(*ListExecutorsResponse)(nil),    // 86: taskgrove.v1.ListExecutorsResponse
-	(*GetExecutorRequest)(nil),       // 87: taskgrove.v1.GetExecutorRequest
-	(*Executor)(nil),                 // 88: taskgrove.v1.Executor
-	(*ConnectionUse)(nil),            // 89: taskgrove.v1.ConnectionUse
-	(*ExecutorExample)(nil),          // 90: taskgrove.v1.ExecutorExample
-	(*WhyRequest)(nil),               // 91: taskgrove.v1.WhyRequest
-	(*WhyResponse)(nil),              // 92: taskgrove.v1.WhyResponse
-	(*Wait)(nil),                     // 93: taskgrove.v1.Wait
-	(*VerifyRequest)(nil),            // 94: taskgrove.v1.VerifyRequest
-	(*Violation)(nil),                // 95: taskgrove.v1.Violation
-	(*CreateWebhookRequest)(nil),     // 96: taskgrove.v1.CreateWebhookRequest
-	(*ListWebhooksRequest)(nil),      // 97: taskgrove.v1.ListWebhooksRequest
-	(*ListWebhooksResponse)(nil),     // 98: taskgrove.v1.ListWebhooksResponse
-	(*GetWebhookRequest)(nil),        // 99: taskgrove.v1.GetWebhookRequest
-	(*UpdateWebhookRequest)(nil),     // 100: taskgrove.v1.UpdateWebhookRequest
-	(*StringMap)(nil),                // 101: taskgrove.v1.StringMap
-	(*DeleteWebhookRequest)(nil),     // 102: taskgrove.v1.DeleteWebhookRequest
-	(*DeleteWebhookResponse)(nil),    // 103: taskgrove.v1.DeleteWebhookResponse
-	(*TestWebhookRequest)(nil),       // 104: taskgrove.v1.TestWebhookRequest
-	(*ListDeliveriesRequest)(nil),    // 105: taskgrove.v1.ListDeliveriesRequest
-	(*ListDeliveriesResponse)(nil),   // 106: taskgrove.v1.ListDeliveriesResponse
-	(*ResendDeliveryRequest)(nil),    // 107: taskgrove.v1.ResendDeliveryRequest
-	(*WebhookInfo)(nil),              // 108: taskgrove.v1.WebhookInfo
-	(*Delivery)(nil),                 // 109: taskgrove.v1.Delivery
-	nil,                              // 110: taskgrove.v1.GenerateResponse.IdMapEntry
-	nil,                              // 111: taskgrove.v1.SubmitOptions.LabelsEntry
-	nil,                              // 112: taskgrove.v1.Webhook.HeadersEntry
-	nil,                              // 113: taskgrove.v1.NewTask.LabelsEntry
-	nil,                              // 114: taskgrove.v1.SubmitResponse.IdMapEntry
-	nil,                              // 115: taskgrove.v1.Task.LabelsEntry
-	nil,                              // 116: taskgrove.v1.Tree.LabelsEntry
-	nil,                              // 117: taskgrove.v1.ListTasksRequest.CustomEntry
-	nil,                              // 118: taskgrove.v1.ListTasksRequest.LabelsEntry
-	nil,                              // 119: taskgrove.v1.ListTreesRequest.LabelsEntry
-	nil,                              // 120: taskgrove.v1.Worker.PoolsEntry
-	nil,                              // 121: taskgrove.v1.Worker.CountsEntry
-	nil,                              // 122: taskgrove.v1.CreateWebhookRequest.LabelsEntry
-	nil,                              // 123: taskgrove.v1.StringMap.EntriesEntry
-	nil,                              // 124: taskgrove.v1.WebhookInfo.LabelsEntry
-	(*structpb.Value)(nil),           // 125: google.protobuf.Value
-	(*structpb.Struct)(nil),          // 126: google.protobuf.Struct
-	(*durationpb.Duration)(nil),      // 127: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),    // 128: google.protobuf.Timestamp
-	(*HoldInfo)(nil),                 // 129: taskgrove.v1.HoldInfo
+	(*SnapshotTreeRequest)(nil),      // 63: taskgrove.v1.SnapshotTreeRequest
+	(*SnapshotPart)(nil),             // 64: taskgrove.v1.SnapshotPart
+	(*Event)(nil),                    // 65: taskgrove.v1.Event
+	(*Usage)(nil),                    // 66: taskgrove.v1.Usage
+	(*Cost)(nil),                     // 67: taskgrove.v1.Cost
+	(*ModelUsage)(nil),               // 68: taskgrove.v1.ModelUsage
+	(*ListUsageRequest)(nil),         // 69: taskgrove.v1.ListUsageRequest
+	(*ListUsageResponse)(nil),        // 70: taskgrove.v1.ListUsageResponse
+	(*UsageGroup)(nil),               // 71: taskgrove.v1.UsageGroup
+	(*Piece)(nil),                    // 72: taskgrove.v1.Piece
+	(*CancelRequest)(nil),            // 73: taskgrove.v1.CancelRequest
+	(*CancelResponse)(nil),           // 74: taskgrove.v1.CancelResponse
+	(*LogsRequest)(nil),              // 75: taskgrove.v1.LogsRequest
+	(*LogLine)(nil),                  // 76: taskgrove.v1.LogLine
+	(*ListWorkersRequest)(nil),       // 77: taskgrove.v1.ListWorkersRequest
+	(*ListWorkersResponse)(nil),      // 78: taskgrove.v1.ListWorkersResponse
+	(*Worker)(nil),                   // 79: taskgrove.v1.Worker
+	(*PoolCounts)(nil),               // 80: taskgrove.v1.PoolCounts
+	(*ListCoordinatorsRequest)(nil),  // 81: taskgrove.v1.ListCoordinatorsRequest
+	(*ListCoordinatorsResponse)(nil), // 82: taskgrove.v1.ListCoordinatorsResponse
+	(*Coordinator)(nil),              // 83: taskgrove.v1.Coordinator
+	(*ListPoolsRequest)(nil),         // 84: taskgrove.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),        // 85: taskgrove.v1.ListPoolsResponse
+	(*Pool)(nil),                     // 86: taskgrove.v1.Pool
+	(*ListExecutorsRequest)(nil),     // 87: taskgrove.v1.ListExecutorsRequest
+	(*ListExecutorsResponse)(nil),    // 88: taskgrove.v1.ListExecutorsResponse
+	(*GetExecutorRequest)(nil),       // 89: taskgrove.v1.GetExecutorRequest
+	(*Executor)(nil),                 // 90: taskgrove.v1.Executor
+	(*ConnectionUse)(nil),            // 91: taskgrove.v1.ConnectionUse
+	(*ExecutorExample)(nil),          // 92: taskgrove.v1.ExecutorExample
+	(*WhyRequest)(nil),               // 93: taskgrove.v1.WhyRequest
+	(*WhyResponse)(nil),              // 94: taskgrove.v1.WhyResponse
+	(*Wait)(nil),                     // 95: taskgrove.v1.Wait
+	(*VerifyRequest)(nil),            // 96: taskgrove.v1.VerifyRequest
+	(*Violation)(nil),                // 97: taskgrove.v1.Violation
+	(*CreateWebhookRequest)(nil),     // 98: taskgrove.v1.CreateWebhookRequest
+	(*ListWebhooksRequest)(nil),      // 99: taskgrove.v1.ListWebhooksRequest
+	(*ListWebhooksResponse)(nil),     // 100: taskgrove.v1.ListWebhooksResponse
+	(*GetWebhookRequest)(nil),        // 101: taskgrove.v1.GetWebhookRequest
+	(*UpdateWebhookRequest)(nil),     // 102: taskgrove.v1.UpdateWebhookRequest
+	(*StringMap)(nil),                // 103: taskgrove.v1.StringMap
+	(*DeleteWebhookRequest)(nil),     // 104: taskgrove.v1.DeleteWebhookRequest
+	(*DeleteWebhookResponse)(nil),    // 105: taskgrove.v1.DeleteWebhookResponse
+	(*TestWebhookRequest)(nil),       // 106: taskgrove.v1.TestWebhookRequest
+	(*ListDeliveriesRequest)(nil),    // 107: taskgrove.v1.ListDeliveriesRequest
+	(*ListDeliveriesResponse)(nil),   // 108: taskgrove.v1.ListDeliveriesResponse
+	(*ResendDeliveryRequest)(nil),    // 109: taskgrove.v1.ResendDeliveryRequest
+	(*WebhookInfo)(nil),              // 110: taskgrove.v1.WebhookInfo
+	(*Delivery)(nil),                 // 111: taskgrove.v1.Delivery
+	nil,                              // 112: taskgrove.v1.GenerateResponse.IdMapEntry
+	nil,                              // 113: taskgrove.v1.SubmitOptions.LabelsEntry
+	nil,                              // 114: taskgrove.v1.Webhook.HeadersEntry
+	nil,                              // 115: taskgrove.v1.NewTask.LabelsEntry
+	nil,                              // 116: taskgrove.v1.SubmitResponse.IdMapEntry
+	nil,                              // 117: taskgrove.v1.Task.LabelsEntry
+	nil,                              // 118: taskgrove.v1.Tree.LabelsEntry
+	nil,                              // 119: taskgrove.v1.ListTasksRequest.CustomEntry
+	nil,                              // 120: taskgrove.v1.ListTasksRequest.LabelsEntry
+	nil,                              // 121: taskgrove.v1.ListTreesRequest.LabelsEntry
+	nil,                              // 122: taskgrove.v1.Worker.PoolsEntry
+	nil,                              // 123: taskgrove.v1.Worker.CountsEntry
+	nil,                              // 124: taskgrove.v1.CreateWebhookRequest.LabelsEntry
+	nil,                              // 125: taskgrove.v1.StringMap.EntriesEntry
+	nil,                              // 126: taskgrove.v1.WebhookInfo.LabelsEntry
+	(*structpb.Value)(nil),           // 127: google.protobuf.Value
+	(*structpb.Struct)(nil),          // 128: google.protobuf.Struct
+	(*durationpb.Duration)(nil),      // 129: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),    // 130: google.protobuf.Timestamp
+	(*HoldInfo)(nil),                 // 131: taskgrove.v1.HoldInfo
 }
 var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	16,  // 0: taskgrove.v1.SubmitRequest.options:type_name -> taskgrove.v1.SubmitOptions
 	20,  // 1: taskgrove.v1.SubmitRequest.tasks:type_name -> taskgrove.v1.NewTask
 	16,  // 2: taskgrove.v1.SubmitTreeRequest.options:type_name -> taskgrove.v1.SubmitOptions
 	20,  // 3: taskgrove.v1.SubmitTreeRequest.tasks:type_name -> taskgrove.v1.NewTask
-	125, // 4: taskgrove.v1.SubmitTreeRequest.document:type_name -> google.protobuf.Value
-	126, // 5: taskgrove.v1.SubmitTreeRequest.parameters:type_name -> google.protobuf.Struct
+	127, // 4: taskgrove.v1.SubmitTreeRequest.document:type_name -> google.protobuf.Value
+	128, // 5: taskgrove.v1.SubmitTreeRequest.parameters:type_name -> google.protobuf.Struct
 	16,  // 6: taskgrove.v1.SubmitTreesRequest.options:type_name -> taskgrove.v1.SubmitOptions
 	3,   // 7: taskgrove.v1.SubmitTreesRequest.trees:type_name -> taskgrove.v1.NewTree
 	20,  // 8: taskgrove.v1.NewTree.tasks:type_name -> taskgrove.v1.NewTask
-	125, // 9: taskgrove.v1.NewTree.document:type_name -> google.protobuf.Value
-	126, // 10: taskgrove.v1.NewTree.parameters:type_name -> google.protobuf.Struct
-	127, // 11: taskgrove.v1.NewTree.timeout:type_name -> google.protobuf.Duration
+	127, // 9: taskgrove.v1.NewTree.document:type_name -> google.protobuf.Value
+	128, // 10: taskgrove.v1.NewTree.parameters:type_name -> google.protobuf.Struct
+	129, // 11: taskgrove.v1.NewTree.timeout:type_name -> google.protobuf.Duration
 	30,  // 12: taskgrove.v1.SubmitTreesResponse.trees:type_name -> taskgrove.v1.SubmitResponse
 	20,  // 13: taskgrove.v1.AddTasksRequest.tasks:type_name -> taskgrove.v1.NewTask
-	125, // 14: taskgrove.v1.AddTasksRequest.document:type_name -> google.protobuf.Value
-	126, // 15: taskgrove.v1.AddTasksRequest.parameters:type_name -> google.protobuf.Struct
+	127, // 14: taskgrove.v1.AddTasksRequest.document:type_name -> google.protobuf.Value
+	128, // 15: taskgrove.v1.AddTasksRequest.parameters:type_name -> google.protobuf.Struct
 	9,   // 16: taskgrove.v1.UpdateTaskRequest.dependencies:type_name -> taskgrove.v1.DependencyList
-	128, // 17: taskgrove.v1.UpdateTaskRequest.started_at:type_name -> google.protobuf.Timestamp
-	128, // 18: taskgrove.v1.UpdateTaskRequest.completed_at:type_name -> google.protobuf.Timestamp
+	130, // 17: taskgrove.v1.UpdateTaskRequest.started_at:type_name -> google.protobuf.Timestamp
+	130, // 18: taskgrove.v1.UpdateTaskRequest.completed_at:type_name -> google.protobuf.Timestamp
 	7,   // 19: taskgrove.v1.UpdateTaskRequest.limits:type_name -> taskgrove.v1.LimitList
 	24,  // 20: taskgrove.v1.UpdateTaskRequest.lock:type_name -> taskgrove.v1.Lock
 	8,   // 21: taskgrove.v1.UpdateTaskRequest.rates:type_name -> taskgrove.v1.RateList
@@ -10059,22 +10311,22 @@ var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	32,  // 25: taskgrove.v1.CopyTaskRequest.execute:type_name -> taskgrove.v1.ExecuteRequest
 	47,  // 26: taskgrove.v1.CopyTaskResponse.tasks:type_name -> taskgrove.v1.Task
 	33,  // 27: taskgrove.v1.CopyTaskResponse.execution:type_name -> taskgrove.v1.ExecuteResponse
-	127, // 28: taskgrove.v1.GenerateRequest.timeout:type_name -> google.protobuf.Duration
-	110, // 29: taskgrove.v1.GenerateResponse.id_map:type_name -> taskgrove.v1.GenerateResponse.IdMapEntry
-	127, // 30: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
+	129, // 28: taskgrove.v1.GenerateRequest.timeout:type_name -> google.protobuf.Duration
+	112, // 29: taskgrove.v1.GenerateResponse.id_map:type_name -> taskgrove.v1.GenerateResponse.IdMapEntry
+	129, // 30: taskgrove.v1.SubmitOptions.timeout:type_name -> google.protobuf.Duration
 	19,  // 31: taskgrove.v1.SubmitOptions.webhook:type_name -> taskgrove.v1.Webhook
-	111, // 32: taskgrove.v1.SubmitOptions.labels:type_name -> taskgrove.v1.SubmitOptions.LabelsEntry
+	113, // 32: taskgrove.v1.SubmitOptions.labels:type_name -> taskgrove.v1.SubmitOptions.LabelsEntry
 	18,  // 33: taskgrove.v1.SubmitOptions.unique:type_name -> taskgrove.v1.Unique
-	128, // 34: taskgrove.v1.UniqueKey.until:type_name -> google.protobuf.Timestamp
-	127, // 35: taskgrove.v1.Unique.for:type_name -> google.protobuf.Duration
-	112, // 36: taskgrove.v1.Webhook.headers:type_name -> taskgrove.v1.Webhook.HeadersEntry
-	127, // 37: taskgrove.v1.Webhook.timeout:type_name -> google.protobuf.Duration
+	130, // 34: taskgrove.v1.UniqueKey.until:type_name -> google.protobuf.Timestamp
+	129, // 35: taskgrove.v1.Unique.for:type_name -> google.protobuf.Duration
+	114, // 36: taskgrove.v1.Webhook.headers:type_name -> taskgrove.v1.Webhook.HeadersEntry
+	129, // 37: taskgrove.v1.Webhook.timeout:type_name -> google.protobuf.Duration
 	28,  // 38: taskgrove.v1.NewTask.dependencies:type_name -> taskgrove.v1.Dependency
 	29,  // 39: taskgrove.v1.NewTask.retry:type_name -> taskgrove.v1.RetryPolicy
-	127, // 40: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
-	127, // 41: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
-	128, // 42: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
-	113, // 43: taskgrove.v1.NewTask.labels:type_name -> taskgrove.v1.NewTask.LabelsEntry
+	129, // 40: taskgrove.v1.NewTask.timeout:type_name -> google.protobuf.Duration
+	129, // 41: taskgrove.v1.NewTask.schedule_to_start:type_name -> google.protobuf.Duration
+	130, // 42: taskgrove.v1.NewTask.not_before:type_name -> google.protobuf.Timestamp
+	115, // 43: taskgrove.v1.NewTask.labels:type_name -> taskgrove.v1.NewTask.LabelsEntry
 	26,  // 44: taskgrove.v1.NewTask.repeat:type_name -> taskgrove.v1.Repeat
 	27,  // 45: taskgrove.v1.NewTask.imported:type_name -> taskgrove.v1.Imported
 	23,  // 46: taskgrove.v1.NewTask.limits:type_name -> taskgrove.v1.Limit
@@ -10082,29 +10334,29 @@ var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	25,  // 48: taskgrove.v1.NewTask.rates:type_name -> taskgrove.v1.Rate
 	18,  // 49: taskgrove.v1.NewTask.unique:type_name -> taskgrove.v1.Unique
 	21,  // 50: taskgrove.v1.NewTask.cache:type_name -> taskgrove.v1.Cache
-	127, // 51: taskgrove.v1.Cache.for:type_name -> google.protobuf.Duration
-	127, // 52: taskgrove.v1.Lock.wait_timeout:type_name -> google.protobuf.Duration
-	127, // 53: taskgrove.v1.Repeat.delay:type_name -> google.protobuf.Duration
-	127, // 54: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
-	127, // 55: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
-	114, // 56: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
+	129, // 51: taskgrove.v1.Cache.for:type_name -> google.protobuf.Duration
+	129, // 52: taskgrove.v1.Lock.wait_timeout:type_name -> google.protobuf.Duration
+	129, // 53: taskgrove.v1.Repeat.delay:type_name -> google.protobuf.Duration
+	129, // 54: taskgrove.v1.RetryPolicy.initial_delay:type_name -> google.protobuf.Duration
+	129, // 55: taskgrove.v1.RetryPolicy.max_delay:type_name -> google.protobuf.Duration
+	116, // 56: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
 	31,  // 57: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
 	19,  // 58: taskgrove.v1.ExecuteRequest.webhook:type_name -> taskgrove.v1.Webhook
 	47,  // 59: taskgrove.v1.SignalResponse.task:type_name -> taskgrove.v1.Task
-	127, // 60: taskgrove.v1.LinkApprovalRequest.expires:type_name -> google.protobuf.Duration
-	128, // 61: taskgrove.v1.LinkApprovalResponse.expires_at:type_name -> google.protobuf.Timestamp
-	128, // 62: taskgrove.v1.Artifact.created_at:type_name -> google.protobuf.Timestamp
+	129, // 60: taskgrove.v1.LinkApprovalRequest.expires:type_name -> google.protobuf.Duration
+	130, // 61: taskgrove.v1.LinkApprovalResponse.expires_at:type_name -> google.protobuf.Timestamp
+	130, // 62: taskgrove.v1.Artifact.created_at:type_name -> google.protobuf.Timestamp
 	40,  // 63: taskgrove.v1.ListArtifactsResponse.artifacts:type_name -> taskgrove.v1.Artifact
 	40,  // 64: taskgrove.v1.GetArtifactResponse.artifact:type_name -> taskgrove.v1.Artifact
 	28,  // 65: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
-	128, // 66: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	128, // 67: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	128, // 68: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
-	128, // 69: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
-	128, // 70: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
+	130, // 66: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	130, // 67: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	130, // 68: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
+	130, // 69: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
+	130, // 70: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
 	50,  // 71: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
-	64,  // 72: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
-	115, // 73: taskgrove.v1.Task.labels:type_name -> taskgrove.v1.Task.LabelsEntry
+	66,  // 72: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
+	117, // 73: taskgrove.v1.Task.labels:type_name -> taskgrove.v1.Task.LabelsEntry
 	48,  // 74: taskgrove.v1.Task.waiting:type_name -> taskgrove.v1.Waiting
 	49,  // 75: taskgrove.v1.Task.expansion:type_name -> taskgrove.v1.Expansion
 	26,  // 76: taskgrove.v1.Task.repeat:type_name -> taskgrove.v1.Repeat
@@ -10113,169 +10365,172 @@ var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	25,  // 79: taskgrove.v1.Task.rates:type_name -> taskgrove.v1.Rate
 	21,  // 80: taskgrove.v1.Task.cache:type_name -> taskgrove.v1.Cache
 	22,  // 81: taskgrove.v1.Task.cached_from:type_name -> taskgrove.v1.CachedFrom
-	128, // 82: taskgrove.v1.Task.ready_at:type_name -> google.protobuf.Timestamp
-	128, // 83: taskgrove.v1.Waiting.since:type_name -> google.protobuf.Timestamp
-	128, // 84: taskgrove.v1.Waiting.until:type_name -> google.protobuf.Timestamp
+	130, // 82: taskgrove.v1.Task.ready_at:type_name -> google.protobuf.Timestamp
+	130, // 83: taskgrove.v1.Waiting.since:type_name -> google.protobuf.Timestamp
+	130, // 84: taskgrove.v1.Waiting.until:type_name -> google.protobuf.Timestamp
 	29,  // 85: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
-	127, // 86: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
-	127, // 87: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
-	128, // 88: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
-	127, // 89: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
+	129, // 86: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
+	129, // 87: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
+	130, // 88: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
+	129, // 89: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
 	27,  // 90: taskgrove.v1.TaskOptions.imported:type_name -> taskgrove.v1.Imported
-	128, // 91: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
-	128, // 92: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
-	128, // 93: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
-	64,  // 94: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
-	116, // 95: taskgrove.v1.Tree.labels:type_name -> taskgrove.v1.Tree.LabelsEntry
-	129, // 96: taskgrove.v1.Tree.hold:type_name -> taskgrove.v1.HoldInfo
+	130, // 91: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
+	130, // 92: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
+	130, // 93: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
+	66,  // 94: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
+	118, // 95: taskgrove.v1.Tree.labels:type_name -> taskgrove.v1.Tree.LabelsEntry
+	131, // 96: taskgrove.v1.Tree.hold:type_name -> taskgrove.v1.HoldInfo
 	17,  // 97: taskgrove.v1.Tree.unique:type_name -> taskgrove.v1.UniqueKey
-	128, // 98: taskgrove.v1.Tree.due:type_name -> google.protobuf.Timestamp
-	128, // 99: taskgrove.v1.Tree.late:type_name -> google.protobuf.Timestamp
-	128, // 100: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
-	128, // 101: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
-	117, // 102: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
-	118, // 103: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
+	130, // 98: taskgrove.v1.Tree.due:type_name -> google.protobuf.Timestamp
+	130, // 99: taskgrove.v1.Tree.late:type_name -> google.protobuf.Timestamp
+	130, // 100: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
+	130, // 101: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
+	119, // 102: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
+	120, // 103: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
 	47,  // 104: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
-	128, // 105: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
-	128, // 106: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
-	119, // 107: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
+	130, // 105: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
+	130, // 106: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
+	121, // 107: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
 	51,  // 108: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
 	58,  // 109: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
 	61,  // 110: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	128, // 111: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	128, // 112: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
-	64,  // 113: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
-	128, // 114: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
-	128, // 115: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
-	51,  // 116: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
-	70,  // 117: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
-	64,  // 118: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
-	65,  // 119: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
-	66,  // 120: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
-	64,  // 121: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
-	128, // 122: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
-	128, // 123: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
-	69,  // 124: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
-	64,  // 125: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
-	128, // 126: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
-	128, // 127: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
-	77,  // 128: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	120, // 129: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	128, // 130: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	128, // 131: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
-	121, // 132: taskgrove.v1.Worker.counts:type_name -> taskgrove.v1.Worker.CountsEntry
-	81,  // 133: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
-	128, // 134: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
-	128, // 135: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
-	84,  // 136: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	127, // 137: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	88,  // 138: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
-	127, // 139: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
-	89,  // 140: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
-	90,  // 141: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
-	93,  // 142: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	128, // 143: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	128, // 144: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	19,  // 145: taskgrove.v1.CreateWebhookRequest.webhook:type_name -> taskgrove.v1.Webhook
-	122, // 146: taskgrove.v1.CreateWebhookRequest.labels:type_name -> taskgrove.v1.CreateWebhookRequest.LabelsEntry
-	108, // 147: taskgrove.v1.ListWebhooksResponse.webhooks:type_name -> taskgrove.v1.WebhookInfo
-	101, // 148: taskgrove.v1.UpdateWebhookRequest.headers:type_name -> taskgrove.v1.StringMap
-	127, // 149: taskgrove.v1.UpdateWebhookRequest.timeout:type_name -> google.protobuf.Duration
-	101, // 150: taskgrove.v1.UpdateWebhookRequest.labels:type_name -> taskgrove.v1.StringMap
-	123, // 151: taskgrove.v1.StringMap.entries:type_name -> taskgrove.v1.StringMap.EntriesEntry
-	109, // 152: taskgrove.v1.ListDeliveriesResponse.deliveries:type_name -> taskgrove.v1.Delivery
-	127, // 153: taskgrove.v1.WebhookInfo.timeout:type_name -> google.protobuf.Duration
-	124, // 154: taskgrove.v1.WebhookInfo.labels:type_name -> taskgrove.v1.WebhookInfo.LabelsEntry
-	128, // 155: taskgrove.v1.WebhookInfo.created_at:type_name -> google.protobuf.Timestamp
-	128, // 156: taskgrove.v1.WebhookInfo.failing_from:type_name -> google.protobuf.Timestamp
-	127, // 157: taskgrove.v1.Delivery.latency:type_name -> google.protobuf.Duration
-	128, // 158: taskgrove.v1.Delivery.at:type_name -> google.protobuf.Timestamp
-	78,  // 159: taskgrove.v1.Worker.CountsEntry.value:type_name -> taskgrove.v1.PoolCounts
-	0,   // 160: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	1,   // 161: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
-	2,   // 162: taskgrove.v1.Taskgrove.SubmitTrees:input_type -> taskgrove.v1.SubmitTreesRequest
-	5,   // 163: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
-	6,   // 164: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
-	10,  // 165: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
-	12,  // 166: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
-	14,  // 167: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
-	32,  // 168: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	45,  // 169: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	46,  // 170: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	52,  // 171: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	54,  // 172: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	56,  // 173: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
-	59,  // 174: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	62,  // 175: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	71,  // 176: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	35,  // 177: taskgrove.v1.Taskgrove.Signal:input_type -> taskgrove.v1.SignalRequest
-	37,  // 178: taskgrove.v1.Taskgrove.Approve:input_type -> taskgrove.v1.ApproveRequest
-	38,  // 179: taskgrove.v1.Taskgrove.LinkApproval:input_type -> taskgrove.v1.LinkApprovalRequest
-	34,  // 180: taskgrove.v1.Taskgrove.SkipTask:input_type -> taskgrove.v1.SkipTaskRequest
-	73,  // 181: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	41,  // 182: taskgrove.v1.Taskgrove.ListArtifacts:input_type -> taskgrove.v1.ListArtifactsRequest
-	43,  // 183: taskgrove.v1.Taskgrove.GetArtifact:input_type -> taskgrove.v1.GetArtifactRequest
-	75,  // 184: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	79,  // 185: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
-	82,  // 186: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	85,  // 187: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
-	87,  // 188: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
-	67,  // 189: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
-	91,  // 190: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	94,  // 191: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	96,  // 192: taskgrove.v1.Taskgrove.CreateWebhook:input_type -> taskgrove.v1.CreateWebhookRequest
-	97,  // 193: taskgrove.v1.Taskgrove.ListWebhooks:input_type -> taskgrove.v1.ListWebhooksRequest
-	99,  // 194: taskgrove.v1.Taskgrove.GetWebhook:input_type -> taskgrove.v1.GetWebhookRequest
-	100, // 195: taskgrove.v1.Taskgrove.UpdateWebhook:input_type -> taskgrove.v1.UpdateWebhookRequest
-	102, // 196: taskgrove.v1.Taskgrove.DeleteWebhook:input_type -> taskgrove.v1.DeleteWebhookRequest
-	104, // 197: taskgrove.v1.Taskgrove.TestWebhook:input_type -> taskgrove.v1.TestWebhookRequest
-	105, // 198: taskgrove.v1.Taskgrove.ListDeliveries:input_type -> taskgrove.v1.ListDeliveriesRequest
-	107, // 199: taskgrove.v1.Taskgrove.ResendDelivery:input_type -> taskgrove.v1.ResendDeliveryRequest
-	30,  // 200: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	30,  // 201: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
-	4,   // 202: taskgrove.v1.Taskgrove.SubmitTrees:output_type -> taskgrove.v1.SubmitTreesResponse
-	30,  // 203: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
-	47,  // 204: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
-	11,  // 205: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
-	13,  // 206: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
-	15,  // 207: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
-	33,  // 208: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	47,  // 209: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	51,  // 210: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	53,  // 211: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	55,  // 212: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	57,  // 213: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
-	60,  // 214: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	63,  // 215: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	72,  // 216: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	36,  // 217: taskgrove.v1.Taskgrove.Signal:output_type -> taskgrove.v1.SignalResponse
-	47,  // 218: taskgrove.v1.Taskgrove.Approve:output_type -> taskgrove.v1.Task
-	39,  // 219: taskgrove.v1.Taskgrove.LinkApproval:output_type -> taskgrove.v1.LinkApprovalResponse
-	47,  // 220: taskgrove.v1.Taskgrove.SkipTask:output_type -> taskgrove.v1.Task
-	74,  // 221: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	42,  // 222: taskgrove.v1.Taskgrove.ListArtifacts:output_type -> taskgrove.v1.ListArtifactsResponse
-	44,  // 223: taskgrove.v1.Taskgrove.GetArtifact:output_type -> taskgrove.v1.GetArtifactResponse
-	76,  // 224: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	80,  // 225: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
-	83,  // 226: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	86,  // 227: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
-	88,  // 228: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
-	68,  // 229: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
-	92,  // 230: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	95,  // 231: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	108, // 232: taskgrove.v1.Taskgrove.CreateWebhook:output_type -> taskgrove.v1.WebhookInfo
-	98,  // 233: taskgrove.v1.Taskgrove.ListWebhooks:output_type -> taskgrove.v1.ListWebhooksResponse
-	108, // 234: taskgrove.v1.Taskgrove.GetWebhook:output_type -> taskgrove.v1.WebhookInfo
-	108, // 235: taskgrove.v1.Taskgrove.UpdateWebhook:output_type -> taskgrove.v1.WebhookInfo
-	103, // 236: taskgrove.v1.Taskgrove.DeleteWebhook:output_type -> taskgrove.v1.DeleteWebhookResponse
-	109, // 237: taskgrove.v1.Taskgrove.TestWebhook:output_type -> taskgrove.v1.Delivery
-	106, // 238: taskgrove.v1.Taskgrove.ListDeliveries:output_type -> taskgrove.v1.ListDeliveriesResponse
-	109, // 239: taskgrove.v1.Taskgrove.ResendDelivery:output_type -> taskgrove.v1.Delivery
-	200, // [200:240] is the sub-list for method output_type
-	160, // [160:200] is the sub-list for method input_type
-	160, // [160:160] is the sub-list for extension type_name
-	160, // [160:160] is the sub-list for extension extendee
-	0,   // [0:160] is the sub-list for field type_name
+	130, // 111: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	130, // 112: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	66,  // 113: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
+	130, // 114: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
+	51,  // 115: taskgrove.v1.SnapshotPart.tree:type_name -> taskgrove.v1.Tree
+	130, // 116: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	51,  // 117: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
+	72,  // 118: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
+	66,  // 119: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
+	67,  // 120: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
+	68,  // 121: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
+	66,  // 122: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
+	130, // 123: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
+	130, // 124: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
+	71,  // 125: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
+	66,  // 126: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
+	130, // 127: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	130, // 128: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	79,  // 129: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
+	122, // 130: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	130, // 131: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	130, // 132: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	123, // 133: taskgrove.v1.Worker.counts:type_name -> taskgrove.v1.Worker.CountsEntry
+	83,  // 134: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
+	130, // 135: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	130, // 136: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	86,  // 137: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
+	129, // 138: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	90,  // 139: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
+	129, // 140: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
+	91,  // 141: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
+	92,  // 142: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
+	95,  // 143: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	130, // 144: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	130, // 145: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	19,  // 146: taskgrove.v1.CreateWebhookRequest.webhook:type_name -> taskgrove.v1.Webhook
+	124, // 147: taskgrove.v1.CreateWebhookRequest.labels:type_name -> taskgrove.v1.CreateWebhookRequest.LabelsEntry
+	110, // 148: taskgrove.v1.ListWebhooksResponse.webhooks:type_name -> taskgrove.v1.WebhookInfo
+	103, // 149: taskgrove.v1.UpdateWebhookRequest.headers:type_name -> taskgrove.v1.StringMap
+	129, // 150: taskgrove.v1.UpdateWebhookRequest.timeout:type_name -> google.protobuf.Duration
+	103, // 151: taskgrove.v1.UpdateWebhookRequest.labels:type_name -> taskgrove.v1.StringMap
+	125, // 152: taskgrove.v1.StringMap.entries:type_name -> taskgrove.v1.StringMap.EntriesEntry
+	111, // 153: taskgrove.v1.ListDeliveriesResponse.deliveries:type_name -> taskgrove.v1.Delivery
+	129, // 154: taskgrove.v1.WebhookInfo.timeout:type_name -> google.protobuf.Duration
+	126, // 155: taskgrove.v1.WebhookInfo.labels:type_name -> taskgrove.v1.WebhookInfo.LabelsEntry
+	130, // 156: taskgrove.v1.WebhookInfo.created_at:type_name -> google.protobuf.Timestamp
+	130, // 157: taskgrove.v1.WebhookInfo.failing_from:type_name -> google.protobuf.Timestamp
+	129, // 158: taskgrove.v1.Delivery.latency:type_name -> google.protobuf.Duration
+	130, // 159: taskgrove.v1.Delivery.at:type_name -> google.protobuf.Timestamp
+	80,  // 160: taskgrove.v1.Worker.CountsEntry.value:type_name -> taskgrove.v1.PoolCounts
+	0,   // 161: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	1,   // 162: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
+	2,   // 163: taskgrove.v1.Taskgrove.SubmitTrees:input_type -> taskgrove.v1.SubmitTreesRequest
+	5,   // 164: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
+	6,   // 165: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
+	10,  // 166: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
+	12,  // 167: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
+	14,  // 168: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
+	32,  // 169: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	45,  // 170: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	46,  // 171: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	52,  // 172: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	54,  // 173: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	56,  // 174: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
+	59,  // 175: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	62,  // 176: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	63,  // 177: taskgrove.v1.Taskgrove.SnapshotTree:input_type -> taskgrove.v1.SnapshotTreeRequest
+	73,  // 178: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	35,  // 179: taskgrove.v1.Taskgrove.Signal:input_type -> taskgrove.v1.SignalRequest
+	37,  // 180: taskgrove.v1.Taskgrove.Approve:input_type -> taskgrove.v1.ApproveRequest
+	38,  // 181: taskgrove.v1.Taskgrove.LinkApproval:input_type -> taskgrove.v1.LinkApprovalRequest
+	34,  // 182: taskgrove.v1.Taskgrove.SkipTask:input_type -> taskgrove.v1.SkipTaskRequest
+	75,  // 183: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	41,  // 184: taskgrove.v1.Taskgrove.ListArtifacts:input_type -> taskgrove.v1.ListArtifactsRequest
+	43,  // 185: taskgrove.v1.Taskgrove.GetArtifact:input_type -> taskgrove.v1.GetArtifactRequest
+	77,  // 186: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	81,  // 187: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	84,  // 188: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	87,  // 189: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
+	89,  // 190: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
+	69,  // 191: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
+	93,  // 192: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	96,  // 193: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	98,  // 194: taskgrove.v1.Taskgrove.CreateWebhook:input_type -> taskgrove.v1.CreateWebhookRequest
+	99,  // 195: taskgrove.v1.Taskgrove.ListWebhooks:input_type -> taskgrove.v1.ListWebhooksRequest
+	101, // 196: taskgrove.v1.Taskgrove.GetWebhook:input_type -> taskgrove.v1.GetWebhookRequest
+	102, // 197: taskgrove.v1.Taskgrove.UpdateWebhook:input_type -> taskgrove.v1.UpdateWebhookRequest
+	104, // 198: taskgrove.v1.Taskgrove.DeleteWebhook:input_type -> taskgrove.v1.DeleteWebhookRequest
+	106, // 199: taskgrove.v1.Taskgrove.TestWebhook:input_type -> taskgrove.v1.TestWebhookRequest
+	107, // 200: taskgrove.v1.Taskgrove.ListDeliveries:input_type -> taskgrove.v1.ListDeliveriesRequest
+	109, // 201: taskgrove.v1.Taskgrove.ResendDelivery:input_type -> taskgrove.v1.ResendDeliveryRequest
+	30,  // 202: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	30,  // 203: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
+	4,   // 204: taskgrove.v1.Taskgrove.SubmitTrees:output_type -> taskgrove.v1.SubmitTreesResponse
+	30,  // 205: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
+	47,  // 206: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
+	11,  // 207: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
+	13,  // 208: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
+	15,  // 209: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
+	33,  // 210: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	47,  // 211: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	51,  // 212: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	53,  // 213: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	55,  // 214: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	57,  // 215: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
+	60,  // 216: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	65,  // 217: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	64,  // 218: taskgrove.v1.Taskgrove.SnapshotTree:output_type -> taskgrove.v1.SnapshotPart
+	74,  // 219: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	36,  // 220: taskgrove.v1.Taskgrove.Signal:output_type -> taskgrove.v1.SignalResponse
+	47,  // 221: taskgrove.v1.Taskgrove.Approve:output_type -> taskgrove.v1.Task
+	39,  // 222: taskgrove.v1.Taskgrove.LinkApproval:output_type -> taskgrove.v1.LinkApprovalResponse
+	47,  // 223: taskgrove.v1.Taskgrove.SkipTask:output_type -> taskgrove.v1.Task
+	76,  // 224: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	42,  // 225: taskgrove.v1.Taskgrove.ListArtifacts:output_type -> taskgrove.v1.ListArtifactsResponse
+	44,  // 226: taskgrove.v1.Taskgrove.GetArtifact:output_type -> taskgrove.v1.GetArtifactResponse
+	78,  // 227: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	82,  // 228: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	85,  // 229: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	88,  // 230: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
+	90,  // 231: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
+	70,  // 232: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
+	94,  // 233: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	97,  // 234: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	110, // 235: taskgrove.v1.Taskgrove.CreateWebhook:output_type -> taskgrove.v1.WebhookInfo
+	100, // 236: taskgrove.v1.Taskgrove.ListWebhooks:output_type -> taskgrove.v1.ListWebhooksResponse
+	110, // 237: taskgrove.v1.Taskgrove.GetWebhook:output_type -> taskgrove.v1.WebhookInfo
+	110, // 238: taskgrove.v1.Taskgrove.UpdateWebhook:output_type -> taskgrove.v1.WebhookInfo
+	105, // 239: taskgrove.v1.Taskgrove.DeleteWebhook:output_type -> taskgrove.v1.DeleteWebhookResponse
+	111, // 240: taskgrove.v1.Taskgrove.TestWebhook:output_type -> taskgrove.v1.Delivery
+	108, // 241: taskgrove.v1.Taskgrove.ListDeliveries:output_type -> taskgrove.v1.ListDeliveriesResponse
+	111, // 242: taskgrove.v1.Taskgrove.ResendDelivery:output_type -> taskgrove.v1.Delivery
+	202, // [202:243] is the sub-list for method output_type
+	161, // [161:202] is the sub-list for method input_type
+	161, // [161:161] is the sub-list for extension type_name
+	161, // [161:161] is the sub-list for extension extendee
+	0,   // [0:161] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }
@@ -10288,15 +10543,15 @@ func file_taskgrove_v1_taskgrove_proto_init() {
 	file_taskgrove_v1_taskgrove_proto_msgTypes[14].OneofWrappers = []any{}
 	file_taskgrove_v1_taskgrove_proto_msgTypes[20].OneofWrappers = []any{}
 	file_taskgrove_v1_taskgrove_proto_msgTypes[28].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[71].OneofWrappers = []any{}
-	file_taskgrove_v1_taskgrove_proto_msgTypes[100].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[73].OneofWrappers = []any{}
+	file_taskgrove_v1_taskgrove_proto_msgTypes[102].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_taskgrove_v1_taskgrove_proto_rawDesc), len(file_taskgrove_v1_taskgrove_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   125,
+			NumMessages:   127,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

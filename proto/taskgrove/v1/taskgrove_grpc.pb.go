@@ -37,6 +37,7 @@ const (
 	Taskgrove_Resolve_FullMethodName          = "/taskgrove.v1.Taskgrove/Resolve"
 	Taskgrove_ListAttempts_FullMethodName     = "/taskgrove.v1.Taskgrove/ListAttempts"
 	Taskgrove_Watch_FullMethodName            = "/taskgrove.v1.Taskgrove/Watch"
+	Taskgrove_SnapshotTree_FullMethodName     = "/taskgrove.v1.Taskgrove/SnapshotTree"
 	Taskgrove_Cancel_FullMethodName           = "/taskgrove.v1.Taskgrove/Cancel"
 	Taskgrove_Signal_FullMethodName           = "/taskgrove.v1.Taskgrove/Signal"
 	Taskgrove_Approve_FullMethodName          = "/taskgrove.v1.Taskgrove/Approve"
@@ -107,6 +108,9 @@ type TaskgroveClient interface {
 	ListAttempts(ctx context.Context, in *ListAttemptsRequest, opts ...grpc.CallOption) (*ListAttemptsResponse, error)
 	// Watch streams the events of a tree from after a sequence on, and ends after the final one.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Event], error)
+	// SnapshotTree streams all tasks of a tree as columns, as they were at one moment, whose last event the first message names: what Watch tells after that goes on
+	// from there. NOT_FOUND.
+	SnapshotTree(ctx context.Context, in *SnapshotTreeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SnapshotPart], error)
 	// Cancel cancels a task; a root cancels its whole tree unless cascade says otherwise.
 	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error)
 	// Signal sends a task the signal that it waits for, or will wait for. NOT_FOUND; INVALID_ARGUMENT: it never waits for that, or the payload is not
@@ -352,6 +356,25 @@ func (c *taskgroveClient) Watch(ctx context.Context, in *WatchRequest, opts ...g
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Taskgrove_WatchClient = grpc.ServerStreamingClient[Event]
 
+func (c *taskgroveClient) SnapshotTree(ctx context.Context, in *SnapshotTreeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[SnapshotPart], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[3], Taskgrove_SnapshotTree_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[SnapshotTreeRequest, SnapshotPart]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Taskgrove_SnapshotTreeClient = grpc.ServerStreamingClient[SnapshotPart]
+
 func (c *taskgroveClient) Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CancelResponse)
@@ -404,7 +427,7 @@ func (c *taskgroveClient) SkipTask(ctx context.Context, in *SkipTaskRequest, opt
 
 func (c *taskgroveClient) Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogLine], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[3], Taskgrove_Logs_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[4], Taskgrove_Logs_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -433,7 +456,7 @@ func (c *taskgroveClient) ListArtifacts(ctx context.Context, in *ListArtifactsRe
 
 func (c *taskgroveClient) GetArtifact(ctx context.Context, in *GetArtifactRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetArtifactResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[4], Taskgrove_GetArtifact_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[5], Taskgrove_GetArtifact_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -522,7 +545,7 @@ func (c *taskgroveClient) Why(ctx context.Context, in *WhyRequest, opts ...grpc.
 
 func (c *taskgroveClient) Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Violation], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[5], Taskgrove_Verify_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Taskgrove_ServiceDesc.Streams[6], Taskgrove_Verify_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -663,6 +686,9 @@ type TaskgroveServer interface {
 	ListAttempts(context.Context, *ListAttemptsRequest) (*ListAttemptsResponse, error)
 	// Watch streams the events of a tree from after a sequence on, and ends after the final one.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[Event]) error
+	// SnapshotTree streams all tasks of a tree as columns, as they were at one moment, whose last event the first message names: what Watch tells after that goes on
+	// from there. NOT_FOUND.
+	SnapshotTree(*SnapshotTreeRequest, grpc.ServerStreamingServer[SnapshotPart]) error
 	// Cancel cancels a task; a root cancels its whole tree unless cascade says otherwise.
 	Cancel(context.Context, *CancelRequest) (*CancelResponse, error)
 	// Signal sends a task the signal that it waits for, or will wait for. NOT_FOUND; INVALID_ARGUMENT: it never waits for that, or the payload is not
@@ -774,6 +800,9 @@ func (UnimplementedTaskgroveServer) ListAttempts(context.Context, *ListAttemptsR
 }
 func (UnimplementedTaskgroveServer) Watch(*WatchRequest, grpc.ServerStreamingServer[Event]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
+}
+func (UnimplementedTaskgroveServer) SnapshotTree(*SnapshotTreeRequest, grpc.ServerStreamingServer[SnapshotPart]) error {
+	return status.Error(codes.Unimplemented, "method SnapshotTree not implemented")
 }
 func (UnimplementedTaskgroveServer) Cancel(context.Context, *CancelRequest) (*CancelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Cancel not implemented")
@@ -1130,6 +1159,17 @@ func _Taskgrove_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Taskgrove_WatchServer = grpc.ServerStreamingServer[Event]
+
+func _Taskgrove_SnapshotTree_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(SnapshotTreeRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(TaskgroveServer).SnapshotTree(m, &grpc.GenericServerStream[SnapshotTreeRequest, SnapshotPart]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Taskgrove_SnapshotTreeServer = grpc.ServerStreamingServer[SnapshotPart]
 
 func _Taskgrove_Cancel_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CancelRequest)
@@ -1700,6 +1740,11 @@ var Taskgrove_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Watch",
 			Handler:       _Taskgrove_Watch_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "SnapshotTree",
+			Handler:       _Taskgrove_SnapshotTree_Handler,
 			ServerStreams: true,
 		},
 		{

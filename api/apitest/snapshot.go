@@ -1,0 +1,94 @@
+package apitest
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/taskgrove/taskgrove/coordinator"
+	"github.com/taskgrove/taskgrove/dag/columns"
+)
+
+// Snapshot yields a tree whole.
+func (s *Service) Snapshot(_ context.Context, id string, ids bool) iter.Seq2[*coordinator.SnapshotPart, error] {
+	return func(yield func(*coordinator.SnapshotPart, error) bool) {
+		parts, err := s.snapshot(id, ids)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, p := range parts {
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Service) snapshot(id string, ids bool) ([]*coordinator.SnapshotPart, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.fault("Snapshot"); err != nil {
+		return nil, err
+	}
+	t, ok := s.tasks[id]
+	if !ok {
+		return nil, fmt.Errorf("snapshot of %s: %w", id, coordinator.ErrNotFound)
+	}
+	places := map[string]int{}
+	for i, t := range t.tree.tasks {
+		places[t.ID] = i + 1
+	}
+	status := *t.tree.show()
+	w := columns.NewWriter(status.CreatedAt)
+	for i, t := range t.tree.tasks {
+		one := &columns.Task{Place: i + 1, Name: t.Name, Parent: places[t.ParentID], State: t.State, Executor: t.Executor, Pool: t.Pool, Attempt: t.Attempt,
+			ReadyAt: t.ReadyAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt}
+		if ids {
+			one.ID = t.ID
+		}
+		for _, d := range t.Dependencies {
+			one.Dependencies = append(one.Dependencies, columns.Dependency{Place: places[d.ID], Required: d.Required})
+		}
+		w.Add(one)
+	}
+	return []*coordinator.SnapshotPart{{Tree: &status, Part: &columns.Part{}}, {Part: w.Cut()}}, nil
+}
+
+var snapshots = map[string]func(*site){
+	"a snapshot has each task as it is, and where events go on": func(s *site) {
+		s.has("Snapshot")
+		s.submit(coordinator.SubmitOptions{Hold: true}, s.task("root", "", "a"), s.task("a", "root"))
+		_, err := s.svc.Execute(s.Context(), s.id("root"), coordinator.ExecuteOptions{})
+		must(s, 0, err)
+		s.backend.Start(s.id("a"))
+		for _, ids := range []bool{false, true} {
+			var tree *coordinator.TreeStatus
+			var got []columns.Task
+			var r *columns.Reader
+			for p, err := range s.svc.Snapshot(s.Context(), s.id("a"), ids) {
+				p = must(s, p, err)
+				if p.Tree != nil {
+					tree, r = p.Tree, columns.NewReader(p.Tree.CreatedAt)
+				}
+				tasks, err := r.Read(p.Part)
+				got = append(got, must(s, tasks, err)...)
+			}
+			if tree == nil || tree.ID != s.id("root") || tree.Sequence != 2 || len(got) != 2 {
+				s.Fatalf("got %+v, %+v", tree, got)
+			}
+			for _, t := range got {
+				id := s.id(t.Name)
+				if ids {
+					id = t.ID
+				}
+				want, err := s.svc.Task(s.Context(), id)
+				want = must(s, want, err)
+				if t.State != want.State || t.Executor != want.Executor || t.Pool != want.Pool || t.Attempt != want.Attempt || t.StartedAt.UnixMilli() != want.StartedAt.UnixMilli() ||
+					len(t.Dependencies) != len(want.Dependencies) || (t.Parent == 0) != (want.ParentID == "") || ids != (t.ID != "") || want.Name != t.Name {
+					s.Errorf("got %+v, want %+v", t, want)
+				}
+			}
+		}
+	},
+}

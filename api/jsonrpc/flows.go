@@ -242,7 +242,7 @@ func (h *Handler) flowValidate(ctx context.Context, x *exchange, raw json.RawMes
 	if err != nil {
 		return nil, err
 	}
-	spec := coordinator.FlowCheck{Flow: p.text("flow"), Version: p.number("version", 0, 0, maxVersion), Name: p.text("name"), Text: []byte(p.text("text")), FlowGiven: p.flowGiven(),
+	spec := coordinator.FlowCheck{Flow: p.text("flow"), Version: p.number("version", 0, 0, maxVersion), Name: p.text("name"), Text: p.file("text"), FlowGiven: p.flowGiven(),
 		AsRun: p.flag("as_run", false), StrictEnv: p.flag("strict_env", false), Compat: p.flag("compat", false)}
 	p.only(flowValidateParams{})
 	if p.err != nil {
@@ -257,7 +257,7 @@ func (h *Handler) flowValidate(ctx context.Context, x *exchange, raw json.RawMes
 
 // flowGiven are the parameters that say what a run is given.
 func (p *params) flowGiven() coordinator.FlowGiven {
-	given := coordinator.FlowGiven{Env: p.texts("env"), Params: p.values["params"], Set: p.strings("set"), Profiles: p.text("profiles"), Job: p.text("job"), NoDeps: p.flag("no_deps", false), JobOutputs: p.strings("job_outputs")}
+	given := coordinator.FlowGiven{Env: p.texts("env"), Params: p.values["params"], Set: p.strings("set"), Profiles: string(p.file("profiles")), Job: p.text("job"), NoDeps: p.flag("no_deps", false), JobOutputs: p.strings("job_outputs")}
 	if p.given("priority") {
 		priority := p.number("priority", 0, 0, 3)
 		given.Priority = &priority
@@ -266,15 +266,18 @@ func (p *params) flowGiven() coordinator.FlowGiven {
 }
 
 func (h *Handler) flowApply(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
-	var spec coordinator.FlowSpec
-	text, err := ofNamed(raw, "text", "the text of a flow", flowApplyParams{}, func(p *params) {
-		spec.Name, spec.UserID, spec.Preview = p.text("name"), p.text("user_id"), p.flag("preview", false)
-		spec.Bundle = p.text("bundle")
-	})
+	p, err := named(raw)
 	if err != nil {
 		return nil, err
 	}
-	spec.Text = []byte(text)
+	spec := coordinator.FlowSpec{Text: p.file("text"), Name: p.text("name"), UserID: p.text("user_id"), Preview: p.flag("preview", false), Bundle: p.text("bundle")}
+	if len(spec.Text) == 0 {
+		p.refuse("text", "the text of a flow")
+	}
+	p.only(flowApplyParams{})
+	if p.err != nil {
+		return nil, p.err
+	}
 	f, err := x.svc.ApplyFlow(ctx, spec)
 	return flowAnswer("", f, err)
 }
@@ -326,7 +329,7 @@ func (h *Handler) flowRun(ctx context.Context, x *exchange, raw json.RawMessage)
 	if err != nil {
 		return nil, err
 	}
-	spec := coordinator.FlowRunSpec{Bundle: p.runBundle("bundle"), Flow: p.text("flow"), Version: p.number("version", 0, 0, maxVersion), Name: p.text("name"), Text: []byte(p.text("text")), RunID: p.text("run_id"), UserID: p.text("user_id"), FlowGiven: p.flowGiven()}
+	spec := coordinator.FlowRunSpec{Bundle: p.runBundle("bundle"), Flow: p.text("flow"), Version: p.number("version", 0, 0, maxVersion), Name: p.text("name"), Text: p.file("text"), RunID: p.text("run_id"), UserID: p.text("user_id"), FlowGiven: p.flowGiven()}
 	p.only(flowRunParams{})
 	if p.err != nil {
 		return nil, p.err
@@ -402,7 +405,7 @@ func (h *Handler) runCancel(ctx context.Context, x *exchange, raw json.RawMessag
 func (h *Handler) runResume(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
 	var spec coordinator.FlowResume
 	name, err := ofNamed(raw, "run", "the id of a run, or FLOW/RUN", runResumeParams{}, func(p *params) {
-		spec.Flow, spec.Version, spec.Name, spec.Text = p.text("flow"), p.number("version", 0, 0, maxVersion), p.text("name"), []byte(p.text("text"))
+		spec.Flow, spec.Version, spec.Name, spec.Text = p.text("flow"), p.number("version", 0, 0, maxVersion), p.text("name"), p.file("text")
 	})
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ import (
 	"github.com/taskgrove/taskgrove/internal/rawjson"
 )
 
-// maxTextBytes bounds each text parameter of a call: ids, messages, keys.
+// maxTextBytes bounds each text parameter of a call: ids, messages, keys. Those that are the text of a file have no bound of their own.
 const maxTextBytes = 4096
 
 // params are the named parameters of a call. What is wrong with them is kept in err and the methods go on with
@@ -119,6 +119,19 @@ func (p *params) text(name string) string {
 	s := p.unquote(name, value)
 	p.checkText(name, s)
 	return s
+}
+
+// file is a string parameter that is the text of a file, empty when absent. How long it may be, and what it may hold, who reads it says.
+func (p *params) file(name string) []byte {
+	value := p.values[name]
+	if isNull(value) {
+		return nil
+	}
+	if kind(value) != '"' {
+		p.refuse(name, "a string")
+		return nil
+	}
+	return []byte(p.unquote(name, value))
 }
 
 // unquote decodes a string of a parameter.

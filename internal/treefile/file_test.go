@@ -140,6 +140,30 @@ func TestNestingIsBounded(t *testing.T) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
+	keys := func(n int, indent string) string { return strings.Repeat(indent+"k: 1\n", n) }
+	for name, text := range map[string]string{
+		"keys":              keys(10_001, ""),
+		"keys with anchors": strings.Repeat("k: &a 1\n", 10_001),
+		"keys of a key":     "a:\n" + keys(10_001, "  "),
+		"keys of an entry":  "- k: 1\n" + keys(10_000, "  "),
+		"around others":     strings.Repeat("k:\n  x: [{y: 1}]\n  z:\n  - 1\n", 10_001),
+		"in a document":     "a: 1\n---\n" + keys(10_001, ""),
+	} {
+		if _, err := yamlToJSON([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), "a map has more than 10000 keys: write it in braces") {
+			t.Errorf("%s: got %.200v", name, err)
+		}
+	}
+	for name, text := range map[string]string{
+		"as many as there may be": keys(10_000, ""),
+		"in braces":               "a: {" + strings.Repeat("k: 1, ", 20_000) + "}\nb: 1\n",
+		"of several maps":         "a:\n" + keys(6000, "  ") + "b:\n" + keys(6000, "  "),
+		"of entries":              "a:\n" + strings.Repeat("- x: 1\n  y: 2\n", 6000) + "b:\n- " + strings.Repeat("- x: 1\n  ", 6000) + "\n",
+		"of documents":            strings.Repeat("---\n"+keys(6000, ""), 2),
+	} {
+		if _, err := yamlToJSON([]byte(text)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	wide := "a: [" + strings.Repeat("[1], ", 5000) + "]\nb: '" + strings.Repeat("[", 5000) + "'\nc:\n" + strings.Repeat("- x: 1\n  y:\n  - 2\n", 5000)
 	if _, err := yamlToJSON([]byte(wide)); err != nil {
 		t.Errorf("wide, not deep: %v", err)

@@ -82,3 +82,16 @@ func TestReportStaysInItsLines(t *testing.T) {
 		t.Errorf("it says %q", said)
 	}
 }
+
+// What a run is given has names that templates can name, as values in the flow do: programs would get another variable by a name with =.
+func TestNamesOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	opts := options()
+	opts.Env = map[string]string{"GOOD_1": "x", "A=B": "x", "": "x", "a b": "x", "1a": "x", "é": "x", "DB_PASSWORD": "x"}
+	_, report := flows.Read("f.yaml", []byte("flow: {id: f}\njobs: [{id: a, steps: [{id: s, type: noop}]}]"), opts)
+	errors, _ := told(report)
+	const want = "spec.bad_id env.\nspec.bad_id env.1a\nspec.bad_id env.A=B\nsecret.inline_value env.DB_PASSWORD\nspec.bad_id env.a b\nspec.bad_id env.é"
+	if got := strings.ReplaceAll(strings.Join(errors, "\n"), "0:0 ", ""); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}

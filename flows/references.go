@@ -29,17 +29,22 @@ func (d *Document) Secret(name string) bool {
 	return !d.public[name] && slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(upper, w) })
 }
 
+// badName is why a value of the environment can't be called so: programs would get another one.
+const badName = "must be letters, digits and _, with no digit first, so that templates can name it"
+
 // environment looks at the values of the environment that are given.
 func (c *checker) environment() {
 	for _, m := range c.root.Get("flow").Get("env").Members() {
 		if !template.Identifier(m.Name) {
-			c.at(CodeBadID, m.Value, join("flow.env", m.Name), "must be letters, digits and _, with no digit first, so that templates can name it")
+			c.at(CodeBadID, m.Value, join("flow.env", m.Name), badName)
 		} else if c.doc.Secret(m.Name) {
 			c.at(CodeSecretValue, m.Value, join("flow.env", m.Name), "is the name of a secret, whose value must not stand in a flow: workers have it; or list the name in flow.public_env")
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.opts.Env)) {
-		if c.doc.Secret(name) {
+		if !template.Identifier(name) {
+			c.tell(CodeBadID, "", join("env", name), treedoc.Position{}, badName)
+		} else if c.doc.Secret(name) {
 			c.tell(CodeSecretValue, "", join("env", name), treedoc.Position{}, "is the name of a secret, which workers read themselves: give no value, or list the name in flow.public_env")
 		}
 	}

@@ -41,6 +41,13 @@ type Disabler interface {
 	Disabled() string
 }
 
+// Delegator is implemented by executors whose tasks are done by programs that differ from task to task, each with a description of its own.
+type Delegator interface {
+	// Delegate is the description of what does a call. The worker puts secrets and the connection into the call's inputs by it, and errors about these name its ID. It is
+	// asked before that, when the bundle of the call has its place. It starts nothing.
+	Delegate(call *Call) (Description, error)
+}
+
 // Demonstrator is implemented by executors that have a result of their own for tasks that are only demonstrated (spec 3.10). Others have
 // [DemoResult].
 type Demonstrator interface {

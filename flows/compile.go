@@ -578,6 +578,7 @@ func (c *compiler) runs(w *writer, run *Step, id string) {
 	}
 	if plugin != nil {
 		t.Params.Plugin = &pluginRef{plugin.ID, plugin.Path, plugin.SHA256}
+		t.Timeout = cmp.Or(t.Timeout, plugin.Timeout.Seconds())
 	}
 	inputs, _ := w.value(run.Inputs, run.value.Get("inputs"), run.loc+".inputs", atInput).(map[string]any)
 	t.Inputs, t.Template = c.renamed(t.Schemas["method"], inputs), w.tokens

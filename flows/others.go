@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/treedoc"
@@ -23,6 +24,7 @@ type Executor struct {
 	Inputs     treedoc.InputKeys                         // without names: it takes any
 	Faults     func(inputs json.RawMessage) []InputFault // as [Options.Faults]; nil: nobody looks
 	Connection *Connector                                // nil: its steps can't name resources, unless it has an input of that name
+	Timeout    time.Duration                             // of each attempt of a step that names none; 0: unlimited, or the worker knows it
 }
 
 // executorOf is the id of the executor that a type names; empty: there is none.

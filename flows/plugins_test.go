@@ -3,9 +3,11 @@ package flows_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/taskgrove/taskgrove/executors/bundle"
 	"github.com/taskgrove/taskgrove/flows"
@@ -16,11 +18,19 @@ func describing() flows.Options {
 	opts := archiving()
 	opts.Workspace = []string{"bundle_plugin"}
 	opts.Describe = func(text []byte) (string, *flows.Executor, error) {
-		var d struct{ ID string }
+		var d struct {
+			ID      string
+			Timeout time.Duration
+			Types   []string
+		}
 		if err := json.Unmarshal(text, &d); err != nil || d.ID == "" {
 			return "", nil, errors.New("its description is not JSON")
 		}
-		return d.ID, &flows.Executor{Faults: func(in json.RawMessage) []flows.InputFault {
+		var takes *flows.Connector
+		if d.Types != nil {
+			takes = &flows.Connector{Types: d.Types, Fields: []string{"driver", "password"}}
+		}
+		return d.ID, &flows.Executor{Connection: takes, Timeout: d.Timeout, Faults: func(in json.RawMessage) []flows.InputFault {
 			if !strings.Contains(string(in), `"text"`) {
 				return []flows.InputFault{{Field: "text", Missing: true}}
 			}
@@ -103,9 +113,10 @@ func TestPlugins(t *testing.T) {
 // A step of a plugin's type becomes a task that names the program and its digest; its inputs are judged by the description.
 func TestStepOfAPlugin(t *testing.T) {
 	opts := describing()
-	opts.Plugins, _ = plugins(map[string]string{"plugins/a.py": "", "plugins/a.py.json": `{"id": "words"}`, "plugins/z": "", "plugins/z.json": `{"id": "zip", "override": true}`}, opts)
+	opts.Plugins, _ = plugins(map[string]string{"plugins/a.py": "", "plugins/a.py.json": `{"id": "words"}`, "plugins/z": "", "plugins/z.json": `{"id": "zip", "override": true}`,
+		"plugins/p": "", "plugins/p.json": `{"id": "packs", "timeout": 90000000000, "types": ["archive"]}`}, opts)
 	compile := func(step string) (string, string) {
-		tree, report := flows.Compile("f.yaml", []byte("flow: {id: f}\nresources: {r: {kind: archive, driver: zipfile}}\njobs: [{id: a, steps: [{id: s, "+step+"}]}]"), "r", opts)
+		tree, report := flows.Compile("f.yaml", []byte("flow: {id: f}\nresources: {r: {kind: archive, driver: zipfile}, d: {kind: db, driver: postgres, config: {host: h}}}\njobs: [{id: a, steps: [{id: s, "+step+"}]}]"), "r", opts)
 		if tree == nil {
 			errors, _ := told(report)
 			return "", strings.Join(errors, "\n")
@@ -114,6 +125,7 @@ func TestStepOfAPlugin(t *testing.T) {
 			Name    string
 			Schemas map[string]string
 			Inputs  json.RawMessage
+			Timeout float64
 			Params  struct {
 				Plugin json.RawMessage
 				Bundle struct{ ID string }
@@ -123,6 +135,9 @@ func TestStepOfAPlugin(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, task := range tasks {
+			if task.Timeout != 0 {
+				return fmt.Sprintf("%g s %s", task.Timeout, task.Inputs), ""
+			}
 			if task.Name == "a__s" {
 				return task.Schemas["method"] + " " + string(task.Inputs) + " " + string(task.Params.Plugin) + " " + task.Params.Bundle.ID, ""
 			}
@@ -131,18 +146,26 @@ func TestStepOfAPlugin(t *testing.T) {
 	}
 	for step, want := range map[string]string{
 		"type: words, inputs: {text: x}": `bundle_plugin {"text":"x"} {"id":"words","path":"plugins/a.py","sha256":"sha of plugins/a.py"} b`,
-		"type: zip, inputs: {text: x}":   `bundle_plugin {"text":"x"} {"id":"zip","path":"plugins/z","sha256":"sha of plugins/z"} b`,
+		// What the description says of time and resources counts, where the step says nothing.
+		"type: packs, inputs: {text: x}":                                                        `90 s {"text":"x"}`,
+		"type: packs, timeout_seconds: 5, inputs: {text: x}":                                    `5 s {"text":"x"}`,
+		"type: with_lock, inputs: {lock_key: k, step: {id: s, type: packs, inputs: {text: x}}}": `90 s {"text":"x"}`,
+		"type: packs, inputs: {text: x, resource: r}":                                           `90 s {"connection":{"name":"r","kind":"archive","driver":"zipfile"},"text":"x"}`,
+		"type: zip, inputs: {text: x}":                                                          `bundle_plugin {"text":"x"} {"id":"zip","path":"plugins/z","sha256":"sha of plugins/z"} b`,
 	} {
 		if got, faults := compile(step); got != want {
 			t.Errorf("%s: got %s\nwant %s\n%s", step, got, want, faults)
 		}
 	}
 	for step, want := range map[string]string{
-		"type: words, inputs: {}":                     "spec.missing_input jobs[0].steps[0].inputs.text",
-		"type: word, inputs: {}":                      "spec.unknown_step_type",
-		"type: words, inputs: {text: x, resource: r}": "spec.not_supported jobs[0].steps[0].inputs.resource",
-		"type: bundle_plugin, inputs: {text: x}":      "spec.unknown_step_type",
-		"type: bundle_plugin:words, inputs: {}":       "spec.unknown_step_type",
+		"type: words, inputs: {}":                                 "spec.missing_input jobs[0].steps[0].inputs.text",
+		"type: word, inputs: {}":                                  "spec.unknown_step_type",
+		"type: words, inputs: {text: x, resource: r}":             "spec.not_supported jobs[0].steps[0].inputs.resource",
+		"type: packs, inputs: {text: x, resource: d}":             "spec.wrong_resource jobs[0].steps[0].inputs.resource",
+		"type: packs, inputs: {text: x, resource: r, driver: os}": "spec.wrong_resource jobs[0].steps[0].inputs.driver",
+		"type: packs, inputs: {text: x, resource: none}":          "jobs[0].steps[0].inputs.resource",
+		"type: bundle_plugin, inputs: {text: x}":                  "spec.unknown_step_type",
+		"type: bundle_plugin:words, inputs: {}":                   "spec.unknown_step_type",
 	} {
 		if got, faults := compile(step); got != "" || !strings.Contains(faults, want) {
 			t.Errorf("%s: got %s%s\nwant %s", step, got, faults, want)

@@ -46,11 +46,14 @@ func FlowExecutor(d executors.Description) *flows.Executor {
 
 // describePlugin reads the description of a plugin of a bundle: what the program says of itself, or what "taskgrove plugin describe -o json" shows of it.
 func describePlugin(text []byte) (string, *flows.Executor, error) {
-	d, err := protocol.ParseDescription(text)
+	said, err := protocol.ReadDescription(text)
 	if err != nil {
 		return "", nil, err
 	}
-	return d.ID, flowExecutor(coordinator.Executor{ID: d.ID, Inputs: d.Inputs, Secrets: d.Secrets}), nil
+	d := said.Executor()
+	e := FlowExecutor(d)
+	e.Timeout = d.Timeout
+	return d.ID, e, nil
 }
 
 // flowFaults are what is wrong with the inputs of a step.

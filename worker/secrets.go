@@ -43,10 +43,18 @@ func (c *Config) adviseConnections() {
 //
 // shown are the inputs as the task's own schema may see them; nil: those of the call.
 func (w *Worker) resolve(ctx context.Context, a *attempt, call *executors.Call, references []string) (shown json.RawMessage, err error) {
-	if a.kind.uses == nil {
+	uses := a.kind.uses
+	if e, is := a.kind.executor.(executors.Delegator); is {
+		d, err := e.Delegate(call)
+		if err != nil {
+			return nil, err
+		}
+		uses = w.cfg.secrets.For(d)
+	}
+	if uses == nil {
 		return nil, nil
 	}
-	as, err := a.kind.uses.Resolve(ctx, call.Pool, call.Inputs, references)
+	as, err := uses.Resolve(ctx, call.Pool, call.Inputs, references)
 	if refusal, ok := errors.AsType[*secrets.Refusal](err); ok {
 		w.quiet.warn("secrets of "+call.Pool+" "+a.work.Executor, "a task does not get what it names", "task_id", a.work.TaskId, "executor", a.work.Executor, "pool", call.Pool, "why", refusal.Why)
 	}

@@ -398,7 +398,7 @@ func (s *session) dryRun(ctx context.Context, f *givenFlow, runID string, given 
 	opts := node.FlowOptions()
 	opts.Env, opts.Set, opts.Profiles, opts.Priority = given.Env, given.Set, given.Profiles, given.Priority
 	opts.Job, opts.NoDeps, opts.JobOutputs = given.Job, given.NoDeps, given.JobOutputs
-	opts.Bundle, opts.Secrets, opts.Public, opts.Archives = given.Bundle, given.Secrets, given.Public, given.Archives
+	opts.Bundle, opts.Secrets, opts.Public, opts.Archives, opts.Plugins = given.Bundle, given.Secrets, given.Public, given.Archives, given.Plugins
 	tree, report, err := compiled(ctx, f.name, f.text, runID, opts)
 	if err != nil {
 		return err

@@ -81,7 +81,7 @@ func (s *session) faults(err error, f *givenFlow, runID string, given flows.Opti
 	opts := node.FlowOptions()
 	opts.Env, opts.Set, opts.Profiles, opts.Job, opts.Priority = given.Env, given.Set, given.Profiles, given.Job, given.Priority
 	opts.NoDeps, opts.JobOutputs = given.NoDeps, given.JobOutputs
-	opts.Bundle, opts.Secrets, opts.Public, opts.Archives = given.Bundle, given.Secrets, given.Public, given.Archives
+	opts.Bundle, opts.Secrets, opts.Public, opts.Archives, opts.Plugins = given.Bundle, given.Secrets, given.Public, given.Archives, given.Plugins
 	if tree, report := flows.Compile(f.name, f.text, runID, opts); tree == nil {
 		return s.refuseFlow(report)
 	}

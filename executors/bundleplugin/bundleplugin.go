@@ -25,6 +25,7 @@ import (
 	"github.com/taskgrove/taskgrove/executors"
 	"github.com/taskgrove/taskgrove/executors/bundle"
 	"github.com/taskgrove/taskgrove/executors/external"
+	"github.com/taskgrove/taskgrove/executors/external/protocol"
 	"github.com/taskgrove/taskgrove/executors/guardian"
 	"github.com/taskgrove/taskgrove/executors/inputs"
 	"github.com/taskgrove/taskgrove/executors/workdir"
@@ -39,6 +40,9 @@ const KindPlugin = "plugin"
 
 // maxBytes is how large a program may be.
 const maxBytes = 256 << 20
+
+// maxDescription is how many bytes are read of what a plugin says of itself; those that read it know how large it may be.
+const maxDescription = 1 << 20
 
 // Config says what may run on a worker.
 type Config struct {
@@ -135,17 +139,57 @@ func read(params json.RawMessage) (*plugin, error) {
 	return p, nil
 }
 
-// Run implements [executors.Executor]. When it returns, nothing is left of what the program has started.
-func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
+// task is what the params of a call say, if it may run here.
+func (e *Executor) task(call *executors.Call) (*plugin, error) {
 	if why := e.cfg.Refused(call.Pool); why != "" {
 		return nil, refused("plugins of bundles don't run in the pool %s: %s", call.Pool, why)
 	}
 	p, err := read(call.Params)
+	if err == nil && call.Bundle == nil {
+		err = refused("the run has no bundle, whose plugin %s it is to run", p.Path)
+	}
+	return p, err
+}
+
+// Delegate implements [executors.Delegator]: what lies beside the program says what it takes. The bundle's version, and so the file, is the one that the flow was compiled
+// with. Without one, a plugin takes no connections.
+func (e *Executor) Delegate(call *executors.Call) (executors.Description, error) {
+	p, err := e.task(call)
+	if err != nil {
+		return executors.Description{}, err
+	}
+	root, err := os.OpenRoot(call.Bundle.Dir)
+	if err != nil {
+		return executors.Description{}, err
+	}
+	defer root.Close() //nolint:errcheck // it was only read
+	d := executors.Description{ID: p.ID}
+	in, err := plain(root, p.Path+".json")
+	switch {
+	case errors.Is(err, errAbsent):
+	case err != nil:
+		return executors.Description{}, err
+	default:
+		defer in.Close() //nolint:errcheck // likewise
+		text, err := io.ReadAll(io.LimitReader(in, maxDescription+1))
+		if err != nil {
+			return executors.Description{}, err
+		}
+		said, err := protocol.ReadDescription(text)
+		if err != nil {
+			return executors.Description{}, refused("%s.json can't be used: %w", p.Path, err)
+		}
+		d = said.Executor()
+	}
+	d.Secrets = true // whatever runs here may be given some
+	return d, nil
+}
+
+// Run implements [executors.Executor]. When it returns, nothing is left of what the program has started.
+func (e *Executor) Run(ctx context.Context, call *executors.Call) (*executors.Outcome, error) {
+	p, err := e.task(call)
 	if err != nil {
 		return nil, err
-	}
-	if call.Bundle == nil {
-		return nil, refused("the run has no bundle, whose plugin %s it is to run", p.Path)
 	}
 	w, err := workdir.OpenWorkspace(ctx, call, e.cfg.Place(call.Pool))
 	if err != nil {
@@ -208,16 +252,7 @@ func lay(dir, from string, p *plugin) (program string, err error) {
 		return "", err
 	}
 	defer root.Close() //nolint:errcheck // it was only read
-	info, err := root.Lstat(p.Path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", refused("%s is not in the bundle", p.Path)
-	case err != nil:
-		return "", err
-	case !info.Mode().IsRegular():
-		return "", refused("%s is no plain file", p.Path)
-	}
-	in, err := root.OpenFile(p.Path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	in, err := plain(root, p.Path)
 	if err != nil {
 		return "", err
 	}
@@ -239,6 +274,22 @@ func lay(dir, from string, p *plugin) (program string, err error) {
 		}
 	}
 	return program, nil
+}
+
+var errAbsent = errors.New("is not in the bundle")
+
+// plain opens a file of a bundle that is neither a link nor anything else than a file.
+func plain(root *os.Root, name string) (*os.File, error) {
+	info, err := root.Lstat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, refused("%s %w", name, errAbsent)
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, refused("%s is no plain file", name)
+	}
+	return root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 }
 
 // copied makes a program that can be executed of a file, if its content is the right one. What is checked is what runs.

@@ -183,6 +183,54 @@ while True: sys.stdout.write("x" * 65536)`), "", nil, "a line of more than"},
 	}
 }
 
+// What lies beside a program says which secrets and connections the worker puts into its inputs; what can't be read of it is told, and nothing is put in.
+func TestDelegates(t *testing.T) {
+	const takes = `{"id": "words", "description": "d", "connection": {"types": ["postgres"], "fields": ["host"]}`
+	for _, row := range []struct {
+		name, beside string
+		types        string // of connections
+		want         string // in the error
+	}{
+		{"of the program", takes + `}`, "postgres", ""},
+		{"none", `{"id": "words", "description": "d"}`, "", ""},
+		{"no file", "", "", ""},
+		{"not JSON", "{", "", "plugins/words.py.json can't be used: its description is not JSON"},
+		{"wrong", takes + `, "timeout_seconds": -1}`, "", "timeout_seconds is -1"},
+		{"too large", takes + strings.Repeat(" ", 1<<20) + `}`, "", "at most 1048576"},
+		{"a link", "->/etc/hostname", "", "plugins/words.py.json is no plain file"},
+		{"a directory", "/", "", "plugins/words.py.json is no plain file"},
+	} {
+		call, dir, _ := inBundle(t, "#!/bin/false", "{}", nil)
+		at := filepath.Join(dir, "plugins", "words.py.json")
+		var err error
+		switch target, link := strings.CutPrefix(row.beside, "->"); {
+		case link:
+			err = os.Symlink(target, at)
+		case row.beside == "/":
+			err = os.Mkdir(at, 0o700)
+		case row.beside != "":
+			err = os.WriteFile(at, []byte(row.beside), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := bundleplugin.New(allowed()).Delegate(call)
+		types := ""
+		if d.Connection != nil {
+			types = strings.Join(d.Connection.Types, " ")
+		}
+		switch {
+		case row.want == "" && (err != nil || d.ID != "words" || !d.Secrets || types != row.types):
+			t.Errorf("%s: %+v, %v", row.name, d, err)
+		case row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want) || !executors.IsPermanent(err) || executors.KindOf(err) != bundleplugin.KindPlugin):
+			t.Errorf("%s: %v, want %q", row.name, err, row.want)
+		}
+		if d, err := bundleplugin.New(bundleplugin.Config{}).Delegate(call); err == nil || d.ID != "" {
+			t.Errorf("%s, in a pool that does not allow it: %+v", row.name, d)
+		}
+	}
+}
+
 // A plugin that does not stop is killed with the attempt, with all that it has started.
 func TestKilled(t *testing.T) {
 	needPython(t)

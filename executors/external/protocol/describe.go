@@ -49,6 +49,7 @@ const (
 	maxConcurrency      = 1000
 	maxSeconds          = 365 * 24 * 3600
 	minHeartbeat        = 0.1
+	minTimeout          = 0.001 // as of tasks
 )
 
 // idRule is that of pools, as an executor's pool has its name.
@@ -77,6 +78,26 @@ func ParseDescription(line []byte) (*Description, error) {
 	return d, nil
 }
 
+// ReadDescription reads a description that lies in a file: what a program sends, or what "taskgrove plugin describe -o json" shows of it, which calls the time of an
+// attempt Timeout and has it in nanoseconds. It reports every fault.
+func ReadDescription(text []byte) (*Description, error) {
+	d, err := ParseDescription(text)
+	if err != nil {
+		return nil, err
+	}
+	var shown struct{ Timeout *int64 }
+	if json.Unmarshal(text, &shown) != nil {
+		return nil, errors.New("its description is wrong: Timeout must be a whole number of nanoseconds; timeout_seconds is one of seconds")
+	}
+	if shown.Timeout != nil && d.TimeoutSeconds == 0 {
+		d.TimeoutSeconds = time.Duration(*shown.Timeout).Seconds()
+		if err := d.check(); err != nil {
+			return nil, fmt.Errorf("its description is wrong: %w", err)
+		}
+	}
+	return d, nil
+}
+
 func (d *Description) check() error {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
@@ -99,8 +120,8 @@ func (d *Description) check() error {
 	if d.Concurrency > 1 && !d.Cancelable {
 		fault("concurrency is %d, but it is not cancelable: to end one attempt, its process would have to be killed with the others", d.Concurrency)
 	}
-	if d.TimeoutSeconds < 0 || d.TimeoutSeconds > maxSeconds {
-		fault("timeout_seconds is %v, want 0 to %d", d.TimeoutSeconds, maxSeconds)
+	if d.TimeoutSeconds != 0 && (d.TimeoutSeconds < minTimeout || d.TimeoutSeconds > maxSeconds) {
+		fault("timeout_seconds is %v, want 0 for none, or %v to %d", d.TimeoutSeconds, minTimeout, maxSeconds)
 	}
 	if d.HeartbeatSeconds != 0 && (d.HeartbeatSeconds < minHeartbeat || d.HeartbeatSeconds > maxSeconds) {
 		fault("heartbeat_seconds is %v, want %v to %d", d.HeartbeatSeconds, minHeartbeat, maxSeconds)

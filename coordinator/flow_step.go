@@ -59,7 +59,7 @@ func (c *Coordinator) subtreeRun(ctx context.Context, w *pg.SubtreeWork, sub *da
 		}
 	}
 	of := &flowText{name: info.ID, text: info.Text, flow: info.ID, version: int32(info.Version), bundle: info.Bundle}
-	tree, _, body, err := c.compileRun(ctx, here, w.UserID, of, childRun(w), FlowGiven{Env: sub.Env, Params: sub.Params, Job: sub.Job}, nil, has)
+	tree, _, body, err := c.compileRun(ctx, here, of, childRun(w), FlowCheck{FlowGiven: FlowGiven{Env: sub.Env, Params: sub.Params, Job: sub.Job}, has: has, user: w.UserID})
 	if err != nil {
 		return nil, nil, err
 	}

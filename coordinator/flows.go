@@ -81,9 +81,10 @@ type FlowCheck struct {
 	StrictEnv bool // names of the environment without a value, and without a default, are errors, but for secrets
 	Compat    bool // warn of each place where the flow does otherwise than in AetherFlow
 
-	from *FlowSchedule // the schedule that the run comes from; nil: none
-	has  *pinned       // the bundle of the run; nil: none
-	user string        // whose registered profiles resources may name, beside those that are nobody's
+	from     *FlowSchedule // the schedule that the run comes from; nil: none
+	has      *pinned       // the bundle of the run; nil: none
+	user     string        // whose registered profiles resources may name, beside those that are nobody's
+	profiles []runProfile  // registered ones that the run has from a revision before
 }
 
 // FlowInfo is a version of a registered flow.
@@ -210,7 +211,8 @@ type FlowRunInfo struct {
 	Existing      bool               // nothing was begun: the run was there
 	Warnings      []string           // of what began
 
-	key int64
+	key        int64
+	registered []runProfile // Profiles
 }
 
 // FlowRevision is a revision of a run.
@@ -362,7 +364,7 @@ func (c *Coordinator) ApplyFlow(ctx context.Context, spec FlowSpec) (*FlowInfo, 
 		return nil, c.internal("read the executors of workers", known.err)
 	}
 	if uses.err != nil {
-		return nil, c.internal("read profiles", uses.err)
+		return nil, uses.err
 	}
 	if !report.OK {
 		return nil, &FlowFaultsError{Report: report}
@@ -434,7 +436,7 @@ type judgedFlow struct {
 	given    FlowGiven   // what the run is given, in one form
 	tree     *flows.Tree // nil unless it is a run without faults
 	report   *flows.Report
-	profiles []string // the registered ones that its resources have: NAME@VERSION
+	profiles []runProfile // the registered ones that its resources have
 }
 
 // judgeFlow says what is wrong with a flow, as a run with the values that are given or without.
@@ -456,7 +458,7 @@ func (c *Coordinator) judgeFlow(ctx context.Context, here dag.NamespaceKey, of *
 		}
 	}
 	spec.has.options(&opts)
-	uses := &usedProfiles{c: c, ctx: ctx, here: here, user: spec.user}
+	uses := &usedProfiles{c: c, ctx: ctx, here: here, user: spec.user, has: spec.profiles}
 	opts.Registered = uses.find
 	if spec.AsRun {
 		opts.Set = set
@@ -468,7 +470,7 @@ func (c *Coordinator) judgeFlow(ctx context.Context, here dag.NamespaceKey, of *
 		return judgedFlow{}, c.internal("read the executors of workers", known.err)
 	}
 	if uses.err != nil {
-		return judgedFlow{}, c.internal("read profiles", uses.err)
+		return judgedFlow{}, uses.err
 	}
 	out.profiles = uses.used
 	return out, nil
@@ -646,7 +648,7 @@ type runBody struct {
 	Given FlowGiven       `json:"given"`
 	Plan  json.RawMessage `json:"plan"` // of [flows.Tree.Stored]
 
-	Profiles []string `json:"profiles,omitempty"` // the registered ones that its resources have: NAME@VERSION
+	Profiles []runProfile `json:"registered,omitempty"` // the registered ones that its resources have
 }
 
 // flowText is a text that a run may be of.
@@ -750,9 +752,10 @@ func someOf(raw json.RawMessage) json.RawMessage {
 	return raw
 }
 
-// compileRun makes the tree of a run of a user, and what is stored of it.
-func (c *Coordinator) compileRun(ctx context.Context, here dag.NamespaceKey, user string, of *flowText, runID string, given FlowGiven, from *FlowSchedule, has *pinned) (*flows.Tree, *flows.Report, []byte, error) {
-	judged, err := c.judgeFlow(ctx, here, of, runID, FlowCheck{FlowGiven: given, AsRun: true, from: from, has: has, user: user})
+// compileRun makes the tree of a run, and what is stored of it.
+func (c *Coordinator) compileRun(ctx context.Context, here dag.NamespaceKey, of *flowText, runID string, spec FlowCheck) (*flows.Tree, *flows.Report, []byte, error) {
+	spec.AsRun = true
+	judged, err := c.judgeFlow(ctx, here, of, runID, spec)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -788,7 +791,7 @@ func (c *Coordinator) RunFlow(ctx context.Context, spec FlowRunSpec) (*FlowRunIn
 		}
 		spec.RunID = made.String()
 	}
-	tree, report, body, err := c.compileRun(ctx, here, spec.UserID, of, spec.RunID, spec.FlowGiven, spec.schedule, has)
+	tree, report, body, err := c.compileRun(ctx, here, of, spec.RunID, FlowCheck{FlowGiven: spec.FlowGiven, from: spec.schedule, has: has, user: spec.UserID})
 	if err != nil {
 		return nil, err
 	}
@@ -957,7 +960,10 @@ func showFlowRun(r *pg.FlowRun) (*FlowRunInfo, error) {
 		if err := json.Unmarshal(r.Body, &body); err != nil {
 			return nil, fmt.Errorf("read run %s of %s: %w", r.RunID, r.FlowID, err)
 		}
-		out.Given, out.Profiles = body.Given, body.Profiles
+		out.Given, out.registered = body.Given, body.Profiles
+		for _, p := range body.Profiles {
+			out.Profiles = append(out.Profiles, profileVersion(p.Name, int(p.Version)))
+		}
 	}
 	return out, nil
 }
@@ -1189,7 +1195,7 @@ func (c *Coordinator) ResumeFlowRun(ctx context.Context, spec FlowResume) (*Flow
 	if err != nil {
 		return nil, err
 	}
-	tree, report, body, err := c.compileRun(ctx, here, newest.UserID, of, newest.RunID, was.Given, was.Schedule, has)
+	tree, report, body, err := c.compileRun(ctx, here, of, newest.RunID, FlowCheck{FlowGiven: was.Given, from: was.Schedule, has: has, user: newest.UserID, profiles: was.registered}) // likewise its profiles
 	switch {
 	case err != nil:
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/executors/resource"
 	"github.com/taskgrove/taskgrove/flows"
+	"github.com/taskgrove/taskgrove/internal/failpoint"
 	"github.com/taskgrove/taskgrove/pg"
 )
 
@@ -120,7 +121,10 @@ func (c *Coordinator) ApplyProfiles(ctx context.Context, spec ProfilesSpec) (*Pr
 		list = append(list, &pg.Profile{Name: name, UserID: spec.UserID, Body: bodies[name], CreatedBy: caller(ctx)})
 	}
 	if !spec.Preview {
-		err = c.store.ApplyProfiles(ctx, here, list, only(ctx))
+		failpoint.Hit("coordinator.before-profiles-commit")
+		if err = c.store.ApplyProfiles(ctx, here, list, only(ctx)); err == nil {
+			failpoint.Hit("coordinator.after-profiles-commit")
+		}
 	}
 	switch level, below := errors.AsType[*dag.LevelError](err); {
 	case below:
@@ -215,14 +219,25 @@ func (c *Coordinator) DeleteProfile(ctx context.Context, name string) error {
 	return nil
 }
 
-// usedProfiles are the registered profiles that resources of one flow have: those of its user, and nobody's.
+// maxRunProfiles is how many bytes the registered profiles of a run may have together.
+const maxRunProfiles = 1 << 20
+
+// runProfile is a registered profile as a run has it.
+type runProfile struct {
+	Name    string          `json:"name"`
+	Version int32           `json:"version"`
+	Body    json.RawMessage `json:"body"`
+}
+
+// usedProfiles are the registered profiles that resources of one flow have: those that its run has already, else the newest, of its user or nobody's.
 type usedProfiles struct {
 	c    *Coordinator
 	ctx  context.Context
 	here dag.NamespaceKey
 	user string
-	used []string // NAME@VERSION
-	err  error    // of the store, or why the caller may see none: what was told of a flow counts for nothing
+	has  []runProfile // what the run has from a revision before; nil: nothing
+	used []runProfile // by name
+	err  error        // why what was told of the flow counts for nothing; nil: it does count
 }
 
 func (u *usedProfiles) find(names []string) map[string]resource.Part {
@@ -231,17 +246,37 @@ func (u *usedProfiles) find(names []string) map[string]resource.Part {
 			return nil
 		}
 	}
-	if !text(u.user) {
-		return nil
+	var others []string
+	for _, name := range names {
+		if i := slices.IndexFunc(u.has, func(p runProfile) bool { return p.Name == name }); i >= 0 {
+			u.used = append(u.used, u.has[i])
+		} else {
+			others = append(others, name)
+		}
 	}
-	list, err := u.c.store.ProfilesToRun(u.ctx, u.here, names, u.user)
-	out := make(map[string]resource.Part, len(list))
-	for _, p := range list {
-		part, bad := flows.RegisteredProfile(p.Body)
-		err = cmp.Or(err, bad)
-		out[p.Name], u.used = part, append(u.used, profileVersion(p.Name, int(p.Version)))
+	if len(others) > 0 && text(u.user) {
+		list, err := u.c.store.ProfilesToRun(u.ctx, u.here, others, u.user)
+		if err != nil {
+			u.err = u.c.internal("read profiles", err)
+			return nil
+		}
+		for _, p := range list {
+			u.used = append(u.used, runProfile{p.Name, p.Version, p.Body})
+		}
 	}
-	u.err = err
-	slices.Sort(u.used)
+	slices.SortFunc(u.used, func(a, b runProfile) int { return cmp.Compare(a.Name, b.Name) })
+	out, size := make(map[string]resource.Part, len(u.used)), 0
+	for _, p := range u.used {
+		if size += len(p.Body); size > maxRunProfiles {
+			u.err = &InvalidArgumentError{Field: "resources", Reason: fmt.Sprintf("name registered profiles of more than %d bytes together", maxRunProfiles)}
+			return nil
+		}
+		part, err := flows.RegisteredProfile(p.Body)
+		if err != nil {
+			u.err = fmt.Errorf("read profile %s: %w", profileVersion(p.Name, int(p.Version)), err)
+			return nil
+		}
+		out[p.Name] = part
+	}
 	return out
 }

@@ -129,7 +129,7 @@ func (c *Coordinator) flowOfRun(ctx context.Context, flow *scheduledFlow, f *pg.
 	}
 	from := &FlowSchedule{f.Of.ID, f.Instant}
 	of := &flowText{name: flow.name.ID, text: flow.is.Text, flow: flow.name.ID, version: flow.is.Version}
-	tree, _, stored, err := c.compileRun(ctx, flow.name.Namespace, f.Of.UserID, of, id.String(), given, from, flow.has)
+	tree, _, stored, err := c.compileRun(ctx, flow.name.Namespace, of, id.String(), FlowCheck{FlowGiven: given, from: from, has: flow.has, user: f.Of.UserID})
 	if err != nil {
 		return nil, flowFaults(err)
 	}

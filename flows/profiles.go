@@ -67,10 +67,8 @@ func RegisterProfiles(name string, data []byte) (map[string]json.RawMessage, *Re
 		}
 		out[m.Name] = body
 	}
-	more := r.done()
-	more.Errors, more.Warnings, more.More = append(report.Errors, more.Errors...), append(report.Warnings, more.Warnings...), more.More+report.More
-	more.OK = more.OK && report.OK
-	return out, more
+	r.Errors, r.Warnings, r.More = append(r.Errors, report.Errors...), append(r.Warnings, report.Warnings...), r.More+report.More
+	return out, r.done()
 }
 
 // RegisteredProfile reads the body of a registered profile.

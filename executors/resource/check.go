@@ -201,46 +201,75 @@ func numberOf(v any) (float64, bool) {
 }
 
 var (
-	secretLeaf = regexp.MustCompile(`(?i)^(password|passwd|passphrase|api_?key|authorization|.*token|.*secret)$`)
-	userinfo   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://[^/@\s:]*:([^/@\s]+)@`)
+	secretLeaf = regexp.MustCompile(`(?i)^(.*password|.*passwd|pwd|.*passphrase|(.*[-_])?api[-_]?key|.*private[-_]?key|secret[-_]?access[-_]?key|(.*-)?authorization|(set-)?cookie|.*token|.*secret)$`)
+	// inText finds a secret within a text that is called otherwise: its group is the secret.
+	inText = []struct {
+		*regexp.Regexp
+		is string
+	}{
+		{regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.:-]*://[^/@\s:]*:([^/@\s]+)@`), "the URL has a password in it"},
+		{regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.:-]*://[^/@\s:{]*:([^@\s{/]*[^@\s{/0-9][^@\s{/]*/[^@\s{]*)@`), "the URL has a password in it"},
+		{regexp.MustCompile(`^[^\s:/@]+:([^\s@]+)@(?:tcp|unix)\(`), "the text has a password in it"},
+		{regexp.MustCompile(`(?i)(?:^|[?&;\s])(?:\w*password|\w*passwd|pwd|\w*passphrase|api[-_]?key|\w*token|\w*secret)\s*=\s*([^&;\s]+)`), "the text has a secret in it"},
+		{regexp.MustCompile(`(-----BEGIN [A-Z ]*PRIVATE KEY-----)`), "the text has a private key in it"},
+	}
 )
 
-// Literals are secrets that stand in a layer in clear: texts that are called like passwords, and passwords of URLs. What is decoded is none as it stands. d may be nil.
+// Literals are secrets that stand in a layer in clear: what is called like a password, and passwords and keys within URLs and other texts. What is decoded is none as it stands. Without a driver,
+// what is a secret to any driver is one.
 func Literals(p *Part, d *Driver) (faults []Fault) {
 	encoded, _ := p.DecodePaths()
-	var walk func(part, path, name string, v any)
-	walk = func(part, path, name string, v any) {
+	var walk func(part, path, name string, within bool, v any)
+	walk = func(part, path, name string, within bool, v any) {
+		if slices.Contains(encoded, path) {
+			return
+		}
+		isSecret, told := within || secretLeaf.MatchString(name), false
+		if at, below := strings.CutPrefix(path, part+"."); below {
+			k := secretKey(d, part, at)
+			isSecret, told = isSecret || k, k && d != nil
+		}
 		switch v := v.(type) {
 		case map[string]any:
 			for _, name := range slices.Sorted(maps.Keys(v)) {
-				walk(part, path+"."+name, name, v[name])
+				walk(part, path+"."+name, name, isSecret, v[name])
 			}
 		case []any:
 			for i, e := range v {
-				walk(part, fmt.Sprintf("%s[%d]", path, i), name, e)
+				walk(part, fmt.Sprintf("%s[%d]", path, i), name, isSecret, e)
 			}
 		case string:
-			if slices.Contains(encoded, path) {
+			if isSecret {
+				if clear(v) {
+					faults = append(faults, Fault{Path: path, Kind: Literal, Reason: `a secret must not stand here: name it, as "{{env.DB_PASSWORD}}"`})
+				}
 				return
 			}
-			isSecret := secretLeaf.MatchString(name)
-			if d != nil && !isSecret {
-				k := d.find(part, strings.TrimPrefix(path, part+"."))
-				isSecret = k != nil && k.secret
+			for _, in := range inText {
+				if m := in.FindStringSubmatch(v); m != nil && clear(m[1]) {
+					faults = append(faults, Fault{Path: path, Kind: Literal, Reason: in.is + `: name it, as "{{env.DB_PASSWORD}}"`})
+					return
+				}
 			}
-			in := userinfo.FindStringSubmatch(v)
-			switch {
-			case isSecret && clear(v):
+		default:
+			if _, is := numberOf(v); is && isSecret && !told { // a driver tells that it is no text
 				faults = append(faults, Fault{Path: path, Kind: Literal, Reason: `a secret must not stand here: name it, as "{{env.DB_PASSWORD}}"`})
-			case in != nil && clear(in[1]):
-				faults = append(faults, Fault{Path: path, Kind: Literal, Reason: `the URL has a password in it: name it, as "{{env.DB_PASSWORD}}"`})
 			}
 		}
 	}
 	for _, part := range []string{"config", "options"} {
-		walk(part, part, "", p.part(part))
+		walk(part, part, "", false, p.part(part))
 	}
 	return faults
+}
+
+// secretKey reports whether a setting is a secret to the driver; nil: to any.
+func secretKey(d *Driver, part, path string) bool {
+	if d != nil {
+		k := d.find(part, path)
+		return k != nil && k.secret
+	}
+	return slices.ContainsFunc(drivers, func(one Driver) bool { return secretKey(&one, part, path) })
 }
 
 // clear reports whether a text that is a secret has all of it, or a default for it.

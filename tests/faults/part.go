@@ -73,6 +73,7 @@ type Operation struct {
 	Erase         *coordinator.EraseSpec
 	Hold          *coordinator.HoldSpec
 	Release       string // the tree
+	Profiles      *coordinator.ProfilesSpec
 }
 
 // nextLevels are this version's feature levels and one more, which every task needs.

@@ -318,6 +318,8 @@ func (o *Operation) do(ctx context.Context, c coordinator.Service) (err error) {
 		_, err = c.Hold(ctx, *o.Hold)
 	case o.Release != "":
 		err = c.Release(ctx, o.Release)
+	case o.Profiles != nil:
+		_, err = c.ApplyProfiles(ctx, *o.Profiles)
 	}
 	return err
 }

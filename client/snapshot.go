@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag/columns"
@@ -32,16 +33,26 @@ type SnapshotDependency struct {
 	Required bool
 }
 
-// Snapshot reads all tasks of a tree, as they were at one moment. It hands the tree to told first: [Client.Watch] goes on after its Sequence. Then it hands over
-// the tasks, in the order of their places, some thousands at a time. With ids it has their ids, which are most of its bytes. An error of told or each ends it. [ErrNotFound].
-func (c *Client) Snapshot(ctx context.Context, id string, ids bool, told func(*Tree) error, each func([]SnapshotTask) error) error {
+// SnapshotOptions say what of a tree a snapshot has.
+type SnapshotOptions struct {
+	IDs  bool  // of tasks, too, which are most of its bytes
+	Only []int // the tasks at these places, at most 5000, and no others; none: all
+}
+
+// Snapshot reads the tasks of a tree, as they were at one moment. It hands the tree to told first: [Client.Watch] goes on after its Sequence. Then it hands over
+// the tasks, in the order of their places, some thousands at a time. An error of told or each ends it. [ErrNotFound].
+func (c *Client) Snapshot(ctx context.Context, id string, opts SnapshotOptions, told func(*Tree) error, each func([]SnapshotTask) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the stream
-	stream, err := c.rpc.SnapshotTree(ctx, &pb.SnapshotTreeRequest{Id: id, Ids: ids})
+	r := &pb.SnapshotTreeRequest{Id: id, Ids: opts.IDs}
+	for _, place := range opts.Only {
+		r.Only = append(r.Only, int32(min(place, math.MaxInt32)))
+	}
+	stream, err := c.rpc.SnapshotTree(ctx, r)
 	if err != nil {
 		return wrap(ctx, err, "snapshot of %s", id)
 	}
-	var r *columns.Reader
+	var reader *columns.Reader
 	for {
 		p, err := stream.Recv()
 		if err != nil {
@@ -50,14 +61,14 @@ func (c *Client) Snapshot(ctx context.Context, id string, ids bool, told func(*T
 			}
 			return wrap(ctx, err, "snapshot of %s", id)
 		}
-		if r == nil {
+		if reader == nil {
 			tree := treeOf(p.Tree)
-			r = columns.NewReader(tree.CreatedAt)
+			reader = columns.NewReader(tree.CreatedAt)
 			if err := told(tree); err != nil {
 				return err
 			}
 		}
-		tasks, err := r.Read(&columns.Part{Tasks: int(p.Tasks), Places: p.Places, Names: p.Names, IDs: p.Ids, Parents: p.Parents, Dependencies: p.Dependencies, States: p.States,
+		tasks, err := reader.Read(&columns.Part{Tasks: int(p.Tasks), Places: p.Places, Names: p.Names, IDs: p.Ids, Parents: p.Parents, Dependencies: p.Dependencies, States: p.States,
 			Executors: p.Executors, ExecutorOf: p.Executor, Pools: p.Pools, PoolOf: p.Pool, Attempts: p.Attempts, Ready: p.Ready, Started: p.Started, Completed: p.Completed})
 		if err != nil {
 			return err

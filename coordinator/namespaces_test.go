@@ -159,7 +159,7 @@ var looks = map[string]func(ctx context.Context, svc coordinator.Service, p plan
 		return svc.Tree(ctx, p.root)
 	},
 	"Snapshot": func(ctx context.Context, svc coordinator.Service, p planted) (found any, err error) {
-		for part, err := range svc.Snapshot(ctx, p.root, true) {
+		for part, err := range svc.Snapshot(ctx, p.root, coordinator.SnapshotOptions{IDs: true}) {
 			return part, err
 		}
 		return nil, nil

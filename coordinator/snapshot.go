@@ -2,7 +2,9 @@ package coordinator
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/dag/columns"
@@ -17,14 +19,43 @@ type SnapshotPart struct {
 
 // Snapshots read trees whole.
 type Snapshots interface {
-	// Snapshot yields all tasks of a tree as columns, as they were at one moment; with their ids if these are asked for. [Watcher.Watch] goes on after the
+	// Snapshot yields all tasks of a tree as columns, or some, as they were at one moment. [Watcher.Watch] goes on after the
 	// sequence of the tree in the first part. What events don't tell is seen by the next snapshot only: that a task has become ready or blocked, that a tree's cancellation has
 	// ended tasks which never ran, and tasks that were found. It keeps no more than a few MiB. The error is [ErrNotFound] where there is no such tree.
-	Snapshot(ctx context.Context, id string, ids bool) iter.Seq2[*SnapshotPart, error]
+	Snapshot(ctx context.Context, id string, opts SnapshotOptions) iter.Seq2[*SnapshotPart, error]
 }
 
-func (g *guarded) Snapshot(ctx context.Context, id string, ids bool) iter.Seq2[*SnapshotPart, error] {
-	return follow(ctx, g, Call{Method: "Snapshot", ID: id}, func() iter.Seq2[*SnapshotPart, error] { return g.next.Snapshot(ctx, id, ids) })
+// SnapshotOptions say what of a tree a snapshot has.
+type SnapshotOptions struct {
+	IDs bool // of tasks, too
+	// Only are the places of the tasks that it has, at most [MaxSnapshotPlaces], in any order; none: all tasks. Those that are not there are left out.
+	Only []int
+}
+
+// MaxSnapshotPlaces is how many tasks a snapshot of some may be asked for.
+const MaxSnapshotPlaces = 5000
+
+func (g *guarded) Snapshot(ctx context.Context, id string, opts SnapshotOptions) iter.Seq2[*SnapshotPart, error] {
+	return follow(ctx, g, Call{Method: "Snapshot", ID: id}, func() iter.Seq2[*SnapshotPart, error] { return g.next.Snapshot(ctx, id, opts) })
+}
+
+// keys are the keys of places in a tree, rising; nil: of all.
+func (o *SnapshotOptions) keys(tree dag.TreeKey) ([]dag.Key, error) {
+	if len(o.Only) == 0 {
+		return nil, nil
+	}
+	if len(o.Only) > MaxSnapshotPlaces {
+		return nil, &InvalidArgumentError{Field: "only", Reason: fmt.Sprintf("must have at most %d places", MaxSnapshotPlaces)}
+	}
+	keys := make([]dag.Key, len(o.Only))
+	for i, place := range o.Only {
+		if place < 1 || place > dag.MaxTreeTasks {
+			return nil, &InvalidArgumentError{Field: "only", Reason: fmt.Sprintf("must have places from 1 to %d", dag.MaxTreeTasks)}
+		}
+		keys[i] = tree.Key(place - 1)
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys), nil
 }
 
 const (
@@ -38,9 +69,14 @@ const (
 )
 
 // Snapshot reads a tree whole; see [Snapshots].
-func (c *Coordinator) Snapshot(ctx context.Context, id string, ids bool) iter.Seq2[*SnapshotPart, error] {
+func (c *Coordinator) Snapshot(ctx context.Context, id string, opts SnapshotOptions) iter.Seq2[*SnapshotPart, error] {
 	return func(yield func(*SnapshotPart, error) bool) {
 		key, err := c.keyOf(ctx, id)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		only, err := opts.keys(key.Tree())
 		if err != nil {
 			yield(nil, err)
 			return
@@ -50,7 +86,7 @@ func (c *Coordinator) Snapshot(ctx context.Context, id string, ids bool) iter.Se
 		var failed error
 		go func() {
 			defer close(parts)
-			failed = c.readSnapshot(ctx, key.Tree(), ids, func(p *SnapshotPart) error {
+			failed = c.readSnapshot(ctx, key.Tree(), opts.IDs, only, func(p *SnapshotPart) error {
 				select {
 				case parts <- p:
 					return nil
@@ -76,7 +112,7 @@ func (c *Coordinator) Snapshot(ctx context.Context, id string, ids bool) iter.Se
 }
 
 // readSnapshot tells the parts of a tree's snapshot.
-func (c *Coordinator) readSnapshot(ctx context.Context, tree dag.TreeKey, ids bool, told func(*SnapshotPart) error) error {
+func (c *Coordinator) readSnapshot(ctx context.Context, tree dag.TreeKey, ids bool, only []dag.Key, told func(*SnapshotPart) error) error {
 	select {
 	case c.snapshots <- struct{}{}:
 		defer func() { <-c.snapshots }()
@@ -89,7 +125,7 @@ func (c *Coordinator) readSnapshot(ctx context.Context, tree dag.TreeKey, ids bo
 		n = 0
 		return told(&SnapshotPart{Part: w.Cut()})
 	}
-	err := c.store.Snapshot(ctx, tree, ids, func(t *pg.Tree) error {
+	err := c.store.Snapshot(ctx, tree, ids, only, func(t *pg.Tree) error {
 		w = columns.NewWriter(t.CreatedAt)
 		return told(&SnapshotPart{Tree: c.showTree(t), Part: &columns.Part{}})
 	}, func(t *pg.SnapshotTask) error {

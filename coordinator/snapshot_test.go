@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -32,7 +33,7 @@ func look(t *testing.T, svc coordinator.Service, id string, ids bool) *seen {
 	t.Helper()
 	s := &seen{tasks: map[int]*columns.Task{}}
 	var r *columns.Reader
-	for p, err := range svc.Snapshot(t.Context(), id, ids) {
+	for p, err := range svc.Snapshot(t.Context(), id, coordinator.SnapshotOptions{IDs: ids}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,9 +198,46 @@ func TestSnapshotAndEventsAreTheTruth(t *testing.T) {
 			}
 		}
 	}
-	for _, err := range svc.Snapshot(t.Context(), "nope", false) {
+	for _, err := range svc.Snapshot(t.Context(), "nope", coordinator.SnapshotOptions{}) {
 		if !errors.Is(err, coordinator.ErrNotFound) {
 			t.Errorf("what is not there: %v", err)
+		}
+	}
+}
+
+// TestSnapshotOfSomeTasks: it has the tasks that are asked for, each once, and leaves out those that are not there. Places that can't be are refused.
+func TestSnapshotOfSomeTasks(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{})
+	svc := c.Service()
+	tasks := []*dag.Task{{ID: "some", Name: "some"}}
+	for i := range 9 {
+		tasks = append(tasks, &dag.Task{ID: fmt.Sprintf("t%d", i), Name: fmt.Sprintf("task %d", i), ParentRef: "some"})
+	}
+	c.Submit(coordinator.SubmitOptions{Hold: true}, tasks...)
+	if _, err := svc.Delete(t.Context(), "t3", coordinator.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		only []int
+		want string
+	}{{[]int{1}, "some"}, {[]int{9, 2, 9, 3}, "t0 t1 t7"}, {[]int{5}, ""}, {[]int{4, 5, 6, dag.MaxTreeTasks}, "t2 t4"}, {nil, "some t0 t1 t2 t4 t5 t6 t7 t8"}} {
+		var got []string
+		for p, err := range svc.Snapshot(t.Context(), "t5", coordinator.SnapshotOptions{IDs: true, Only: row.only}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, p.IDs...)
+		}
+		if strings.Join(got, " ") != row.want {
+			t.Errorf("%v: got %v, want %s", row.only, got, row.want)
+		}
+	}
+	for _, only := range [][]int{{0}, {-1}, {1, dag.MaxTreeTasks + 1}, make([]int, coordinator.MaxSnapshotPlaces+1)} {
+		for _, err := range svc.Snapshot(t.Context(), "some", coordinator.SnapshotOptions{Only: only}) {
+			if invalid, ok := errors.AsType[*coordinator.InvalidArgumentError](err); !ok || invalid.Field != "only" {
+				t.Errorf("%d places: got %v", len(only), err)
+			}
 		}
 	}
 }
@@ -211,7 +249,7 @@ func TestSnapshotOfALargeTree(t *testing.T) {
 	const n = 20_000
 	c.Submit(coordinator.SubmitOptions{Hold: true}, woven(n, 1)...)
 	for range 3 * 2 { // more than are read at once
-		for p, err := range c.Service().Snapshot(t.Context(), "big", false) {
+		for p, err := range c.Service().Snapshot(t.Context(), "big", coordinator.SnapshotOptions{}) {
 			if err != nil || p.Tree == nil {
 				t.Fatal(p, err)
 			}
@@ -259,7 +297,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	for b.Loop() {
 		packed = 0
 		z := gzip.NewWriter(&packed)
-		for p, err := range c.Service().Snapshot(b.Context(), "big", false) {
+		for p, err := range c.Service().Snapshot(b.Context(), "big", coordinator.SnapshotOptions{}) {
 			if err != nil {
 				b.Fatal(err)
 			}

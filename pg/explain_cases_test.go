@@ -240,7 +240,8 @@ var hot = map[string]explained{
 	// reads
 	"KeyOf":                     {args: "'t100-7', 0"},
 	"TaskByID":                  {args: "'t100-7', 0"},
-	"SnapshotTasks":             {args: of(aTree, "295", "true")},
+	"SnapshotTasks":             {args: "295, true, " + aTree},
+	"SnapshotSome":              {args: "295, true, array[(295::bigint << 24) + 3, (295::bigint << 24) + 700]"},
 	"PoolNames":                 {},
 	"TasksUp":                   {args: of(aTree, "null, null, null, 50, 0, null, null, null")},
 	"TasksDown":                 {args: "(290::bigint << 24) + 500, 0, null, null, null, null, 50, 0, 20000, null, null, null, 0"},

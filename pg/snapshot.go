@@ -24,13 +24,17 @@ type SnapshotTask struct {
 	ReadyAt, StartedAt, FinishedAt time.Time
 }
 
-// Snapshot tells a tree, and then each of its tasks, in order, all as of one moment, in one read-only transaction and one round trip. It keeps none of them: what
-// each gets is valid until it returns. An error of told or each ends it. [ErrNotFound].
-func (s *Store) Snapshot(ctx context.Context, tree dag.TreeKey, ids bool, told func(*Tree) error, each func(*SnapshotTask) error) error {
+// Snapshot tells a tree, and then each of its tasks, in order, or those of only, unless that is nil: all as of one moment, in one read-only transaction and one round trip.
+// It keeps none of them: what each gets is valid until it returns. An error of told or each ends it. [ErrNotFound].
+func (s *Store) Snapshot(ctx context.Context, tree dag.TreeKey, ids bool, only []dag.Key, told func(*Tree) error, each func(*SnapshotTask) error) error {
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	err := s.pool.snapshot(ctx, func(tx pgx.Tx) error {
 		first, end := tree.Range()
+		statement, args := "SnapshotTasks", []any{tree, ids, first, end}
+		if only != nil {
+			statement, args = "SnapshotSome", []any{tree, ids, only}
+		}
 		pools := map[int32]string{}
 		b := &pgx.Batch{}
 		b.Queue(sql("TreeByKey"), tree).Query(func(rows pgx.Rows) error {
@@ -46,7 +50,7 @@ func (s *Store) Snapshot(ctx context.Context, tree dag.TreeKey, ids bool, told f
 				pools[id] = v.text()
 			})
 		})
-		b.Queue(sql("SnapshotTasks"), first, end, tree, ids).Query(func(rows pgx.Rows) error {
+		b.Queue(sql(statement), args...).Query(func(rows pgx.Rows) error {
 			var t SnapshotTask
 			return eachRow(rows, func(v *values) {
 				t.Key, t.State, t.Attempt, t.Parent = v.key(), dag.State(v.smallint()), v.integer(), v.integer()

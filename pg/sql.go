@@ -198,7 +198,9 @@ var words = func() map[string]string {
 		"keeping_own":   list(keepingOwn),
 		"keeping_going": list(keepingGoing),
 
-		"tree_columns": treeColumns,
+		"tree_columns":     treeColumns,
+		"snapshot_columns": strings.ReplaceAll(snapshotColumns, ":cancelled", list(dag.Cancelled)),
+		"snapshot_rows":    snapshotRows,
 
 		"event_execution": packed(dag.EventExecution),
 		"event_final":     packed(dag.EventFinal),
@@ -209,6 +211,14 @@ var words = func() map[string]string {
 	}
 	return w
 }()
+
+// snapshotColumns and snapshotRows are what a snapshot shows of a task t, where $1 is its tree, and $2 whether ids are shown.
+const (
+	snapshotColumns = `t.key, t.state, t.attempt, s.parent, s.name, s.deps, s.executor, t.pool, t.ready_at, coalesce(t.started_at, a.started_at),
+  case when t.state = :cancelled then coalesce(a.finished_at, (select cancelled_at from tree where tree.key = $1)) else a.finished_at end, case when $2::boolean then s.id end`
+	snapshotRows = `cross join lateral (select parent, name, deps, executor, id from spec where spec.key = t.key offset 0) s
+left join lateral (select started_at, finished_at from attempt where attempt.task = t.key and attempt.number = t.attempt offset 0) a on true`
+)
 
 // treeColumns are the columns of a tree that several statements show alike.
 const treeColumns = `key, root_id as id, name, coalesce(user_id, '') as user_id, tasks, coalesce(span, tasks) as span, leaves, held, unfinished, running, completed, skipped, failed, allowed,

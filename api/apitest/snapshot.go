@@ -4,15 +4,16 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/taskgrove/taskgrove/coordinator"
 	"github.com/taskgrove/taskgrove/dag/columns"
 )
 
 // Snapshot yields a tree whole.
-func (s *Service) Snapshot(_ context.Context, id string, ids bool) iter.Seq2[*coordinator.SnapshotPart, error] {
+func (s *Service) Snapshot(_ context.Context, id string, opts coordinator.SnapshotOptions) iter.Seq2[*coordinator.SnapshotPart, error] {
 	return func(yield func(*coordinator.SnapshotPart, error) bool) {
-		parts, err := s.snapshot(id, ids)
+		parts, err := s.snapshot(id, opts)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -25,7 +26,7 @@ func (s *Service) Snapshot(_ context.Context, id string, ids bool) iter.Seq2[*co
 	}
 }
 
-func (s *Service) snapshot(id string, ids bool) ([]*coordinator.SnapshotPart, error) {
+func (s *Service) snapshot(id string, opts coordinator.SnapshotOptions) ([]*coordinator.SnapshotPart, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.fault("Snapshot"); err != nil {
@@ -42,9 +43,12 @@ func (s *Service) snapshot(id string, ids bool) ([]*coordinator.SnapshotPart, er
 	status := *t.tree.show()
 	w := columns.NewWriter(status.CreatedAt)
 	for i, t := range t.tree.tasks {
+		if len(opts.Only) > 0 && !slices.Contains(opts.Only, i+1) {
+			continue
+		}
 		one := &columns.Task{Place: i + 1, Name: t.Name, Parent: places[t.ParentID], State: t.State, Executor: t.Executor, Pool: t.Pool, Attempt: t.Attempt,
 			ReadyAt: t.ReadyAt, StartedAt: t.StartedAt, CompletedAt: t.CompletedAt}
-		if ids {
+		if opts.IDs {
 			one.ID = t.ID
 		}
 		for _, d := range t.Dependencies {
@@ -66,7 +70,7 @@ var snapshots = map[string]func(*site){
 			var tree *coordinator.TreeStatus
 			var got []columns.Task
 			var r *columns.Reader
-			for p, err := range s.svc.Snapshot(s.Context(), s.id("a"), ids) {
+			for p, err := range s.svc.Snapshot(s.Context(), s.id("a"), coordinator.SnapshotOptions{IDs: ids}) {
 				p = must(s, p, err)
 				if p.Tree != nil {
 					tree, r = p.Tree, columns.NewReader(p.Tree.CreatedAt)
@@ -89,6 +93,16 @@ var snapshots = map[string]func(*site){
 					s.Errorf("got %+v, want %+v", t, want)
 				}
 			}
+		}
+		parts := 0
+		for p, err := range s.svc.Snapshot(s.Context(), s.id("root"), coordinator.SnapshotOptions{IDs: true, Only: []int{2, 2}}) {
+			if p = must(s, p, err); p.Tasks > 0 && (p.Tasks != 1 || p.IDs[0] != s.id("a")) {
+				s.Errorf("of the second place alone: got %d tasks, %v", p.Tasks, p.IDs)
+			}
+			parts += p.Tasks
+		}
+		if parts != 1 {
+			s.Errorf("of the second place alone: got %d tasks", parts)
 		}
 	},
 }

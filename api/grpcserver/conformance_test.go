@@ -528,10 +528,10 @@ func (r *remote) Watch(ctx context.Context, id string, after int64) iter.Seq2[*c
 	}
 }
 
-func (r *remote) Snapshot(ctx context.Context, id string, ids bool) iter.Seq2[*coordinator.SnapshotPart, error] {
+func (r *remote) Snapshot(ctx context.Context, id string, opts coordinator.SnapshotOptions) iter.Seq2[*coordinator.SnapshotPart, error] {
 	return func(yield func(*coordinator.SnapshotPart, error) bool) {
 		var w *columns.Writer
-		err := r.c.Snapshot(ctx, id, ids, func(t *client.Tree) error {
+		err := r.c.Snapshot(ctx, id, client.SnapshotOptions(opts), func(t *client.Tree) error {
 			w = columns.NewWriter(t.CreatedAt)
 			yield(&coordinator.SnapshotPart{Tree: treeOf(t), Part: &columns.Part{}}, nil)
 			return nil

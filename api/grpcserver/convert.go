@@ -36,7 +36,7 @@ func taskOf(t *coordinator.Task) *pb.Task {
 		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int32(t.Attempt),
 		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, Repeatable: t.Repeatable,
 		OriginalTaskId: t.OriginalID, HasCopy: t.HasCopy,
-		CreatedAt: stamp(t.CreatedAt), ReadyAt: stamp(t.ReadyAt), StartedAt: stamp(t.StartedAt), UpdatedAt: stamp(t.UpdatedAt),
+		CreatedAt: stamp(t.CreatedAt), ReadyAt: stamp(t.ReadyAt), Place: int32(t.Key.Index() + 1), StartedAt: stamp(t.StartedAt), UpdatedAt: stamp(t.UpdatedAt),
 		CompletedAt: stamp(t.CompletedAt), DueAt: stamp(t.DueAt), Usage: usageOf(t.Usage), Labels: t.Labels,
 	}
 	if o := t.Options; !o.IsZero() {

@@ -14,7 +14,11 @@ func (h *handler) SnapshotTree(r *pb.SnapshotTreeRequest, stream grpc.ServerStre
 	}
 	ctx, stop := h.untilDrained(stream.Context())
 	defer stop()
-	for part, err := range h.on(ctx).Snapshot(ctx, r.Id, r.Ids) {
+	opts := coordinator.SnapshotOptions{IDs: r.Ids}
+	for _, place := range r.Only {
+		opts.Only = append(opts.Only, int(place))
+	}
+	for part, err := range h.on(ctx).Snapshot(ctx, r.Id, opts) {
 		if err != nil {
 			return ended(ctx, err)
 		}

@@ -128,12 +128,16 @@ select key, attempt from task where key = any($1::bigint[]) and state = :running
 select id, name from pool
 
 -- name: SnapshotTasks
--- All tasks of the keys in [$1, $2), of the tree $3, in order, as columns; with ids if $4. A walk up the key that looks two rows of each up. No locks.
-select t.key, t.state, t.attempt, s.parent, s.name, s.deps, s.executor, t.pool, t.ready_at, coalesce(t.started_at, a.started_at),
-  case when t.state = :cancelled then coalesce(a.finished_at, (select cancelled_at from tree where tree.key = $3)) else a.finished_at end, case when $4::boolean then s.id end
-from (select key, state, attempt, pool, ready_at, started_at from task where key >= $1 and key < $2 order by key offset 0) t
-cross join lateral (select parent, name, deps, executor, id from spec where spec.key = t.key offset 0) s
-left join lateral (select started_at, finished_at from attempt where attempt.task = t.key and attempt.number = t.attempt offset 0) a on true
+-- All tasks of the keys in [$3, $4), of the tree $1, in order, as columns; with ids if $2. A walk up the key that looks two rows of each up. No locks.
+select :snapshot_columns
+from (select key, state, attempt, pool, ready_at, started_at from task where key >= $3 and key < $4 order by key offset 0) t
+:snapshot_rows
+
+-- name: SnapshotSome
+-- The same of the keys $3.
+select :snapshot_columns
+from (select key, state, attempt, pool, ready_at, started_at from task where key = any($3::bigint[]) order by key offset 0) t
+:snapshot_rows
 
 -- name: TreeByKey
 select :tree_columns,

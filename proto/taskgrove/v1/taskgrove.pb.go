@@ -3686,6 +3686,7 @@ type Task struct {
 	Cache           *Cache                 `protobuf:"bytes,52,opt,name=cache,proto3" json:"cache,omitempty"`
 	CachedFrom      *CachedFrom            `protobuf:"bytes,53,opt,name=cached_from,json=cachedFrom,proto3" json:"cached_from,omitempty"` // whose success ended it: it has not run
 	ReadyAt         *timestamppb.Timestamp `protobuf:"bytes,54,opt,name=ready_at,json=readyAt,proto3" json:"ready_at,omitempty"`          // since when its newest attempt waited for nothing but a slot, or what it asks for; absent: it never did, or before 0.14
+	Place           int32                  `protobuf:"varint,55,opt,name=place,proto3" json:"place,omitempty"`                            // in its tree, as in SnapshotPart
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -4096,6 +4097,13 @@ func (x *Task) GetReadyAt() *timestamppb.Timestamp {
 		return x.ReadyAt
 	}
 	return nil
+}
+
+func (x *Task) GetPlace() int32 {
+	if x != nil {
+		return x.Place
+	}
+	return 0
 }
 
 // Waiting is what a task waits for from outside.
@@ -5475,8 +5483,9 @@ func (x *WatchRequest) GetAfter() int64 {
 
 type SnapshotTreeRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`    // any task of the tree
-	Ids           bool                   `protobuf:"varint,2,opt,name=ids,proto3" json:"ids,omitempty"` // with the ids of tasks, which most of a snapshot's bytes are then; else ListTasks names tasks by their places
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`             // any task of the tree
+	Ids           bool                   `protobuf:"varint,2,opt,name=ids,proto3" json:"ids,omitempty"`          // with the ids of tasks, which most of a snapshot's bytes are then
+	Only          []int32                `protobuf:"varint,3,rep,packed,name=only,proto3" json:"only,omitempty"` // the tasks at these places, at most 5000, in any order, and no others; none: all. Those that are not there are left out
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5523,6 +5532,13 @@ func (x *SnapshotTreeRequest) GetIds() bool {
 		return x.Ids
 	}
 	return false
+}
+
+func (x *SnapshotTreeRequest) GetOnly() []int32 {
+	if x != nil {
+		return x.Only
+	}
+	return nil
 }
 
 // SnapshotPart has some tasks of a tree, in the order of their places in it, which count from 1. Each column has one entry a task. Entries of bytes are varints, as
@@ -9516,7 +9532,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x0eGetTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\" \n" +
 	"\x0eGetTreeRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xb1\x0f\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xc7\x0f\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x1b\n" +
@@ -9582,7 +9598,8 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x05cache\x184 \x01(\v2\x13.taskgrove.v1.CacheR\x05cache\x129\n" +
 	"\vcached_from\x185 \x01(\v2\x18.taskgrove.v1.CachedFromR\n" +
 	"cachedFrom\x125\n" +
-	"\bready_at\x186 \x01(\v2\x1a.google.protobuf.TimestampR\areadyAt\x1a9\n" +
+	"\bready_at\x186 \x01(\v2\x1a.google.protobuf.TimestampR\areadyAt\x12\x14\n" +
+	"\x05place\x187 \x01(\x05R\x05place\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc2\x01\n" +
@@ -9732,10 +9749,11 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\vcancelledAt\"4\n" +
 	"\fWatchRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
-	"\x05after\x18\x02 \x01(\x03R\x05after\"7\n" +
+	"\x05after\x18\x02 \x01(\x03R\x05after\"K\n" +
 	"\x13SnapshotTreeRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x10\n" +
-	"\x03ids\x18\x02 \x01(\bR\x03ids\"\xb0\x03\n" +
+	"\x03ids\x18\x02 \x01(\bR\x03ids\x12\x12\n" +
+	"\x04only\x18\x03 \x03(\x05R\x04only\"\xb0\x03\n" +
 	"\fSnapshotPart\x12&\n" +
 	"\x04tree\x18\x01 \x01(\v2\x12.taskgrove.v1.TreeR\x04tree\x12\x14\n" +
 	"\x05tasks\x18\x02 \x01(\x05R\x05tasks\x12\x16\n" +

@@ -24,13 +24,14 @@ type Lock struct {
 
 // LockFilter selects locks.
 type LockFilter struct {
-	Limit  int // of one page; default 100, at most 1000
+	Key    string // this lock only; empty: all
+	Limit  int    // of one page; default 100, at most 1000
 	Cursor string
 }
 
 // LocksPage lists one page of the locks that are held, by key.
 func (c *Client) LocksPage(ctx context.Context, f LockFilter) (*Page[*Lock], error) {
-	got, err := c.limits().ListLocks(ctx, &pb.ListLocksRequest{Limit: int32(f.Limit), Cursor: f.Cursor})
+	got, err := c.limits().ListLocks(ctx, &pb.ListLocksRequest{Key: f.Key, Limit: int32(f.Limit), Cursor: f.Cursor})
 	if err != nil {
 		return nil, wrap(ctx, err, "list locks")
 	}
@@ -49,17 +50,18 @@ func (c *Client) Locks(ctx context.Context, f LockFilter) iter.Seq2[*Lock, error
 	}, f.Cursor)
 }
 
-// LockBreak is a lock that is to be broken.
+// LockBreak is a lock that is to be broken. It names who holds it, so that nobody else loses it if the call is made again.
 type LockBreak struct {
 	Key    string
-	Token  int64 // of who holds it, so that nobody else loses it, if the call is made again; 0: whoever it is
+	Token  int64  // of who holds it; 0: Holder says who that is
+	Holder string // the id of the task that took it, or for which it is held; empty: Token says who that is
 	Reason string
 }
 
 // BreakLock takes a lock from who holds it, whose task is cancelled; of a lock that is held for a task, all that is below it, too. The next holder has a greater token, and what the former one
-// still comes to does not count. [ErrNotFound]: nobody holds it; [ErrConflict]: somebody with another token does, or it changes hands all the time.
+// still comes to does not count. [ErrNotFound]: nobody holds it; [ErrInvalid]: neither Token nor Holder is given; [ErrConflict]: somebody else does, or it changes hands all the time.
 func (c *Client) BreakLock(ctx context.Context, b LockBreak) (*Lock, error) {
-	got, err := c.limits().BreakLock(ctx, &pb.BreakLockRequest{Key: b.Key, Token: b.Token, Reason: b.Reason})
+	got, err := c.limits().BreakLock(ctx, &pb.BreakLockRequest{Key: b.Key, Token: b.Token, Holder: b.Holder, Reason: b.Reason})
 	if err != nil {
 		return nil, wrap(ctx, err, "break the lock %s", b.Key)
 	}

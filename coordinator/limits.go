@@ -28,7 +28,7 @@ type Limiter interface {
 	// Locks lists the locks that are held, by key.
 	Locks(ctx context.Context, f LockFilter) (Page[*LockInfo], error)
 	// BreakLock takes a lock from who holds it, whose task is cancelled; of a lock that is held for a task, all that is below it, too. The next holder has a greater token, and what the former
-	// one still comes to does not count. [ErrNotFound]: nobody holds it; [ErrConflict]: somebody with another token does, or it changes hands all the time.
+	// one still comes to does not count. [ErrNotFound]: nobody holds it; [ErrConflict]: somebody else than spec names does, or it changes hands all the time.
 	BreakLock(ctx context.Context, spec LockBreak) (*BrokenLock, error)
 	// SetWeight says how many slots a user gets beside others that wait in the same pool: twice as many with twice the weight, which is 0.01 to 100, and 1 unless
 	// it is set. *[InvalidArgumentError]; [ErrConflict]: as many users as may be have one of their own.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -29,15 +30,39 @@ type LockInfo struct {
 
 // LockFilter selects locks.
 type LockFilter struct {
-	Limit  int // default 100, at most 1000
+	Key    string // this lock only; empty: all
+	Limit  int    // default 100, at most 1000
 	Cursor string
 }
 
-// LockBreak is a lock that is to be broken.
+// LockBreak is a lock that is to be broken. It names who holds it, so that nobody else loses it if the call is made again.
 type LockBreak struct {
 	Key    string
-	Token  int64  // of who holds it, so that nobody else loses it, if the call is made again; 0: whoever it is
+	Token  int64  // of who holds it; 0: Holder says who that is
+	Holder string // the id of the task that took it, or for which it is held; empty: Token says who that is
 	Reason string // at most [dag.MaxReasonBytes]
+}
+
+// Check finds what is wrong with the break of a lock.
+func (b *LockBreak) Check() error {
+	var faults faultList
+	faults.text("key", dag.LimitKeyFault(b.Key))
+	faults.text("reason", dag.ReasonFault(b.Reason))
+	switch {
+	case b.Token < 0:
+		faults.add("token", "must not be negative")
+	case b.Token == 0 && b.Holder == "":
+		faults.add("token", "is required, or holder: whoever else has the lock by then is not to lose it")
+	}
+	if !text(b.Holder) {
+		faults.add("holder", "must be the id of a task")
+	}
+	return faults.err()
+}
+
+// names reports whether the one who holds the lock is meant.
+func (b *LockBreak) names(held *pg.LockHeld) bool {
+	return (b.Token == 0 || b.Token == held.Token) && (b.Holder == "" || b.Holder == held.ID || held.Span != 0 && b.Holder == held.SpanID)
 }
 
 // BrokenLock is a lock that was taken from who held it.
@@ -55,7 +80,7 @@ func (g *guarded) Locks(ctx context.Context, f LockFilter) (Page[*LockInfo], err
 }
 
 func (g *guarded) BreakLock(ctx context.Context, spec LockBreak) (*BrokenLock, error) {
-	return ask(ctx, g, Call{Method: "BreakLock", Details: detail("lock", spec.Key, "token", spec.Token, "reason", spec.Reason)}, func() (*BrokenLock, error) {
+	return ask(ctx, g, Call{Method: "BreakLock", Details: detail("lock", spec.Key, "token", spec.Token, "holder", spec.Holder, "reason", spec.Reason)}, func() (*BrokenLock, error) {
 		return g.next.BreakLock(by(ctx, g.caller.Name), spec)
 	})
 }
@@ -78,6 +103,21 @@ func (c *Coordinator) Locks(ctx context.Context, f LockFilter) (page Page[*LockI
 	here, err := c.here(ctx)
 	if err != nil {
 		return page, err
+	}
+	if f.Key != "" {
+		if fault := dag.LimitKeyFault(f.Key); fault != "" {
+			return page, &InvalidArgumentError{Field: "key", Reason: fault}
+		}
+		held, err := c.store.Lock(ctx, here, f.Key)
+		if errors.Is(err, pg.ErrNotFound) {
+			return page, nil
+		}
+		if err != nil {
+			return page, c.internal("look for a lock", err)
+		}
+		one := showLock(held)
+		page.Items = append(page.Items, &one)
+		return page, nil
 	}
 	list, err := c.store.Locks(ctx, here, after, limit+1)
 	if err != nil {
@@ -103,14 +143,8 @@ const breakTries = 5
 
 // BreakLock takes a lock from who holds it; see [Limiter].
 func (c *Coordinator) BreakLock(ctx context.Context, spec LockBreak) (*BrokenLock, error) {
-	var faults faultList
-	faults.text("key", dag.LimitKeyFault(spec.Key))
-	faults.text("reason", dag.ReasonFault(spec.Reason))
-	if spec.Token < 0 {
-		faults.add("token", "must not be negative")
-	}
-	if faults != nil {
-		return nil, faults.err()
+	if err := spec.Check(); err != nil {
+		return nil, err
 	}
 	here, err := c.here(ctx)
 	if err != nil {
@@ -122,8 +156,8 @@ func (c *Coordinator) BreakLock(ctx context.Context, spec LockBreak) (*BrokenLoc
 		if err != nil {
 			return nil, c.internal("look for a lock", err)
 		}
-		if spec.Token != 0 && held.Token != spec.Token {
-			return nil, fmt.Errorf("%w: who holds the lock has token %d", ErrConflict, held.Token)
+		if !spec.names(held) {
+			return nil, fmt.Errorf("%w: the lock is held by %s (%s) now, with token %d", ErrConflict, cut(cmp.Or(held.Above, held.Name)), cut(cmp.Or(held.SpanID, held.ID)), held.Token)
 		}
 		did, err := c.takeLock(ctx, here, held, said)
 		if err != nil {

@@ -72,11 +72,14 @@ func TestBrokenLock(t *testing.T) {
 			return nil
 		})
 	}
-	if _, err := svc.BreakLock(t.Context(), coordinator.LockBreak{Key: "ledger"}); !errors.Is(err, coordinator.ErrNotFound) {
+	if _, err := svc.BreakLock(t.Context(), coordinator.LockBreak{Key: "ledger", Token: 1}); !errors.Is(err, coordinator.ErrNotFound) {
 		t.Errorf("a lock that nobody holds: %v", err)
 	}
 	if _, err := svc.BreakLock(t.Context(), coordinator.LockBreak{Key: "", Token: -1}); err == nil || !strings.Contains(err.Error(), "key") || !strings.Contains(err.Error(), "token") {
 		t.Errorf("all faults: %v", err)
+	}
+	if _, err := svc.BreakLock(t.Context(), coordinator.LockBreak{Key: "ledger"}); err == nil || !strings.Contains(err.Error(), "token: is required, or holder") {
+		t.Errorf("of nobody: %v", err)
 	}
 	c.Submit(coordinator.SubmitOptions{}, task("first", "", "deaf", &dag.Lock{Key: "ledger"}))
 	running("first")
@@ -130,10 +133,13 @@ func TestBrokenLock(t *testing.T) {
 	if around == nil || around.ForID != "closing" || around.Token <= first.Token {
 		t.Fatalf("around several tasks: %+v", around)
 	}
-	if _, err := svc.BreakLock(t.Context(), coordinator.LockBreak{Key: "books", Token: first.Token}); !errors.Is(err, coordinator.ErrConflict) || !strings.Contains(err.Error(), fmt.Sprint(around.Token)) {
+	if _, err := svc.BreakLock(t.Context(), coordinator.LockBreak{Key: "books", Token: first.Token}); !errors.Is(err, coordinator.ErrConflict) || !strings.Contains(err.Error(), fmt.Sprintf("is held by closing (closing) now, with token %d", around.Token)) {
 		t.Errorf("with another token: %v", err)
 	}
-	broken, err := svc.BreakLock(t.Context(), coordinator.LockBreak{Key: "books"})
+	if _, err := svc.BreakLock(t.Context(), coordinator.LockBreak{Key: "books", Token: around.Token, Holder: "work"}); !errors.Is(err, coordinator.ErrConflict) || held("books") == nil {
+		t.Errorf("of another holder: %v", err)
+	}
+	broken, err := svc.BreakLock(t.Context(), coordinator.LockBreak{Key: "books", Holder: "closing"})
 	if err != nil || broken.Token != around.Token || held("books") != nil {
 		t.Fatalf("broken: %+v, %v, %+v", broken, err, held("books"))
 	}
@@ -144,6 +150,14 @@ func TestBrokenLock(t *testing.T) {
 		t.Errorf("the next holder: %+v", l)
 	} else {
 		last = l.Token
+	}
+	for _, again := range []coordinator.LockBreak{{Key: "books", Holder: "closing"}, {Key: "books", Token: around.Token}} {
+		if _, err := svc.BreakLock(t.Context(), again); !errors.Is(err, coordinator.ErrConflict) || !strings.Contains(err.Error(), "is held by third (third) now") {
+			t.Errorf("the same again: %v", err)
+		}
+	}
+	if l := held("books"); l == nil || l.Token != last || l.TaskID != "third" {
+		t.Errorf("the next holder lost it: %+v", l)
 	}
 	let <- struct{}{}
 	let <- struct{}{}

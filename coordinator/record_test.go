@@ -245,7 +245,7 @@ var changes = map[string]struct {
 		return s.DeleteLimit(ctx, coordinator.LimitTarget{Key: "of nobody"}, 0)
 	}, ""},
 	"BreakLock": {nil, func(ctx context.Context, s coordinator.Service, _ string) error {
-		_, err := s.BreakLock(ctx, coordinator.LockBreak{Key: "nobodys"})
+		_, err := s.BreakLock(ctx, coordinator.LockBreak{Key: "nobodys", Token: 1})
 		return err
 	}, ""},
 	"SetWeight": {func(ctx context.Context, s coordinator.Service, _ string) error {

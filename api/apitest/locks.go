@@ -14,7 +14,10 @@ func (s *Service) Locks(_ context.Context, f coordinator.LockFilter) (page coord
 }
 
 // BreakLock finds none.
-func (s *Service) BreakLock(context.Context, coordinator.LockBreak) (*coordinator.BrokenLock, error) {
+func (s *Service) BreakLock(_ context.Context, spec coordinator.LockBreak) (*coordinator.BrokenLock, error) {
+	if err := spec.Check(); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.fault("BreakLock"); err != nil {

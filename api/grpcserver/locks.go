@@ -11,7 +11,7 @@ func (h *handler) ListLocks(ctx context.Context, r *pb.ListLocksRequest) (*pb.Li
 	if err := checkLimit(r.Limit); err != nil {
 		return nil, err
 	}
-	page, err := h.on(ctx).Locks(ctx, coordinator.LockFilter{Limit: int(r.Limit), Cursor: r.Cursor})
+	page, err := h.on(ctx).Locks(ctx, coordinator.LockFilter{Key: r.Key, Limit: int(r.Limit), Cursor: r.Cursor})
 	if err != nil {
 		return nil, err
 	}
@@ -19,7 +19,7 @@ func (h *handler) ListLocks(ctx context.Context, r *pb.ListLocksRequest) (*pb.Li
 }
 
 func (h *handler) BreakLock(ctx context.Context, r *pb.BreakLockRequest) (*pb.HeldLock, error) {
-	broken, err := h.on(ctx).BreakLock(ctx, coordinator.LockBreak{Key: r.Key, Token: r.Token, Reason: r.Reason})
+	broken, err := h.on(ctx).BreakLock(ctx, coordinator.LockBreak{Key: r.Key, Token: r.Token, Holder: r.Holder, Reason: r.Reason})
 	if err != nil {
 		return nil, err
 	}

@@ -9,13 +9,15 @@ import (
 )
 
 type locksListParams struct {
+	Key    string `json:"key,omitempty" description:"this lock only"`
 	Limit  int    `json:"limit,omitempty" description:"of one page; default 100, at most 1000"`
 	Cursor string `json:"cursor,omitempty" description:"of the page before"`
 }
 
 type lockBreakParams struct {
 	Key    string `json:"key" required:"true" description:"of the lock"`
-	Token  int64  `json:"token,omitempty" description:"of who holds it, so that nobody else loses it, if the call is made again; default: whoever it is"`
+	Token  int64  `json:"token,omitempty" description:"of who holds it; this or holder is required, so that nobody else loses the lock if the call is made again"`
+	Holder string `json:"holder,omitempty" description:"id of the task that took it, or for which it is held"`
 	Reason string `json:"reason,omitempty" description:"why, at most 1000 bytes"`
 }
 
@@ -52,7 +54,7 @@ func (h *Handler) locksList(ctx context.Context, x *exchange, raw json.RawMessag
 	if err != nil {
 		return nil, err
 	}
-	f := coordinator.LockFilter{Limit: p.number("limit", 0, 0, 1000), Cursor: p.text("cursor")}
+	f := coordinator.LockFilter{Key: p.text("key"), Limit: p.number("limit", 0, 0, 1000), Cursor: p.text("cursor")}
 	p.only(locksListParams{})
 	if p.err != nil {
 		return nil, p.err
@@ -71,7 +73,7 @@ func (h *Handler) locksList(ctx context.Context, x *exchange, raw json.RawMessag
 func (h *Handler) lockBreak(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
 	var spec coordinator.LockBreak
 	key, err := ofNamed(raw, "key", "the key of a lock", lockBreakParams{}, func(p *params) {
-		spec.Token, spec.Reason = int64(p.number("token", 0, 0, math.MaxInt)), p.text("reason")
+		spec.Token, spec.Holder, spec.Reason = int64(p.number("token", 0, 0, math.MaxInt)), p.text("holder"), p.text("reason")
 	})
 	if err != nil {
 		return nil, err

@@ -200,11 +200,16 @@ func (b *bulk) confirm(s *session, found *selected) error {
 	if b.yes {
 		return nil
 	}
+	return s.confirm(fmt.Sprintf("%s would be %s", found.count(), b.past), "--yes does it, --dry-run shows them", found.show, b.verb+" "+found.count())
+}
+
+// confirm shows what is meant, and asks whether to go on: verb it. Where there is no terminal to ask on, it refuses, with what would be and what helps.
+func (s *session) confirm(would, helps string, show func(w io.Writer), verb string) error {
 	if f, ok := s.in.(*os.File); !ok || !term.IsTerminal(int(f.Fd())) {
-		return usage("%s would be %s, and there is no terminal to ask on: --yes does it, --dry-run shows them", found.count(), b.past)
+		return usage("%s, and there is no terminal to ask on: %s", would, helps)
 	}
-	found.show(s.notes)
-	if _, err := fmt.Fprintf(s.notes, "%s %s? [y/N] ", b.verb, found.count()); err != nil {
+	show(s.notes)
+	if _, err := fmt.Fprintf(s.notes, "%s? [y/N] ", verb); err != nil {
 		return err
 	}
 	answer, err := bufio.NewReader(s.in).ReadString('\n')

@@ -60,14 +60,12 @@ func (s *site) contested(root, key string, span bool) *coordinator.LockInfo {
 // lock is who holds a lock; nil: nobody.
 func (s *site) lock(key string) *coordinator.LockInfo {
 	s.t.Helper()
-	page, err := s.front.Locks(s.t.Context(), coordinator.LockFilter{})
+	page, err := s.front.Locks(s.t.Context(), coordinator.LockFilter{Key: key})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	for _, l := range page.Items {
-		if l.Key == key {
-			return l
-		}
+		return l
 	}
 	return nil
 }

@@ -622,6 +622,7 @@ type ListLocksRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Limit         int32                  `protobuf:"varint,1,opt,name=limit,proto3" json:"limit,omitempty"` // default 100, at most 1000
 	Cursor        string                 `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	Key           string                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"` // this lock only
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -666,6 +667,13 @@ func (x *ListLocksRequest) GetLimit() int32 {
 func (x *ListLocksRequest) GetCursor() string {
 	if x != nil {
 		return x.Cursor
+	}
+	return ""
+}
+
+func (x *ListLocksRequest) GetKey() string {
+	if x != nil {
+		return x.Key
 	}
 	return ""
 }
@@ -843,7 +851,8 @@ type BreakLockRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // why, at most 1000 bytes
-	Token         int64                  `protobuf:"varint,3,opt,name=token,proto3" json:"token,omitempty"`  // of who holds it, so that nobody else loses it, if the call is made again; 0: whoever it is
+	Token         int64                  `protobuf:"varint,3,opt,name=token,proto3" json:"token,omitempty"`  // of who holds it; or
+	Holder        string                 `protobuf:"bytes,4,opt,name=holder,proto3" json:"holder,omitempty"` // the task that took it, or for which it is held; one of the two is required
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -897,6 +906,13 @@ func (x *BreakLockRequest) GetToken() int64 {
 		return x.Token
 	}
 	return 0
+}
+
+func (x *BreakLockRequest) GetHolder() string {
+	if x != nil {
+		return x.Holder
+	}
+	return ""
 }
 
 type SetWeightRequest struct {
@@ -1452,10 +1468,11 @@ const file_taskgrove_v1_limits_proto_rawDesc = "" +
 	"\x12DeleteLimitRequest\x121\n" +
 	"\x06target\x18\x01 \x01(\v2\x19.taskgrove.v1.LimitTargetR\x06target\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x05R\brevision\"\x15\n" +
-	"\x13DeleteLimitResponse\"@\n" +
+	"\x13DeleteLimitResponse\"R\n" +
 	"\x10ListLocksRequest\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\x05R\x05limit\x12\x16\n" +
-	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"Y\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\"Y\n" +
 	"\x11ListLocksResponse\x12,\n" +
 	"\x05locks\x18\x01 \x03(\v2\x16.taskgrove.v1.HeldLockR\x05locks\x12\x16\n" +
 	"\x06cursor\x18\x02 \x01(\tR\x06cursor\"\x99\x02\n" +
@@ -1470,11 +1487,12 @@ const file_taskgrove_v1_limits_proto_rawDesc = "" +
 	"\x06for_id\x18\b \x01(\tR\x05forId\x12\x19\n" +
 	"\bfor_name\x18\t \x01(\tR\aforName\x12\x18\n" +
 	"\awaiters\x18\n" +
-	" \x01(\x03R\awaiters\"R\n" +
+	" \x01(\x03R\awaiters\"j\n" +
 	"\x10BreakLockRequest\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05token\x18\x03 \x01(\x03R\x05token\"C\n" +
+	"\x05token\x18\x03 \x01(\x03R\x05token\x12\x16\n" +
+	"\x06holder\x18\x04 \x01(\tR\x06holder\"C\n" +
 	"\x10SetWeightRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x16\n" +
 	"\x06weight\x18\x02 \x01(\x01R\x06weight\"\x13\n" +

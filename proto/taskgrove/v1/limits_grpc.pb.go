@@ -46,7 +46,8 @@ type LimitServiceClient interface {
 	// ListLocks lists the locks that are held, by key.
 	ListLocks(ctx context.Context, in *ListLocksRequest, opts ...grpc.CallOption) (*ListLocksResponse, error)
 	// BreakLock takes a lock from who holds it, whose task is cancelled; of a lock that is held for a task, all that is below it, too. The next holder has a greater token, and what the
-	// former one still comes to does not count. NOT_FOUND: nobody holds it; FAILED_PRECONDITION: somebody with another token does, or it changes hands all the time.
+	// former one still comes to does not count. The request names the holder, so that nobody else loses the lock if it is made again. NOT_FOUND: nobody holds it; FAILED_PRECONDITION: somebody
+	// else does, or it changes hands all the time.
 	BreakLock(ctx context.Context, in *BreakLockRequest, opts ...grpc.CallOption) (*HeldLock, error)
 	// SetWeight says how many slots a user gets beside others that wait in the same pool: twice as many with twice the weight.
 	SetWeight(ctx context.Context, in *SetWeightRequest, opts ...grpc.CallOption) (*SetWeightResponse, error)
@@ -172,7 +173,8 @@ type LimitServiceServer interface {
 	// ListLocks lists the locks that are held, by key.
 	ListLocks(context.Context, *ListLocksRequest) (*ListLocksResponse, error)
 	// BreakLock takes a lock from who holds it, whose task is cancelled; of a lock that is held for a task, all that is below it, too. The next holder has a greater token, and what the
-	// former one still comes to does not count. NOT_FOUND: nobody holds it; FAILED_PRECONDITION: somebody with another token does, or it changes hands all the time.
+	// former one still comes to does not count. The request names the holder, so that nobody else loses the lock if it is made again. NOT_FOUND: nobody holds it; FAILED_PRECONDITION: somebody
+	// else does, or it changes hands all the time.
 	BreakLock(context.Context, *BreakLockRequest) (*HeldLock, error)
 	// SetWeight says how many slots a user gets beside others that wait in the same pool: twice as many with twice the weight.
 	SetWeight(context.Context, *SetWeightRequest) (*SetWeightResponse, error)

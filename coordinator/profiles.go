@@ -93,11 +93,26 @@ func (g *guarded) Profiles(ctx context.Context, f ProfileFilter) (Page[*ProfileI
 	})
 }
 
+// DeleteProfile has the record name the version that was the newest when it was called.
 func (g *guarded) DeleteProfile(ctx context.Context, name string) error {
-	_, err := askNamed(ctx, g, Call{Method: "DeleteProfile", Profile: name}, func(ctx context.Context, _ string) (struct{}, error) {
-		return struct{}{}, g.next.DeleteProfile(ctx, name)
+	_, err := askNamed(ctx, g, Call{Method: "DeleteProfile", Profile: name}, func(ctx context.Context, _ string) (*profileGone, error) {
+		was, err := g.next.Profile(ctx, name, 0)
+		if err != nil { // the delete says why
+			was = nil
+		}
+		return &profileGone{was}, g.next.DeleteProfile(ctx, name)
 	})
 	return err
+}
+
+// profileGone is a profile that was deleted; nil: it could not be read.
+type profileGone struct{ *ProfileInfo }
+
+func (p *profileGone) made() Details {
+	if p.ProfileInfo == nil {
+		return nil
+	}
+	return detail("version", p.Version, "versions", p.Versions)
 }
 
 // ApplyProfiles registers profiles; see [ProfileKeeper].

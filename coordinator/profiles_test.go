@@ -318,6 +318,31 @@ func TestWhoseProfiles(t *testing.T) {
 	}
 }
 
+// TestProfilesAreRecorded: the record of changes names the versions that were made, and those that were deleted.
+func TestProfilesAreRecorded(t *testing.T) {
+	t.Parallel()
+	c := recorded(t, 1, nil)
+	access := guard(c, 0, coordinator.AllowAll)
+	for n, row := range []struct{ text, want string }{
+		{"a: {}\nb: {config: {host: canary-of-profile}}", "a@1, b@1"}, {"a: {}\nb: {config: {host: h}}", "b@2"}, {"a: {}", ""},
+	} {
+		name := fmt.Sprint("applies", n)
+		applied(t, access.For(caller(name)), row.text)
+		if got := wanted(t, c, name, "begun done"); got.Details["profiles"] != row.want {
+			t.Errorf("%q is recorded as %v, want %q", row.text, got.Details, row.want)
+		}
+	}
+	if err := access.For(caller("deletes")).DeleteProfile(t.Context(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	if got := wanted(t, c, "deletes", "begun done"); got.Details["profile"] != "b" || got.Details["version"] != "2" || got.Details["versions"] != "2" {
+		t.Errorf("the delete is recorded as %v", got.Details)
+	}
+	if tables := tablesWith(t, connected(t, c.URL), "canary-of-profile"); len(tables) > 0 {
+		t.Errorf("what was deleted is in %v", tables)
+	}
+}
+
 // TestProfilesAreStoredWhole: all that is wrong with a file is told at once, where it stands, and then nothing of it is stored; nor is anything of a preview.
 func TestProfilesAreStoredWhole(t *testing.T) {
 	t.Parallel()

@@ -109,11 +109,8 @@ func flowDoctorCommand() *cobra.Command {
 				return err
 			}
 			defer s.Close() //nolint:errcheck // nothing is left to be sent
-			if cluster, err = s.clusterExecutors(cmd.Context()); err == nil {
-				look.others = cluster
-				if id != "" {
-					look.text, err = s.registered(cmd.Context(), id, version, of)
-				}
+			if cluster, err = look.ask(cmd.Context(), s); err == nil && id != "" {
+				look.text, err = s.registered(cmd.Context(), id, version, of)
 			}
 			if err != nil {
 				return unreachable(s.explain(cmd.Context(), err))
@@ -140,6 +137,9 @@ func flowDoctorCommand() *cobra.Command {
 			return err
 		}
 		checkup := &examined{Checkup: flows.Doctor(shown, text, opts, overlays)}
+		if err := look.unread(); err != nil {
+			return unreachable(s.explain(cmd.Context(), err))
+		}
 		switch {
 		case look.worker != "":
 			store, err := secrets.New(secrets.Config{File: look.worker, Dir: dir})

@@ -41,6 +41,22 @@ func TestFlowDoctorAsksPools(t *testing.T) {
 		return spaces(out), note, code
 	}
 	given := []string{"--profiles-file", profiles, "--env", "DAY=1"}
+	if out, note, code := runCommand(t, "flow", "explain", flow, "--cluster"); code != exitUsage || !strings.Contains(note, "spec.unknown_profile") {
+		t.Errorf("without the profile: exit %d, %s\n%s", code, note, out)
+	}
+	if _, note, code := runCommand(t, "profile", "apply", profiles); code != exitOK {
+		t.Fatal(note)
+	}
+	if out, note, code := runCommand(t, "flow", "explain", flow, "--cluster"); code != exitOK || !strings.Contains(spaces(out), "config.host db.internal profile\n") || !strings.Contains(spaces(out), "config.password *** profile secret") {
+		t.Errorf("by a registered profile: exit %d, %s\n%s", code, note, out)
+	}
+	if _, note, code := runCommand(t, "flow", "explain", flow, "--server", "127.0.0.1:1"); code != exitUsage || !strings.Contains(note, "--server: goes with --cluster") {
+		t.Errorf("a server that is not asked: exit %d, %s", code, note)
+	}
+	registered := []string{"--env", "DAY=1"}
+	if out, _, _ := doctor(append([]string{flow, "--pool", "staging"}, registered...)...); !strings.Contains(out, "resource wh, profile warehouse, with the pool's settings\n") || !strings.Contains(out, "secret STAGING_PASSWORD (config.password): there\n") {
+		t.Errorf("by a registered profile:\n%s", out)
+	}
 	for _, row := range []struct {
 		pool string
 		code int

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/taskgrove/taskgrove/executors/resource"
 	"github.com/taskgrove/taskgrove/flows"
+	"github.com/taskgrove/taskgrove/internal/config"
 	"github.com/taskgrove/taskgrove/internal/workerfile"
 	"github.com/taskgrove/taskgrove/node"
 )
@@ -24,6 +26,8 @@ type lookFlags struct {
 	text     []byte         // of the flow; nil: it is a file
 	others   flows.Others   // executors beside those of this program; nil: none
 	bundle   *fetchedBundle // that the flow is of; nil: of none
+
+	registered *registeredProfiles // of the cluster; nil: none are
 }
 
 func (l *lookFlags) bind(cmd *cobra.Command, poolHelp string) *formatFlag {
@@ -58,11 +62,32 @@ func (l *lookFlags) read(cmd *cobra.Command, name string) (shown string, text []
 	}
 	opts = node.FlowOptions()
 	opts.Others = l.others
+	if l.registered != nil {
+		opts.Registered = l.registered.find
+	}
 	opts.Profiles, opts.Env = all, values.of(text, uses)
 	if l.bundle != nil {
 		opts = l.bundle.options(opts)
 	}
 	return shown, text, opts, nil, err
+}
+
+// ask takes executors and profiles of the cluster.
+func (l *lookFlags) ask(ctx context.Context, s *session) (*clusterExecutors, error) {
+	cluster, err := s.clusterExecutors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.others, l.registered = cluster, &registeredProfiles{s: s, ctx: ctx}
+	return cluster, nil
+}
+
+// unread is why registered profiles could not be had; nil: they could, or none were asked for.
+func (l *lookFlags) unread() error {
+	if l.registered == nil {
+		return nil
+	}
+	return l.registered.err
 }
 
 // overlays are the profiles of the pool in the worker's file.
@@ -95,16 +120,34 @@ func refuse(cmd *cobra.Command, report *flows.Report, f format) error {
 
 func flowExplainCommand() *cobra.Command {
 	var look lookFlags
+	var asks bool
 	cmd := &cobra.Command{
 		Use: "explain FILE|-", Short: "Show what the settings of a flow's resources come to",
 		Long: "Shows what the settings of a flow's resources come to, and where each one comes from: the resource itself, the overlay that the workers of a pool have for its profile, the profile, or what\n" +
-			"counts by default. Secrets, and what is decoded, are shown as ***. It asks no cluster. The exit code is 2 if the flow has faults.",
+			"counts by default. Secrets, and what is decoded, are shown as ***. It asks no cluster without --cluster, which takes the profiles that are registered there and that you may see, and the executors\n" +
+			"that its workers have. The exit code is 2 if the flow has faults, and 4 if no cluster could be reached.",
 		Args: cobra.ExactArgs(1),
 	}
 	out := look.bind(cmd, "the pool whose workers are meant, with --worker-file")
+	bind(cmd, config.Variables(&config.Client{}))
+	cmd.Flags().BoolVar(&asks, "cluster", false, "take registered profiles, and the executors of the cluster's workers")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if (look.pool == "") != (look.worker == "") {
 			return usage("--pool and --worker-file go together")
+		}
+		var s *session
+		if !asks && clientFlagOf(cmd) != "" {
+			return usage("--%s: goes with --cluster", clientFlagOf(cmd))
+		}
+		if asks {
+			var err error
+			if s, err = connect(cmd); err != nil {
+				return err
+			}
+			defer s.Close() //nolint:errcheck // nothing is left to be sent
+			if _, err = look.ask(cmd.Context(), s); err != nil {
+				return unreachable(s.explain(cmd.Context(), err))
+			}
 		}
 		shown, text, opts, bad, err := look.read(cmd, args[0])
 		if err != nil {
@@ -124,6 +167,9 @@ func flowExplainCommand() *cobra.Command {
 		})
 		if err != nil {
 			return err
+		}
+		if err := look.unread(); err != nil {
+			return unreachable(s.explain(cmd.Context(), err))
 		}
 		if explained == nil {
 			return refuse(cmd, report, out.format)

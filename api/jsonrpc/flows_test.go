@@ -42,5 +42,8 @@ func TestLongFlows(t *testing.T) {
 	if run["run_id"] != "r" || run["flow_id"] != "long" {
 		t.Errorf("flows.run: %.300v", run)
 	}
+	if got := ask("profiles.apply", fmt.Sprintf(`{"text":%s}`, quoted("# "+strings.Repeat("x", 1<<20)+"\nlong: {config: {host: h}}\n"))); len(got["profiles"].([]any)) != 1 {
+		t.Errorf("profiles.apply: %.300v", got)
+	}
 	ask("runs.resume", fmt.Sprintf(`{"run":"r","text":%s}`, quoted(text)))
 }

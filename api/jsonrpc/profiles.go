@@ -69,14 +69,18 @@ func (h *Handler) profileAnswers() map[string]method {
 }
 
 func (h *Handler) profilesApply(ctx context.Context, x *exchange, raw json.RawMessage) (json.RawMessage, error) {
-	var spec coordinator.ProfilesSpec
-	text, err := ofNamed(raw, "text", "the text of profiles", profilesApplyParams{}, func(p *params) {
-		spec.Name, spec.UserID, spec.Preview = p.text("name"), p.text("user_id"), p.flag("preview", false)
-	})
+	p, err := named(raw)
 	if err != nil {
 		return nil, err
 	}
-	spec.Text = []byte(text)
+	spec := coordinator.ProfilesSpec{Text: p.file("text"), Name: p.text("name"), UserID: p.text("user_id"), Preview: p.flag("preview", false)}
+	if len(spec.Text) == 0 {
+		p.refuse("text", "the text of profiles")
+	}
+	p.only(profilesApplyParams{})
+	if p.err != nil {
+		return nil, p.err
+	}
 	got, err := x.svc.ApplyProfiles(ctx, spec)
 	if err != nil {
 		return nil, err

@@ -143,7 +143,7 @@ func ofTask(id string) map[string]string {
 		"generate_task_tree": `{"requirement":"x","user_id":"alice"}`, "wait_for_task": `{"task_id":"` + id + `","timeout":1}`, "explain_task": one,
 		"pause_tree": fmt.Sprintf(`{"tree_id":%q}`, id), "resume_tree": fmt.Sprintf(`{"tree_id":%q}`, id),
 		"list_schedules": `{"user_id":"alice"}`, "get_schedule": schedule, "list_schedule_runs": schedule, "trigger_schedule": schedule, "pause_schedule": schedule, "resume_schedule": schedule,
-		"validate_flow": `{"flow":"hers"}`, "list_flows": `{"user_id":"alice"}`, "get_flow": schedule, "run_flow": `{"flow":"hers"}`, "list_runs": `{"user_id":"alice"}`, "get_run": `{"run":"hers"}`,
+		"validate_flow": `{"flow":"hers"}`, "list_flows": `{"user_id":"alice"}`, "get_flow": schedule, "list_profiles": `{"user_id":"alice"}`, "get_profile": `{"name":"hers"}`, "run_flow": `{"flow":"hers"}`, "list_runs": `{"user_id":"alice"}`, "get_run": `{"run":"hers"}`,
 		"get_run_logs": `{"run":"hers"}`, "resume_run": `{"run":"hers"}`, "cancel_run": `{"run":"hers"}`,
 		"skip_task": one, "signal_task": fmt.Sprintf(`{"task_id":%q,"name":"go"}`, id), "answer_approval": fmt.Sprintf(`{"task_id":%q,"choice":"approve"}`, id),
 	}
@@ -164,6 +164,9 @@ func TestForeignTasks(t *testing.T) {
 	}
 	const flow = "flow: {id: hers, description: precious}\njobs: []\n"
 	if _, err := c.Service().ApplyFlow(t.Context(), coordinator.FlowSpec{UserID: "alice", Text: []byte(flow)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Service().ApplyProfiles(t.Context(), coordinator.ProfilesSpec{UserID: "alice", Text: []byte("hers: {config: {host: precious}}\n")}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Service().RunFlow(t.Context(), coordinator.FlowRunSpec{UserID: "alice", Text: []byte(flow), RunID: "hers"}); err != nil {

@@ -31,6 +31,19 @@ func TestFlowsByTools(t *testing.T) {
 			t.Errorf("got %+v", report)
 		}
 		var list struct{ Flows []struct{ ID string } }
+		if _, err := s.svc.ApplyProfiles(t.Context(), coordinator.ProfilesSpec{Text: []byte("wh: {config: {host: '{{env.HOST}}'}}\n")}); err != nil {
+			t.Fatal(err)
+		}
+		var profiles struct{ Profiles []struct{ Name string } }
+		if call(t, session, "list_profiles", nil, &profiles); len(profiles.Profiles) != 1 || profiles.Profiles[0].Name != "wh" {
+			t.Errorf("profiles: %+v", profiles)
+		}
+		var profile struct {
+			Body struct{ Config map[string]string }
+		}
+		if call(t, session, "get_profile", map[string]any{"name": "wh"}, &profile); profile.Body.Config["host"] != "{{env.HOST}}" {
+			t.Errorf("a profile: %+v", profile)
+		}
 		if call(t, session, "list_flows", nil, &list); len(list.Flows) != 1 || list.Flows[0].ID != "kept" {
 			t.Errorf("got %+v", list)
 		}

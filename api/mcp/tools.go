@@ -323,6 +323,19 @@ var toolTable = []tool{
 		arguments:   []argument{{name: "id", kind: text, required: true, description: "id of the flow"}, versionOf},
 	},
 	{
+		name: "list_profiles", title: "List profiles", effect: reads, method: "profiles.list", run: paged("profiles"), list: "profiles",
+		description: "List registered profiles by name, which resources of flows may name, the newest version of each, without bodies. get_profile shows one.",
+		arguments:   []argument{{name: "user_id", kind: text, description: "only profiles of this owner"}, limitOf, cursorOf},
+	},
+	{
+		name: "get_profile", title: "Show a profile", effect: reads, method: "profiles.get",
+		description: "Show a registered profile: config, options and decode, with names in the place of secrets.",
+		arguments: []argument{
+			{name: "name", kind: text, required: true, description: "name of the profile"},
+			{name: "version", kind: whole, description: "of the profile; the newest if left out"},
+		},
+	},
+	{
 		name: "run_flow", title: "Run a flow", effect: adds, method: "flows.run",
 		description: "Begin a run of a flow: a registered one, or a text. Answers at once with run_id and tree_id; wait_for_task with tree_id waits for its end, and get_run tells what it has come to. " +
 			"The same flow, values and run_id are the same run.",

@@ -98,7 +98,7 @@ func TestProfiles(t *testing.T) {
 	if err := os.WriteFile(large, []byte("a: {config: {host: "+strings.Repeat("x", 10<<20)+"}}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, note, code := runCommand(t, "profile", "apply", large); code != exitUsage || !strings.Contains(note, "spec.too_large") || len(note) > 4096 {
+	if _, note, code := runCommand(t, "profile", "apply", large, "--request-timeout", "10m"); code != exitUsage || !strings.Contains(note, "spec.too_large") || len(note) > 4096 {
 		t.Errorf("10 MB: exit %d, %.400s", code, note)
 	}
 	if _, note, code := runCommand(t, "profile", "get", strings.Repeat("x", 100_000)); code != exitError || len(note) > 4096 {

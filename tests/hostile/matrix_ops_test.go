@@ -330,6 +330,8 @@ var toolRows = []row{
 	{"validate_flow", `{"text":"flow: {}"}`, on("ValidateFlow", aboutAny)},
 	{"list_flows", `{}`, blindly("Flows", aboutList)},
 	{"get_flow", `{"id":"ID"}`, on("Flow", aboutFlow)},
+	{"list_profiles", `{}`, blindly("Profiles", aboutList)},
+	{"get_profile", `{"name":"ID"}`, on("Profile", aboutProfile)},
 	{"run_flow", `{"text":"flow: {}"}`, blindly("RunFlow", aboutOwn)},
 	{"list_runs", `{}`, blindly("FlowRuns", aboutList)},
 	{"get_run", `{"run":"ID"}`, on("FlowRun", aboutRun)},

@@ -59,6 +59,9 @@ var (
 
 // plain is what gRPC says of a connection, without its own parts.
 func plain(text string) string {
+	if _, own, is := strings.Cut(text, "per-RPC creds failed due to error: "); is { // of this package: what is wrong with the token
+		return own
+	}
 	if m := dialling.FindStringSubmatch(text); m != nil {
 		return strings.NewReplacer("connect: ", "", "lookup ", "").Replace(m[1])
 	}

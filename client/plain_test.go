@@ -22,6 +22,7 @@ func TestErrorsSpeakPlainly(t *testing.T) {
 		"get x: unavailable: tls: failed to verify certificate: x509: certificate signed by unknown authority":                  {codes.Unavailable, `connection error: desc = "transport: authentication handshake failed: tls: failed to verify certificate: x509: certificate signed by unknown authority"`},
 		"get x: unavailable: the connection broke before the server had spoken":                                                 {codes.Unavailable, `connection error: desc = "error reading server preface: EOF"`},
 		"get x: unavailable: remote error: tls: certificate required":                                                           {codes.Unavailable, `connection error: desc = "error reading server preface: remote error: tls: certificate required"`},
+		"get x: not allowed: token: it has characters that no token has":                                                        {codes.Unauthenticated, `transport: per-RPC creds failed due to error: token: it has characters that no token has`},
 		"get x: refused for now: too many requests at once, try again":                                                          {codes.ResourceExhausted, "too many requests at once, try again"},
 		"get x: internal error ABC":                                                                                             {codes.Internal, "internal error ABC"},
 		"get x: the server failed":                                                                                              {codes.Unknown, ""},

@@ -159,7 +159,7 @@ func (s *session) explain(ctx context.Context, err error) error {
 		return codedError{fmt.Errorf("%w\nno coordinator answers at %s, or it has too much to do: start one with \"taskgrove dev\", or name another with --server", err, s.server), exitUnreachable}
 	}
 	if errors.Is(err, client.ErrUnauthenticated) {
-		return fmt.Errorf("%w\nthe coordinator at %s asks callers who they are: TASKGROVE_TOKEN or --token-file gives a token, which \"taskgrove token create\" makes where the secret is; \"taskgrove login\" signs in at an issuer", err, s.server)
+		return codedError{fmt.Errorf("%w\nthe coordinator at %s asks callers who they are: TASKGROVE_TOKEN or --token-file gives a token, which \"taskgrove token create\" makes where the secret is; \"taskgrove login\" signs in at an issuer", err, s.server), exitError}
 	}
 	if bad, ok := errors.AsType[*client.InvalidError](err); ok {
 		if len(bad.Faults) == 0 {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -8,6 +10,7 @@ import (
 	"github.com/taskgrove/taskgrove/api/apitest"
 	"github.com/taskgrove/taskgrove/api/grpcserver"
 	"github.com/taskgrove/taskgrove/api/identity"
+	"github.com/taskgrove/taskgrove/client"
 	"github.com/taskgrove/taskgrove/coordinator"
 )
 
@@ -106,5 +109,15 @@ func TestTokenCreateRefuses(t *testing.T) {
 	t.Setenv("TASKGROVE_JWT_SECRET", "")
 	if _, notes, code := runCommand(t, "token", "create", "--user", "amy"); code != 2 || !strings.Contains(notes, "TASKGROVE_JWT_SECRET") {
 		t.Errorf("without a secret: got %d, %s", code, notes)
+	}
+}
+
+// Commands of flows explain an error before those around them do: people are told once what to do.
+func TestAdviceIsGivenOnce(t *testing.T) {
+	t.Parallel()
+	s := &session{server: "127.0.0.1:7700"}
+	err := s.explain(t.Context(), unreachable(s.explain(t.Context(), fmt.Errorf("run a flow: %w", client.ErrUnauthenticated))))
+	if n := strings.Count(err.Error(), "asks callers who they are"); n != 1 || !errors.Is(err, client.ErrUnauthenticated) {
+		t.Errorf("%d times: %v", n, err)
 	}
 }

@@ -34,6 +34,11 @@ func mocksOf(f *flowtest.Flow) []byte {
 			if s.Items == nil {
 				add(name, s.Comes, s.N)
 			}
+			if s.Calls && s.Comes == "success" {
+				mocks[name] = map[string]any{"result": map[string]any{"run_id": "r2", "flow_id": flowtest.CalleeID, "outcome": "SUCCESS", "jobs": map[string]any{"inner": map[string]any{"status": "SUCCESS", "outputs": map[string]any{"n": s.N}}}}}
+			} else if s.Calls {
+				mocks[name] = map[string]any{"error": "as it is told", "kind": "child"}
+			}
 			for n, comes := range s.Items {
 				add(fmt.Sprintf("%s[%d]", name, n), comes, n)
 			}
@@ -60,6 +65,9 @@ func TestFlowsPlayAsTheyRead(t *testing.T) {
 		}
 		if seed%3 > 0 {
 			f.Each(rand.New(rand.NewPCG(seed, 11)))
+		}
+		if seed%4 > 1 {
+			f.Call(rand.New(rand.NewPCG(seed, 13)))
 		}
 		text := f.Text(noops)
 		tree, report := flows.Compile("f.json", text, "r", options())
@@ -116,8 +124,12 @@ func TestFlowsPlayAsTheyRead(t *testing.T) {
 						t.Errorf("seed %d: %s sees %s, want %s, of %v", seed, name, got, text, j.Steps[i].Reads)
 					}
 				}
-				if j.Steps[i].Items == nil {
-					saw(name, j.Steps[i].Saw)
+				switch step := &j.Steps[i]; {
+				case step.Calls:
+					saw(name, map[string]any{"flow": flowtest.CalleeID, "params": map[string]any{"sees": step.Saw}})
+					seen["call"]++
+				case step.Items == nil:
+					saw(name, step.Saw)
 				}
 				for n, outcome := range j.Steps[i].Items {
 					item := maps.Clone(j.Steps[i].Saw)
@@ -151,7 +163,7 @@ func TestFlowsPlayAsTheyRead(t *testing.T) {
 		}
 	}
 	t.Log(seen)
-	for _, word := range []string{"success", "skipped", "failed", "blocked", "steps", "job", "jobs", "item", "a failure before another in the list"} {
+	for _, word := range []string{"success", "skipped", "failed", "blocked", "steps", "job", "jobs", "item", "call", "a failure before another in the list"} {
 		if seen[word] == 0 {
 			t.Errorf("nothing is %s: %v", word, seen)
 		}

@@ -52,6 +52,7 @@ type Step struct {
 	Reads   []string // paths that its inputs name
 	Items   []string // of a foreach: what it comes to for each; nil: it is none
 	Allows  bool     // failures of items
+	Calls   bool     // it runs the flow that [Callee] is, and waits for its end
 
 	Saw map[string]any // what these were
 }
@@ -68,6 +69,9 @@ func (s *Step) result() map[string]any {
 			}
 		}
 		result = map[string]any{"count": len(s.Items), "succeeded": counts["success"], "skipped": counts["skipped"], "failed": counts["failed"], "results": results}
+	}
+	if s.Calls {
+		result = map[string]any{"flow_id": CalleeID, "outcome": "SUCCESS", "jobs": map[string]any{"inner": map[string]any{"status": "SUCCESS", "outputs": map[string]any{"n": s.N}}}}
 	}
 	if s.Comes == "skipped" {
 		result["skipped"], result["reason"] = true, "no_data"
@@ -92,6 +96,42 @@ func (f *Flow) Each(r *rand.Rand) {
 				s.Comes = "skipped"
 			case slices.Contains(s.Items, "failed") && !s.Allows:
 				s.Comes = "failed"
+			}
+		}
+	}
+}
+
+// CalleeID is the id of the flow that steps run.
+const CalleeID = "callee"
+
+// Callee is the flow that steps run, with a step of a type that gets what the calling step would.
+func Callee(executor, pool string) []byte {
+	inputs, parameters := map[string]any{}, map[string]any{}
+	for name, kind := range map[string]string{"comes": "string", "n": "integer", "sees": "object"} {
+		inputs[name], parameters[name] = "{{params."+name+"}}", map[string]any{"type": kind}
+	}
+	text, _ := json.Marshal(map[string]any{"flow": map[string]any{"id": CalleeID, "pool": pool, "parameters": parameters}, "jobs": []any{map[string]any{"id": "inner", "steps": []any{
+		map[string]any{"id": "s", "type": executor, "inputs": inputs, "outputs": map[string]any{"n": "{{result.n}}"}}}}}})
+	return text
+}
+
+// Call makes some steps run another flow. They come to what that does: it is never skipped. Its id is not known before, so that later steps name other parts of the result.
+func (f *Flow) Call(r *rand.Rand) {
+	for _, j := range f.Jobs {
+		for i := range j.Steps {
+			s := &j.Steps[i]
+			if s.Items == nil && r.IntN(4) == 0 {
+				if s.Calls = true; s.Comes == "skipped" {
+					s.Comes = "success"
+				}
+			}
+			for n, path := range s.Reads {
+				var of int
+				if names := strings.Split(path, "."); names[0] == "steps" {
+					if fmt.Sscanf(names[1], "s%d", &of); j.Steps[of].Calls {
+						s.Reads[n] = names[0] + "." + names[1] + "." + []string{"outcome", "flow_id", "jobs", "jobs.inner.status", "jobs.inner.outputs.n", "none"}[r.IntN(6)]
+					}
+				}
 			}
 		}
 	}
@@ -200,8 +240,16 @@ func see(byID map[string]*Job, j *Job, path string) any {
 		if len(names) == 2 {
 			return result
 		}
-		v, there := result[names[2]]
-		return given(v, there)
+		var v any = result
+		for _, name := range names[2:] {
+			within, _ := v.(map[string]any)
+			below, there := within[name]
+			if !there {
+				return nothing
+			}
+			v = below
+		}
+		return v
 	case "job":
 		if len(names) == 2 {
 			return maps.Clone(j.Outputs)
@@ -282,11 +330,19 @@ func (f *Flow) Text(step func(j *Job, n int) (executor string, inputs map[string
 			if s.SkipJob {
 				step["on_no_data"] = "skip_job"
 			}
+			sees, gives := inputs, "{{result.n}}"
+			if s.Calls {
+				sees, gives = map[string]any{}, "{{result.jobs.inner.outputs.n}}"
+			}
 			for n, path := range s.Reads {
-				inputs[See(n)] = "{{" + path + ":" + nothing + "}}"
+				sees[See(n)] = "{{" + path + ":" + nothing + "}}"
+			}
+			if s.Calls {
+				inputs["sees"] = sees
+				step["type"], inputs = "flow", map[string]any{"flow": CalleeID, "params": inputs}
 			}
 			if step["inputs"] = inputs; s.Output != "" {
-				step["outputs"] = map[string]any{s.Output: "{{result.n}}"}
+				step["outputs"] = map[string]any{s.Output: gives}
 			}
 			if s.Items != nil {
 				if step["type"], step["inputs"] = "foreach", s.each(executor, inputs, i%3); s.Output != "" {
@@ -398,6 +454,9 @@ func (f *Flow) Run() error {
 			switch {
 			case s.Comes == "failed":
 				j.Status, j.Failure = "FAILED", fmt.Sprintf("%s s%d executor: as it is told", j.ID, i)
+				if s.Calls {
+					j.Failure = fmt.Sprintf("%s s%d child: as it is told", j.ID, i)
+				}
 				if s.Items != nil {
 					j.Failure = fmt.Sprintf("%s s%d child: task '%[1]s__s%[2]d[%d]'", j.ID, i, slices.Index(s.Items, "failed"))
 				}

@@ -332,6 +332,9 @@ func TestFailuresAreTold(t *testing.T) {
 		{"a tree that is not stored", `
   - {name: a, executor: subtree, inputs: {copy_of: stored}}
 `, "", treetest.Errors, `a copies the tree "stored", and no tree is stored here: it needs a mock`},
+		{"a flow that is not stored", `
+  - {name: a, executor: subtree, inputs: {flow: stored}}
+`, "", treetest.Errors, `a runs the flow "stored", and no flow is stored here: it needs a mock`},
 		{"time without end", `
   - {name: a, executor: work, repeat: {until: "false", max: 100000, delay: 86400}}
 `, "default: {}", treetest.Errors, "it would take over 10 years"},

@@ -80,6 +80,10 @@ func (w *world) submitFor(t *task, a *dag.Awaits) {
 	case t.tree.depth >= dag.MaxSubtreeDepth:
 		fail("trees that tasks submit may be nested %d deep, and the tree of this task is", dag.MaxSubtreeDepth)
 		return
+	case sub.Flow != "":
+		w.problem(w.c.place, "%s runs the flow %q, and no flow is stored here: it needs a mock", t.path(), sub.Flow)
+		fail("there is no flow %q", sub.Flow)
+		return
 	case sub.CopyOf != "":
 		w.problem(w.c.place, "%s copies the tree %q, and no tree is stored here: it needs a mock", t.path(), sub.CopyOf)
 		fail("there is no tree %q", sub.CopyOf)

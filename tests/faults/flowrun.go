@@ -40,8 +40,8 @@ func (f *FlowRun) Outcome() string {
 // taskOf is what the task of a step is called by.
 func taskOf(job string, step int) string { return fmt.Sprintf("%s__s%d", job, step) }
 
-// Came holds what a run came to against what it must: jobs, steps, and what each attempt of a step saw, by what executors noted in dir. ids are its tasks, by [FlowRun.Flow]'s JOB__STEP.
-// Steps that were kept don't run.
+// Came holds what a run came to against what it must: jobs, steps, and what each attempt of a step saw, by what executors noted in dir. ids are its tasks, by [FlowRun.Flow]'s JOB__STEP;
+// where a step runs another flow, the task of that one's step. Steps that were kept don't run.
 func (f *FlowRun) Came(got []flows.JobOutcome, ids map[string]string, dir string, kept map[string]bool) (problems []string, err error) {
 	problem := func(format string, args ...any) {
 		problems = append(problems, f.Name()+": "+fmt.Sprintf(format, args...)+"\n"+string(f.Text))
@@ -53,7 +53,7 @@ func (f *FlowRun) Came(got []flows.JobOutcome, ids map[string]string, dir string
 	stepping := &Stepping{Dir: dir}
 	for _, j := range f.Flow.Jobs {
 		if is := jobs[j.ID]; is.Status != j.Status {
-			problem("job %s is %s, want %s", j.ID, is.Status, j.Status)
+			problem("job %s is %s (%s), want %s", j.ID, is.Status, is.Reason, j.Status)
 			continue
 		}
 		for n, want := range j.Ends {
@@ -72,6 +72,9 @@ func (f *FlowRun) Came(got []flows.JobOutcome, ids map[string]string, dir string
 				}
 				for _, own := range []string{"comes", "n"} {
 					delete(is, own)
+				}
+				if sees, _ := is["sees"].(map[string]any); j.Steps[n].Calls {
+					is = sees
 				}
 				if saw, want := marshal(is), marshal(j.Steps[n].Saw); saw != want {
 					problem("%s saw %s, want %s, of %v", name, saw, want, j.Steps[n].Reads)

@@ -17,11 +17,12 @@ import (
 // flowing is a run of a flow of which it is known what it comes to.
 type flowing struct{ *FlowRun }
 
-// flow makes a random flow with so many steps at least, and a name for its run.
+// flow makes a random flow with so many steps at least, and a name for its run. Some of its steps run the flow of [site.callee].
 func (s *site) flow(r *rand.Rand, steps int) *flowing {
 	s.t.Helper()
 	for {
 		f := flowtest.Random(r)
+		f.Call(r)
 		has := 0
 		for _, j := range f.Jobs {
 			has += len(j.Steps)
@@ -68,20 +69,85 @@ func (s *site) ended(f *flowing) *coordinator.FlowRunInfo {
 	return got
 }
 
-// stepsOf are the tasks of a run's steps, by JOB__STEP.
+// callee registers the flow that steps of random flows run.
+func (s *site) callee() {
+	s.t.Helper()
+	if _, err := s.front.ApplyFlow(s.t.Context(), coordinator.FlowSpec{Text: flowtest.Callee(SteppingID, Pools[0])}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// stepsOf are the tasks of a run's steps, by JOB__STEP: of those that run another flow, the one that does the work there.
 func (s *site) stepsOf(run *coordinator.FlowRunInfo) map[string]string {
 	s.t.Helper()
 	ids := map[string]string{}
-	for filter := (coordinator.TaskFilter{TreeOf: run.TreeID, Limit: 1000}); ; {
+	for _, task := range s.tasksOf(run.TreeID) {
+		ids[task.Name] = task.ID
+		if task.SubtreeID == "" {
+			continue
+		}
+		for _, below := range s.tasksOf(task.SubtreeID) {
+			if below.Name == "inner__s" {
+				ids[task.Name] = below.ID
+			}
+		}
+	}
+	return ids
+}
+
+// called is how many runs the steps of trees have begun: each attempt of a step one at most, of which the step knows the newest, and nobody else any.
+func (s *site) called(trees map[string]bool) int {
+	s.t.Helper()
+	steps, began := map[string]*coordinator.Task{}, map[string][]*coordinator.FlowRunInfo{}
+	for tree := range trees {
+		for _, task := range s.tasksOf(tree) {
+			if task.SubtreeID != "" {
+				steps["task "+task.ID] = task
+			}
+		}
+	}
+	runs := 0
+	for filter := (coordinator.FlowRunFilter{Flow: flowtest.CalleeID, Limit: 1000}); ; {
+		page, err := s.front.FlowRuns(s.t.Context(), filter)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, run := range page.Items {
+			runs++
+			if began[run.CreatedBy] = append(began[run.CreatedBy], run); run.Outcome == "RUNNING" {
+				s.t.Errorf("the run %s of %s goes on, and what it was for has ended", run.RunID, run.CreatedBy)
+			}
+			if steps[run.CreatedBy] == nil {
+				s.t.Errorf("%s has begun the run %s, and knows of none", run.CreatedBy, run.RunID)
+			}
+		}
+		if filter.Cursor = page.Next; filter.Cursor == "" {
+			break
+		}
+	}
+	for name, step := range steps {
+		its := began[name]
+		if len(its) > step.Attempt || !slices.ContainsFunc(its, func(r *coordinator.FlowRunInfo) bool { return r.TreeID == step.SubtreeID }) {
+			s.t.Errorf("%s (%s) has begun %d runs in %d attempts, and knows of the tree %s", name, step.Name, len(its), step.Attempt, step.SubtreeID)
+		}
+	}
+	if runs == 0 {
+		s.t.Error("no step has begun a run")
+	}
+	return runs
+}
+
+// tasksOf are the tasks of a tree.
+func (s *site) tasksOf(tree string) (all []*coordinator.Task) {
+	s.t.Helper()
+	for filter := (coordinator.TaskFilter{TreeOf: tree, Limit: 1000}); ; {
 		page, err := s.front.Tasks(s.t.Context(), filter)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		for _, task := range page.Items {
-			ids[task.Name] = task.ID
-		}
+		all = append(all, page.Items...)
 		if filter.Cursor = page.Next; filter.Cursor == "" {
-			return ids
+			return all
 		}
 	}
 }
@@ -201,6 +267,7 @@ func TestKilledWhileFlowsRun(t *testing.T) {
 	defer copier.Stop()
 	spare := s.start(CoordinatorRole, "")
 	s.start(WorkerRole, "")
+	s.callee()
 	var all []*flowing
 	for n, at := range rounds(seed, flowPoints) {
 		r := rand.New(rand.NewPCG(seed, uint64(n)))
@@ -279,7 +346,15 @@ func TestKilledWhileFlowsRun(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d flows, of which %d were resumed; copies: %d of work, %d of results", len(all), len(again), copier.Work.Load(), copier.Results.Load())
+	trees := map[string]bool{}
+	for _, f := range all {
+		trees[first[f.name()].TreeID] = true
+	}
+	for _, f := range again {
+		trees[s.ended(f).TreeID] = true
+	}
+	called := s.called(trees)
+	t.Logf("%d flows, of which %d were resumed; %d runs that steps began; copies: %d of work, %d of results", len(all), len(again), called, copier.Work.Load(), copier.Results.Load())
 }
 
 // healing is a flow whose second step fails, and the same one mended.

@@ -145,6 +145,7 @@ func TestStepsOfAJobNeverOverlap(t *testing.T) {
 		}
 		defer part.Close() //nolint:errcheck // what matters has ended
 	}
+	s.callee()
 	r := rand.New(rand.NewPCG(seed, 50))
 	var all []*flowing
 	for range 25 {

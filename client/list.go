@@ -29,6 +29,8 @@ type TaskFilter struct {
 	Custom      map[string]string // own keys of tasks, by the text of their value
 	RootOnly    bool              // roots of trees only
 	Labels      map[string]string // of the tree, at most 16; an empty value stands for any; with RootOnly only
+	Places      []int             // of the tree TreeOf: tasks of these places in it, from 1, as in [SnapshotTask]; at most 1000. Beside it AsSubmitted and Cursor only
+	Error       string            // that their errors have, in upper or lower case; with TreeOf
 	Approvals   bool              // that wait for approvals; beside it UserID, Since, Before, AsSubmitted and the page only
 	AsSubmitted bool              // with [Task.Options], and without results of dependencies among the inputs
 	PageSize    int               // how many are asked for at a time; default 100, at most 1000
@@ -41,7 +43,7 @@ func (c *Client) TasksPage(ctx context.Context, f TaskFilter) (*Page[*Task], err
 	got, err := c.rpc.ListTasks(ctx, &pb.ListTasksRequest{
 		TreeId: f.TreeOf, ParentId: f.ParentID, UserId: f.UserID, Status: string(f.Status), State: string(f.State), Name: f.Name, Executor: f.Executor,
 		Since: stampOf(f.Since), Before: stampOf(f.Before), AsSubmitted: f.AsSubmitted, Limit: int32(f.PageSize), Cursor: f.Cursor,
-		OriginalTaskId: f.OriginalID, Custom: f.Custom, Labels: f.Labels, RootOnly: f.RootOnly, Offset: int32(f.Offset), Approvals: f.Approvals,
+		OriginalTaskId: f.OriginalID, Custom: f.Custom, Labels: f.Labels, RootOnly: f.RootOnly, Offset: int32(f.Offset), Approvals: f.Approvals, Error: f.Error, Places: int32s(f.Places),
 	})
 	if err != nil {
 		return nil, wrap(ctx, err, "list tasks")
@@ -51,6 +53,13 @@ func (c *Client) TasksPage(ctx context.Context, f TaskFilter) (*Page[*Task], err
 		page.Items = append(page.Items, taskOf(t))
 	}
 	return page, nil
+}
+
+func int32s(all []int) (out []int32) {
+	for _, n := range all {
+		out = append(out, int32(n))
+	}
+	return out
 }
 
 // Tasks yields all tasks that the filter selects, asking for them page by page. It ends after an error.

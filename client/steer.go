@@ -40,6 +40,9 @@ func NoCache() ExecuteOption { return func(r *execution) { r.NoCache = true } }
 // Demo has nothing run: workers make up the results of what starts. A later execution without it runs what it starts for real.
 func Demo() ExecuteOption { return func(r *execution) { r.Demo = true } }
 
+// DryRun starts nothing, and has the answer say what would start.
+func DryRun() ExecuteOption { return func(r *execution) { r.DryRun = true } }
+
 // ModelKey is [WithModelKey] for what starts.
 func ModelKey(key string) ExecuteOption { return func(r *execution) { r.modelKey = key } }
 
@@ -57,8 +60,9 @@ type Execution struct {
 	// Status is started, already_running, completed (there is nothing to run), or cancelled: nothing was started, as the task was
 	// cancelled, or one that it depends on.
 	Status      string
-	Tasks       int    // how many were started
-	CancelledID string // of the cancelled task, with that status
+	Tasks       int     // how many were started
+	CancelledID string  // of the cancelled task, with that status
+	Planned     []Match // with [DryRun]: of the tasks that would start, the first 100 in the order of the tree. The status is planned then, if there are any
 }
 
 // Execute starts a held tree or a task with its dependencies, or runs again what failed and what depends on it. Completed
@@ -76,7 +80,11 @@ func (c *Client) Execute(ctx context.Context, taskID string, options ...ExecuteO
 }
 
 func executionOf(got *pb.ExecuteResponse) *Execution {
-	return &Execution{TreeID: got.TreeId, Status: got.Status, Tasks: int(got.Tasks), CancelledID: got.CancelledId}
+	out := &Execution{TreeID: got.TreeId, Status: got.Status, Tasks: int(got.Tasks), CancelledID: got.CancelledId}
+	for _, m := range got.Planned {
+		out.Planned = append(out.Planned, Match{ID: m.Id, TreeID: m.TreeId, Name: m.Name, Status: Status(m.Status)})
+	}
+	return out
 }
 
 // Skip ends a task that has not begun, with the outcome skipped; what depends on it goes on as after any skip. It answers the task as it is then.

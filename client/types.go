@@ -59,6 +59,7 @@ type Task struct {
 	Options              *TaskOptions
 	Usage                *Usage // of models, by all its attempts that ended; nil: none, or a list, which does not tell
 	Waiting              *Waiting
+	MayAnswer            bool   // with [TaskFilter.Approvals]: the caller may answer it
 	SubtreeID            string // the tree that its attempt has submitted; empty: none
 	Expansion            *Expansion
 	Limits               []TaskLimit // what it asks for before it starts; keys that were templates are rendered, but with [TaskFilter.AsSubmitted]
@@ -255,7 +256,7 @@ func taskOf(t *pb.Task) *Task {
 		Status: Status(t.Status), State: State(t.State), Priority: priorityOf(t.Priority),
 		Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, Result: t.Result, Outputs: t.Outputs, Error: t.Error,
 		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int(t.Attempt),
-		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, OriginalID: t.OriginalTaskId, HasCopy: t.HasCopy, Labels: t.Labels, Repeatable: t.Repeatable,
+		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, MayAnswer: t.MayAnswer, OriginalID: t.OriginalTaskId, HasCopy: t.HasCopy, Labels: t.Labels, Repeatable: t.Repeatable,
 		CreatedAt: at(t.CreatedAt), UpdatedAt: at(t.UpdatedAt), ReadyAt: at(t.ReadyAt), StartedAt: at(t.StartedAt),
 		CompletedAt: at(t.CompletedAt), DueAt: at(t.DueAt), Usage: usageOf(t.Usage),
 	}

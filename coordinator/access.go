@@ -31,6 +31,14 @@ type Call struct {
 	Grants      []RoleIn
 	GrantScopes []Permission
 	Details     Details // what else the record keeps of it
+
+	known *knownTask // what is known of the task ID; nil: it is looked up
+}
+
+// knownTask is what a list has told of a task that waits for an approval.
+type knownTask struct {
+	owner     string   // of its tree
+	approvers []string // that it names
 }
 
 // Grant is what a call that is allowed may reach.

@@ -417,7 +417,14 @@ func (c *Coordinator) takeKept(ctx context.Context) (more bool, err error) {
 // nobody, whoever may run its tree, or answers approvals.
 func (d decision) mayAnswer(ctx context.Context) (Grant, error) {
 	namespace := d.call.namespace(d.caller)
-	approvers, attempt, err := d.owners.ApproversOf(ctx, namespace, d.call.ID)
+	var approvers []string
+	var attempt int32
+	var err error
+	if d.call.known != nil {
+		approvers = d.call.known.approvers
+	} else {
+		approvers, attempt, err = d.owners.ApproversOf(ctx, namespace, d.call.ID)
+	}
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return Grant{}, err
 	}

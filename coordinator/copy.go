@@ -116,6 +116,8 @@ func (o *CopyOptions) Check() error {
 		return copyFault("custom_task_ids is required when copy_mode='custom'")
 	case len(o.TaskIDs) > maxCopyIDs:
 		return bad("custom_task_ids", "must be at most %d", maxCopyIDs)
+	case o.Execute != nil && o.Execute.DryRun:
+		return &InvalidArgumentError{Field: "execute", Reason: "a copy is not made for a dry run: use preview"}
 	case o.Preview && o.Execute != nil:
 		return bad("save", "a preview can't be executed")
 	case o.Preview && o.IdempotencyKey != "":

@@ -146,7 +146,7 @@ func (o SubmitOptions) asked() Details {
 
 func (o ExecuteOptions) asked() Details {
 	d := detail("force", o.Force, "rerun_cancelled", o.RerunCancelled, "rerun_dependencies", o.RerunDependencies, "keep_completed", o.KeepCompleted, "demo", o.Demo, "model_key", o.ModelKey.Given())
-	return d.with("webhook", o.Webhook != nil).with("attach", len(o.Attach)).with("no_cache", o.NoCache)
+	return d.with("webhook", o.Webhook != nil).with("attach", len(o.Attach)).with("no_cache", o.NoCache).with("dry_run", o.DryRun)
 }
 
 func (o CopyOptions) asked() Details {

@@ -57,6 +57,9 @@ func (c *Coordinator) internal(what string, err error) error {
 	if errors.Is(err, pg.ErrSealedFilter) {
 		return &InvalidArgumentError{Field: "custom", Reason: err.Error()}
 	}
+	if errors.Is(err, pg.ErrSealedErrors) {
+		return &InvalidArgumentError{Field: "error", Reason: err.Error()}
+	}
 	if sealed.IsAway(err) {
 		c.log.Warn("values could not be sealed or opened", "what", what, "error", err)
 		return fmt.Errorf("%w: %w", ErrUnavailable, sealed.ErrAway)

@@ -68,14 +68,14 @@ func (c *Coordinator) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], err
 		return page, err
 	}
 	states := f.selected()
-	if !text(f.Name) || !text(f.UserID) || !text(f.Executor) || !text(f.OriginalID) || !texts(f.Custom) || states == 0 {
+	if !text(f.Name) || !text(f.UserID) || !text(f.Executor) || !text(f.OriginalID) || !texts(f.Custom) || !text(f.Error) || states == 0 {
 		return page, nil
 	}
 	here, err := c.here(ctx)
 	if err != nil {
 		return page, err
 	}
-	filter := pg.Filter{Name: f.Name, Executor: f.Executor, UserID: f.UserID, Original: f.OriginalID, Own: f.Custom, AsSubmitted: f.AsSubmitted, Limit: limit, Offset: f.Offset}
+	filter := pg.Filter{Name: f.Name, Executor: f.Executor, UserID: f.UserID, Original: f.OriginalID, Error: f.Error, Own: f.Custom, AsSubmitted: f.AsSubmitted, Limit: limit, Offset: f.Offset}
 	if states != dag.AllStates {
 		filter.States = states
 	}
@@ -120,6 +120,19 @@ func (f TaskFilter) Check() error {
 		return &InvalidArgumentError{Field: "offset", Reason: "can't be counted where own keys are asked for; use the cursor"}
 	}
 	one := f.TreeOf != "" || f.ParentID != ""
+	if len(f.Places) > maxLimit {
+		return &InvalidArgumentError{Field: "places", Reason: fmt.Sprintf("must be at most %d", maxLimit)}
+	}
+	if slices.ContainsFunc(f.Places, func(n int) bool { return n < 1 || n > dag.MaxTreeTasks }) {
+		return &InvalidArgumentError{Field: "places", Reason: fmt.Sprintf("must be 1 to %d", dag.MaxTreeTasks)}
+	}
+	if len(f.Places) > 0 && (f.TreeOf == "" || f.ParentID != "" || f.Status != "" || f.States != 0 || f.Name != "" || f.Executor != "" || f.OriginalID != "" || f.Error != "" || f.RootOnly ||
+		f.Limit > 0 || f.Offset > 0 || len(f.Custom) > 0) {
+		return &InvalidArgumentError{Field: "places", Reason: "are of the tree tree_id, and nothing else selects"}
+	}
+	if f.Error != "" && (f.TreeOf == "" || f.ParentID != "") {
+		return &InvalidArgumentError{Field: "error", Reason: "is looked for in one tree: name tree_id"}
+	}
 	if f.Approvals && (one || f.Status != "" || f.States != 0 || f.Name != "" || f.Executor != "" || f.OriginalID != "" || f.RootOnly || f.Offset > 0 || len(f.Custom)+len(f.Labels) > 0) {
 		return &InvalidArgumentError{Field: "approvals", Reason: "are asked for by their owner and the age of their trees only"}
 	}
@@ -366,6 +379,23 @@ func (c *Coordinator) treeTasks(ctx context.Context, f TaskFilter, filter pg.Fil
 			return nil, "", &InvalidArgumentError{Field: "cursor", Reason: "is of another tree"}
 		}
 		from = last + 1
+	}
+	if len(f.Places) > 0 {
+		var keys []dag.Key
+		for _, n := range f.Places {
+			if key := k.Tree().Key(n - 1); key >= from {
+				keys = append(keys, key)
+			}
+		}
+		filter.Limit = maxLimit
+		page, err := c.store.TasksAt(ctx, keys, filter)
+		if err != nil {
+			return nil, "", c.internal("list tasks", err)
+		}
+		if page.More && len(page.Tasks) > 0 {
+			next = cursorTo("t", int64(page.Last().Key))
+		}
+		return page.Tasks, next, nil
 	}
 	for w := (walk{filter: filter}); ; {
 		if w.looked == stepTasks { // a large tree: how large?

@@ -114,6 +114,9 @@ func (d decision) mayTouch(ctx context.Context) (bool, error) {
 	if d.reach == policy.All || d.reach == policy.None { // whoever's it is
 		return d.reach == policy.All, nil
 	}
+	if d.call.known != nil {
+		return d.reach.Has(d.whose(d.call.known.owner)), nil
+	}
 	call := d.call
 	if call.Run != "" { // of several that have the name, the caller's own is meant
 		call.UserID = d.caller.User

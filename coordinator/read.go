@@ -3,6 +3,8 @@ package coordinator
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/taskgrove/taskgrove/dag"
@@ -63,8 +65,33 @@ func (g *guarded) Tasks(ctx context.Context, f TaskFilter) (Page[*Task], error) 
 	}
 	return askFor(ctx, g, call, func(owner string) (Page[*Task], error) {
 		f.UserID = owner
-		return g.next.Tasks(ctx, f)
+		page, err := g.next.Tasks(ctx, f)
+		if err == nil && f.Approvals {
+			err = g.mayAnswer(ctx, page.Items)
+		}
+		return page, err
 	})
+}
+
+// mayAnswer tells of tasks that wait for approvals whether the caller may answer, by what is known of them: nothing is looked up for each.
+func (g *guarded) mayAnswer(ctx context.Context, tasks []*Task) error {
+	for _, t := range tasks {
+		known := &knownTask{owner: t.UserID}
+		if t.Waiting != nil && len(t.Waiting.Data) > 0 {
+			a := dag.WaitRules{}
+			if err := json.Unmarshal(t.Waiting.Data, &a); err != nil {
+				continue
+			}
+			known.approvers = a.Approvers
+		}
+		switch _, err := g.policy(ctx, g.caller, Call{Method: "Approve", ID: t.ID, known: known}); {
+		case err == nil:
+			t.MayAnswer = true
+		case !errors.Is(err, ErrDenied) && !errors.Is(err, ErrUnauthenticated) && !errors.Is(err, ErrNotFound):
+			return err
+		}
+	}
+	return nil
 }
 
 // Resolve names no task: what the text stands for is found only where the caller may look.

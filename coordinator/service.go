@@ -109,6 +109,7 @@ type ExecuteOptions struct {
 	Demo              bool         // nothing runs: workers make up the results of what starts (spec 3.10)
 	NoCache           bool         // no task is ended by an earlier success: what starts runs
 	ModelKey          modelkey.Key // for the models that what starts asks (spec 5.7); kept in memory only
+	DryRun            bool         // start nothing: say what would start; refused with Webhook and Attach
 	Webhook           *Webhook     // told of the execution that begins; nil: none
 	Attach            []Attachment // likewise, at most [MaxAttachments]
 }
@@ -122,14 +123,19 @@ const (
 	AlreadyRunning                // an execution of the tree is in progress; nothing was started
 	NothingToDo                   // nothing needs a run: all that was asked for has completed
 	WasCancelled                  // the task was cancelled, or one that it depends on: nothing was started
+	Planned                       // tasks would start: it was a dry run
 )
+
+// MaxPlanned is how many of the tasks that would start a dry run names.
+const MaxPlanned = 100
 
 // Execution is the answer to Execute.
 type Execution struct {
 	TreeID    string
 	Outcome   ExecuteOutcome
-	Tasks     int    // how many were started
-	Cancelled string // with WasCancelled: the id of the task that was
+	Tasks     int     // how many were started
+	Cancelled string  // with WasCancelled: the id of the task that was
+	Planned   []Match // with Planned: of the tasks that would start, the first [MaxPlanned] in the order of the tree
 }
 
 // CancelOptions steer a cancellation (spec 3.8).
@@ -172,6 +178,8 @@ type TaskFilter struct {
 	Custom      map[string]string // own keys of tasks, by the text of their value; at most [MaxCustomFilters]
 	Labels      map[string]string // of the tree, whose roots are asked for: only with RootOnly; an empty value stands for any
 	RootOnly    bool
+	Places      []int  // of these places in the tree, from 1; with TreeOf, AsSubmitted and Cursor only; at most 1000
+	Error       string // that their errors have, in upper or lower case; with TreeOf
 	Approvals   bool   // those that wait for approvals: with UserID, AsSubmitted, Since, Before and the page only
 	AsSubmitted bool   // with Options, and without results of dependencies among the inputs
 	Limit       int    // default 100, at most 1000

@@ -102,6 +102,9 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 	if err != nil {
 		return nil, c.internal("read tree", err)
 	}
+	if opts.DryRun {
+		return c.planExecution(ctx, k, tree, opts)
+	}
 	hooks, err := c.webhooks.attachments(ctx, opts.Webhook, opts.Attach)
 	if err != nil {
 		return nil, err
@@ -149,6 +152,45 @@ func (c *Coordinator) Execute(ctx context.Context, taskID string, opts ExecuteOp
 		}
 		c.after(ctx, got.Effects)
 		wake(c.wakeTimers) // the tree's deadline
+	}
+	return out, nil
+}
+
+// planExecution says what an execution would start.
+func (c *Coordinator) planExecution(ctx context.Context, k dag.Key, tree *pg.Tree, opts ExecuteOptions) (*Execution, error) {
+	if opts.hooked() {
+		return nil, &InvalidArgumentError{Field: "dry_run", Reason: "starts nothing that a webhook could be told of"}
+	}
+	got, err := c.store.PlanExecution(ctx, k, dag.ExecutionOptions{
+		Force: opts.Force, RerunCancelled: opts.RerunCancelled, RerunDependencies: opts.RerunDependencies, KeepCompleted: opts.KeepCompleted, Demo: opts.Demo, NoCache: opts.NoCache,
+	})
+	if invalid, ok := errors.AsType[*dag.InvalidTreeError](err); ok {
+		return nil, invalid
+	}
+	if errors.Is(err, pg.ErrReplaced) {
+		return nil, fmt.Errorf("%w: %w", ErrConflict, pg.ErrReplaced)
+	}
+	if err != nil {
+		return nil, c.internal("plan an execution", c.gone(err))
+	}
+	out := &Execution{TreeID: tree.ID, Tasks: got.Tasks, Outcome: Planned}
+	switch got.Status {
+	case pg.ExecutionRunning:
+		out.Outcome = AlreadyRunning
+	case pg.ExecutionNothing:
+		out.Outcome = NothingToDo
+	case pg.ExecutionCancelled:
+		return c.refuseCancelled(ctx, out, got.Cancelled)
+	case pg.ExecutionStopping:
+		return nil, &StillStoppingError{TreeID: tree.ID}
+	}
+	keys := got.Planned[:min(len(got.Planned), MaxPlanned)]
+	labels, err := c.store.Labels(ctx, keys)
+	if err != nil {
+		return nil, c.internal("plan an execution", err)
+	}
+	for _, key := range keys {
+		out.Planned = append(out.Planned, Match{ID: labels[key].ID, TreeID: tree.ID, Name: labels[key].Name, Status: dag.StatusPending})
 	}
 	return out, nil
 }

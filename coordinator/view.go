@@ -47,6 +47,7 @@ type Task struct {
 	StartedAt, CompletedAt time.Time  // zero: null
 	DueAt                  time.Time  // delayed, awaiting: until when
 	Waiting                *Waiting   // awaiting: for what; nil otherwise
+	MayAnswer              bool       // with [TaskFilter.Approvals]: the caller may answer it
 	Expansion              *Expansion // expanded: what it found; nil otherwise
 	SubtreeID              string     // the tree that its attempt has submitted; empty: none
 	Options                TaskOptions

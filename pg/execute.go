@@ -43,6 +43,7 @@ type Execution struct {
 	Number    int32   // of the execution that was started, within its tree
 	Cancelled dag.Key // with ExecutionCancelled: what was
 	Effects   *Effects
+	Planned   []dag.Key // of [Store.PlanExecution]: what would start, in order
 
 	closed []int32 // pools that it needs
 	user   string  // whose tree it is
@@ -52,8 +53,17 @@ type Execution struct {
 // tasks: some seconds for a million. The webhooks are stored with what starts. [ErrNotFound], also for a tree that is being deleted; [ErrReplaced];
 // *[dag.InvalidTreeError]: rules of pools forbid tasks that would start.
 func (s *Store) Execute(ctx context.Context, target dag.Key, opts dag.ExecutionOptions, hooks ...*Webhook) (*Execution, error) {
+	return s.executeOrPlan(ctx, target, opts, hooks, false)
+}
+
+// PlanExecution says what [Store.Execute] would start, and changes nothing. Errors as of Execute, but for those of what is written.
+func (s *Store) PlanExecution(ctx context.Context, target dag.Key, opts dag.ExecutionOptions) (*Execution, error) {
+	return s.executeOrPlan(ctx, target, opts, nil, true)
+}
+
+func (s *Store) executeOrPlan(ctx context.Context, target dag.Key, opts dag.ExecutionOptions, hooks []*Webhook, dry bool) (*Execution, error) {
 	for tries := 1; ; tries++ {
-		out, err := s.tryExecute(ctx, target, opts, hooks)
+		out, err := s.tryExecute(ctx, target, opts, hooks, dry)
 		switch {
 		case isRefused(err): // somebody cancelled meanwhile
 			out, err = &Execution{Status: executionMoved}, nil
@@ -85,7 +95,7 @@ func (s *Store) Execute(ctx context.Context, target dag.Key, opts dag.ExecutionO
 }
 
 // tryExecute is one attempt at it, in a transaction that is tried again when Postgres asks for it.
-func (s *Store) tryExecute(ctx context.Context, target dag.Key, opts dag.ExecutionOptions, hooks []*Webhook) (*Execution, error) {
+func (s *Store) tryExecute(ctx context.Context, target dag.Key, opts dag.ExecutionOptions, hooks []*Webhook, dry bool) (*Execution, error) {
 	var out *Execution
 	err := retry(ctx, func() error {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
@@ -95,7 +105,7 @@ func (s *Store) tryExecute(ctx context.Context, target dag.Key, opts dag.Executi
 			return err
 		}
 		defer c.Release()
-		out, err = s.execute(ctx, c.Conn(), target, opts, hooks)
+		out, err = s.execute(ctx, c.Conn(), target, opts, hooks, dry)
 		rollback(ctx, c.Conn())
 		return err
 	})
@@ -103,8 +113,8 @@ func (s *Store) tryExecute(ctx context.Context, target dag.Key, opts dag.Executi
 }
 
 // execute reads the whole tree, lets package dag plan, and writes the plan and commits, or answers why there is none. Others
-// that start or re-run the tree wait for it.
-func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts dag.ExecutionOptions, hooks []*Webhook) (*Execution, error) {
+// that start or re-run the tree wait for it. If dry, it ends with the plan.
+func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts dag.ExecutionOptions, hooks []*Webhook, dry bool) (*Execution, error) {
 	tree := target.Tree()
 	first, end := tree.Range()
 	p := planner{hooks: hooks, anew: opts.Force}
@@ -157,6 +167,13 @@ func (s *Store) execute(ctx context.Context, c *pgx.Conn, target dag.Key, opts d
 	}
 	if err := p.allowed(ctx, s, c, tree, plan.Restarts); err != nil {
 		return nil, err
+	}
+	if dry {
+		out := &Execution{Status: ExecutionStarted, Tasks: len(plan.Restarts)}
+		for _, r := range plan.Restarts {
+			out.Planned = append(out.Planned, tree.Key(r.Index))
+		}
+		return out, nil
 	}
 	if closed, user, err := p.keepPools(ctx, c, tree, plan.Restarts); err != nil || len(closed) > 0 {
 		return &Execution{Status: executionClosed, closed: closed, user: user}, err

@@ -40,6 +40,9 @@ func (s *Store) pageOf(ctx context.Context, f Filter, statement string, args ...
 	if len(f.Own) > 0 && s.seals.on.Load() {
 		return page, ErrSealedFilter
 	}
+	if f.Error != "" && s.seals.on.Load() {
+		return page, ErrSealedErrors
+	}
 	ctx, cancel := s.deadline(ctx)
 	defer cancel()
 	if page, err = s.storedPage(ctx, f, statement, args...); err != nil {
@@ -97,7 +100,7 @@ func (s *Store) storedPage(ctx context.Context, f Filter, statement string, args
 }
 
 // lists are the statements that [Store.pageOf] runs.
-var lists = []string{"TasksUp", "TasksDown", "RootsDown", "RootsOf", "CopiesDown", "Children", "AwaitingOf"}
+var lists = []string{"TasksUp", "TasksDown", "RootsDown", "RootsOf", "CopiesDown", "Children", "AwaitingOf", "TasksAt"}
 
 // cutOff is a statement of a list whose rows the server cuts off at pageBytes, so that no more is sent. The first cut, by
 // stored sizes, reads no values, and bounds what the second one unpacks.

@@ -208,6 +208,7 @@ type Filter struct {
 	Executor    string
 	UserID      string
 	Original    string            // copies of this task
+	Error       string            // that their errors have, whatever the case; only of [Store.TreeTasks]
 	Own         map[string]string // keys of their own that they have, with the texts of their values
 	AsSubmitted bool              // with what each was submitted with, and without results among its inputs
 	Limit       int               // at least 1
@@ -242,7 +243,12 @@ func orNull[T comparable](v T) any {
 // TreeTasks lists a tree's tasks in submission order, with keys in [from, end). User is not looked at.
 func (s *Store) TreeTasks(ctx context.Context, from, end dag.Key, f Filter) (Page, error) {
 	keys, texts := f.own()
-	return s.pageOf(ctx, f, "TasksUp", from, end, f.states(), orNull(f.Name), orNull(f.Executor), f.Limit, f.Offset, orNull(f.Original), keys, texts)
+	return s.pageOf(ctx, f, "TasksUp", from, end, f.states(), orNull(f.Name), orNull(f.Executor), f.Limit, f.Offset, orNull(f.Original), keys, texts, orNull(f.Error))
+}
+
+// TasksAt lists those of the tasks that are there, by key, f.Limit at most.
+func (s *Store) TasksAt(ctx context.Context, keys []dag.Key, f Filter) (Page, error) {
+	return s.pageOf(ctx, f, "TasksAt", keys, f.Limit)
 }
 
 // Tasks lists tasks of all trees of a namespace, newest tree first, with keys in [from, below). It looks at so many at most; see [Store.TaskBelow].

@@ -39,6 +39,9 @@ const (
 	kindSignal     = "signal" // what was sent to one
 )
 
+// ErrSealedErrors: errors are sealed, so that Postgres can't look into them.
+var ErrSealedErrors = errors.New("errors are sealed in this cluster, so that tasks can't be found by them")
+
 // ErrSealedFilter: what was to be looked for is sealed, so that Postgres can't find it.
 var ErrSealedFilter = errors.New("custom keys are sealed in this cluster, so that tasks can't be found by them; give trees labels")
 

@@ -218,7 +218,7 @@ var steering = map[string]func(*site){
 			s.Fatal(err)
 		}
 		got, err := s.svc.Execute(s.Context(), s.id("root"), coordinator.ExecuteOptions{})
-		if got = must(s, got, err); *got != (coordinator.Execution{TreeID: s.id("root"), Outcome: coordinator.WasCancelled, Cancelled: s.id("root")}) {
+		if got = must(s, got, err); got.TreeID != s.id("root") || got.Outcome != coordinator.WasCancelled || got.Cancelled != s.id("root") || got.Tasks != 0 {
 			s.Errorf("got %+v", got)
 		}
 		if got := s.status("a"); got != dag.StatusCancelled {

@@ -379,6 +379,9 @@ func (s *Service) Execute(_ context.Context, id string, opts coordinator.Execute
 	if t.tree.show().Unfinished > 0 {
 		return &coordinator.Execution{TreeID: t.TreeID, Outcome: coordinator.AlreadyRunning}, nil
 	}
+	if opts.DryRun {
+		return s.plan(t, opts), nil
+	}
 	started := s.execute(t, opts)
 	if started == 0 && t.State == dag.Cancelled {
 		return &coordinator.Execution{TreeID: t.TreeID, Outcome: coordinator.WasCancelled, Cancelled: t.ID}, nil
@@ -389,12 +392,29 @@ func (s *Service) Execute(_ context.Context, id string, opts coordinator.Execute
 	return &coordinator.Execution{TreeID: t.TreeID, Outcome: coordinator.Started, Tasks: started}, nil
 }
 
+// plan is what execute would start. The caller holds mu.
+func (s *Service) plan(t *task, opts coordinator.ExecuteOptions) *coordinator.Execution {
+	out := &coordinator.Execution{TreeID: t.TreeID, Outcome: coordinator.NothingToDo}
+	for _, t := range t.tree.tasks {
+		if restarts(t, opts) {
+			out.Planned = append(out.Planned, coordinator.Match{ID: t.ID, TreeID: t.TreeID, Name: t.Name, Status: dag.StatusPending})
+			out.Tasks, out.Outcome = out.Tasks+1, coordinator.Planned
+		}
+	}
+	return out
+}
+
+// restarts reports whether an execution starts a task, or runs it again.
+func restarts(t *task, opts coordinator.ExecuteOptions) bool {
+	return (t.State != dag.Completed || opts.Force) && (t.State != dag.Cancelled || opts.Force || opts.RerunCancelled)
+}
+
 // execute makes tasks ready. The caller holds mu.
 func (s *Service) execute(t *task, opts coordinator.ExecuteOptions) (started int) {
 	tr := t.tree
 	tr.begun = tr.status.Sequence
 	for _, t := range tr.tasks {
-		if t.State == dag.Completed && !opts.Force || t.State == dag.Cancelled && !opts.Force && !opts.RerunCancelled {
+		if !restarts(t, opts) {
 			continue
 		}
 		t.State, t.Error, t.Result, t.CompletedAt = dag.Ready, "", nil, time.Time{}
@@ -476,6 +496,7 @@ func selects(f coordinator.TaskFilter, t *task) bool {
 	return (f.ParentID == "" || t.ParentID == f.ParentID) && (f.UserID == "" || t.UserID == f.UserID) && (f.Name == "" || t.Name == f.Name) &&
 		(f.Status == "" || t.State.Status() == f.Status) && (f.States == 0 || f.States.Has(t.State)) && (f.Executor == "" || t.Executor == f.Executor) &&
 		(!f.RootOnly || t.ParentID == "") && coordinator.Labelled(t.tree.status.Labels, f.Labels) && (f.OriginalID == "" || t.OriginalID == f.OriginalID) &&
+		(len(f.Places) == 0 || slices.Contains(f.Places, slices.Index(t.tree.tasks, t)+1)) && (f.Error == "" || strings.Contains(strings.ToLower(t.Error), strings.ToLower(f.Error))) &&
 		(!f.Approvals || t.Waiting != nil && t.Waiting.Kind == "approval") && hasOwn(t.Custom, f.Custom) && within(created, f.Since, f.Before)
 }
 

@@ -2,6 +2,7 @@ package apitest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -60,6 +61,54 @@ func (s *Service) snapshot(id string, opts coordinator.SnapshotOptions) ([]*coor
 }
 
 var snapshots = map[string]func(*site){
+	"a dry run says what would start, and starts nothing": func(s *site) {
+		s.has("Execute", "Snapshot")
+		s.submit(coordinator.SubmitOptions{Hold: true}, s.task("root", "", "a"), s.task("a", "root"))
+		for range 2 { // it has changed nothing
+			got, err := s.svc.Execute(s.Context(), s.id("root"), coordinator.ExecuteOptions{DryRun: true})
+			got = must(s, got, err)
+			if got.Outcome != coordinator.Planned || got.Tasks != 2 || len(got.Planned) != 2 || got.Planned[1].ID != s.id("a") || got.Planned[1].Name == "" || got.TreeID != s.id("root") {
+				s.Errorf("held: got %+v", got)
+			}
+		}
+		_, err := s.svc.Execute(s.Context(), s.id("root"), coordinator.ExecuteOptions{})
+		must(s, 0, err)
+		if got, err := s.svc.Execute(s.Context(), s.id("root"), coordinator.ExecuteOptions{DryRun: true}); err != nil || got.Outcome != coordinator.AlreadyRunning || len(got.Planned) > 0 {
+			s.Errorf("it runs: got %+v, %v", got, err)
+		}
+		s.backend.Start(s.id("a"))
+		s.backend.Complete(s.id("a"), "1")
+		s.backend.Start(s.id("root"))
+		s.backend.Fail(s.id("root"), "The DISK is full")
+		got, err := s.svc.Execute(s.Context(), s.id("root"), coordinator.ExecuteOptions{DryRun: true})
+		got = must(s, got, err)
+		if got.Outcome != coordinator.Planned || len(got.Planned) != 1 || got.Planned[0].ID != s.id("root") {
+			s.Errorf("failed: got %+v", got)
+		}
+		list := func(f coordinator.TaskFilter) (ids []string) {
+			f.TreeOf = s.id("root")
+			page, err := s.svc.Tasks(s.Context(), f)
+			for _, t := range must(s, page, err).Items {
+				ids = append(ids, t.ID)
+			}
+			return ids
+		}
+		if got := list(coordinator.TaskFilter{Error: "disk"}); !slices.Equal(got, []string{s.id("root")}) {
+			s.Errorf("by their errors: got %q", got)
+		}
+		if got := list(coordinator.TaskFilter{Error: "disc"}); len(got) > 0 {
+			s.Errorf("by other errors: got %q", got)
+		}
+		if got := list(coordinator.TaskFilter{Places: []int{2, 7, 2}}); !slices.Equal(got, []string{s.id("a")}) {
+			s.Errorf("by places: got %q", got)
+		}
+		for field, f := range map[string]coordinator.TaskFilter{"places": {Places: []int{0}, TreeOf: s.id("root")}, "error": {Error: "x"}} {
+			_, err := s.svc.Tasks(s.Context(), f)
+			if invalid, ok := errors.AsType[*coordinator.InvalidArgumentError](err); err == nil || ok && invalid.Field != field {
+				s.Errorf("%s: got %v", field, err)
+			}
+		}
+	},
 	"a snapshot has each task as it is, and where events go on": func(s *site) {
 		s.has("Snapshot")
 		s.submit(coordinator.SubmitOptions{Hold: true}, s.task("root", "", "a"), s.task("a", "root"))

@@ -206,6 +206,9 @@ func executeOptions(opts coordinator.ExecuteOptions) []client.ExecuteOption {
 	if opts.Force {
 		options = append(options, client.Force())
 	}
+	if opts.DryRun {
+		options = append(options, client.DryRun())
+	}
 	if opts.Demo {
 		options = append(options, client.Demo())
 	}
@@ -222,9 +225,13 @@ func executeOptions(opts coordinator.ExecuteOptions) []client.ExecuteOption {
 }
 
 func executionOf(got *client.Execution) *coordinator.Execution {
-	return &coordinator.Execution{TreeID: got.TreeID, Tasks: got.Tasks, Cancelled: got.CancelledID, Outcome: map[string]coordinator.ExecuteOutcome{
+	var planned []coordinator.Match
+	for _, m := range got.Planned {
+		planned = append(planned, coordinator.Match{ID: m.ID, TreeID: m.TreeID, Name: m.Name, Status: dag.Status(m.Status)})
+	}
+	return &coordinator.Execution{TreeID: got.TreeID, Tasks: got.Tasks, Cancelled: got.CancelledID, Planned: planned, Outcome: map[string]coordinator.ExecuteOutcome{
 		"started": coordinator.Started, "already_running": coordinator.AlreadyRunning, "completed": coordinator.NothingToDo,
-		"cancelled": coordinator.WasCancelled,
+		"cancelled": coordinator.WasCancelled, "planned": coordinator.Planned,
 	}[got.Status]}
 }
 
@@ -379,7 +386,7 @@ func (r *remote) ApproveByLink(ctx context.Context, token string, a coordinator.
 
 func (r *remote) Tasks(ctx context.Context, f coordinator.TaskFilter) (page coordinator.Page[*coordinator.Task], err error) {
 	filter := client.TaskFilter{TreeOf: f.TreeOf, ParentID: f.ParentID, UserID: f.UserID, Name: f.Name, Executor: f.Executor, OriginalID: f.OriginalID, Custom: f.Custom,
-		Since: f.Since, Before: f.Before, AsSubmitted: f.AsSubmitted, Approvals: f.Approvals, Labels: f.Labels, RootOnly: f.RootOnly, Offset: f.Offset,
+		Since: f.Since, Before: f.Before, AsSubmitted: f.AsSubmitted, Approvals: f.Approvals, Labels: f.Labels, RootOnly: f.RootOnly, Offset: f.Offset, Places: f.Places, Error: f.Error,
 		PageSize: f.Limit, Cursor: f.Cursor}
 	set(&filter.Status, f.Status)
 	for _, state := range f.States.States() {

@@ -34,7 +34,7 @@ func taskOf(t *coordinator.Task) *pb.Task {
 		Status: string(t.State.Status()), State: t.State.String(), Priority: int32(t.Priority),
 		Inputs: t.Inputs, Params: t.Params, Schemas: t.Schemas, Custom: t.Custom, Result: t.Result, Outputs: t.Outputs, Error: t.Error,
 		Progress: t.Progress, Executor: t.Executor, Pool: t.Pool, Worker: t.Worker, Attempt: int32(t.Attempt),
-		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, Repeatable: t.Repeatable,
+		BlockedBy: t.BlockedBy, HasChildren: t.HasChildren, MayAnswer: t.MayAnswer, Repeatable: t.Repeatable,
 		OriginalTaskId: t.OriginalID, HasCopy: t.HasCopy,
 		CreatedAt: stamp(t.CreatedAt), ReadyAt: stamp(t.ReadyAt), Place: int32(t.Key.Index() + 1), StartedAt: stamp(t.StartedAt), UpdatedAt: stamp(t.UpdatedAt),
 		CompletedAt: stamp(t.CompletedAt), DueAt: stamp(t.DueAt), Usage: usageOf(t.Usage), Labels: t.Labels,

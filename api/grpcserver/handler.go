@@ -77,14 +77,18 @@ func executeOptions(ctx context.Context, hook string, r *pb.ExecuteRequest) (*co
 		return nil, err
 	}
 	return &coordinator.ExecuteOptions{ModelKey: key, Webhook: webhook,
-		Force: r.Force, RerunCancelled: r.RerunCancelled, RerunDependencies: r.RerunDependencies, KeepCompleted: r.KeepCompleted, Demo: r.Demo, NoCache: r.NoCache}, nil
+		Force: r.Force, RerunCancelled: r.RerunCancelled, RerunDependencies: r.RerunDependencies, KeepCompleted: r.KeepCompleted, Demo: r.Demo, NoCache: r.NoCache, DryRun: r.DryRun}, nil
 }
 
 func executionOf(e *coordinator.Execution) *pb.ExecuteResponse {
 	if e == nil {
 		return nil
 	}
-	return &pb.ExecuteResponse{TreeId: e.TreeID, Status: executeStatus[e.Outcome], Tasks: int64(e.Tasks), CancelledId: e.Cancelled}
+	out := &pb.ExecuteResponse{TreeId: e.TreeID, Status: executeStatus[e.Outcome], Tasks: int64(e.Tasks), CancelledId: e.Cancelled}
+	for _, m := range e.Planned {
+		out.Planned = append(out.Planned, &pb.Match{Id: m.ID, TreeId: m.TreeID, Name: m.Name, Status: string(m.Status)})
+	}
+	return out
 }
 
 func (h *handler) GetTask(ctx context.Context, r *pb.GetTaskRequest) (*pb.Task, error) {
@@ -155,7 +159,7 @@ func (h *handler) Watch(r *pb.WatchRequest, stream grpc.ServerStreamingServer[pb
 // executeStatus are the outcomes' names on this wire.
 var executeStatus = map[coordinator.ExecuteOutcome]string{
 	coordinator.Started: "started", coordinator.AlreadyRunning: "already_running", coordinator.NothingToDo: "completed",
-	coordinator.WasCancelled: "cancelled",
+	coordinator.WasCancelled: "cancelled", coordinator.Planned: "planned",
 }
 
 func (h *handler) Cancel(ctx context.Context, r *pb.CancelRequest) (*pb.CancelResponse, error) {

@@ -15,7 +15,10 @@ import (
 func (h *handler) ListTasks(ctx context.Context, r *pb.ListTasksRequest) (*pb.ListTasksResponse, error) {
 	f := coordinator.TaskFilter{TreeOf: r.TreeId, ParentID: r.ParentId, UserID: r.UserId, Name: r.Name, Executor: r.Executor,
 		Since: timeOf(r.Since), Before: timeOf(r.Before), AsSubmitted: r.AsSubmitted, Approvals: r.Approvals, OriginalID: r.OriginalTaskId, Custom: r.Custom, RootOnly: r.RootOnly, Labels: r.Labels, Offset: int(r.Offset),
-		Limit: int(r.Limit), Cursor: r.Cursor}
+		Limit: int(r.Limit), Cursor: r.Cursor, Error: r.Error}
+	for _, n := range r.Places {
+		f.Places = append(f.Places, int(n))
+	}
 	var err error
 	if f.Status, err = statusParameter(r.Status); err != nil {
 		return nil, err

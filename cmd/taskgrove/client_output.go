@@ -278,7 +278,7 @@ func said(members map[string]any) map[string]any {
 
 // rare are fields that most tasks, trees and attempts don't have: they are shown where there is something.
 var rare = map[string]bool{"outcome": true, "skip_reason": true, "error_kind": true, "when": true, "fold": true, "allow_failure": true, "skipped": true,
-	"failures_allowed": true, "kind": true, "subtree_id": true, "limits": true, "lock": true, "rates": true, "cache": true, "cached_from": true}
+	"failures_allowed": true, "kind": true, "subtree_id": true, "limits": true, "lock": true, "rates": true, "cache": true, "cached_from": true, "may_answer": true}
 
 // snake is a Go name in snake case: TreeID is tree_id.
 func snake(name string) string {

@@ -26,14 +26,21 @@ left join lateral (select sealed from attempt where attempt.task = s.key and att
 
 -- name: TasksUp
 -- Tasks of the keys in [$1, $2), oldest first: a tree's, in submission order. $3 states or null, $4 name or null, $5 executor or
--- null, $8 original or null, $9 own keys or null, $10 their values. A walk as TasksDown.
+-- null, $8 original or null, $9 own keys or null, $10 their values, $11 a part of their errors or null. A walk as TasksDown.
 select v.* from (
   select t.key from (select key from task where key >= $1 and key < $2 and ($3::smallint[] is null or state = any($3)) order by key offset 0) t
   cross join lateral (
     select from spec where spec.key = t.key and ($4::text is null or name = $4) and ($5::text is null or executor = $5) and ($8::text is null or original = $8) offset 0) s
-  where $9::text[] is null or has_own(t.key, $9, $10)) k
+  where ($9::text[] is null or has_own(t.key, $9, $10)) and ($11::text is null or exists (
+    select from task r join attempt a on a.task = r.key and a.number = r.attempt where r.key = t.key and r.state in (:with_outcome) and strpos(lower(a.error), lower($11)) > 0))) k
 cross join lateral (select * from shown_ready t where t.key = k.key offset 0) v
 order by k.key limit $6 offset $7
+
+-- name: TasksAt
+-- Those of the tasks $1 that are there, in order, up to $2.
+select v.* from (select u.key from unnest($1::bigint[]) u(key) group by u.key order by u.key offset 0) k
+cross join lateral (select * from shown_ready t where t.key = k.key offset 0) v
+order by k.key limit $2
 
 -- name: TasksDown
 -- Tasks of the keys in [$2, $1), newest tree first. $3 states or null, $4 name or null, $5 executor or null, $6 user or null, $10 original

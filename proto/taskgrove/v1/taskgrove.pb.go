@@ -2668,6 +2668,7 @@ type ExecuteRequest struct {
 	KeepCompleted     bool                   `protobuf:"varint,7,opt,name=keep_completed,json=keepCompleted,proto3" json:"keep_completed,omitempty"`             // completed tasks, and those that skipped themselves, stay as they are, even where what they depend on runs again
 	Webhook           *Webhook               `protobuf:"bytes,6,opt,name=webhook,proto3" json:"webhook,omitempty"`                                               // told of the execution that begins
 	NoCache           bool                   `protobuf:"varint,8,opt,name=no_cache,json=noCache,proto3" json:"no_cache,omitempty"`                               // tasks are not ended by earlier successes: what starts runs
+	DryRun            bool                   `protobuf:"varint,9,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`                                  // start nothing: say what would start. Not with webhook, and not within CopyTaskRequest, which has preview
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -2758,12 +2759,20 @@ func (x *ExecuteRequest) GetNoCache() bool {
 	return false
 }
 
+func (x *ExecuteRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
 type ExecuteResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TreeId        string                 `protobuf:"bytes,1,opt,name=tree_id,json=treeId,proto3" json:"tree_id,omitempty"`
 	Status        string                 `protobuf:"bytes,2,opt,name=status,proto3" json:"status,omitempty"`                              // started, already_running, completed: nothing to run; cancelled: nothing was started, as cancelled_id was cancelled
 	Tasks         int64                  `protobuf:"varint,3,opt,name=tasks,proto3" json:"tasks,omitempty"`                               // how many were started anew
 	CancelledId   string                 `protobuf:"bytes,4,opt,name=cancelled_id,json=cancelledId,proto3" json:"cancelled_id,omitempty"` // the task itself, or one that it depends on
+	Planned       []*Match               `protobuf:"bytes,5,rep,name=planned,proto3" json:"planned,omitempty"`                            // with dry_run: of the tasks that would start, the first 100 in the order of the tree. The status is planned then, if there are any
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2824,6 +2833,13 @@ func (x *ExecuteResponse) GetCancelledId() string {
 		return x.CancelledId
 	}
 	return ""
+}
+
+func (x *ExecuteResponse) GetPlanned() []*Match {
+	if x != nil {
+		return x.Planned
+	}
+	return nil
 }
 
 type SkipTaskRequest struct {
@@ -3687,6 +3703,7 @@ type Task struct {
 	CachedFrom      *CachedFrom            `protobuf:"bytes,53,opt,name=cached_from,json=cachedFrom,proto3" json:"cached_from,omitempty"` // whose success ended it: it has not run
 	ReadyAt         *timestamppb.Timestamp `protobuf:"bytes,54,opt,name=ready_at,json=readyAt,proto3" json:"ready_at,omitempty"`          // since when its newest attempt waited for nothing but a slot, or what it asks for; absent: it never did, or before 0.14
 	Place           int32                  `protobuf:"varint,55,opt,name=place,proto3" json:"place,omitempty"`                            // in its tree, as in SnapshotPart
+	MayAnswer       bool                   `protobuf:"varint,56,opt,name=may_answer,json=mayAnswer,proto3" json:"may_answer,omitempty"`   // with ListTasksRequest.approvals: the caller may answer it
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -4104,6 +4121,13 @@ func (x *Task) GetPlace() int32 {
 		return x.Place
 	}
 	return 0
+}
+
+func (x *Task) GetMayAnswer() bool {
+	if x != nil {
+		return x.MayAnswer
+	}
+	return false
 }
 
 // Waiting is what a task waits for from outside.
@@ -4664,6 +4688,8 @@ type ListTasksRequest struct {
 	RootOnly       bool                   `protobuf:"varint,15,opt,name=root_only,json=rootOnly,proto3" json:"root_only,omitempty"`
 	Offset         int32                  `protobuf:"varint,16,opt,name=offset,proto3" json:"offset,omitempty"`                                                                          // so many are left out, at most 100 000; prefer cursor
 	Labels         map[string]string      `protobuf:"bytes,17,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // of the tree; with root_only; an empty value stands for any
+	Places         []int32                `protobuf:"varint,19,rep,packed,name=places,proto3" json:"places,omitempty"`                                                                   // of the tree tree_id: the tasks of these places in it, from 1, as in SnapshotPart; at most 1000. Beside it as_submitted and the cursor only
+	Error          string                 `protobuf:"bytes,20,opt,name=error,proto3" json:"error,omitempty"`                                                                             // text that their errors have, in upper or lower case; with tree_id. INVALID_ARGUMENT where errors are sealed
 	Approvals      bool                   `protobuf:"varint,18,opt,name=approvals,proto3" json:"approvals,omitempty"`                                                                    // those that wait for approvals; beside it user_id, since, before, as_submitted and the page only
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -4816,6 +4842,20 @@ func (x *ListTasksRequest) GetLabels() map[string]string {
 		return x.Labels
 	}
 	return nil
+}
+
+func (x *ListTasksRequest) GetPlaces() []int32 {
+	if x != nil {
+		return x.Places
+	}
+	return nil
+}
+
+func (x *ListTasksRequest) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
 }
 
 func (x *ListTasksRequest) GetApprovals() bool {
@@ -9460,7 +9500,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"7\n" +
 	"\aWarning\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x9e\x02\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\xb7\x02\n" +
 	"\x0eExecuteRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x14\n" +
 	"\x05force\x18\x02 \x01(\bR\x05force\x12-\n" +
@@ -9469,12 +9509,14 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x0frerun_cancelled\x18\x04 \x01(\bR\x0ererunCancelled\x12%\n" +
 	"\x0ekeep_completed\x18\a \x01(\bR\rkeepCompleted\x12/\n" +
 	"\awebhook\x18\x06 \x01(\v2\x15.taskgrove.v1.WebhookR\awebhook\x12\x19\n" +
-	"\bno_cache\x18\b \x01(\bR\anoCache\"{\n" +
+	"\bno_cache\x18\b \x01(\bR\anoCache\x12\x17\n" +
+	"\adry_run\x18\t \x01(\bR\x06dryRun\"\xaa\x01\n" +
 	"\x0fExecuteResponse\x12\x17\n" +
 	"\atree_id\x18\x01 \x01(\tR\x06treeId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x14\n" +
 	"\x05tasks\x18\x03 \x01(\x03R\x05tasks\x12!\n" +
-	"\fcancelled_id\x18\x04 \x01(\tR\vcancelledId\"*\n" +
+	"\fcancelled_id\x18\x04 \x01(\tR\vcancelledId\x12-\n" +
+	"\aplanned\x18\x05 \x03(\v2\x13.taskgrove.v1.MatchR\aplanned\"*\n" +
 	"\x0fSkipTaskRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\"\x7f\n" +
 	"\rSignalRequest\x12\x17\n" +
@@ -9532,7 +9574,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x0eGetTaskRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\" \n" +
 	"\x0eGetTreeRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xc7\x0f\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xe6\x0f\n" +
 	"\x04Task\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\atree_id\x18\x02 \x01(\tR\x06treeId\x12\x1b\n" +
@@ -9599,7 +9641,9 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\vcached_from\x185 \x01(\v2\x18.taskgrove.v1.CachedFromR\n" +
 	"cachedFrom\x125\n" +
 	"\bready_at\x186 \x01(\v2\x1a.google.protobuf.TimestampR\areadyAt\x12\x14\n" +
-	"\x05place\x187 \x01(\x05R\x05place\x1a9\n" +
+	"\x05place\x187 \x01(\x05R\x05place\x12\x1d\n" +
+	"\n" +
+	"may_answer\x188 \x01(\bR\tmayAnswer\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc2\x01\n" +
@@ -9668,7 +9712,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x14only_optional_failed\x18\x12 \x01(\bR\x12onlyOptionalFailed\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xf1\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9f\x06\n" +
 	"\x10ListTasksRequest\x12\x17\n" +
 	"\atree_id\x18\x01 \x01(\tR\x06treeId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x1b\n" +
@@ -9687,7 +9731,9 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x06custom\x18\x0e \x03(\v2*.taskgrove.v1.ListTasksRequest.CustomEntryR\x06custom\x12\x1b\n" +
 	"\troot_only\x18\x0f \x01(\bR\brootOnly\x12\x16\n" +
 	"\x06offset\x18\x10 \x01(\x05R\x06offset\x12B\n" +
-	"\x06labels\x18\x11 \x03(\v2*.taskgrove.v1.ListTasksRequest.LabelsEntryR\x06labels\x12\x1c\n" +
+	"\x06labels\x18\x11 \x03(\v2*.taskgrove.v1.ListTasksRequest.LabelsEntryR\x06labels\x12\x16\n" +
+	"\x06places\x18\x13 \x03(\x05R\x06places\x12\x14\n" +
+	"\x05error\x18\x14 \x01(\tR\x05error\x12\x1c\n" +
 	"\tapprovals\x18\x12 \x01(\bR\tapprovals\x1a9\n" +
 	"\vCustomEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -10360,195 +10406,196 @@ var file_taskgrove_v1_taskgrove_proto_depIdxs = []int32{
 	116, // 56: taskgrove.v1.SubmitResponse.id_map:type_name -> taskgrove.v1.SubmitResponse.IdMapEntry
 	31,  // 57: taskgrove.v1.SubmitResponse.warnings:type_name -> taskgrove.v1.Warning
 	19,  // 58: taskgrove.v1.ExecuteRequest.webhook:type_name -> taskgrove.v1.Webhook
-	47,  // 59: taskgrove.v1.SignalResponse.task:type_name -> taskgrove.v1.Task
-	129, // 60: taskgrove.v1.LinkApprovalRequest.expires:type_name -> google.protobuf.Duration
-	130, // 61: taskgrove.v1.LinkApprovalResponse.expires_at:type_name -> google.protobuf.Timestamp
-	130, // 62: taskgrove.v1.Artifact.created_at:type_name -> google.protobuf.Timestamp
-	40,  // 63: taskgrove.v1.ListArtifactsResponse.artifacts:type_name -> taskgrove.v1.Artifact
-	40,  // 64: taskgrove.v1.GetArtifactResponse.artifact:type_name -> taskgrove.v1.Artifact
-	28,  // 65: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
-	130, // 66: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
-	130, // 67: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
-	130, // 68: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
-	130, // 69: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
-	130, // 70: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
-	50,  // 71: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
-	66,  // 72: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
-	117, // 73: taskgrove.v1.Task.labels:type_name -> taskgrove.v1.Task.LabelsEntry
-	48,  // 74: taskgrove.v1.Task.waiting:type_name -> taskgrove.v1.Waiting
-	49,  // 75: taskgrove.v1.Task.expansion:type_name -> taskgrove.v1.Expansion
-	26,  // 76: taskgrove.v1.Task.repeat:type_name -> taskgrove.v1.Repeat
-	23,  // 77: taskgrove.v1.Task.limits:type_name -> taskgrove.v1.Limit
-	24,  // 78: taskgrove.v1.Task.lock:type_name -> taskgrove.v1.Lock
-	25,  // 79: taskgrove.v1.Task.rates:type_name -> taskgrove.v1.Rate
-	21,  // 80: taskgrove.v1.Task.cache:type_name -> taskgrove.v1.Cache
-	22,  // 81: taskgrove.v1.Task.cached_from:type_name -> taskgrove.v1.CachedFrom
-	130, // 82: taskgrove.v1.Task.ready_at:type_name -> google.protobuf.Timestamp
-	130, // 83: taskgrove.v1.Waiting.since:type_name -> google.protobuf.Timestamp
-	130, // 84: taskgrove.v1.Waiting.until:type_name -> google.protobuf.Timestamp
-	29,  // 85: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
-	129, // 86: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
-	129, // 87: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
-	130, // 88: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
-	129, // 89: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
-	27,  // 90: taskgrove.v1.TaskOptions.imported:type_name -> taskgrove.v1.Imported
-	130, // 91: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
-	130, // 92: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
-	130, // 93: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
-	66,  // 94: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
-	118, // 95: taskgrove.v1.Tree.labels:type_name -> taskgrove.v1.Tree.LabelsEntry
-	131, // 96: taskgrove.v1.Tree.hold:type_name -> taskgrove.v1.HoldInfo
-	17,  // 97: taskgrove.v1.Tree.unique:type_name -> taskgrove.v1.UniqueKey
-	130, // 98: taskgrove.v1.Tree.due:type_name -> google.protobuf.Timestamp
-	130, // 99: taskgrove.v1.Tree.late:type_name -> google.protobuf.Timestamp
-	130, // 100: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
-	130, // 101: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
-	119, // 102: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
-	120, // 103: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
-	47,  // 104: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
-	130, // 105: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
-	130, // 106: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
-	121, // 107: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
-	51,  // 108: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
-	58,  // 109: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
-	61,  // 110: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
-	130, // 111: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
-	130, // 112: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
-	66,  // 113: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
-	130, // 114: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
-	51,  // 115: taskgrove.v1.SnapshotPart.tree:type_name -> taskgrove.v1.Tree
-	130, // 116: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
-	51,  // 117: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
-	72,  // 118: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
-	66,  // 119: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
-	67,  // 120: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
-	68,  // 121: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
-	66,  // 122: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
-	130, // 123: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
-	130, // 124: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
-	71,  // 125: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
-	66,  // 126: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
-	130, // 127: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
-	130, // 128: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
-	79,  // 129: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
-	122, // 130: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
-	130, // 131: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
-	130, // 132: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
-	123, // 133: taskgrove.v1.Worker.counts:type_name -> taskgrove.v1.Worker.CountsEntry
-	83,  // 134: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
-	130, // 135: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
-	130, // 136: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
-	86,  // 137: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
-	129, // 138: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
-	90,  // 139: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
-	129, // 140: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
-	91,  // 141: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
-	92,  // 142: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
-	95,  // 143: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
-	130, // 144: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
-	130, // 145: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
-	19,  // 146: taskgrove.v1.CreateWebhookRequest.webhook:type_name -> taskgrove.v1.Webhook
-	124, // 147: taskgrove.v1.CreateWebhookRequest.labels:type_name -> taskgrove.v1.CreateWebhookRequest.LabelsEntry
-	110, // 148: taskgrove.v1.ListWebhooksResponse.webhooks:type_name -> taskgrove.v1.WebhookInfo
-	103, // 149: taskgrove.v1.UpdateWebhookRequest.headers:type_name -> taskgrove.v1.StringMap
-	129, // 150: taskgrove.v1.UpdateWebhookRequest.timeout:type_name -> google.protobuf.Duration
-	103, // 151: taskgrove.v1.UpdateWebhookRequest.labels:type_name -> taskgrove.v1.StringMap
-	125, // 152: taskgrove.v1.StringMap.entries:type_name -> taskgrove.v1.StringMap.EntriesEntry
-	111, // 153: taskgrove.v1.ListDeliveriesResponse.deliveries:type_name -> taskgrove.v1.Delivery
-	129, // 154: taskgrove.v1.WebhookInfo.timeout:type_name -> google.protobuf.Duration
-	126, // 155: taskgrove.v1.WebhookInfo.labels:type_name -> taskgrove.v1.WebhookInfo.LabelsEntry
-	130, // 156: taskgrove.v1.WebhookInfo.created_at:type_name -> google.protobuf.Timestamp
-	130, // 157: taskgrove.v1.WebhookInfo.failing_from:type_name -> google.protobuf.Timestamp
-	129, // 158: taskgrove.v1.Delivery.latency:type_name -> google.protobuf.Duration
-	130, // 159: taskgrove.v1.Delivery.at:type_name -> google.protobuf.Timestamp
-	80,  // 160: taskgrove.v1.Worker.CountsEntry.value:type_name -> taskgrove.v1.PoolCounts
-	0,   // 161: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
-	1,   // 162: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
-	2,   // 163: taskgrove.v1.Taskgrove.SubmitTrees:input_type -> taskgrove.v1.SubmitTreesRequest
-	5,   // 164: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
-	6,   // 165: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
-	10,  // 166: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
-	12,  // 167: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
-	14,  // 168: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
-	32,  // 169: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
-	45,  // 170: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
-	46,  // 171: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
-	52,  // 172: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
-	54,  // 173: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
-	56,  // 174: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
-	59,  // 175: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
-	62,  // 176: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
-	63,  // 177: taskgrove.v1.Taskgrove.SnapshotTree:input_type -> taskgrove.v1.SnapshotTreeRequest
-	73,  // 178: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
-	35,  // 179: taskgrove.v1.Taskgrove.Signal:input_type -> taskgrove.v1.SignalRequest
-	37,  // 180: taskgrove.v1.Taskgrove.Approve:input_type -> taskgrove.v1.ApproveRequest
-	38,  // 181: taskgrove.v1.Taskgrove.LinkApproval:input_type -> taskgrove.v1.LinkApprovalRequest
-	34,  // 182: taskgrove.v1.Taskgrove.SkipTask:input_type -> taskgrove.v1.SkipTaskRequest
-	75,  // 183: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
-	41,  // 184: taskgrove.v1.Taskgrove.ListArtifacts:input_type -> taskgrove.v1.ListArtifactsRequest
-	43,  // 185: taskgrove.v1.Taskgrove.GetArtifact:input_type -> taskgrove.v1.GetArtifactRequest
-	77,  // 186: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
-	81,  // 187: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
-	84,  // 188: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
-	87,  // 189: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
-	89,  // 190: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
-	69,  // 191: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
-	93,  // 192: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
-	96,  // 193: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
-	98,  // 194: taskgrove.v1.Taskgrove.CreateWebhook:input_type -> taskgrove.v1.CreateWebhookRequest
-	99,  // 195: taskgrove.v1.Taskgrove.ListWebhooks:input_type -> taskgrove.v1.ListWebhooksRequest
-	101, // 196: taskgrove.v1.Taskgrove.GetWebhook:input_type -> taskgrove.v1.GetWebhookRequest
-	102, // 197: taskgrove.v1.Taskgrove.UpdateWebhook:input_type -> taskgrove.v1.UpdateWebhookRequest
-	104, // 198: taskgrove.v1.Taskgrove.DeleteWebhook:input_type -> taskgrove.v1.DeleteWebhookRequest
-	106, // 199: taskgrove.v1.Taskgrove.TestWebhook:input_type -> taskgrove.v1.TestWebhookRequest
-	107, // 200: taskgrove.v1.Taskgrove.ListDeliveries:input_type -> taskgrove.v1.ListDeliveriesRequest
-	109, // 201: taskgrove.v1.Taskgrove.ResendDelivery:input_type -> taskgrove.v1.ResendDeliveryRequest
-	30,  // 202: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
-	30,  // 203: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
-	4,   // 204: taskgrove.v1.Taskgrove.SubmitTrees:output_type -> taskgrove.v1.SubmitTreesResponse
-	30,  // 205: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
-	47,  // 206: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
-	11,  // 207: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
-	13,  // 208: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
-	15,  // 209: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
-	33,  // 210: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
-	47,  // 211: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
-	51,  // 212: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
-	53,  // 213: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
-	55,  // 214: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
-	57,  // 215: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
-	60,  // 216: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
-	65,  // 217: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
-	64,  // 218: taskgrove.v1.Taskgrove.SnapshotTree:output_type -> taskgrove.v1.SnapshotPart
-	74,  // 219: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
-	36,  // 220: taskgrove.v1.Taskgrove.Signal:output_type -> taskgrove.v1.SignalResponse
-	47,  // 221: taskgrove.v1.Taskgrove.Approve:output_type -> taskgrove.v1.Task
-	39,  // 222: taskgrove.v1.Taskgrove.LinkApproval:output_type -> taskgrove.v1.LinkApprovalResponse
-	47,  // 223: taskgrove.v1.Taskgrove.SkipTask:output_type -> taskgrove.v1.Task
-	76,  // 224: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
-	42,  // 225: taskgrove.v1.Taskgrove.ListArtifacts:output_type -> taskgrove.v1.ListArtifactsResponse
-	44,  // 226: taskgrove.v1.Taskgrove.GetArtifact:output_type -> taskgrove.v1.GetArtifactResponse
-	78,  // 227: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
-	82,  // 228: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
-	85,  // 229: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
-	88,  // 230: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
-	90,  // 231: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
-	70,  // 232: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
-	94,  // 233: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
-	97,  // 234: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
-	110, // 235: taskgrove.v1.Taskgrove.CreateWebhook:output_type -> taskgrove.v1.WebhookInfo
-	100, // 236: taskgrove.v1.Taskgrove.ListWebhooks:output_type -> taskgrove.v1.ListWebhooksResponse
-	110, // 237: taskgrove.v1.Taskgrove.GetWebhook:output_type -> taskgrove.v1.WebhookInfo
-	110, // 238: taskgrove.v1.Taskgrove.UpdateWebhook:output_type -> taskgrove.v1.WebhookInfo
-	105, // 239: taskgrove.v1.Taskgrove.DeleteWebhook:output_type -> taskgrove.v1.DeleteWebhookResponse
-	111, // 240: taskgrove.v1.Taskgrove.TestWebhook:output_type -> taskgrove.v1.Delivery
-	108, // 241: taskgrove.v1.Taskgrove.ListDeliveries:output_type -> taskgrove.v1.ListDeliveriesResponse
-	111, // 242: taskgrove.v1.Taskgrove.ResendDelivery:output_type -> taskgrove.v1.Delivery
-	202, // [202:243] is the sub-list for method output_type
-	161, // [161:202] is the sub-list for method input_type
-	161, // [161:161] is the sub-list for extension type_name
-	161, // [161:161] is the sub-list for extension extendee
-	0,   // [0:161] is the sub-list for field type_name
+	58,  // 59: taskgrove.v1.ExecuteResponse.planned:type_name -> taskgrove.v1.Match
+	47,  // 60: taskgrove.v1.SignalResponse.task:type_name -> taskgrove.v1.Task
+	129, // 61: taskgrove.v1.LinkApprovalRequest.expires:type_name -> google.protobuf.Duration
+	130, // 62: taskgrove.v1.LinkApprovalResponse.expires_at:type_name -> google.protobuf.Timestamp
+	130, // 63: taskgrove.v1.Artifact.created_at:type_name -> google.protobuf.Timestamp
+	40,  // 64: taskgrove.v1.ListArtifactsResponse.artifacts:type_name -> taskgrove.v1.Artifact
+	40,  // 65: taskgrove.v1.GetArtifactResponse.artifact:type_name -> taskgrove.v1.Artifact
+	28,  // 66: taskgrove.v1.Task.dependencies:type_name -> taskgrove.v1.Dependency
+	130, // 67: taskgrove.v1.Task.created_at:type_name -> google.protobuf.Timestamp
+	130, // 68: taskgrove.v1.Task.started_at:type_name -> google.protobuf.Timestamp
+	130, // 69: taskgrove.v1.Task.updated_at:type_name -> google.protobuf.Timestamp
+	130, // 70: taskgrove.v1.Task.completed_at:type_name -> google.protobuf.Timestamp
+	130, // 71: taskgrove.v1.Task.due_at:type_name -> google.protobuf.Timestamp
+	50,  // 72: taskgrove.v1.Task.options:type_name -> taskgrove.v1.TaskOptions
+	66,  // 73: taskgrove.v1.Task.usage:type_name -> taskgrove.v1.Usage
+	117, // 74: taskgrove.v1.Task.labels:type_name -> taskgrove.v1.Task.LabelsEntry
+	48,  // 75: taskgrove.v1.Task.waiting:type_name -> taskgrove.v1.Waiting
+	49,  // 76: taskgrove.v1.Task.expansion:type_name -> taskgrove.v1.Expansion
+	26,  // 77: taskgrove.v1.Task.repeat:type_name -> taskgrove.v1.Repeat
+	23,  // 78: taskgrove.v1.Task.limits:type_name -> taskgrove.v1.Limit
+	24,  // 79: taskgrove.v1.Task.lock:type_name -> taskgrove.v1.Lock
+	25,  // 80: taskgrove.v1.Task.rates:type_name -> taskgrove.v1.Rate
+	21,  // 81: taskgrove.v1.Task.cache:type_name -> taskgrove.v1.Cache
+	22,  // 82: taskgrove.v1.Task.cached_from:type_name -> taskgrove.v1.CachedFrom
+	130, // 83: taskgrove.v1.Task.ready_at:type_name -> google.protobuf.Timestamp
+	130, // 84: taskgrove.v1.Waiting.since:type_name -> google.protobuf.Timestamp
+	130, // 85: taskgrove.v1.Waiting.until:type_name -> google.protobuf.Timestamp
+	29,  // 86: taskgrove.v1.TaskOptions.retry:type_name -> taskgrove.v1.RetryPolicy
+	129, // 87: taskgrove.v1.TaskOptions.timeout:type_name -> google.protobuf.Duration
+	129, // 88: taskgrove.v1.TaskOptions.schedule_to_start:type_name -> google.protobuf.Duration
+	130, // 89: taskgrove.v1.TaskOptions.not_before:type_name -> google.protobuf.Timestamp
+	129, // 90: taskgrove.v1.TaskOptions.tree_timeout:type_name -> google.protobuf.Duration
+	27,  // 91: taskgrove.v1.TaskOptions.imported:type_name -> taskgrove.v1.Imported
+	130, // 92: taskgrove.v1.Tree.created_at:type_name -> google.protobuf.Timestamp
+	130, // 93: taskgrove.v1.Tree.started_at:type_name -> google.protobuf.Timestamp
+	130, // 94: taskgrove.v1.Tree.finished_at:type_name -> google.protobuf.Timestamp
+	66,  // 95: taskgrove.v1.Tree.usage:type_name -> taskgrove.v1.Usage
+	118, // 96: taskgrove.v1.Tree.labels:type_name -> taskgrove.v1.Tree.LabelsEntry
+	131, // 97: taskgrove.v1.Tree.hold:type_name -> taskgrove.v1.HoldInfo
+	17,  // 98: taskgrove.v1.Tree.unique:type_name -> taskgrove.v1.UniqueKey
+	130, // 99: taskgrove.v1.Tree.due:type_name -> google.protobuf.Timestamp
+	130, // 100: taskgrove.v1.Tree.late:type_name -> google.protobuf.Timestamp
+	130, // 101: taskgrove.v1.ListTasksRequest.since:type_name -> google.protobuf.Timestamp
+	130, // 102: taskgrove.v1.ListTasksRequest.before:type_name -> google.protobuf.Timestamp
+	119, // 103: taskgrove.v1.ListTasksRequest.custom:type_name -> taskgrove.v1.ListTasksRequest.CustomEntry
+	120, // 104: taskgrove.v1.ListTasksRequest.labels:type_name -> taskgrove.v1.ListTasksRequest.LabelsEntry
+	47,  // 105: taskgrove.v1.ListTasksResponse.tasks:type_name -> taskgrove.v1.Task
+	130, // 106: taskgrove.v1.ListTreesRequest.since:type_name -> google.protobuf.Timestamp
+	130, // 107: taskgrove.v1.ListTreesRequest.before:type_name -> google.protobuf.Timestamp
+	121, // 108: taskgrove.v1.ListTreesRequest.labels:type_name -> taskgrove.v1.ListTreesRequest.LabelsEntry
+	51,  // 109: taskgrove.v1.ListTreesResponse.trees:type_name -> taskgrove.v1.Tree
+	58,  // 110: taskgrove.v1.ResolveResponse.tasks:type_name -> taskgrove.v1.Match
+	61,  // 111: taskgrove.v1.ListAttemptsResponse.attempts:type_name -> taskgrove.v1.TaskAttempt
+	130, // 112: taskgrove.v1.TaskAttempt.started_at:type_name -> google.protobuf.Timestamp
+	130, // 113: taskgrove.v1.TaskAttempt.finished_at:type_name -> google.protobuf.Timestamp
+	66,  // 114: taskgrove.v1.TaskAttempt.usage:type_name -> taskgrove.v1.Usage
+	130, // 115: taskgrove.v1.TaskAttempt.cancelled_at:type_name -> google.protobuf.Timestamp
+	51,  // 116: taskgrove.v1.SnapshotPart.tree:type_name -> taskgrove.v1.Tree
+	130, // 117: taskgrove.v1.Event.at:type_name -> google.protobuf.Timestamp
+	51,  // 118: taskgrove.v1.Event.tree:type_name -> taskgrove.v1.Tree
+	72,  // 119: taskgrove.v1.Event.pieces:type_name -> taskgrove.v1.Piece
+	66,  // 120: taskgrove.v1.Event.usage:type_name -> taskgrove.v1.Usage
+	67,  // 121: taskgrove.v1.Usage.costs:type_name -> taskgrove.v1.Cost
+	68,  // 122: taskgrove.v1.Usage.models:type_name -> taskgrove.v1.ModelUsage
+	66,  // 123: taskgrove.v1.ModelUsage.usage:type_name -> taskgrove.v1.Usage
+	130, // 124: taskgrove.v1.ListUsageRequest.since:type_name -> google.protobuf.Timestamp
+	130, // 125: taskgrove.v1.ListUsageRequest.before:type_name -> google.protobuf.Timestamp
+	71,  // 126: taskgrove.v1.ListUsageResponse.groups:type_name -> taskgrove.v1.UsageGroup
+	66,  // 127: taskgrove.v1.UsageGroup.usage:type_name -> taskgrove.v1.Usage
+	130, // 128: taskgrove.v1.LogsRequest.since:type_name -> google.protobuf.Timestamp
+	130, // 129: taskgrove.v1.LogLine.at:type_name -> google.protobuf.Timestamp
+	79,  // 130: taskgrove.v1.ListWorkersResponse.workers:type_name -> taskgrove.v1.Worker
+	122, // 131: taskgrove.v1.Worker.pools:type_name -> taskgrove.v1.Worker.PoolsEntry
+	130, // 132: taskgrove.v1.Worker.started_at:type_name -> google.protobuf.Timestamp
+	130, // 133: taskgrove.v1.Worker.lease_until:type_name -> google.protobuf.Timestamp
+	123, // 134: taskgrove.v1.Worker.counts:type_name -> taskgrove.v1.Worker.CountsEntry
+	83,  // 135: taskgrove.v1.ListCoordinatorsResponse.coordinators:type_name -> taskgrove.v1.Coordinator
+	130, // 136: taskgrove.v1.Coordinator.started_at:type_name -> google.protobuf.Timestamp
+	130, // 137: taskgrove.v1.Coordinator.lease_until:type_name -> google.protobuf.Timestamp
+	86,  // 138: taskgrove.v1.ListPoolsResponse.pools:type_name -> taskgrove.v1.Pool
+	129, // 139: taskgrove.v1.Pool.oldest:type_name -> google.protobuf.Duration
+	90,  // 140: taskgrove.v1.ListExecutorsResponse.executors:type_name -> taskgrove.v1.Executor
+	129, // 141: taskgrove.v1.Executor.timeout:type_name -> google.protobuf.Duration
+	91,  // 142: taskgrove.v1.Executor.connection:type_name -> taskgrove.v1.ConnectionUse
+	92,  // 143: taskgrove.v1.Executor.examples:type_name -> taskgrove.v1.ExecutorExample
+	95,  // 144: taskgrove.v1.WhyResponse.waits:type_name -> taskgrove.v1.Wait
+	130, // 145: taskgrove.v1.Wait.until:type_name -> google.protobuf.Timestamp
+	130, // 146: taskgrove.v1.Wait.since:type_name -> google.protobuf.Timestamp
+	19,  // 147: taskgrove.v1.CreateWebhookRequest.webhook:type_name -> taskgrove.v1.Webhook
+	124, // 148: taskgrove.v1.CreateWebhookRequest.labels:type_name -> taskgrove.v1.CreateWebhookRequest.LabelsEntry
+	110, // 149: taskgrove.v1.ListWebhooksResponse.webhooks:type_name -> taskgrove.v1.WebhookInfo
+	103, // 150: taskgrove.v1.UpdateWebhookRequest.headers:type_name -> taskgrove.v1.StringMap
+	129, // 151: taskgrove.v1.UpdateWebhookRequest.timeout:type_name -> google.protobuf.Duration
+	103, // 152: taskgrove.v1.UpdateWebhookRequest.labels:type_name -> taskgrove.v1.StringMap
+	125, // 153: taskgrove.v1.StringMap.entries:type_name -> taskgrove.v1.StringMap.EntriesEntry
+	111, // 154: taskgrove.v1.ListDeliveriesResponse.deliveries:type_name -> taskgrove.v1.Delivery
+	129, // 155: taskgrove.v1.WebhookInfo.timeout:type_name -> google.protobuf.Duration
+	126, // 156: taskgrove.v1.WebhookInfo.labels:type_name -> taskgrove.v1.WebhookInfo.LabelsEntry
+	130, // 157: taskgrove.v1.WebhookInfo.created_at:type_name -> google.protobuf.Timestamp
+	130, // 158: taskgrove.v1.WebhookInfo.failing_from:type_name -> google.protobuf.Timestamp
+	129, // 159: taskgrove.v1.Delivery.latency:type_name -> google.protobuf.Duration
+	130, // 160: taskgrove.v1.Delivery.at:type_name -> google.protobuf.Timestamp
+	80,  // 161: taskgrove.v1.Worker.CountsEntry.value:type_name -> taskgrove.v1.PoolCounts
+	0,   // 162: taskgrove.v1.Taskgrove.Submit:input_type -> taskgrove.v1.SubmitRequest
+	1,   // 163: taskgrove.v1.Taskgrove.SubmitTree:input_type -> taskgrove.v1.SubmitTreeRequest
+	2,   // 164: taskgrove.v1.Taskgrove.SubmitTrees:input_type -> taskgrove.v1.SubmitTreesRequest
+	5,   // 165: taskgrove.v1.Taskgrove.AddTasks:input_type -> taskgrove.v1.AddTasksRequest
+	6,   // 166: taskgrove.v1.Taskgrove.UpdateTask:input_type -> taskgrove.v1.UpdateTaskRequest
+	10,  // 167: taskgrove.v1.Taskgrove.DeleteTask:input_type -> taskgrove.v1.DeleteTaskRequest
+	12,  // 168: taskgrove.v1.Taskgrove.CopyTask:input_type -> taskgrove.v1.CopyTaskRequest
+	14,  // 169: taskgrove.v1.Taskgrove.Generate:input_type -> taskgrove.v1.GenerateRequest
+	32,  // 170: taskgrove.v1.Taskgrove.Execute:input_type -> taskgrove.v1.ExecuteRequest
+	45,  // 171: taskgrove.v1.Taskgrove.GetTask:input_type -> taskgrove.v1.GetTaskRequest
+	46,  // 172: taskgrove.v1.Taskgrove.GetTree:input_type -> taskgrove.v1.GetTreeRequest
+	52,  // 173: taskgrove.v1.Taskgrove.ListTasks:input_type -> taskgrove.v1.ListTasksRequest
+	54,  // 174: taskgrove.v1.Taskgrove.ListTrees:input_type -> taskgrove.v1.ListTreesRequest
+	56,  // 175: taskgrove.v1.Taskgrove.Resolve:input_type -> taskgrove.v1.ResolveRequest
+	59,  // 176: taskgrove.v1.Taskgrove.ListAttempts:input_type -> taskgrove.v1.ListAttemptsRequest
+	62,  // 177: taskgrove.v1.Taskgrove.Watch:input_type -> taskgrove.v1.WatchRequest
+	63,  // 178: taskgrove.v1.Taskgrove.SnapshotTree:input_type -> taskgrove.v1.SnapshotTreeRequest
+	73,  // 179: taskgrove.v1.Taskgrove.Cancel:input_type -> taskgrove.v1.CancelRequest
+	35,  // 180: taskgrove.v1.Taskgrove.Signal:input_type -> taskgrove.v1.SignalRequest
+	37,  // 181: taskgrove.v1.Taskgrove.Approve:input_type -> taskgrove.v1.ApproveRequest
+	38,  // 182: taskgrove.v1.Taskgrove.LinkApproval:input_type -> taskgrove.v1.LinkApprovalRequest
+	34,  // 183: taskgrove.v1.Taskgrove.SkipTask:input_type -> taskgrove.v1.SkipTaskRequest
+	75,  // 184: taskgrove.v1.Taskgrove.Logs:input_type -> taskgrove.v1.LogsRequest
+	41,  // 185: taskgrove.v1.Taskgrove.ListArtifacts:input_type -> taskgrove.v1.ListArtifactsRequest
+	43,  // 186: taskgrove.v1.Taskgrove.GetArtifact:input_type -> taskgrove.v1.GetArtifactRequest
+	77,  // 187: taskgrove.v1.Taskgrove.ListWorkers:input_type -> taskgrove.v1.ListWorkersRequest
+	81,  // 188: taskgrove.v1.Taskgrove.ListCoordinators:input_type -> taskgrove.v1.ListCoordinatorsRequest
+	84,  // 189: taskgrove.v1.Taskgrove.ListPools:input_type -> taskgrove.v1.ListPoolsRequest
+	87,  // 190: taskgrove.v1.Taskgrove.ListExecutors:input_type -> taskgrove.v1.ListExecutorsRequest
+	89,  // 191: taskgrove.v1.Taskgrove.GetExecutor:input_type -> taskgrove.v1.GetExecutorRequest
+	69,  // 192: taskgrove.v1.Taskgrove.ListUsage:input_type -> taskgrove.v1.ListUsageRequest
+	93,  // 193: taskgrove.v1.Taskgrove.Why:input_type -> taskgrove.v1.WhyRequest
+	96,  // 194: taskgrove.v1.Taskgrove.Verify:input_type -> taskgrove.v1.VerifyRequest
+	98,  // 195: taskgrove.v1.Taskgrove.CreateWebhook:input_type -> taskgrove.v1.CreateWebhookRequest
+	99,  // 196: taskgrove.v1.Taskgrove.ListWebhooks:input_type -> taskgrove.v1.ListWebhooksRequest
+	101, // 197: taskgrove.v1.Taskgrove.GetWebhook:input_type -> taskgrove.v1.GetWebhookRequest
+	102, // 198: taskgrove.v1.Taskgrove.UpdateWebhook:input_type -> taskgrove.v1.UpdateWebhookRequest
+	104, // 199: taskgrove.v1.Taskgrove.DeleteWebhook:input_type -> taskgrove.v1.DeleteWebhookRequest
+	106, // 200: taskgrove.v1.Taskgrove.TestWebhook:input_type -> taskgrove.v1.TestWebhookRequest
+	107, // 201: taskgrove.v1.Taskgrove.ListDeliveries:input_type -> taskgrove.v1.ListDeliveriesRequest
+	109, // 202: taskgrove.v1.Taskgrove.ResendDelivery:input_type -> taskgrove.v1.ResendDeliveryRequest
+	30,  // 203: taskgrove.v1.Taskgrove.Submit:output_type -> taskgrove.v1.SubmitResponse
+	30,  // 204: taskgrove.v1.Taskgrove.SubmitTree:output_type -> taskgrove.v1.SubmitResponse
+	4,   // 205: taskgrove.v1.Taskgrove.SubmitTrees:output_type -> taskgrove.v1.SubmitTreesResponse
+	30,  // 206: taskgrove.v1.Taskgrove.AddTasks:output_type -> taskgrove.v1.SubmitResponse
+	47,  // 207: taskgrove.v1.Taskgrove.UpdateTask:output_type -> taskgrove.v1.Task
+	11,  // 208: taskgrove.v1.Taskgrove.DeleteTask:output_type -> taskgrove.v1.DeleteTaskResponse
+	13,  // 209: taskgrove.v1.Taskgrove.CopyTask:output_type -> taskgrove.v1.CopyTaskResponse
+	15,  // 210: taskgrove.v1.Taskgrove.Generate:output_type -> taskgrove.v1.GenerateResponse
+	33,  // 211: taskgrove.v1.Taskgrove.Execute:output_type -> taskgrove.v1.ExecuteResponse
+	47,  // 212: taskgrove.v1.Taskgrove.GetTask:output_type -> taskgrove.v1.Task
+	51,  // 213: taskgrove.v1.Taskgrove.GetTree:output_type -> taskgrove.v1.Tree
+	53,  // 214: taskgrove.v1.Taskgrove.ListTasks:output_type -> taskgrove.v1.ListTasksResponse
+	55,  // 215: taskgrove.v1.Taskgrove.ListTrees:output_type -> taskgrove.v1.ListTreesResponse
+	57,  // 216: taskgrove.v1.Taskgrove.Resolve:output_type -> taskgrove.v1.ResolveResponse
+	60,  // 217: taskgrove.v1.Taskgrove.ListAttempts:output_type -> taskgrove.v1.ListAttemptsResponse
+	65,  // 218: taskgrove.v1.Taskgrove.Watch:output_type -> taskgrove.v1.Event
+	64,  // 219: taskgrove.v1.Taskgrove.SnapshotTree:output_type -> taskgrove.v1.SnapshotPart
+	74,  // 220: taskgrove.v1.Taskgrove.Cancel:output_type -> taskgrove.v1.CancelResponse
+	36,  // 221: taskgrove.v1.Taskgrove.Signal:output_type -> taskgrove.v1.SignalResponse
+	47,  // 222: taskgrove.v1.Taskgrove.Approve:output_type -> taskgrove.v1.Task
+	39,  // 223: taskgrove.v1.Taskgrove.LinkApproval:output_type -> taskgrove.v1.LinkApprovalResponse
+	47,  // 224: taskgrove.v1.Taskgrove.SkipTask:output_type -> taskgrove.v1.Task
+	76,  // 225: taskgrove.v1.Taskgrove.Logs:output_type -> taskgrove.v1.LogLine
+	42,  // 226: taskgrove.v1.Taskgrove.ListArtifacts:output_type -> taskgrove.v1.ListArtifactsResponse
+	44,  // 227: taskgrove.v1.Taskgrove.GetArtifact:output_type -> taskgrove.v1.GetArtifactResponse
+	78,  // 228: taskgrove.v1.Taskgrove.ListWorkers:output_type -> taskgrove.v1.ListWorkersResponse
+	82,  // 229: taskgrove.v1.Taskgrove.ListCoordinators:output_type -> taskgrove.v1.ListCoordinatorsResponse
+	85,  // 230: taskgrove.v1.Taskgrove.ListPools:output_type -> taskgrove.v1.ListPoolsResponse
+	88,  // 231: taskgrove.v1.Taskgrove.ListExecutors:output_type -> taskgrove.v1.ListExecutorsResponse
+	90,  // 232: taskgrove.v1.Taskgrove.GetExecutor:output_type -> taskgrove.v1.Executor
+	70,  // 233: taskgrove.v1.Taskgrove.ListUsage:output_type -> taskgrove.v1.ListUsageResponse
+	94,  // 234: taskgrove.v1.Taskgrove.Why:output_type -> taskgrove.v1.WhyResponse
+	97,  // 235: taskgrove.v1.Taskgrove.Verify:output_type -> taskgrove.v1.Violation
+	110, // 236: taskgrove.v1.Taskgrove.CreateWebhook:output_type -> taskgrove.v1.WebhookInfo
+	100, // 237: taskgrove.v1.Taskgrove.ListWebhooks:output_type -> taskgrove.v1.ListWebhooksResponse
+	110, // 238: taskgrove.v1.Taskgrove.GetWebhook:output_type -> taskgrove.v1.WebhookInfo
+	110, // 239: taskgrove.v1.Taskgrove.UpdateWebhook:output_type -> taskgrove.v1.WebhookInfo
+	105, // 240: taskgrove.v1.Taskgrove.DeleteWebhook:output_type -> taskgrove.v1.DeleteWebhookResponse
+	111, // 241: taskgrove.v1.Taskgrove.TestWebhook:output_type -> taskgrove.v1.Delivery
+	108, // 242: taskgrove.v1.Taskgrove.ListDeliveries:output_type -> taskgrove.v1.ListDeliveriesResponse
+	111, // 243: taskgrove.v1.Taskgrove.ResendDelivery:output_type -> taskgrove.v1.Delivery
+	203, // [203:244] is the sub-list for method output_type
+	162, // [162:203] is the sub-list for method input_type
+	162, // [162:162] is the sub-list for extension type_name
+	162, // [162:162] is the sub-list for extension extendee
+	0,   // [0:162] is the sub-list for field type_name
 }
 
 func init() { file_taskgrove_v1_taskgrove_proto_init() }

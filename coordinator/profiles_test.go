@@ -397,6 +397,23 @@ func TestProfilesAreStoredWhole(t *testing.T) {
 	if names := stored(); len(names) != 2 {
 		t.Errorf("there are %q", names)
 	}
+	// A run has at most 1 MiB of them.
+	var resources []string
+	for n := range 17 {
+		name := fmt.Sprint("large", n)
+		applied(t, svc, name+": {config: {host: "+strings.Repeat("y", 63<<10)+"}}")
+		resources = append(resources, fmt.Sprintf("r%d: {kind: sftp, driver: ssh, profile: %s, config: {user: u}}", n, name))
+	}
+	run := func(resources []string) error {
+		_, err := svc.RunFlow(ctx, coordinator.FlowRunSpec{Text: []byte("flow: {id: f}\nresources: {" + strings.Join(resources, ", ") + "}\njobs: []")})
+		return err
+	}
+	if bad, is := errors.AsType[*coordinator.InvalidArgumentError](run(resources)); !is || bad.Field != "resources" {
+		t.Errorf("a run with more than 1 MiB of profiles: %v", bad)
+	}
+	if err := run(resources[1:]); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestNoSecretOfAProfileIsStored: a profile with a secret in clear is refused, in whatever form, without a word of it, and nothing of it comes into a table.

@@ -136,6 +136,9 @@ for thing in "$@"; do
       command -v node >/dev/null || install nodejs || missing "node is missing: apt-get install nodejs" ;;
     npm)
       command -v npm >/dev/null || install npm || missing "npm is missing: apt-get install npm" ;;
+    chromium)
+      { command -v chromium || [ -n "${TASKGROVE_CHROMIUM:-}" ]; } >/dev/null || install chromium ||
+        missing "there is no Chromium, which make page-browser drives: apt-get install chromium, or name one in TASKGROVE_CHROMIUM" ;;
     prometheus)
       { command -v prometheus && command -v promtool; } >/dev/null || install prometheus ||
         echo "need: no Prometheus is installed, so the tests of alerts and dashboards are skipped; to install it: apt-get install prometheus" ;;

@@ -1,0 +1,56 @@
+// Keys: screens say which they serve while they are shown, and "?" lists them.
+
+import { untrack } from 'svelte';
+
+export interface Key {
+  keys: string; // as KeyboardEvent.key has them, or two with a space between: "g t"
+  text: string; // what it does
+  run: (e: KeyboardEvent) => void;
+}
+
+let layers = $state.raw<Key[][]>([]); // those of the screen last
+
+/** keys serves some while the component that calls it is there. The last who came is asked first. */
+export function keys(list: () => Key[]): void {
+  $effect(() => {
+    const mine = list();
+    layers = [...untrack(() => layers), mine];
+    return () => {
+      layers = untrack(() => layers).filter((l) => l !== mine);
+    };
+  });
+}
+
+/** All keys that are served now, those of the screen first. */
+export const servedKeys = (): Key[] => {
+  const seen = new Set<string>();
+  return layers
+    .toReversed()
+    .flat()
+    .filter((k) => !seen.has(k.keys) && seen.add(k.keys));
+};
+
+let prefix = '';
+let timer: ReturnType<typeof setTimeout> | undefined;
+
+export function pressed(e: KeyboardEvent): void {
+  const target = e.target as HTMLElement | null;
+  if (e.metaKey || e.ctrlKey || e.altKey || document.querySelector('dialog[open]')) return;
+  if (target?.closest('input, textarea, select, [contenteditable]')) {
+    if (e.key === 'Escape') target.blur();
+    return;
+  }
+  if ((e.key === 'Enter' || e.key === ' ') && target?.closest('a, button, summary, [role=button], [role=tab]')) return; // it is pressed itself
+  const combined = prefix ? `${prefix} ${e.key}` : e.key;
+  const all = servedKeys();
+  const found = all.find((k) => k.keys === combined);
+  prefix = '';
+  clearTimeout(timer);
+  if (found) {
+    e.preventDefault();
+    found.run(e);
+  } else if (all.some((k) => k.keys.startsWith(e.key + ' '))) {
+    prefix = e.key;
+    timer = setTimeout(() => (prefix = ''), 1500);
+  }
+}

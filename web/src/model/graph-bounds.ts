@@ -1,0 +1,2 @@
+/** How many tasks a graph has at most. */
+export const mostBoxes = 300;

@@ -61,6 +61,31 @@ versions: ## build the version before from the history, and run it together with
 	@tools/need.sh go postgres
 	TASKGROVE_VERSIONS=true go test -count=1 -timeout 10m -v -run TestTwoVersionsRunTogether ./tests/versions
 
+# The page: TypeScript and Svelte in web/, built with the packages that web/package-lock.json names, into the files that the binary embeds.
+.PHONY: page page-test page-check page-browser page-shots
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	@tools/need.sh nodejs npm
+	cd web && ../tools/again.sh npm ci --silent --no-fund --no-audit
+
+page: web/node_modules/.package-lock.json ## build the page's files, api/page/static, from web/
+	cd web && npm run --silent build -- --logLevel warn
+
+page-test: web/node_modules/.package-lock.json ## check the page's types and run the tests of its model
+	cd web && npm run --silent check && npm run --silent test
+
+page-check: page page-test ## build and test the page, and fail where the files in the repository are others than its sources make
+	@git diff --exit-code --stat -- api/page/static && [ -z "$$(git status --porcelain -- api/page/static)" ] || { echo "api/page/static is not what web/ makes: run make page"; exit 1; }
+
+# Node's own runner: a file at a time, each with a cluster and a browser of its own.
+page-browser: page build ## drive the page in Chromium against real clusters: walks, truth, hostile texts, access (PAGETESTS=walks for one of them)
+	@tools/need.sh nodejs npm chromium postgres
+	cd web && TASKGROVE_BINARY='$(CURDIR)/$(BIN)/taskgrove' node --test --test-concurrency=1 $(PAGETESTS:%=tests/%.mjs)
+PAGETESTS ?= walks truth hostile access
+
+page-shots: page build ## take pictures of every screen of the page, light and dark, 1440, 900 and 400 px wide, into bin/shots
+	@tools/need.sh nodejs npm chromium postgres
+	cd web && TASKGROVE_BINARY='$(CURDIR)/$(BIN)/taskgrove' node tests/shots.mjs '$(CURDIR)/$(BIN)/shots'
+
 .PHONY: test-etl
 test-etl: ## run the tests of what the build tag etl puts in
 	@tools/need.sh go postgres

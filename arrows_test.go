@@ -107,6 +107,8 @@ var arrows = []arrow{
 		"a worker has no database, and no rules but those that dag says; it checks inputs, has directories for them and reads its own settings, so that a custom worker needs no other package"},
 	{"coordinator", []string{"dag/...", "executors/bundle", "executors/resource", "flows", "pg", "queue", "proto/...", "internal/addresses", "internal/archive", "internal/artifact", "internal/attemptkey", "internal/condition/...", "internal/cron", "internal/demand", "internal/doctor", "internal/envelope", "internal/failpoint", "internal/instrument", "internal/modelkey", "internal/policy", "internal/rawjson", "internal/readiness", "internal/record", "internal/sealed", "internal/treefile", "internal/workers"}, nil, "a coordinator never runs a task, and serves no protocol"},
 	{"api/openapi/docgen", []string{".", "api", "api/jsonrpc"}, nil, "the document is made of the table of methods, before the build"},
+	{"api/page/typegen", []string{"proto/..."}, nil, "the page's types are made of the contracts, before the build"},
+	{"api/page", nil, all, "the page's files are served without knowing what they call"},
 	{"api/...", []string{"api/...", "coordinator", "dag/...", "executors/bundle", "flows", "proto/...", "internal/modelkey", "internal/rawjson", "internal/readiness", "internal/treefile"}, nil, "a protocol is translated into the coordinator's words, and past it nothing is reached"},
 	{"client", []string{"proto/...", "dag/...", "internal/credential"}, nil, "a client links no server"},
 	{"node/docgen", []string{"node", "dag/treedoc", "internal/instrument", "internal/treetest"}, nil, "the manual of documents and metrics is made of what reads and makes them"},

@@ -101,6 +101,9 @@ func (p *coordinatorParts) letSignIn(callers *identity.Callers, sessions signin.
 	if len(issuers) > 0 {
 		p.signin = signin.New(signin.Config{Base: p.a2a.BaseURL, Issuers: issuers, SignedIn: callers.SignedIn, Sessions: sessions, Log: log})
 		p.http.SessionCookie = p.signin.SessionCookie()
+		for _, issuer := range issuers {
+			p.issuers = append(p.issuers, issuer.URL)
+		}
 	}
 	return nil
 }

@@ -43,6 +43,7 @@ type coordinatorParts struct {
 	auth        authConfig
 	roles       rolesConfig
 	signin      *signin.Handler // nil: nobody signs in with a browser
+	issuers     []string        // where they do
 	audit       auditConfig
 	a2a         a2a.Config
 	routes      routes
@@ -97,7 +98,7 @@ func partsOfCoordinator(cfg *config.Coordinator, opts Options, log *slog.Logger)
 		roles:  rolesConfig{cfg.Admins, cfg.GroupRoles, cfg.DefaultRole},
 		audit:  auditConfig{mode: string(cfg.AuditRecord), keyFile: cfg.AuditKeyFile},
 		bounds: callerBounds{rate: cfg.CallerRate, burst: cfg.CallerBurst, streams: cfg.CallerStreams, bytes: cfg.CallerBytes},
-		routes: routes{system: bool(cfg.System), docs: bool(cfg.Docs)},
+		routes: routes{system: bool(cfg.System), docs: bool(cfg.Docs), page: bool(cfg.Page)},
 		jsonrpc: jsonrpc.Config{
 			Version: Version(), Known: known, Limits: limits, MaxBodyBytes: int64(cfg.RequestBytes), MaxStreams: cfg.EventStreams,
 			MaxSubscriptions: cfg.SocketSubscriptions, SlowTimeout: cfg.SlowClient, Log: log,

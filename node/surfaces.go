@@ -12,6 +12,7 @@ import (
 	"github.com/taskgrove/taskgrove/api/jsonrpc"
 	"github.com/taskgrove/taskgrove/api/mcp"
 	"github.com/taskgrove/taskgrove/api/openapi"
+	"github.com/taskgrove/taskgrove/api/page"
 	"github.com/taskgrove/taskgrove/api/signin"
 	"github.com/taskgrove/taskgrove/api/triggers"
 	"github.com/taskgrove/taskgrove/coordinator"
@@ -32,7 +33,7 @@ type mount struct {
 type refusal func(http.ResponseWriter, *http.Request, *api.Fault)
 
 // routes say which paths are served.
-type routes struct{ system, docs bool }
+type routes struct{ system, docs, page bool }
 
 // serves reports whether a path is switched on.
 func (r routes) serves(path string) bool {
@@ -71,7 +72,13 @@ func mounts(access *coordinator.Access, parts coordinatorParts, tasks *jsonrpc.H
 		all = append(all, mount{path: signin.LoginPath, handler: parts.signin, public: true}, mount{path: signin.CallbackPath, handler: parts.signin, public: true},
 			mount{path: signin.LogoutPath, handler: parts.signin})
 	}
-	if parts.routes.docs { // who opens the address in a browser
+	switch { // who opens the address in a browser
+	case parts.routes.page:
+		view := page.New(page.Settings{Version: Version(), Issuers: parts.issuers})
+		for _, path := range page.Paths {
+			all = append(all, mount{path: path, handler: view, public: true})
+		}
+	case parts.routes.docs:
 		all = append(all, mount{path: "GET /{$}", handler: http.RedirectHandler("/docs", http.StatusSeeOther), public: true})
 	}
 	all = append(all, mount{path: mcp.Path, handler: tools, refuse: tools.Refuse})

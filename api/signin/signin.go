@@ -114,7 +114,7 @@ func (h *Handler) login(w http.ResponseWriter, r *http.Request) {
 	issuer, ok := h.issuer(r.URL.Query().Get("issuer"))
 	back := r.URL.Query().Get("return_to")
 	if back == "" {
-		back = "/docs"
+		back = "/"
 	}
 	if !ok || !ours(back) {
 		http.Error(w, "the issuer, or the place to return to, is none of this server's", http.StatusBadRequest)

@@ -236,6 +236,7 @@ type Listen struct {
 	BaseURL        BaseURL    `envconfig:"BASE_URL" alias:"AIPARTNERUPFLOW_BASE_URL" desc:"URL under which clients reach the HTTP listener, for documents that name it, such as agent cards; empty: as each request has it"`
 	System         Bool       `envconfig:"SYSTEM_ROUTES" alias:"AIPARTNERUPFLOW_ENABLE_SYSTEM_ROUTES" default:"true" desc:"serve JSON-RPC at /tasks and /system, and what is below them; false leaves the other surfaces on: gRPC, Connect, A2A and MCP, which do the same work"`
 	Docs           Bool       `envconfig:"DOCS" alias:"AIPARTNERUPFLOW_ENABLE_DOCS" default:"true" desc:"serve the documentation of the interfaces at /docs and /openapi.json"`
+	Page           Bool       `envconfig:"PAGE" default:"true" desc:"serve the page, which shows the cluster in a browser, at /"`
 	GRPCAddr       Address    `envconfig:"GRPC_ADDR" default:"127.0.0.1:7700" flag:"grpc-addr" desc:"where gRPC is served; port 0: a free one"`
 	Insecure       Bool       `envconfig:"INSECURE_LISTEN" default:"false" flag:"insecure-listen" desc:"allow listeners that other machines can reach though nobody is asked who it is; where callers are asked, no warning that their tokens travel without TLS"`
 	GRPCTLS        Bool       `envconfig:"GRPC_TLS" default:"true" desc:"whether gRPC speaks TLS where TASKGROVE_LISTEN_TLS_CERT_FILE is set; false: plain text"`

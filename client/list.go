@@ -77,6 +77,7 @@ type TreeFilter struct {
 	UserID   string
 	Status   Status
 	Name     string            // of the root
+	Part     string            // that the name of the root has, in upper or lower case
 	Since    time.Time         // created then or later
 	Before   time.Time         // created before
 	Running  bool              // with an execution in progress
@@ -88,7 +89,7 @@ type TreeFilter struct {
 // TreesPage asks for one page of the trees that the filter selects, newest first.
 func (c *Client) TreesPage(ctx context.Context, f TreeFilter) (*Page[*Tree], error) {
 	got, err := c.rpc.ListTrees(ctx, &pb.ListTreesRequest{
-		UserId: f.UserID, Status: string(f.Status), Name: f.Name, Since: stampOf(f.Since), Before: stampOf(f.Before), Running: f.Running, Labels: f.Labels,
+		UserId: f.UserID, Status: string(f.Status), Name: f.Name, NamePart: f.Part, Since: stampOf(f.Since), Before: stampOf(f.Before), Running: f.Running, Labels: f.Labels,
 		Limit: int32(f.PageSize), Cursor: f.Cursor,
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/taskgrove/taskgrove/dag"
 	"github.com/taskgrove/taskgrove/pg"
@@ -50,7 +51,7 @@ func (c *Coordinator) Trees(ctx context.Context, f TreeFilter) (Page[*TreeStatus
 		return page, err
 	}
 	step := limit
-	if f.Status != "" || f.Name != "" || len(f.Labels) > 0 {
+	if f.Status != "" || f.Name != "" || f.Part != "" || len(f.Labels) > 0 {
 		step = stepTrees
 	}
 	for looked, bytes := 0, 0; looked < mostTrees; looked += stepTrees {
@@ -104,7 +105,12 @@ func (c *Coordinator) treesBelow(ctx context.Context, here dag.NamespaceKey, bel
 // selects reports whether the filter lets a tree through that was found by time.
 func (f *TreeFilter) selects(t *TreeStatus) bool {
 	return (f.UserID == "" || t.UserID == f.UserID) && (f.Status == "" || t.Status == f.Status) && (f.Name == "" || t.Name == f.Name) &&
-		(!f.Running || t.Unfinished > 0) && Labelled(t.Labels, f.Labels)
+		HasPart(t.Name, f.Part) && (!f.Running || t.Unfinished > 0) && Labelled(t.Labels, f.Labels)
+}
+
+// HasPart reports whether a name has a part, in upper or lower case; each has the empty one.
+func HasPart(name, part string) bool {
+	return part == "" || strings.Contains(strings.ToLower(name), strings.ToLower(part))
 }
 
 // Labelled reports whether labels have all those of a filter, in which an empty value stands for any.

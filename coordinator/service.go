@@ -192,6 +192,7 @@ type TreeFilter struct {
 	UserID  string
 	Status  dag.Status
 	Name    string            // of the root
+	Part    string            // that the name of the root has, in upper or lower case
 	Since   time.Time         // created then or later
 	Before  time.Time         // created before
 	Running bool              // with an execution in progress

@@ -229,6 +229,9 @@ var finding = map[string]func(*site){
 			{coordinator.TreeFilter{Before: middle}, "[old]"},
 			{coordinator.TreeFilter{Since: middle, Before: middle}, "[]"},
 			{coordinator.TreeFilter{Name: "old"}, "[old]"},
+			{coordinator.TreeFilter{Part: "L"}, "[old]"},
+			{coordinator.TreeFilter{Part: "ew", Name: "new"}, "[new]"},
+			{coordinator.TreeFilter{Part: "%"}, "[]"},
 		} {
 			tt.f.UserID = user
 			page, err := s.svc.Trees(s.Context(), tt.f)

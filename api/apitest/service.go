@@ -599,7 +599,7 @@ func (s *Service) Trees(_ context.Context, f coordinator.TreeFilter) (coordinato
 	for _, tr := range slices.Backward(s.trees) {
 		shown := tr.show()
 		if f.UserID != "" && shown.UserID != f.UserID || f.Status != "" && shown.Status != f.Status ||
-			f.Running && shown.Unfinished == 0 || f.Name != "" && shown.Name != f.Name || !coordinator.Labelled(shown.Labels, f.Labels) || !within(shown.CreatedAt, f.Since, f.Before) {
+			f.Running && shown.Unfinished == 0 || f.Name != "" && shown.Name != f.Name || !coordinator.HasPart(shown.Name, f.Part) || !coordinator.Labelled(shown.Labels, f.Labels) || !within(shown.CreatedAt, f.Since, f.Before) {
 			continue
 		}
 		all = append(all, shown)

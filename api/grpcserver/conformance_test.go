@@ -460,7 +460,7 @@ func (r *remote) Tree(ctx context.Context, id string) (*coordinator.TreeStatus, 
 }
 
 func (r *remote) Trees(ctx context.Context, f coordinator.TreeFilter) (page coordinator.Page[*coordinator.TreeStatus], err error) {
-	filter := client.TreeFilter{UserID: f.UserID, Name: f.Name, Since: f.Since, Before: f.Before, Running: f.Running, Labels: f.Labels, PageSize: f.Limit, Cursor: f.Cursor}
+	filter := client.TreeFilter{UserID: f.UserID, Name: f.Name, Part: f.Part, Since: f.Since, Before: f.Before, Running: f.Running, Labels: f.Labels, PageSize: f.Limit, Cursor: f.Cursor}
 	set(&filter.Status, f.Status)
 	got, err := r.c.TreesPage(ctx, filter)
 	if err != nil {

@@ -37,7 +37,7 @@ func (h *handler) ListTasks(ctx context.Context, r *pb.ListTasksRequest) (*pb.Li
 }
 
 func (h *handler) ListTrees(ctx context.Context, r *pb.ListTreesRequest) (*pb.ListTreesResponse, error) {
-	f := coordinator.TreeFilter{UserID: r.UserId, Name: r.Name, Since: timeOf(r.Since), Before: timeOf(r.Before), Running: r.Running, Labels: r.Labels,
+	f := coordinator.TreeFilter{UserID: r.UserId, Name: r.Name, Part: r.NamePart, Since: timeOf(r.Since), Before: timeOf(r.Before), Running: r.Running, Labels: r.Labels,
 		Limit: int(r.Limit), Cursor: r.Cursor}
 	var err error
 	if f.Status, err = statusParameter(r.Status); err != nil {

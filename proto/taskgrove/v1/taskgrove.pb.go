@@ -4928,6 +4928,7 @@ type ListTreesRequest struct {
 	Since         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=since,proto3" json:"since,omitempty"`                                                                             // created then or later
 	Before        *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=before,proto3" json:"before,omitempty"`                                                                           // created before
 	Labels        map[string]string      `protobuf:"bytes,9,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // that the tree has, at most 16; an empty value stands for any
+	NamePart      string                 `protobuf:"bytes,10,opt,name=name_part,json=namePart,proto3" json:"name_part,omitempty"`                                                      // that the name of the root has, in upper or lower case
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5023,6 +5024,13 @@ func (x *ListTreesRequest) GetLabels() map[string]string {
 		return x.Labels
 	}
 	return nil
+}
+
+func (x *ListTreesRequest) GetNamePart() string {
+	if x != nil {
+		return x.NamePart
+	}
+	return ""
 }
 
 type ListTreesResponse struct {
@@ -9744,7 +9752,7 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x11ListTasksResponse\x12(\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x12.taskgrove.v1.TaskR\x05tasks\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
-	"nextCursor\"\x84\x03\n" +
+	"nextCursor\"\xa1\x03\n" +
 	"\x10ListTreesRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x16\n" +
 	"\x06status\x18\x02 \x01(\tR\x06status\x12\x18\n" +
@@ -9754,7 +9762,9 @@ const file_taskgrove_v1_taskgrove_proto_rawDesc = "" +
 	"\x04name\x18\x06 \x01(\tR\x04name\x120\n" +
 	"\x05since\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x122\n" +
 	"\x06before\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x06before\x12B\n" +
-	"\x06labels\x18\t \x03(\v2*.taskgrove.v1.ListTreesRequest.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\t \x03(\v2*.taskgrove.v1.ListTreesRequest.LabelsEntryR\x06labels\x12\x1b\n" +
+	"\tname_part\x18\n" +
+	" \x01(\tR\bnamePart\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"^\n" +

@@ -36,7 +36,7 @@ export async function cluster({ env = {}, keep = false } = {}) {
   async function start() {
     await rm(ready, { force: true });
     const args = ['dev', '--http-addr', '127.0.0.1:0', '--grpc-addr', '127.0.0.1:0', '--ready-file', ready, ...(keep ? ['--data-dir', join(dir, 'data')] : ['--ephemeral'])];
-    const mine = spawn(binary, args, { env: { ...process.env, TASKGROVE_COMMAND_ALLOW: 'true', TASKGROVE_LOG_LEVEL: 'warn', ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const mine = spawn(binary, args, { env: { ...process.env, TASKGROVE_COMMAND_ALLOW: 'true', TASKGROVE_CONCURRENCY: '16', TASKGROVE_LOG_LEVEL: 'warn', ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
     child = mine;
     process.once('exit', () => mine.kill('SIGTERM')); // of a test that did not come to its end
     said = '';
@@ -133,7 +133,7 @@ let made = 0;
 /** An id that no other tree of this cluster has. */
 export const fresh = (of) => `${of}-${process.pid}-${++made}`;
 
-const command = (id, parent_id, text, more = {}) => ({ id, name: id, parent_id, schemas: { method: 'command_executor' }, inputs: { command: text, fail_on_error: true }, ...more });
+const command = (id, parent_id, text, more = {}) => ({ id, name: id, parent_id, schemas: { method: 'command_executor' }, inputs: { command: text, fail_on_error: true, timeout: 3600 }, ...more });
 const noop = (id, parent_id, more = {}) => ({ id, name: id, ...(parent_id ? { parent_id } : {}), schemas: { method: 'noop_executor' }, ...more });
 /** Tasks of a document. */
 export const tasks = { command, noop };

@@ -80,18 +80,9 @@ test('by mouse', () =>
     await row(page, 'send').click();
     await peek.getByText(/question/).first().waitFor();
 
-    // It runs again from there.
-    await tree.mend();
-    await row(page, 'check').dblclick();
-    await page.getByRole('button', { name: 'Run again…' }).click();
-    await page.getByRole('dialog').getByRole('button', { name: 'Run again' }).click();
-    await page.getByText(/^Started: \d+ tasks?$/).waitFor();
-    await why(page).getByText('completed').waitFor();
-
     // The answer to a question.
-    await page.goForward().catch(() => {});
-    await page.getByRole('link', { name: 'Tree', exact: true }).click();
     await row(page, 'question').dblclick();
+    await page.getByRole('heading', { level: 1, name: 'question' }).waitFor();
     await page.getByRole('button', { name: 'Answer…' }).click();
     const asked = page.getByRole('dialog');
     await asked.getByText('It has 12 rows.').waitFor();
@@ -103,13 +94,28 @@ test('by mouse', () =>
 
     // A cancel, and its receipt.
     await page.getByRole('link', { name: 'Tree', exact: true }).click();
+    await peek.getByRole('heading', { name: 'question' }).waitFor();
+    await page.getByRole('button', { name: 'List' }).click();
     await row(page, 'endless').dblclick();
+    await page.getByRole('heading', { level: 1, name: 'endless' }).waitFor();
     await page.getByRole('button', { name: 'Cancel…' }).click();
     await page.getByRole('dialog').getByLabel('Reason').fill('no longer needed');
     await page.getByRole('dialog').getByRole('button', { name: 'Cancel the task' }).click();
     await page.locator('.toast').first().waitFor();
     await why(page).getByText('cancelled').waitFor();
     assert.equal((await grove.task(tree.task('endless'))).state, 'cancelled');
+
+    // The failure runs again from there, now that nothing of the tree runs.
+    await grove.settled(tree.id);
+    await page.getByRole('link', { name: 'Tree', exact: true }).click();
+    await page.getByRole('button', { name: 'List' }).click();
+    await tree.mend();
+    await row(page, 'check').dblclick();
+    await page.getByRole('heading', { level: 1, name: 'check' }).waitFor();
+    await page.getByRole('button', { name: 'Run again…' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Run again' }).click();
+    await page.getByText(/^Started: \d+ tasks?$/).waitFor();
+    await why(page).getByText('completed').waitFor();
     assert.equal(await page.evaluate(() => document.documentElement.dataset.same), 'yes', 'the page was loaded again');
   }));
 
@@ -155,14 +161,6 @@ test('by keyboard alone', () =>
     await page.getByText('a row is missing').first().waitFor();
     await press('1');
 
-    // Again from here: r opens what is asked, Tab comes to the button.
-    await tree.mend();
-    await press('r');
-    await byTab(page, page.getByRole('dialog').getByRole('button', { name: 'Run again' }));
-    await press('Enter');
-    await page.getByText(/^Started: \d+ tasks?$/).waitFor();
-    await why(page).getByText('completed').waitFor();
-
     // Esc leads to the tree; the arrows and j and k walk through the list.
     await press('Escape');
     await page.getByRole('button', { name: 'List' }).waitFor();
@@ -204,6 +202,36 @@ test('by keyboard alone', () =>
     await press('Enter');
     await page.locator('.toast').first().waitFor();
     await why(page).getByText('cancelled').waitFor();
+
+    // Again from here, now that nothing of the tree runs: r opens what is asked, Tab comes to the button.
+    await grove.settled(tree.id);
+    await press('Escape', 'f');
+    await until('the failure is selected', () => at(page).searchParams.get('sel') === tree.place('check'));
+    await press('Enter');
+    await page.getByRole('heading', { name: 'check' }).waitFor();
+    await page.getByRole('button', { name: 'Run again…' }).waitFor();
+    await tree.mend();
+    await press('r');
+    await byTab(page, page.getByRole('dialog').getByRole('button', { name: 'Run again' }));
+    await press('Enter');
+    await page.getByText(/^Started: \d+ tasks?$/).waitFor();
+    await why(page).getByText('completed').waitFor();
+  }));
+
+// The dialog says "This task runs again, and all that depends on it"; Execute of a task that is no root starts that one alone.
+test('what depends on a task runs again with it', { todo: 'Execute of a task leaves what it had blocked' }, () =>
+  paged(browser, {}, async (page) => {
+    const id = fresh('again');
+    const mend = join(dir, id);
+    await grove.submit([tasks.noop(id, ''), tasks.command(`${id}.check`, id, `[ -e ${mend} ] || exit 3`), tasks.noop(`${id}.report`, id, { dependencies: [`${id}.check`] })]);
+    await grove.in(`${id}.report`, 'blocked');
+    await writeFile(mend, '');
+    await page.goto(`${grove.url}/t/${id}/${id}.check`);
+    await page.getByRole('button', { name: 'Run again…' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Run again' }).click();
+    await page.getByText(/^Started: \d+ tasks?$/).waitFor();
+    await grove.settled(id);
+    assert.equal((await grove.task(`${id}.report`)).state, 'completed');
   }));
 
 // Whoever uses Tab presses Enter on what has the focus: a shortcut must not take it away.

@@ -41,16 +41,26 @@ export function pressed(e: KeyboardEvent): void {
     return;
   }
   if ((e.key === 'Enter' || e.key === ' ') && target?.closest('a, button, summary, [role=button], [role=tab]')) return; // it is pressed itself
-  const combined = prefix ? `${prefix} ${e.key}` : e.key;
   const all = servedKeys();
-  const found = all.find((k) => k.keys === combined);
-  prefix = '';
-  clearTimeout(timer);
-  if (found) {
-    e.preventDefault();
-    found.run(e);
-  } else if (all.some((k) => k.keys.startsWith(e.key + ' '))) {
-    prefix = e.key;
-    timer = setTimeout(() => (prefix = ''), 1500);
+  const find = (keys: string) => all.find((k) => k.keys === keys);
+  const run = (k: Key) => {
+    prefix = '';
+    clearTimeout(timer);
+    k.run(e);
+  };
+  const found = find(prefix ? `${prefix} ${e.key}` : e.key) ?? (prefix ? find(e.key) : undefined);
+  const begins = !prefix && all.some((k) => k.keys.startsWith(e.key + ' '));
+  if (!found && !begins) {
+    prefix = '';
+    return;
   }
+  e.preventDefault();
+  if (!begins) return run(found!);
+  // It may be the first of two: by itself it counts once no second has come.
+  prefix = e.key;
+  clearTimeout(timer);
+  timer = setTimeout(() => {
+    prefix = '';
+    if (found) found.run(e);
+  }, 400);
 }

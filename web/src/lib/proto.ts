@@ -595,6 +595,7 @@ export interface DeleteLimitResponse {
 export interface ListLocksRequest {
   limit?: number;
   cursor?: string;
+  key?: string;
 }
 
 export interface ListLocksResponse {
@@ -619,6 +620,7 @@ export interface BreakLockRequest {
   key?: string;
   reason?: string;
   token?: Int64;
+  holder?: string;
 }
 
 export interface SetWeightRequest {
@@ -1354,6 +1356,7 @@ export interface ExecuteRequest {
   keepCompleted?: boolean;
   webhook?: Webhook;
   noCache?: boolean;
+  dryRun?: boolean;
 }
 
 export interface ExecuteResponse {
@@ -1361,6 +1364,7 @@ export interface ExecuteResponse {
   status?: string;
   tasks?: Int64;
   cancelledId?: string;
+  planned?: Match[];
 }
 
 export interface SkipTaskRequest {
@@ -1500,6 +1504,7 @@ export interface Task {
   cachedFrom?: CachedFrom;
   readyAt?: Timestamp;
   place?: number;
+  mayAnswer?: boolean;
 }
 
 export interface Waiting {
@@ -1581,6 +1586,8 @@ export interface ListTasksRequest {
   rootOnly?: boolean;
   offset?: number;
   labels?: Record<string, string>;
+  places?: number[];
+  error?: string;
   approvals?: boolean;
 }
 
@@ -1599,6 +1606,7 @@ export interface ListTreesRequest {
   since?: Timestamp;
   before?: Timestamp;
   labels?: Record<string, string>;
+  namePart?: string;
 }
 
 export interface ListTreesResponse {

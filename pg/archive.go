@@ -72,7 +72,7 @@ func (s *Store) TreeToArchive(ctx context.Context, tree dag.TreeKey) (*ArchivedT
 // TasksToArchive are some tasks of a tree with keys in [from, end), as they are stored: what is sealed stays so, in SealedPayload and SealedAttempt.
 func (s *Store) TasksToArchive(ctx context.Context, from, end dag.Key, limit int) (Page, error) {
 	f := Filter{Limit: limit}
-	page, err := s.storedPage(ctx, f, "TasksUp", from, end, f.states(), nil, nil, limit, 0, nil, nil, nil)
+	page, err := s.storedPage(ctx, f, "TasksUp", f.up(from, end)...)
 	if err != nil {
 		return page, err
 	}

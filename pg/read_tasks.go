@@ -242,8 +242,13 @@ func orNull[T comparable](v T) any {
 
 // TreeTasks lists a tree's tasks in submission order, with keys in [from, end). User is not looked at.
 func (s *Store) TreeTasks(ctx context.Context, from, end dag.Key, f Filter) (Page, error) {
+	return s.pageOf(ctx, f, "TasksUp", f.up(from, end)...)
+}
+
+// up are the arguments of the statement TasksUp.
+func (f Filter) up(from, end dag.Key) []any {
 	keys, texts := f.own()
-	return s.pageOf(ctx, f, "TasksUp", from, end, f.states(), orNull(f.Name), orNull(f.Executor), f.Limit, f.Offset, orNull(f.Original), keys, texts, orNull(f.Error))
+	return []any{from, end, f.states(), orNull(f.Name), orNull(f.Executor), f.Limit, f.Offset, orNull(f.Original), keys, texts, orNull(f.Error)}
 }
 
 // TasksAt lists those of the tasks that are there, by key, f.Limit at most.

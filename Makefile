@@ -62,7 +62,7 @@ versions: ## build the version before from the history, and run it together with
 	TASKGROVE_VERSIONS=true go test -count=1 -timeout 10m -v -run TestTwoVersionsRunTogether ./tests/versions
 
 # The page: TypeScript and Svelte in web/, built with the packages that web/package-lock.json names, into the files that the binary embeds.
-.PHONY: page page-test page-check page-browser page-shots
+.PHONY: page page-test page-check page-browser page-bench page-shots
 web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	@tools/need.sh nodejs npm
 	cd web && ../tools/again.sh npm ci --silent --no-fund --no-audit
@@ -81,6 +81,10 @@ page-browser: page build ## drive the page in Chromium against real clusters: wa
 	@tools/need.sh nodejs npm chromium postgres
 	cd web && TASKGROVE_BINARY='$(CURDIR)/$(BIN)/taskgrove' node --test --test-concurrency=1 $(PAGETESTS:%=tests/%.mjs)
 PAGETESTS ?= walks truth hostile access
+
+page-bench: page build ## measure the page against its budgets on a tree of 100 000 tasks, and print a table
+	@tools/need.sh nodejs npm chromium postgres
+	cd web && TASKGROVE_BINARY='$(CURDIR)/$(BIN)/taskgrove' node tests/bench.mjs
 
 page-shots: page build ## take pictures of every screen of the page, light and dark, 1440, 900 and 400 px wide, into bin/shots
 	@tools/need.sh nodejs npm chromium postgres

@@ -28,6 +28,20 @@ export function href(path: string[], query: Record<string, string | number | und
 }
 
 export const toTree = (tree: string, query: Record<string, string | undefined> = {}): string => href(['t', tree], query);
+// How each tree was looked at last, so that whoever comes back from a task finds the same view.
+const looked = new Map<string, URLSearchParams>();
+
+/** remember notes how a tree is looked at. */
+export function remember(tree: string, query: URLSearchParams): void {
+  looked.set(tree, query);
+}
+
+/** The URL of a tree as it was looked at last, with a task selected. */
+export function backToTree(tree: string, place: number | undefined): string {
+  const query = Object.fromEntries(looked.get(tree) ?? []);
+  return toTree(tree, { ...query, ns: undefined, sel: place ? String(place) : '' });
+}
+
 export const toTask = (tree: string, task: string, query: Record<string, string | undefined> = {}): string => href(['t', tree, task], query);
 
 function read(): Place {

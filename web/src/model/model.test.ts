@@ -6,7 +6,7 @@ import { critical } from './critical';
 import { cellOf, layout, taskAt } from './layout';
 import { around, find, nextFailed } from './query';
 import { columnsOf, type TaskRow } from './rows';
-import { folded } from './time-scale';
+import { folded, niceStep } from './time-scale';
 
 const row = (id: string, deps: string[] = [], more: Partial<TaskRow> = {}): TaskRow => ({
   id, name: `name of ${id}`, parent: id === 'root' ? '' : 'root', deps: deps.map((d) => ({ id: d, required: true })), state: 6, attempt: 1, executor: 'e', pool: 'p', ready: 0, started: 0, completed: 0, ...more,
@@ -129,6 +129,8 @@ describe('the scale of time', () => {
       expect(s.at(200) > 0.5).toBe(fold);
     }
     expect(folded([], true).ticks).toEqual([]);
+    expect(folded([[1000, 17_000]], true).ticks.map((t) => t.ms - 1000)).toEqual([0, 2000, 4000, 6000, 8000, 10_000, 12_000, 14_000]);
+    expect([0.2, 3, 60, 45_000, 61_000, 4e6, 9e7].map(niceStep)).toEqual([1, 5, 100, 50_000, 120_000, 7_200_000, 172_800_000]);
     expect(folded([[5, 5]], true).at(5)).toBeGreaterThanOrEqual(0);
   });
 });

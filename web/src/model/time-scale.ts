@@ -46,10 +46,20 @@ export function folded(spans: [number, number][], fold: boolean): Scale {
     for (const p of pieces) if (t <= p.to) return p.at + (p.size * Math.max(0, t - p.from)) / Math.max(1, p.to - p.from);
     return 1;
   };
+  const step = niceStep(work / 8);
   const ticks = pieces.flatMap((p) => {
     if (p.folded) return [{ ms: p.from, at: p.at, folded: true }];
-    const n = Math.max(1, Math.round(8 * p.size));
-    return Array.from({ length: n }, (_, i) => ({ ms: p.from + ((p.to - p.from) * i) / n, at: p.at + (p.size * i) / n, folded: false }));
+    const first = Math.ceil((p.from - began) / step) * step;
+    const out = [];
+    for (let ms = began + first; ms < p.to && out.length < 50; ms += step) out.push({ ms, at: place(ms), folded: false });
+    return out;
   });
   return { began, ended, at: place, ticks };
+}
+
+/** The least step of those that people read with ease, in milliseconds, that is not below a length. */
+export function niceStep(least: number): number {
+  for (const unit of [1, 10, 100, 1000, 10_000]) for (const n of [1, 2, 5]) if (n * unit >= least && n * unit < 60_000) return n * unit;
+  for (const minutes of [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720]) if (minutes * 60_000 >= least) return minutes * 60_000;
+  return Math.ceil(least / 86_400_000) * 86_400_000;
 }

@@ -580,35 +580,43 @@ func (c *Coordinator) flowVersions(ctx context.Context, here dag.NamespaceKey, i
 }
 
 // Flows lists flows; see [FlowKeeper].
-func (c *Coordinator) Flows(ctx context.Context, f FlowFilter) (page Page[*FlowInfo], err error) {
-	limit, err := limitOf(f.Limit)
+func (c *Coordinator) Flows(ctx context.Context, f FlowFilter) (Page[*FlowInfo], error) {
+	return pageByName(ctx, c, "list flows", f.Cursor, f.UserID, f.Limit, func(here dag.NamespaceKey, after string, limit int) ([]*pg.Flow, error) {
+		return c.store.Flows(ctx, here, after, f.UserID, limit)
+	}, func(one *pg.Flow) string { return one.ID }, showFlow)
+}
+
+// pageByName is a page of a list by names that are ids of flows: of those that read gives after a name, of a user unless that is empty. what says in the log which list it is.
+func pageByName[S, T any](ctx context.Context, c *Coordinator, what, cursor, user string, most int, read func(here dag.NamespaceKey, after string, limit int) ([]S, error), name func(S) string,
+	show func(S) T) (page Page[T], err error) {
+	limit, err := limitOf(most)
 	if err != nil {
 		return page, err
 	}
 	after := ""
-	if f.Cursor != "" {
-		raw, err := base64.RawURLEncoding.DecodeString(f.Cursor)
+	if cursor != "" {
+		raw, err := base64.RawURLEncoding.DecodeString(cursor)
 		if after = string(raw); err != nil || !flows.ValidID(after) {
 			return page, &InvalidArgumentError{Field: "cursor", Reason: "is not a cursor of this list"}
 		}
 	}
-	if !text(f.UserID) {
+	if !text(user) {
 		return page, nil
 	}
 	here, err := c.here(ctx)
 	if err != nil {
 		return page, err
 	}
-	list, err := c.store.Flows(ctx, here, after, f.UserID, limit+1)
+	list, err := read(here, after, limit+1)
 	if err != nil {
-		return page, c.internal("list flows", err)
+		return page, c.internal(what, err)
 	}
 	if len(list) > limit {
 		list = list[:limit]
-		page.Next = base64.RawURLEncoding.EncodeToString([]byte(list[limit-1].ID))
+		page.Next = base64.RawURLEncoding.EncodeToString([]byte(name(list[limit-1])))
 	}
 	for _, one := range list {
-		page.Items = append(page.Items, showFlow(one))
+		page.Items = append(page.Items, show(one))
 	}
 	return page, nil
 }

@@ -3,7 +3,6 @@ package coordinator
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -186,37 +185,10 @@ func (c *Coordinator) Profile(ctx context.Context, name string, version int) (*P
 }
 
 // Profiles lists profiles; see [ProfileKeeper].
-func (c *Coordinator) Profiles(ctx context.Context, f ProfileFilter) (page Page[*ProfileInfo], err error) {
-	limit, err := limitOf(f.Limit)
-	if err != nil {
-		return page, err
-	}
-	after := ""
-	if f.Cursor != "" {
-		raw, err := base64.RawURLEncoding.DecodeString(f.Cursor)
-		if after = string(raw); err != nil || !flows.ValidID(after) {
-			return page, &InvalidArgumentError{Field: "cursor", Reason: "is not a cursor of this list"}
-		}
-	}
-	if !text(f.UserID) {
-		return page, nil
-	}
-	here, err := c.here(ctx)
-	if err != nil {
-		return page, err
-	}
-	list, err := c.store.Profiles(ctx, here, after, f.UserID, limit+1)
-	if err != nil {
-		return page, c.internal("list profiles", err)
-	}
-	if len(list) > limit {
-		list = list[:limit]
-		page.Next = base64.RawURLEncoding.EncodeToString([]byte(list[limit-1].Name))
-	}
-	for _, one := range list {
-		page.Items = append(page.Items, showProfile(one))
-	}
-	return page, nil
+func (c *Coordinator) Profiles(ctx context.Context, f ProfileFilter) (Page[*ProfileInfo], error) {
+	return pageByName(ctx, c, "list profiles", f.Cursor, f.UserID, f.Limit, func(here dag.NamespaceKey, after string, limit int) ([]*pg.Profile, error) {
+		return c.store.Profiles(ctx, here, after, f.UserID, limit)
+	}, func(one *pg.Profile) string { return one.Name }, showProfile)
 }
 
 // DeleteProfile deletes a profile; see [ProfileKeeper].
